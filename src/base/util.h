@@ -1,0 +1,42 @@
+/*
+ * Clock, file descriptor and path helpers. Non-logging; functions return 0 / a value >= 0, or -errno.
+ */
+#ifndef CWS_BASE_UTIL_H
+#define CWS_BASE_UTIL_H
+
+#include <sys/types.h>
+
+#include "base/macros.h"
+
+#define NS_PER_SEC 1000000000ULL
+#define NS_PER_MS 1000000ULL
+
+/** clock_now_ns() - CLOCK_MONOTONIC in nanoseconds. */
+uint64_t clock_now_ns(void);
+/** clock_wall_ns() - CLOCK_REALTIME, nanoseconds since 1970. */
+uint64_t clock_wall_ns(void);
+
+/** fd_write_all() - write every byte, retrying EINTR; for blocking descriptors. */
+int fd_write_all(int fd, const void *data, size_t n);
+/** fd_read_all() - read up to @max bytes until EOF; returns the count. */
+ssize_t fd_read_all(int fd, void *data, size_t max);
+/** file_read() - whole small file as a NUL-terminated heap string; -EFBIG above @max. */
+int file_read(const char *path, size_t max, char **ret_text, size_t *ret_len);
+int fd_set_nonblock(int fd, bool on);
+int fd_set_cloexec(int fd, bool on);
+
+/** random_bytes() - getrandom(2), never fails on a supported kernel. */
+void random_bytes(void *data, size_t n);
+/** random_uuid() - UUID4 with hyphens, 36 characters and NUL. */
+void random_uuid(char ret_text[static 37]);
+
+/** str_startswith() - the rest after @prefix, or NULL. */
+const char *str_startswith(const char *s, const char *prefix);
+/** str_dup_printf() - NULL on out of memory. */
+char *str_dup_printf(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/** parse_u64() - whole string decimal; -EINVAL or -ERANGE. */
+int parse_u64(const char *s, uint64_t max, uint64_t *ret);
+/** utf8_valid() - strict UTF-8 (no surrogates, no overlong forms), NUL allowed. */
+bool utf8_valid(const void *data, size_t n);
+
+#endif
