@@ -1,0 +1,161 @@
+/*
+ * TLS configurations: what is presented (server) or trusted (client). Refcounted, because many
+ * connections and a possible reload share one; immutable after creation.
+ *
+ * Thread: creation and the loop's; the count is not atomic because one loop owns all users of a
+ * config.
+ */
+#include <errno.h>
+#include <openssl/err.h>
+#include <string.h>
+
+#include "transport/tls.h"
+#include "transport/transport.h"
+
+struct tls_config {
+    SSL_CTX *ctx;
+    unsigned n_refs;
+};
+
+/* ProtocolNameList of RFC 7301 3.1 */
+static const unsigned char alpn_h2[] = {2, 'h', '2'};
+
+SSL_CTX *tls_config_ctx(struct tls_config *config)
+{
+    return config->ctx;
+}
+
+struct tls_config *tls_config_ref(struct tls_config *t)
+{
+    if (t)
+        t->n_refs++;
+    return t;
+}
+
+void tls_config_unref(struct tls_config *t)
+{
+    if (!t || --t->n_refs > 0)
+        return;
+    SSL_CTX_free(t->ctx);
+    free(t);
+}
+
+static void config_unrefp(struct tls_config **t)
+{
+    tls_config_unref(*t);
+}
+
+int tls_describe(struct err *err, const char *what)
+{
+    unsigned long code = ERR_get_error();
+    const char *reason = code ? ERR_reason_error_string(code) : NULL;
+    if (ERR_GET_LIB(code) ==
+        ERR_LIB_SYS) /* then the "reason" is an errno without a string of its own */
+        err_set_errno(err, ERR_UNAVAILABLE, ERR_GET_REASON(code), "%s", what);
+    else
+        err_set(err, ERR_UNAVAILABLE, "%s: %s", what, reason ? reason : "unknown TLS error");
+    ERR_clear_error();
+    return -1;
+}
+
+/* Problems of a configuration are the caller's to mend, not worth a retry. */
+static int config_error(struct err *err, const char *verb, const char *path)
+{
+    struct err cause = {0};
+    tls_describe(&cause, verb);
+    if (path)
+        err_set(err, ERR_INVALID_ARGUMENT, "%s: `%s`", err_text(&cause), path);
+    else
+        err_set(err, ERR_INVALID_ARGUMENT, "%s", err_text(&cause));
+    err_done(&cause);
+    return -1;
+}
+
+/* An encrypted key must be an error: OpenSSL's default asks on the terminal. */
+static int refuse_passphrase(char *text, int size, int writing, void *user)
+{
+    return 0;
+}
+
+static int select_h2(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                     const unsigned char *offered, unsigned offered_len, void *user)
+{
+    unsigned char *chosen;
+    if (SSL_select_next_proto(&chosen, out_len, alpn_h2, sizeof(alpn_h2), offered,
+                              offered_len) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2: no_application_protocol */
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static struct tls_config *config_new(const SSL_METHOD *method, struct err *err)
+{
+    CLEANUP(config_unrefp) struct tls_config *c = calloc(1, sizeof(*c));
+    if (!c) {
+        err_set(err, ERR_RESOURCE_EXHAUSTED, "make TLS configuration: out of memory");
+        return NULL;
+    }
+    c->n_refs = 1;
+    ERR_clear_error();
+    c->ctx = SSL_CTX_new(method);
+    if (!c->ctx || SSL_CTX_set_min_proto_version(c->ctx, TLS1_2_VERSION) != 1) {
+        config_error(err, "make TLS configuration", NULL);
+        return NULL;
+    }
+    SSL_CTX_set_options(c->ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+    /* A gRPC connection lives long and is opened rarely: resumption would only cost memory and
+     * a ticket write */
+    SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_default_passwd_cb(c->ctx, refuse_passphrase);
+    return TAKE_PTR(c);
+}
+
+struct tls_config *tls_server_new(const char *cert_path, const char *key_path, struct err *err)
+{
+    CLEANUP(config_unrefp) struct tls_config *c = config_new(TLS_server_method(), err);
+    if (!c)
+        return NULL;
+    if (SSL_CTX_use_certificate_chain_file(c->ctx, cert_path) != 1) {
+        config_error(err, "load certificate", cert_path);
+        return NULL;
+    }
+    if (SSL_CTX_use_PrivateKey_file(c->ctx, key_path, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(c->ctx) != 1) {
+        config_error(err, "load private key", key_path);
+        return NULL;
+    }
+    (void)SSL_CTX_set_num_tickets(c->ctx, 0); /* see config_new */
+    SSL_CTX_set_alpn_select_cb(c->ctx, select_h2, NULL);
+    return TAKE_PTR(c);
+}
+
+/* A file that was named but cannot be read is an error: silently trusting other roots would
+ * hide a mistake. */
+static int load_roots(SSL_CTX *ctx, const char *ca_path, struct err *err)
+{
+    if (!ca_path)
+        ca_path = getenv(
+            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"); /* contract/sdk.md 7: applies implicitly */
+    if (ca_path && *ca_path) {
+        if (SSL_CTX_load_verify_locations(ctx, ca_path, NULL) != 1)
+            return config_error(err, "load root certificates", ca_path);
+        return 0;
+    }
+    if (SSL_CTX_set_default_verify_paths(ctx) != 1)
+        return config_error(err, "load the system's root certificates", NULL);
+    return 0;
+}
+
+struct tls_config *tls_client_new(const char *ca_path, struct err *err)
+{
+    CLEANUP(config_unrefp) struct tls_config *c = config_new(TLS_client_method(), err);
+    if (!c || load_roots(c->ctx, ca_path, err) < 0)
+        return NULL;
+    SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
+    if (SSL_CTX_set_alpn_protos(c->ctx, alpn_h2, sizeof(alpn_h2)) !=
+        0) { /* 0 is success here */
+        config_error(err, "make TLS configuration", NULL);
+        return NULL;
+    }
+    return TAKE_PTR(c);
+}

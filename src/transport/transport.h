@@ -1,0 +1,70 @@
+/*
+ * One byte stream (Unix socket or TCP, optionally TLS) under one gRPC connection, on one libuv loop. Used by the service
+ * (accept) and by the client (connect).
+ *
+ * Owner: the creator, until on_closed; the object frees itself after that callback. transport_close() is asynchronous.
+ * Writing: on_want_write of the connection is handled inside: bytes go out by one writev at the end of the callback that
+ * produced them (or on the next loop pass), never later. Nothing blocks.
+ * Thread: the loop's.
+ */
+#ifndef CWS_TRANSPORT_TRANSPORT_H
+#define CWS_TRANSPORT_TRANSPORT_H
+
+#include <uv.h>
+
+#include "wire/grpc.h"
+
+struct transport;
+
+/* Where a service is. Parsed from unix:///path, unix:path, http://host:port, https://host:port. */
+struct address {
+    enum { ADDRESS_UNIX, ADDRESS_TCP } kind;
+    bool tls;
+    char *path;      /* ADDRESS_UNIX: file path */
+    char *host;      /* ADDRESS_TCP: name or literal; IPv6 without brackets */
+    uint16_t port;   /* default 443 / 80 */
+    char *authority; /* for :authority; "localhost" on Unix sockets */
+};
+/** address_parse() - ERR_INVALID_ARGUMENT with texts of contract/sdk.md 13: "URL must use http or https scheme",
+ *  "gRPC does not support URL paths", "URL must have a hostname". */
+int address_parse(const char *url, struct address *ret, struct err *err);
+void address_done(struct address *a);
+
+struct tls_config; /* refcounted SSL_CTX */
+/** tls_server_new() - certificate chain and key in PEM files; ALPN h2 required. */
+struct tls_config *tls_server_new(const char *cert_path, const char *key_path, struct err *err);
+/** tls_client_new() - @ca_path NULL: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH if set, else system roots. Verifies host names. */
+struct tls_config *tls_client_new(const char *ca_path, struct err *err);
+struct tls_config *tls_config_ref(struct tls_config *t);
+void tls_config_unref(struct tls_config *t);
+
+struct transport_events {
+    /* The stream is connected (TLS done); the gRPC connection exists from the start, calls may be queued before this. */
+    void (*on_open)(void *user, struct transport *t);
+    /* Last callback, exactly once. @why->code == ERR_OK for an orderly end. Calls got their on_close before. */
+    void (*on_closed)(void *user, struct transport *t, const struct err *why);
+    struct grpc_conn_events conn; /* on_want_write is ignored: the transport sets its own */
+};
+
+struct transport_peer {
+    bool is_unix;
+    uid_t uid; /* SO_PEERCRED, valid when is_unix */
+    gid_t gid;
+    pid_t pid;
+    char text[64]; /* "127.0.0.1:1234" or "unix uid=0 pid=12" */
+};
+
+/** transport_connect() - DNS, connect, TLS, preface. Failures arrive in on_closed (ERR_UNAVAILABLE names address and why). */
+int transport_connect(uv_loop_t *loop, const struct address *addr, struct tls_config *tls, const struct grpc_limits *limits,
+                      const struct transport_events *events, void *user, struct transport **ret, struct err *err);
+/** transport_accept() - take the next connection of @listener (a listening uv_pipe_t or uv_tcp_t). @tls may be NULL. */
+int transport_accept(uv_loop_t *loop, uv_stream_t *listener, struct tls_config *tls, const struct grpc_limits *limits,
+                     const struct transport_events *events, void *user, struct transport **ret, struct err *err);
+struct grpc_conn *transport_conn(struct transport *t);
+const struct transport_peer *transport_peer(const struct transport *t);
+/** transport_shutdown() - graceful: GOAWAY, open calls finish, then the stream closes by itself. */
+void transport_shutdown(struct transport *t);
+/** transport_close() - now: calls end with ERR_UNAVAILABLE @why (may be NULL); on_closed follows from the loop. */
+void transport_close(struct transport *t, const char *why);
+
+#endif
