@@ -1,0 +1,85 @@
+/*
+ * cwsandbox-init: pid 1 of a sandbox. Static, single-threaded, nothing on the heap. One loop
+ * over the control socket (requests of the daemon, privproto/initproto.h) and SIGCHLD. Ends
+ * when the daemon's end of the socket is closed; the kernel then ends every process of the
+ * sandbox.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+
+#include "init/init.h"
+
+static struct init g_init;
+
+static void dispatch(struct init *in)
+{
+    const struct init_packet *head = &in->packet.head;
+
+    switch (head->type) {
+    case INIT_EXEC:
+        exec_start(in);
+        break;
+    case INIT_SIGNAL:
+        exec_signal(in, head->id, head->value);
+        break;
+    case INIT_KILL:
+        exec_kill(in, head->id);
+        break;
+    case INIT_OPEN:
+        file_open(&in->packet);
+        break;
+    default:
+        _exit(2); /* a daemon of another build: nothing it says can be trusted to mean what we
+                     think */
+    }
+}
+
+/* Every packet that is there. A malformed packet ends the sandbox: both ends are one build. */
+static void receive_all(struct init *in)
+{
+    for (;;) {
+        int r = control_receive(&in->packet);
+
+        if (r == -EAGAIN)
+            return;
+        if (r == -EPIPE)
+            _exit(0);
+        if (r < 0)
+            _exit(2);
+        dispatch(in);
+        packet_done(&in->packet);
+    }
+}
+
+int main(void)
+{
+    struct init *in = &g_init;
+    struct pollfd ready[2] = {{.fd = CONTROL_FD, .events = POLLIN}, {.events = POLLIN}};
+    struct signalfd_siginfo info;
+    sigset_t all;
+
+    privilege_start();
+    slots_init(&in->slots); /* before anything else may be given CGROUP_FD's number */
+    (void)sigfillset(&all);
+    if (sigprocmask(SIG_SETMASK, &all, NULL) < 0)
+        return 1;
+    ready[1].fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (ready[1].fd < 0)
+        return 1;
+    for (;;) {
+        if (poll(ready, 2, -1) < 0 && errno != EINTR)
+            return 1;
+        if (ready[1].revents) {
+            while (read(ready[1].fd, &info, sizeof(info)) > 0) {
+                /* SIGCHLD coalesces: the count says nothing, exec_reap() asks the kernel */
+            }
+            exec_reap(in);
+        }
+        if (ready[0].revents)
+            receive_all(in);
+    }
+}

@@ -1,0 +1,132 @@
+/* Start and end of launch: every part in the order that the next one needs. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+
+#include "launch/launch.h"
+
+static void add_problem(struct launch_features *f, const char *text)
+{
+    size_t n = strlen(f->problems);
+
+    (void)snprintf(f->problems + n, sizeof(f->problems) - n, "%s\n", text);
+}
+
+static int open_signals(void)
+{
+    /* A terminal's signals are for the daemon, which ends us by EOF; a broken stderr must not
+     * end us at all. */
+    static const int ignored[] = {SIGHUP, SIGINT, SIGPIPE, SIGQUIT};
+    sigset_t set;
+    int fd;
+
+    for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
+        (void)signal(ignored[i], SIG_IGN); /* init puts every disposition back to default */
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGCHLD);
+    (void)sigaddset(&set, SIGTERM);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+static void describe(struct engine *e)
+{
+    struct launch_features *f = &e->features;
+
+    f->root = e->map.root;
+    f->idmap = e->lean.idmap;
+    f->netns_pool = e->netns.usable;
+    f->uid_base = e->map.root ? e->map.base : e->map.own_uid;
+    f->uid_count = e->map.count;
+    if (!f->root)
+        add_problem(f,
+                    "users: only root exists inside a sandbox: start as root for 65536 users");
+    if (f->root && !f->idmap)
+        add_problem(f, "idmap: a file system below /usr cannot shift owners: files of the "
+                       "machine show as nobody");
+    /* A user may not remove what is the machine's in any case. */
+    if (f->root && !e->lean.user_xattr)
+        add_problem(f, "directories: a directory of the image that has content cannot be "
+                       "removed or replaced inside (EIO): use Linux 6.6 or newer");
+}
+
+int engine_start(struct engine *e, const struct options *options, const char **ret_stage)
+{
+    uid_t uid = geteuid();
+    int r;
+
+    *e = (struct engine){
+        .options = options, .sock_fd = options->sock_fd, .signal_fd = -1, .init_fd = -1};
+    e->netns.home = -1;
+    list_init(&e->sandboxes);
+    e->map = (struct id_map){.root = uid == 0,
+                             .base = options->uid_base,
+                             .count = uid == 0 ? UID_COUNT : 1,
+                             .own_uid = uid,
+                             .own_gid = getegid()};
+    *ret_stage = "signals";
+    e->signal_fd = open_signals();
+    if (e->signal_fd < 0)
+        return e->signal_fd;
+    *ret_stage = "user namespace";
+    r = e->map.root ? 0 : userns_enter(&e->map);
+    if (r < 0)
+        return r;
+    *ret_stage = "init program";
+    e->init_fd = init_image_open(options->init_path);
+    if (e->init_fd < 0)
+        return e->init_fd;
+    *ret_stage = "cgroups";
+    r = cgroups_find(&e->cgroups, e->map.root, options->service, &e->features);
+    if (r < 0)
+        return r;
+    r = lean_root_build(&e->lean, &e->map, options->state_dir, ret_stage);
+    if (r < 0)
+        return r;
+    *ret_stage = "network namespace";
+    r = netns_pool_init(&e->netns, e->map.root);
+    if (r < 0)
+        return r;
+    *ret_stage = "compile seccomp filter";
+    r = seccomp_compile(&e->filter);
+    if (r < 0)
+        return r;
+    /* Not before: the skeletons are read with the capabilities that setfsuid takes away. */
+    *ret_stage = "secure bits";
+    r = e->map.root ? userns_keep_caps() : 0;
+    if (r < 0)
+        return r;
+    describe(e);
+    *ret_stage = "";
+    return 0;
+}
+
+const char *engine_remedy(const char *stage, int error)
+{
+    if (strcmp(stage, "user namespace") == 0)
+        return "allow unprivileged user namespaces (sysctl user.max_user_namespaces, "
+               "kernel.unprivileged_userns_clone, "
+               "kernel.apparmor_restrict_unprivileged_userns), "
+               "or start as root";
+    if (error == ENOSYS || error == EINVAL || error == ENODEV)
+        return "Linux 5.15 or newer with overlayfs is needed";
+    if (error == EPERM || error == EACCES)
+        return "start as root of the machine, or as an ordinary user who may make user "
+               "namespaces; a container needs CAP_SYS_ADMIN and no filter on mount and unshare";
+    return "";
+}
+
+void engine_done(struct engine *e)
+{
+    strmap_done(&e->by_id);
+    strmap_done(&e->by_pid);
+    free(e->filter.filter);
+    e->filter.filter = NULL;
+    netns_pool_done(&e->netns);
+    cgroups_done(&e->cgroups, e->options->service);
+    cleanup_fd(&e->init_fd);
+    cleanup_fd(&e->signal_fd);
+}

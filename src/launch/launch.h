@@ -1,0 +1,191 @@
+/*
+ * The objects of cwsandbox-launch. One `struct engine` made by main.c; one `struct sandbox` per
+ * blank or running sandbox. One kernel facility per .c file; each section below names its file.
+ * Functions return >= 0, or -errno. Single-threaded. Functions marked [child] run between
+ * clone3 and execveat: no allocation, stdio or locks in them.
+ */
+#ifndef CWS_LAUNCH_LAUNCH_H
+#define CWS_LAUNCH_LAUNCH_H
+
+#include <linux/filter.h>
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "base/macros.h"
+#include "base/strmap.h"
+#include "launch/cgroup.h"
+#include "privproto/launchproto.h"
+
+#define MAX_HOST_DIRS 8   /* usr bin sbin lib lib32 lib64 libx32, and room for one */
+#define NETNS_POOL_SIZE 8 /* chosen: a burst of the warm pool's default size */
+#define DEFAULT_UID_BASE \
+    0x70000000u /* chosen: above /etc/subuid ranges and those of systemd (to 0x6fffffff) */
+#define UID_COUNT 65536u
+#define HOSTNAME "sandbox" /* in the skeleton's /etc; the real one is the id */
+
+/* Where things are in launch's own root directory ("lean root"), which children inherit. */
+#define LEAN_SKEL "/skel"
+#define LEAN_USR_SKEL "/usr-skel"
+#define LEAN_HOST "/host" /* /host/usr, ... */
+#define LEAN_DEV "/dev"
+#define LEAN_EMPTY "/empty"
+#define LEAN_IMAGES "/images"
+#define LEAN_BOX "/box" /* mount point of each child's tmpfs, in its own mount namespace */
+
+struct options {
+    int sock_fd;
+    const char *init_path;
+    const char *state_dir;
+    const char *service;
+    uint32_t uid_base;
+};
+
+/* Which outside users a sandbox has. */
+struct id_map {
+    bool root; /* real root: uid_base..+65535; else: 0 is this user and there is nobody else */
+    uint32_t base, count;
+    uid_t own_uid;
+    gid_t own_gid;
+};
+
+struct host_dir {
+    const char *name; /* "usr" */
+    bool real; /* a directory of its own: overlaid; else a symlink that the skeleton repeats */
+    char link[64];
+};
+
+/* What a child's mounts are built from; filled once by lean_root_build(). */
+struct lean_root {
+    struct host_dir dirs[MAX_HOST_DIRS];
+    uint32_t n_dirs;
+    bool usr_skel;            /* LEAN_USR_SKEL has something to add */
+    bool idmap;               /* host files show their owners */
+    bool user_xattr;          /* the sandboxes' tmpfs can mark directories as replaced */
+    bool images;              /* LEAN_IMAGES is bound to <state dir>/images */
+    bool images_owned;        /* the layers there show owners that exist inside */
+    char images_prefix[4096]; /* that directory's path as the daemon names it */
+    uint32_t masks; /* bit i: row i of mounts.c's mask table exists in this kernel's /proc */
+};
+
+struct netns_pool {
+    int home; /* launch's own */
+    int fds[NETNS_POOL_SIZE];
+    uint32_t n;
+    bool usable;
+    bool root;
+};
+
+struct engine {
+    const struct options *options;
+    int sock_fd, signal_fd;
+    int init_fd; /* sealed memfd */
+    struct id_map map;
+    struct lean_root lean;
+    struct cgroups cgroups;
+    struct netns_pool netns;
+    struct sock_fprog filter;
+    struct launch_features features;
+    struct list sandboxes;
+    struct strmap by_id, by_pid;
+    uint32_t n_made;    /* user namespaces made: userns_owner() */
+    uint32_t n_pending; /* sandboxes in SANDBOX_STARTING */
+    bool stopping;
+};
+
+/* From the child over the status pipe. */
+struct child_failure {
+    int32_t error; /* positive errno */
+    char stage[60];
+};
+
+struct child_args {
+    const struct engine *engine;
+    const struct launch_create *create;
+    int release_fd; /* #1/#2: blocks until the maps are written */
+    int status_fd;
+    int control_fd; /* init's end */
+    int cgroup_fd;  /* v2 directory or -1 */
+    int tasks_fd;   /* cgroup_open_pids() */
+};
+
+/* child.c */
+/** child_main() - [child] build the sandbox around us, become init. */
+__attribute__((noreturn)) void child_main(const struct child_args *args);
+/** child_fail() - [child] report errno at @stage, end. */
+__attribute__((noreturn)) void child_fail(int status_fd, const char *stage, int error);
+
+/* mounts.c */
+/** mounts_build() - [child] everything under "/": returns 0 or -errno with @ret_stage set. */
+int mounts_build(const struct engine *e, const struct launch_create *create,
+                 const char **ret_stage);
+/** mounts_probe_masks() - which rows of the mask table exist. */
+uint32_t mounts_probe_masks(void);
+
+/* lowers.c */
+/** lowers_options() - [child] "lowerdir=..." of an image's layers; only directories below
+ * <state dir>/images. */
+int lowers_options(const struct lean_root *lean, const struct launch_create *create, char *out,
+                   size_t size);
+
+/* leanroot.c */
+int lean_root_build(struct lean_root *lean, const struct id_map *map, const char *state_dir,
+                    const char **ret_stage);
+
+/* skeleton.c */
+/** skeleton_write() - fill @dir with the synthesized root of image `host`, reading files of the
+ * host below "/". */
+int skeleton_write(const char *dir, const struct lean_root *lean);
+/** skeleton_write_usr() - what image `host` adds to the host's /usr; sets *ret_any. */
+int skeleton_write_usr(const char *dir, bool *ret_any);
+
+/* userns.c */
+/** userns_enter() - an ordinary user becomes root of a user namespace of its own. */
+int userns_enter(const struct id_map *map);
+int userns_write_maps(pid_t pid, const struct id_map *map);
+/** userns_keep_caps() - real root: changing the effective user shall not change capabilities from here on. */
+int userns_keep_caps(void);
+/** userns_set_owner() - the effective user, who owns what user namespaces are made; 0: launch's own again. */
+void userns_set_owner(const struct id_map *map, uid_t owner);
+/** userns_owner() - the owner of the @n-th user namespace. */
+uid_t userns_owner(const struct id_map *map, uint32_t n);
+/** userns_open_mapped() - descriptor of a user namespace with @map, for idmapped mounts. */
+int userns_open_mapped(const struct id_map *map);
+
+/* netns.c */
+int netns_pool_init(struct netns_pool *pool, bool root);
+bool netns_pool_wants_more(const struct netns_pool *pool);
+int netns_pool_refill_one(struct netns_pool *pool);
+/** netns_pool_take() - a namespace with lo up; the caller closes it. */
+int netns_pool_take(struct netns_pool *pool);
+int netns_enter(int fd);
+void netns_pool_done(struct netns_pool *pool);
+
+/* nproc.c */
+/** nproc_limit() - at most @pids processes beside init @pid; 0: as it is. For hosts where
+ * !cgroup_counts_pids(). A limit once set can only become lower. */
+int nproc_limit(pid_t pid, uint32_t pids);
+
+/* caps.c */
+/** caps_limit() - [child] bounding set to the table, inheritable and ambient to nothing.
+ * @one_user: without CAP_SETUID, because processes are counted per user (nproc.c). */
+int caps_limit(bool one_user);
+
+/* seccomp.c */
+int seccomp_compile(struct sock_fprog *ret_program);
+/** seccomp_install() - [child] */
+int seccomp_install(const struct sock_fprog *program);
+
+/* image.c */
+/** init_image_open() - sealed, executable memfd with the content of @path. */
+int init_image_open(const char *path);
+
+/* check.c */
+int check_print(const struct options *options);
+
+/* engine.c */
+int engine_start(struct engine *e, const struct options *options, const char **ret_stage);
+void engine_done(struct engine *e);
+/** engine_remedy() - what the operator may do about errno @error of @stage of engine_start(); "" if nothing is known. */
+const char *engine_remedy(const char *stage, int error);
+
+#endif

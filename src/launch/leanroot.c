@@ -1,0 +1,359 @@
+/*
+ * The lean root: launch's own root directory, one small read-only tmpfs with only what
+ * sandboxes are made from. Every clone(CLONE_NEWNS) copies the mounts of its parent, so a
+ * host's hundred mounts would cost each sandbox 0.3 ms (shared/limits.md C, `fat`). It is also
+ * a wall: a child that escapes its own root finds nothing of the host but the read-only /usr it
+ * had anyway.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include "launch/launch.h"
+
+/* clang-format off */
+static const char *const host_names[] = {"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"};
+
+static const struct {
+    const char *name;
+    unsigned minor; /* of character device 1, or 5 for tty */
+} dev_nodes[] = {
+    {"full", 7}, {"null", 3}, {"random", 8}, {"tty", 0}, {"urandom", 9}, {"zero", 5},
+};
+
+static const char *const dev_links[][2] = {
+    {"/proc/self/fd", "fd"}, {"pts/ptmx", "ptmx"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
+    {"/proc/self/fd/2", "stderr"},
+};
+/* clang-format on */
+
+/* Detached clones of host trees, taken before the state directory is covered. */
+struct trees {
+    int images, proc;
+    int host[MAX_HOST_DIRS];
+    int dev[ARRAY_SIZE(dev_nodes)];
+};
+
+static int tree_clone(const char *path)
+{
+    int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+    /* In a user namespace a mount with others on it can only be cloned with them. */
+    if (fd < 0 && errno == EINVAL)
+        fd = (int)syscall(SYS_open_tree, AT_FDCWD, path,
+                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    return fd < 0 ? -errno : fd;
+}
+
+static int tree_attach(int tree, const char *at)
+{
+    int r = (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH);
+
+    return r < 0 ? -errno : 0;
+}
+
+/* Read-only, no devices, no setuid; owners shifted when @userns_fd >= 0. *ret_idmap: whether
+ * that worked. */
+static int tree_restrict(int tree, int userns_fd, bool *ret_idmap)
+{
+    struct mount_attr attr = {.attr_set =
+                                  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+
+    *ret_idmap = false;
+    if (userns_fd >= 0) {
+        attr.attr_set |= MOUNT_ATTR_IDMAP;
+        attr.userns_fd = (uint64_t)userns_fd;
+        if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0) {
+            *ret_idmap = true;
+            return 0;
+        }
+        attr.attr_set &= ~(
+            uint64_t)MOUNT_ATTR_IDMAP; /* a file system without idmap: owners show as nobody */
+        attr.userns_fd = 0;
+    }
+    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
+                sizeof(attr)) < 0)
+        return -errno;
+    return 0;
+}
+
+static int take_host_dirs(struct lean_root *lean, struct trees *trees, int userns_fd)
+{
+    lean->idmap = userns_fd >= 0;
+    for (size_t i = 0; i < ARRAY_SIZE(host_names); i++) {
+        struct host_dir *dir = &lean->dirs[lean->n_dirs];
+        char path[16];
+        struct stat st;
+        bool idmap;
+        int r;
+
+        (void)snprintf(path, sizeof(path), "/%s", host_names[i]);
+        if (lstat(path, &st) < 0)
+            continue;
+        dir->name = host_names[i];
+        dir->real = S_ISDIR(st.st_mode);
+        if (S_ISLNK(st.st_mode)) {
+            ssize_t n = readlink(path, dir->link, sizeof(dir->link) - 1);
+
+            if (n <= 0)
+                continue;
+            dir->link[n] = 0;
+        }
+        if (dir->real) {
+            trees->host[lean->n_dirs] = r = tree_clone(path);
+            if (r < 0)
+                return r;
+            r = tree_restrict(r, userns_fd, &idmap);
+            if (r < 0)
+                return r;
+            lean->idmap = lean->idmap && idmap;
+        }
+        lean->n_dirs++;
+    }
+    return 0;
+}
+
+static int take_images(struct lean_root *lean, struct trees *trees, int userns_fd,
+                       const char *state_dir)
+{
+    int r;
+
+    if ((size_t)snprintf(lean->images_prefix, sizeof(lean->images_prefix), "%s/images",
+                         state_dir) >= sizeof(lean->images_prefix))
+        return -ENAMETOOLONG;
+    if (mkdir(lean->images_prefix, 0700) < 0 && errno != EEXIST)
+        return -errno;
+    trees->images = tree_clone(lean->images_prefix);
+    if (trees->images < 0)
+        return trees->images;
+    lean->images = true;
+    r = tree_restrict(trees->images, userns_fd, &lean->images_owned);
+    lean->images_owned = lean->images_owned || userns_fd < 0;
+    return r;
+}
+
+static int take_dev_nodes(struct trees *trees)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(dev_nodes); i++) {
+        char path[32];
+
+        (void)snprintf(path, sizeof(path), "/dev/%s", dev_nodes[i].name);
+        trees->dev[i] = tree_clone(path);
+        if (trees->dev[i] < 0)
+            return trees->dev[i];
+    }
+    return 0;
+}
+
+/* Below the current directory. As root the nodes are made; a user binds the host's. */
+static int build_dev(const struct trees *trees, const struct id_map *map)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(dev_nodes); i++) {
+        unsigned major = strcmp(dev_nodes[i].name, "tty") == 0 ? 5 : 1;
+        mode_t type = map->root ? S_IFCHR : S_IFREG;
+        char path[32];
+        int r;
+
+        (void)snprintf(path, sizeof(path), "dev/%s", dev_nodes[i].name);
+        if (mknod(path, type | 0666, map->root ? makedev(major, dev_nodes[i].minor) : 0) < 0)
+            return -errno;
+        if (map->root) {
+            r = chown(path, map->base, map->base) < 0 ? -errno : 0;
+        } else {
+            r = tree_attach(trees->dev[i], path);
+        }
+        if (r < 0)
+            return r;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(dev_links); i++) {
+        char path[32];
+
+        (void)snprintf(path, sizeof(path), "dev/%s", dev_links[i][1]);
+        if (symlink(dev_links[i][0], path) < 0)
+            return -errno;
+        if (map->root && lchown(path, map->base, map->base) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static int make_dir(const char *path, const struct id_map *map)
+{
+    if (mkdir(path, 0755) < 0)
+        return -errno;
+    /* What sandboxes see must have an owner that is mapped in them. */
+    return map->root && chown(path, map->base, map->base) < 0 ? -errno : 0;
+}
+
+static int make_dirs(const struct lean_root *lean, const struct id_map *map)
+{
+    static const char *const dirs[] = {"skel",    "usr-skel", "host",  "dev",
+                                       "dev/pts", "dev/shm",  "empty", "images",
+                                       "box",     "proc",     "tmp"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+        int r = make_dir(dirs[i], map);
+
+        if (r < 0)
+            return r;
+    }
+    for (uint32_t i = 0; i < lean->n_dirs; i++) {
+        char path[32];
+        int r;
+
+        if (!lean->dirs[i].real)
+            continue;
+        (void)snprintf(path, sizeof(path), "host/%s", lean->dirs[i].name);
+        r = make_dir(path, map);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/*
+ * Whether a tmpfs keeps user.* attributes (since Linux 6.6). Overlayfs marks a directory that
+ * hides one below it with such an attribute; without, it refuses to make the mark (EIO).
+ */
+static bool probe_user_xattr(const char *dir)
+{
+    return setxattr(dir, "user.cwsandbox", "", 0, 0) == 0 &&
+           removexattr(dir, "user.cwsandbox") == 0;
+}
+
+static int attach_trees(const struct lean_root *lean, const struct trees *trees)
+{
+    int r = tree_attach(trees->proc, "proc");
+
+    if (r == 0 && lean->images)
+        r = tree_attach(trees->images, "images");
+    for (uint32_t i = 0; r == 0 && i < lean->n_dirs; i++) {
+        char path[32];
+
+        if (!lean->dirs[i].real)
+            continue;
+        (void)snprintf(path, sizeof(path), "host/%s", lean->dirs[i].name);
+        r = tree_attach(trees->host[i], path);
+    }
+    return r;
+}
+
+/*
+ * As root the skeleton is written under the sandboxes' own root user: the files then belong to
+ * it, and what an unprivileged user of this machine cannot read is not copied.
+ */
+static int write_skeletons(struct lean_root *lean, const struct id_map *map)
+{
+    int r;
+
+    if (map->root) {
+        (void)setfsgid(map->base);
+        (void)setfsuid(map->base);
+        CHECK(setfsuid((uid_t)-1) == (int)map->base);
+    }
+    r = skeleton_write("skel", lean);
+    if (r == 0)
+        r = skeleton_write_usr("usr-skel", &lean->usr_skel);
+    if (map->root) {
+        (void)setfsuid(0);
+        (void)setfsgid(0);
+        CHECK(setfsuid((uid_t)-1) == 0);
+    }
+    return r;
+}
+
+static int enter(void)
+{
+    if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return -errno;
+    /* Children bind parts of this mount; read-only here is read-only (and locked) there. */
+    return mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID, NULL) < 0
+               ? -errno
+               : 0;
+}
+
+static int take_trees(struct lean_root *lean, struct trees *trees, const struct id_map *map,
+                      const char *state_dir)
+{
+    CLEANUP_FD int userns_fd = -1;
+    int r;
+
+    if (map->root) {
+        userns_fd = userns_open_mapped(map);
+        if (userns_fd < 0)
+            return userns_fd;
+    }
+    r = take_host_dirs(lean, trees, userns_fd);
+    if (r == 0)
+        r = take_images(lean, trees, userns_fd, state_dir);
+    if (r == 0 && !map->root)
+        r = take_dev_nodes(trees);
+    if (r == 0) {
+        /* Whole and uncovered: the kernel lets a user namespace mount a fresh proc only where
+         * one is visible. */
+        trees->proc = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc",
+                                   OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+        r = trees->proc < 0 ? -errno : 0;
+    }
+    return r;
+}
+
+static void trees_done(struct trees *trees)
+{
+    cleanup_fd(&trees->images);
+    cleanup_fd(&trees->proc);
+    for (size_t i = 0; i < ARRAY_SIZE(trees->host); i++)
+        cleanup_fd(&trees->host[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(trees->dev); i++)
+        cleanup_fd(&trees->dev[i]);
+}
+
+int lean_root_build(struct lean_root *lean, const struct id_map *map, const char *state_dir,
+                    const char **ret_stage)
+{
+    CLEANUP(trees_done) struct trees trees;
+    int r;
+
+    memset(&trees, -1, sizeof(trees));
+    *ret_stage = "private mount namespace";
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return -errno;
+    *ret_stage = "clone host directories";
+    r = take_trees(lean, &trees, map, state_dir);
+    if (r < 0)
+        return r;
+    *ret_stage = "mount lean root";
+    (void)umask(0);
+    if (mount("cwsandbox", state_dir, "tmpfs", MS_NOSUID, "mode=0755,size=64m") < 0 ||
+        chdir(state_dir) < 0)
+        return -errno;
+    r = make_dirs(lean, map);
+    if (r < 0)
+        return r;
+    lean->user_xattr = probe_user_xattr("skel");
+    *ret_stage = "attach host directories";
+    r = attach_trees(lean, &trees);
+    if (r < 0)
+        return r;
+    *ret_stage = "make devices";
+    r = build_dev(&trees, map);
+    if (r < 0)
+        return r;
+    *ret_stage = "write skeleton";
+    r = write_skeletons(lean, map);
+    if (r < 0)
+        return r;
+    *ret_stage = "enter lean root";
+    r = enter();
+    if (r < 0)
+        return r;
+    lean->masks = mounts_probe_masks();
+    return 0;
+}

@@ -1,0 +1,108 @@
+/*
+ * Network namespaces, made ahead: a fresh one costs 0.5 ms (p99 5 ms), entering a ready one 2
+ * us (shared/limits.md B). They belong to launch's user namespace, so root in a sandbox has no
+ * power over the one it lives in.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "launch/launch.h"
+
+static int open_own(void)
+{
+    int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+
+    return fd < 0 ? -errno : fd;
+}
+
+static int bring_up_loopback(void)
+{
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    CLEANUP_FD int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -errno;
+    return ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
+}
+
+/* /proc/sys/net shows the namespace of the task that opens it. */
+static void write_sysctl(const char *path, const char *value)
+{
+    CLEANUP_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0)
+        (void)write(fd, value,
+                    strlen(value)); /* a convenience: without it ping, or port 80, is refused */
+}
+
+int netns_pool_init(struct netns_pool *pool, bool root)
+{
+    pool->root = root;
+    /* The machine's namespace belongs to a user namespace above ours: an ordinary user could
+     * not come back to it. */
+    if (!root && unshare(CLONE_NEWNET) < 0)
+        return -errno;
+    pool->home = open_own();
+    if (pool->home < 0)
+        return pool->home;
+    return netns_pool_refill_one(pool);
+}
+
+bool netns_pool_wants_more(const struct netns_pool *pool)
+{
+    return pool->usable && pool->n < NETNS_POOL_SIZE;
+}
+
+int netns_enter(int fd)
+{
+    return setns(fd, CLONE_NEWNET) < 0 ? -errno : 0;
+}
+
+/* A new namespace, entered and configured; launch is back home afterwards. */
+static int make_one(const struct netns_pool *pool)
+{
+    CLEANUP_FD int fd = -1;
+    int r;
+
+    if (unshare(CLONE_NEWNET) < 0)
+        return -errno;
+    fd = open_own();
+    r = fd < 0 ? fd : bring_up_loopback();
+    /* Unprivileged ICMP echo for every group (a user's namespace knows group 0 only). */
+    write_sysctl("/proc/sys/net/ipv4/ping_group_range", pool->root ? "0 2147483647" : "0 0");
+    /* CAP_NET_BIND_SERVICE inside means nothing here: the namespace is not owned by the
+     * sandbox's root. */
+    write_sysctl("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+    CHECK(netns_enter(pool->home) == 0);
+    return r < 0 ? r : TAKE_FD(fd);
+}
+
+int netns_pool_refill_one(struct netns_pool *pool)
+{
+    int fd = make_one(pool);
+
+    pool->usable = fd >= 0;
+    if (fd < 0)
+        return fd;
+    pool->fds[pool->n++] = fd;
+    return 0;
+}
+
+int netns_pool_take(struct netns_pool *pool)
+{
+    if (pool->n == 0)
+        return make_one(pool);
+    return pool->fds[--pool->n];
+}
+
+void netns_pool_done(struct netns_pool *pool)
+{
+    while (pool->n > 0)
+        (void)close(pool->fds[--pool->n]);
+    cleanup_fd(&pool->home);
+}

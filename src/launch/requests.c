@@ -1,0 +1,141 @@
+/*
+ * The daemon's requests. The daemon parses bytes of strangers, so it is not believed: a packet
+ * that launchproto cannot have made, or a type without a row here, ends launch and with it
+ * every sandbox.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "launch/sandbox.h"
+
+static void answer_status(struct engine *e, const struct launch_message *request, int status,
+                          const char *stage)
+{
+    struct launch_message answer = {
+        .type = request->type, .seq = request->seq, .answer = true, .u.status.status = status};
+
+    if (status < 0)
+        (void)snprintf(answer.u.status.stage, sizeof(answer.u.status.stage), "%s", stage);
+    answer_send(e, &answer, -1);
+}
+
+static void on_hello(struct engine *e, const struct launch_message *request)
+{
+    struct launch_message answer = {
+        .type = LAUNCH_HELLO, .seq = request->seq, .answer = true, .u.features = e->features};
+
+    answer_send(e, &answer, -1);
+}
+
+/* Safe to grant: writes numbers into files of a directory that this launch made under an id it
+ * knows; lowers a limit of its own, unreaped child. */
+static void on_limits(struct engine *e, const struct launch_message *request)
+{
+    struct sandbox *sb = sandbox_find(e, request->u.limits.id);
+    const char *stage = "id";
+    int r = -ENOENT;
+
+    if (sb)
+        r = cgroup_limit(&e->cgroups, &request->u.limits, sb->pid, &stage);
+    if (r == 0 && !cgroup_counts_pids(&e->cgroups)) {
+        stage = "pids";
+        /* As its owner: a container's root may lack CAP_SYS_RESOURCE, the owner has it over the sandbox. */
+        userns_set_owner(&e->map, sb->owner);
+        r = nproc_limit(sb->pid, request->u.limits.pids);
+        userns_set_owner(&e->map, 0);
+    }
+    answer_status(e, request, r, stage);
+}
+
+/* Safe to grant: only pids of our own, unreaped children. */
+static void on_kill(struct engine *e, const struct launch_message *request)
+{
+    struct sandbox *sb = sandbox_find(e, request->u.id);
+
+    if (sb)
+        sandbox_kill(e, sb);
+    answer_status(e, request, sb ? 0 : -ENOENT, "id");
+}
+
+static void on_usage(struct engine *e, const struct launch_message *request)
+{
+    struct launch_message answer = {.type = LAUNCH_USAGE, .seq = request->seq, .answer = true};
+
+    if (sandbox_find(e, request->u.id))
+        cgroup_usage(&e->cgroups, request->u.id, &answer.u.usage);
+    else
+        answer.u.usage.status = -ENOENT;
+    answer_send(e, &answer, -1);
+}
+
+static void on_freeze(struct engine *e, const struct launch_message *request)
+{
+    int r = -ENOENT;
+
+    if (sandbox_find(e, request->u.freeze.id))
+        r = cgroup_freeze(&e->cgroups, request->u.freeze.id, request->u.freeze.frozen);
+    answer_status(e, request, r, r == -ENOENT ? "id" : "freeze");
+}
+
+/* clang-format off */
+static const struct request {
+    enum launch_type type;
+    void (*handle)(struct engine *e, const struct launch_message *request);
+} requests[] = {
+    {LAUNCH_HELLO, on_hello},
+    {LAUNCH_CREATE, sandbox_create},
+    {LAUNCH_LIMITS, on_limits},
+    {LAUNCH_KILL, on_kill},
+    {LAUNCH_USAGE, on_usage},
+    {LAUNCH_FREEZE, on_freeze},
+};
+/* clang-format on */
+
+int requests_handle(struct engine *e)
+{
+    static uint8_t data[LAUNCH_MAX_PACKET +
+                        1]; /* single-threaded; one byte more shows an overlong packet */
+    struct launch_message request;
+    ssize_t n = recv(e->sock_fd, data, sizeof(data), MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return 0;
+    if (n <= 0)
+        return -EPIPE;
+    if (launchproto_decode(data, (size_t)n, &request) < 0 || request.answer)
+        return -EBADMSG;
+    for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+        if (requests[i].type == request.type) {
+            requests[i].handle(e, &request);
+            return 0;
+        }
+    }
+    return -EBADMSG;
+}
+
+void answer_send(struct engine *e, const struct launch_message *msg, int fd)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    uint8_t data[8192]; /* the largest answer, features, is below 3 KiB */
+    ssize_t n = launchproto_encode(msg, data, sizeof(data));
+    struct iovec iov = {.iov_base = data};
+    struct msghdr out = {.msg_iov = &iov, .msg_iovlen = 1};
+
+    CHECK(n > 0);
+    iov.iov_len = (size_t)n;
+    if (fd >= 0) {
+        out.msg_control = &control;
+        out.msg_controllen = sizeof(control.bytes);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&out);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &fd, sizeof(int));
+    }
+    while (sendmsg(e->sock_fd, &out, MSG_NOSIGNAL) < 0 && errno == EINTR) {
+    }
+}

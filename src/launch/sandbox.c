@@ -1,0 +1,356 @@
+/*
+ * The life of one sandbox as launch sees it: STARTING -> RUNNING -> (DEAD) -> gone, or STARTING
+ * -> FAILED -> gone. A creation is never waited for: the child reports over its status pipe,
+ * the loop looks at it. Whatever ends a sandbox, its directories are removed before anybody is
+ * told.
+ *
+ * Handshake with the child: #1 launch writes the maps, #2 a byte releases the child, #3
+ * execveat closes the status pipe (success), or a struct child_failure arrives.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "launch/sandbox.h"
+
+#define END_RETRY_MS 2 /* between looks at cgroups that are still busy when launch ends */
+#define END_RETRIES 1000
+
+struct sandbox *sandbox_find(struct engine *e, const char *id)
+{
+    return strmap_get(&e->by_id, id);
+}
+
+static void created_fail(struct sandbox *sb, const char *stage, int error)
+{
+    sb->created.status = error;
+    sb->created.pid = 0;
+    (void)snprintf(sb->created.stage, sizeof(sb->created.stage), "%s", stage);
+}
+
+static void answer_created(struct engine *e, uint32_t seq, const struct launch_created *created,
+                           int fd)
+{
+    struct launch_message answer = {
+        .type = LAUNCH_CREATE, .seq = seq, .answer = true, .u.created = *created};
+
+    answer_send(e, &answer, fd);
+}
+
+static void sandbox_free(struct engine *e, struct sandbox *sb)
+{
+    list_remove(&sb->node);
+    (void)strmap_remove(&e->by_id, sb->id);
+    (void)strmap_remove(&e->by_pid, sb->pid_key);
+    cleanup_fd(&sb->status_fd);
+    cleanup_fd(&sb->control_fd);
+    free(sb);
+}
+
+/* Tells the daemon about the end; the directories are already gone. */
+static void announce_end(struct engine *e, const struct sandbox *sb,
+                         const struct launch_usage *usage)
+{
+    struct launch_message event = {.type = LAUNCH_EVENT_EXITED};
+
+    if (sb->state == SANDBOX_FAILED) {
+        answer_created(e, sb->create_seq, &sb->created, -1);
+        return;
+    }
+    memcpy(event.u.exited.id, sb->id, sizeof(sb->id));
+    event.u.exited.wait_status = sb->wait_status;
+    event.u.exited.cpu_ns = usage->cpu_ns;
+    event.u.exited.memory_peak_bytes = usage->memory_peak_bytes;
+    event.u.exited.n_oom_kills = usage->n_oom_kills;
+    answer_send(e, &event, -1);
+}
+
+/* init is reaped, so every process of its namespace is gone; the kernel may take a moment to
+ * empty the cgroup. */
+static int try_finish(struct engine *e, struct sandbox *sb)
+{
+    struct launch_usage usage;
+
+    cgroup_usage(&e->cgroups, sb->id, &usage);
+    if (cgroup_remove(&e->cgroups, sb->id) == -EBUSY)
+        return -EBUSY;
+    announce_end(e, sb, &usage);
+    sandbox_free(e, sb);
+    return 0;
+}
+
+/* Descriptors of one creation, gone at the end of sandbox_create() unless taken. */
+struct start {
+    int cgroup_fd, tasks_fd, netns_fd;
+    int release[2], status[2], control[2]; /* [0] read / daemon's end, [1] write / init's end */
+};
+
+static void start_done(struct start *s)
+{
+    int *all = (int *)s;
+
+    for (size_t i = 0; i < sizeof(*s) / sizeof(int); i++)
+        cleanup_fd(&all[i]);
+}
+
+static int start_prepare(struct engine *e, const char *id, struct start *s,
+                         const char **ret_stage)
+{
+    int r;
+
+    *ret_stage = "make cgroups";
+    r = cgroup_make(&e->cgroups, id, &e->map, &s->cgroup_fd);
+    if (r < 0)
+        return r;
+    *ret_stage = "open cgroup";
+    r = cgroup_open_pids(&e->cgroups, id, &s->tasks_fd);
+    if (r < 0)
+        return r;
+    *ret_stage = "make network namespace";
+    s->netns_fd = netns_pool_take(&e->netns);
+    if (s->netns_fd < 0)
+        return s->netns_fd;
+    *ret_stage = "make pipes";
+    if (pipe2(s->release, O_CLOEXEC) < 0 || pipe2(s->status, O_CLOEXEC) < 0 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->control) < 0)
+        return -errno;
+    return 0;
+}
+
+/* Forks from a single-threaded process of a few hundred pages: cheap enough without CLONE_VM.
+ */
+static pid_t start_clone(struct engine *e, const struct launch_create *create, struct start *s,
+                         uid_t owner)
+{
+    struct clone_args clone_args = {
+        .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS,
+        .exit_signal = SIGCHLD,
+    };
+    struct child_args args = {
+        .engine = e,
+        .create = create,
+        .release_fd = s->release[0],
+        .status_fd = s->status[1],
+        .control_fd = s->control[1],
+        .cgroup_fd = s->cgroup_fd,
+        .tasks_fd = s->tasks_fd,
+    };
+    pid_t pid;
+    int r = netns_enter(s->netns_fd);
+
+    if (r < 0)
+        return r;
+    if (s->cgroup_fd >= 0) {
+        clone_args.flags |= CLONE_INTO_CGROUP;
+        clone_args.cgroup = (uint64_t)s->cgroup_fd;
+    }
+    userns_set_owner(&e->map, owner);
+    pid = (pid_t)syscall(SYS_clone3, &clone_args, sizeof(clone_args));
+    if (pid == 0) {
+        (void)close(s->release[1]); /* or we would wait for ourselves should launch die */
+        child_main(&args);
+    }
+    r = pid < 0 ? -errno : pid;
+    userns_set_owner(&e->map, 0);
+    CHECK(netns_enter(e->netns.home) == 0);
+    return r;
+}
+
+static int start_release(struct engine *e, struct sandbox *sb, struct start *s,
+                         const char **ret_stage)
+{
+    int r;
+
+    *ret_stage = "write user maps";
+    r = userns_write_maps(sb->pid, &e->map); /* #1 */
+    if (r < 0)
+        return r;
+    *ret_stage = "release";
+    return write(s->release[1], "", 1) == 1 ? 0 : -errno; /* #2 */
+}
+
+static int sandbox_register(struct engine *e, struct sandbox *sb)
+{
+    int r;
+
+    (void)snprintf(sb->pid_key, sizeof(sb->pid_key), "%d", sb->pid);
+    r = strmap_put(&e->by_id, sb->id, sb);
+    if (r == 0)
+        r = strmap_put(&e->by_pid, sb->pid_key, sb);
+    if (r < 0)
+        return r;
+    list_append(&e->sandboxes, &sb->node);
+    return 0;
+}
+
+/* After clone3 the child exists: a failure kills and reaps it here, so that nothing is left
+ * behind. */
+static int start_child(struct engine *e, struct sandbox *sb, const struct launch_create *create,
+                       struct start *s, const char **ret_stage)
+{
+    int r;
+
+    *ret_stage = "clone3";
+    sb->owner = userns_owner(&e->map, e->n_made++);
+    sb->pid = start_clone(e, create, s, sb->owner);
+    if (sb->pid < 0)
+        return sb->pid;
+    r = start_release(e, sb, s, ret_stage);
+    if (r == 0) {
+        *ret_stage = "register";
+        r = sandbox_register(e, sb);
+    }
+    if (r < 0) {
+        (void)kill(sb->pid, SIGKILL);
+        (void)waitpid(sb->pid, NULL, 0);
+    }
+    return r;
+}
+
+void sandbox_create(struct engine *e, const struct launch_message *request)
+{
+    const struct launch_create *create = &request->u.create;
+    CLEANUP(start_done) struct start s;
+    struct sandbox *sb = NULL;
+    struct launch_created failed = {0};
+    const char *stage = "id exists";
+    int r = -EEXIST;
+
+    memset(&s, -1, sizeof(s));
+    if (!sandbox_find(e, create->id)) {
+        sb = calloc(1, sizeof(*sb));
+        stage = "allocate";
+        r = -ENOMEM;
+    }
+    if (sb) {
+        list_init(&sb->node);
+        memcpy(sb->id, create->id, sizeof(sb->id));
+        sb->create_seq = request->seq;
+        sb->status_fd = sb->control_fd = -1;
+        r = start_prepare(e, sb->id, &s, &stage);
+        if (r == 0)
+            r = start_child(e, sb, create, &s, &stage);
+        if (r < 0) {
+            if (strcmp(stage, "make cgroups") != 0)
+                (void)cgroup_remove(&e->cgroups, sb->id);
+            sandbox_free(e, sb);
+        }
+    }
+    if (r < 0) {
+        failed.status = r;
+        (void)snprintf(failed.stage, sizeof(failed.stage), "%s", stage);
+        answer_created(e, request->seq, &failed, -1);
+        return;
+    }
+    sb->state = SANDBOX_STARTING;
+    sb->status_fd = TAKE_FD(s.status[0]);
+    sb->control_fd = TAKE_FD(s.control[0]);
+    e->n_pending++;
+}
+
+void sandbox_on_status(struct engine *e, struct sandbox *sb)
+{
+    struct child_failure failure = {0};
+    ssize_t n = read(sb->status_fd, &failure, sizeof(failure));
+
+    cleanup_fd(&sb->status_fd);
+    e->n_pending--;
+    if (n == 0) { /* #3 */
+        sb->state = SANDBOX_RUNNING;
+        sb->created.pid = sb->pid;
+        answer_created(e, sb->create_seq, &sb->created, sb->control_fd);
+        cleanup_fd(&sb->control_fd);
+        return;
+    }
+    sb->state = SANDBOX_FAILED; /* answered when the child is reaped */
+    failure.stage[sizeof(failure.stage) - 1] = 0;
+    if (n == (ssize_t)sizeof(failure) && failure.error > 0)
+        created_fail(sb, failure.stage, -failure.error);
+    else
+        created_fail(sb, "set up", -EIO);
+    cleanup_fd(&sb->control_fd);
+}
+
+void sandbox_kill(struct engine *e, struct sandbox *sb)
+{
+    /* Not reaped, so the pid is still its own. The end of pid 1 is the end of all; cgroup.kill
+     * only makes it quick. */
+    if (sb->state == SANDBOX_DEAD)
+        return;
+    (void)kill(sb->pid, SIGKILL);
+    (void)cgroup_kill(&e->cgroups, sb->id);
+}
+
+static void on_reaped(struct engine *e, struct sandbox *sb, int wait_status)
+{
+    sb->wait_status = wait_status;
+    if (sb->state == SANDBOX_STARTING) {
+        /* Its last words, if any. A pipe that closed without a word means that it was killed,
+         * or init ended at once. */
+        sandbox_on_status(e, sb);
+    }
+    if (sb->state == SANDBOX_RUNNING)
+        sb->state = SANDBOX_DEAD;
+    (void)strmap_remove(&e->by_pid, sb->pid_key); /* the number may be used again from now on */
+    (void)try_finish(e, sb);
+}
+
+void sandboxes_reap(struct engine *e)
+{
+    char key[16];
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        struct sandbox *sb;
+
+        (void)snprintf(key, sizeof(key), "%d", pid);
+        sb = strmap_get(&e->by_pid, key);
+        if (sb)
+            on_reaped(e, sb, status);
+    }
+}
+
+uint32_t sandboxes_retry_dead(struct engine *e)
+{
+    uint32_t n_busy = 0;
+
+    LIST_FOREACH_SAFE(node, &e->sandboxes)
+    {
+        struct sandbox *sb = CONTAINER_OF(node, struct sandbox, node);
+        bool reaped = sb->state == SANDBOX_DEAD ||
+                      (sb->state == SANDBOX_FAILED && !strmap_get(&e->by_pid, sb->pid_key));
+
+        if (reaped && try_finish(e, sb) == -EBUSY)
+            n_busy++;
+    }
+    return n_busy;
+}
+
+void sandboxes_end(struct engine *e)
+{
+    int status;
+    pid_t pid;
+
+    LIST_FOREACH(node, &e->sandboxes)
+    sandbox_kill(e, CONTAINER_OF(node, struct sandbox, node));
+    while ((pid = waitpid(-1, &status, 0)) > 0 || errno == EINTR) {
+        char key[16];
+        struct sandbox *sb;
+
+        (void)snprintf(key, sizeof(key), "%d", pid);
+        sb = strmap_get(&e->by_pid, key);
+        if (sb)
+            on_reaped(e, sb, status);
+    }
+    /* v1 has no event for "empty now", and nobody else waits for us: a bounded look every
+     * END_RETRY_MS. */
+    for (int i = 0; i < END_RETRIES && sandboxes_retry_dead(e) > 0; i++)
+        (void)poll(NULL, 0, END_RETRY_MS);
+}

@@ -1,0 +1,177 @@
+/*
+ * The system call filter: compiled once from the tables, as a binary tree (libseccomp's
+ * optimize level 2), and installed raw by each child. Inherited by everything in the sandbox.
+ * Three answers: allow; EPERM for what is known and refused; ENOSYS for what we do not know, so
+ * that programs take their fallback for older kernels.
+ */
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "launch/launch.h"
+#include "launch/seccomp-table.h"
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
+
+/* clang-format off */
+static const uint32_t namespace_flags[] = {
+    CLONE_NEWCGROUP, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS,
+    /* not CLONE_NEWTIME: its bit is part of clone's exit signal */
+};
+
+static const uint32_t personalities[] = {
+    PER_LINUX,
+    PER_LINUX32,         /* setarch for 32-bit builds */
+    ADDR_NO_RANDOMIZE,   /* debuggers */
+    UNAME26,             /* old installers */
+    0xffffffff,          /* asks for the present one */
+};
+
+/* vsock, packet, alg, xdp and the like reach outside the network namespace or into rarely used kernel code. */
+static const uint32_t families[] = {AF_INET, AF_INET6, AF_NETLINK, AF_UNIX};
+/* clang-format on */
+
+static bool family_allowed(uint32_t family)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+        if (families[i] == family)
+            return true;
+    }
+    return false;
+}
+
+static int add_rows(scmp_filter_ctx ctx, uint32_t action, const struct syscall_row *rows,
+                    size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        int number = seccomp_syscall_resolve_name(rows[i].name);
+        int r;
+
+        if (number < 0) /* not of this architecture, or newer than libseccomp: ENOSYS */
+            continue;
+        r = seccomp_rule_add(ctx, action, number, 0);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int add_clone(scmp_filter_ctx ctx)
+{
+    uint32_t mask = 0;
+    int r;
+
+    for (size_t i = 0; i < ARRAY_SIZE(namespace_flags); i++) {
+        mask |= namespace_flags[i];
+        r = seccomp_rule_add(
+            ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+            SCMP_A0(SCMP_CMP_MASKED_EQ, namespace_flags[i], namespace_flags[i]));
+        if (r < 0)
+            return r;
+    }
+    return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+                            SCMP_A0(SCMP_CMP_MASKED_EQ, mask, 0));
+}
+
+/* @number: socket, or socketpair, which loads and enters a family just the same. */
+static int add_socket(scmp_filter_ctx ctx, int number)
+{
+    int r = 0;
+
+    for (uint32_t family = 0; r == 0 && family <= AF_NETLINK; family++) {
+        uint32_t action =
+            family_allowed(family) ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EAFNOSUPPORT);
+
+        r = seccomp_rule_add(ctx, action, number, 1, SCMP_A0_32(SCMP_CMP_EQ, family));
+    }
+    if (r < 0)
+        return r;
+    return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), number, 1,
+                            SCMP_A0_32(SCMP_CMP_GT, AF_NETLINK));
+}
+
+static int add_personality(scmp_filter_ctx ctx)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(personalities); i++) {
+        int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(personality), 1,
+                                 SCMP_A0_32(SCMP_CMP_EQ, personalities[i]));
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int add_all(scmp_filter_ctx ctx)
+{
+    int r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+
+    if (r == 0) /* another architecture's system calls do not exist here */
+        r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
+    if (r == 0)
+        r = add_rows(ctx, SCMP_ACT_ALLOW, syscalls_allowed, n_syscalls_allowed);
+    if (r == 0)
+        r = add_rows(ctx, SCMP_ACT_ERRNO(EPERM), syscalls_refused, n_syscalls_refused);
+    if (r == 0)
+        r = add_clone(ctx);
+    if (r == 0)
+        r = add_socket(ctx, SCMP_SYS(socket));
+    if (r == 0)
+        r = add_socket(ctx, SCMP_SYS(socketpair));
+    if (r == 0)
+        r = add_personality(ctx);
+    return r;
+}
+
+/* libseccomp 2.5 exports to a descriptor only. */
+static int export_program(scmp_filter_ctx ctx, struct sock_fprog *ret_program)
+{
+    CLEANUP_FD int fd = memfd_create("seccomp", MFD_CLOEXEC);
+    CLEANUP_FREE struct sock_filter *code = NULL;
+    struct stat st;
+    int r;
+
+    if (fd < 0)
+        return -errno;
+    r = seccomp_export_bpf(ctx, fd);
+    if (r < 0)
+        return r;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    code = malloc((size_t)st.st_size);
+    if (!code)
+        return -ENOMEM;
+    if (pread(fd, code, (size_t)st.st_size, 0) != st.st_size)
+        return -EIO;
+    ret_program->len = (unsigned short)((size_t)st.st_size / sizeof(*code));
+    ret_program->filter = TAKE_PTR(code);
+    return 0;
+}
+
+int seccomp_compile(struct sock_fprog *ret_program)
+{
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+    int r;
+
+    if (!ctx)
+        return -ENOMEM;
+    r = add_all(ctx);
+    if (r == 0)
+        r = export_program(ctx, ret_program);
+    seccomp_release(ctx);
+    return r;
+}
+
+int seccomp_install(const struct sock_fprog *program)
+{
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program) < 0 ? -errno : 0;
+}

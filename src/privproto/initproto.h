@@ -1,0 +1,61 @@
+/*
+ * The vocabulary between cwsandboxd (runtime/) and cwsandbox-init, over the control socket (SOCK_SEQPACKET) of one
+ * sandbox: one packet = one message. init does not allocate and treats packets as trusted data of bounded size; the
+ * daemon treats packets from init as hostile (a sandboxed process cannot reach the socket, but init is inside).
+ *
+ * Layout of every packet: struct init_packet, then `body_size` bytes of body. Native byte order: both ends are one build.
+ *
+ * EXEC   body: cwd, argv..., envp... as NUL-terminated strings in that order (n_args, n_envs counts; cwd may be "").
+ *        Bodies above INIT_MAX_BODY travel in a sealed memfd passed as the last descriptor (INIT_BODY_IN_MEMFD).
+ *        fds: [stdin, stdout, stderr] (then memfd). With INIT_TTY no stdio fds: init opens a pty in the sandbox's own
+ *        devpts and returns the master with STARTED.
+ *        Answer: STARTED {id, pid, status, stage}; status 0 or -errno of the stage ("chdir", "execve", ...).
+ *        On success exactly one EXITED {id, wait_status} follows, never before STARTED.
+ *        execve follows execvp's rules: PATH of the new environment, ENOEXEC falls back to /bin/sh.
+ * SIGNAL {id, value=signo}: to the leader's process group.
+ * KILL   {id}: SIGKILL to the leader and everything it started.
+ * OPEN   body: absolute path. value = open(2) flags (CLOEXEC, NOCTTY, NONBLOCK are added), mode in `aux`.
+ *        INIT_MAKE_PARENTS creates missing parent directories (0755). Answer: OPENED {id, status} + fd.
+ *        Relative paths are resolved against "/".
+ * Ids are the daemon's, unique among unfinished requests of the sandbox. The host name is set by launch: the sandbox's id.
+ */
+#ifndef CWS_PRIVPROTO_INITPROTO_H
+#define CWS_PRIVPROTO_INITPROTO_H
+
+#include "base/macros.h"
+
+#define INIT_MAX_BODY 32768 /* in a packet; chosen: covers an ordinary argv + environment */
+#define INIT_MAX_MEMFD_BODY (4u << 20) /* chosen: twice Linux's default ARG_MAX (2 MiB) */
+#define INIT_MAX_STRINGS 65536
+#define INIT_MAX_EXECS 4096 /* running at once in one sandbox; over: STARTED -EAGAIN */
+
+enum init_type {
+    INIT_EXEC = 1,
+    INIT_SIGNAL,
+    INIT_KILL,
+    INIT_OPEN,
+    INIT_STARTED = 64,
+    INIT_EXITED,
+    INIT_OPENED,
+    INIT_TYPE_MAX,
+};
+
+enum init_flags {
+    INIT_TTY = 1 << 0,
+    INIT_BODY_IN_MEMFD = 1 << 1,
+    INIT_MAKE_PARENTS = 1 << 2,
+};
+
+struct init_packet {
+    uint32_t type; /* enum init_type */
+    uint32_t id;
+    uint32_t flags; /* enum init_flags */
+    int32_t value;  /* signo, open flags, status (-errno), wait status */
+    uint32_t aux;   /* mode bits; pid as seen inside (STARTED) */
+    uint32_t n_args, n_envs;
+    uint32_t tty_width, tty_height;
+    uint32_t body_size;
+    char stage[16]; /* STARTED with status < 0 */
+};
+
+#endif

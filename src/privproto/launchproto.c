@@ -1,0 +1,335 @@
+/*
+ * Encoding of the daemon <-> launch packets: one table of fields per (type, answer) drives both
+ * directions, so that a field cannot be written and not read. Native byte order: both ends are
+ * one build on one machine.
+ *
+ *   packet  := u32 type, u32 seq, u32 answer, field...
+ *   text    := u16 length, bytes without NUL, NUL       (the NUL lets decoded pointers be used
+ * in place) lowers  := u32 count, text...
+ *
+ * decode() accepts exactly what encode() can make: flags are 0 or 1, no trailing bytes, no
+ * embedded NUL.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "privproto/launchproto.h"
+
+enum field_kind {
+    FIELD_BOOL,
+    FIELD_U32,
+    FIELD_I32,
+    FIELD_STATUS, /* int32, <= 0 */
+    FIELD_U64,
+    FIELD_POSITIVE, /* u64, > 0 */
+    FIELD_ID,
+    FIELD_TEXT,
+    FIELD_LOWERS, /* count and pointers of struct launch_create */
+};
+
+struct field {
+    enum field_kind kind;
+    uint16_t offset; /* in struct launch_message */
+    uint16_t size;   /* FIELD_ID, FIELD_TEXT: room with NUL */
+};
+
+#define MAX_FIELDS \
+    12 /* the longest row below, features, has 11; a zero-filled slot would be FIELD_BOOL, so \
+          rows count */
+
+struct message_format {
+    enum launch_type type;
+    bool answer;
+    uint8_t n_fields;
+    struct field fields[MAX_FIELDS];
+};
+
+#define F(kind, member) \
+    { \
+        FIELD_##kind, offsetof(struct launch_message, u.member), \
+            sizeof(((struct launch_message *)NULL)->u.member) \
+    }
+#define FORMAT_STATUS(of) \
+    { \
+        of, true, 2, \
+        { \
+            F(STATUS, status.status), F(TEXT, status.stage) \
+        } \
+    }
+
+/* clang-format off */
+static const struct message_format formats[] = {
+    {LAUNCH_HELLO, false, 0, {{0}}},
+    {LAUNCH_HELLO, true, 11, {
+        F(BOOL, features.root), F(BOOL, features.idmap), F(BOOL, features.netns_pool),
+        F(BOOL, features.cgroup_kill), F(BOOL, features.limit_memory), F(BOOL, features.limit_cpu),
+        F(BOOL, features.limit_pids), F(BOOL, features.cgroup_v2_only), F(U32, features.uid_base),
+        F(U32, features.uid_count), F(TEXT, features.problems)}},
+    {LAUNCH_CREATE, false, 5, {
+        F(ID, create.id), F(BOOL, create.host_image), F(POSITIVE, create.root_size_bytes),
+        F(POSITIVE, create.root_inodes), F(LOWERS, create)}},
+    {LAUNCH_CREATE, true, 3, {
+        F(STATUS, created.status), F(TEXT, created.stage), F(I32, created.pid)}},
+    {LAUNCH_LIMITS, false, 5, {
+        F(ID, limits.id), F(U64, limits.memory_bytes), F(U32, limits.cpu_millis), F(U32, limits.pids),
+        F(BOOL, limits.accept_unenforced)}},
+    FORMAT_STATUS(LAUNCH_LIMITS),
+    {LAUNCH_KILL, false, 1, {F(ID, id)}},
+    FORMAT_STATUS(LAUNCH_KILL),
+    {LAUNCH_USAGE, false, 1, {F(ID, id)}},
+    {LAUNCH_USAGE, true, 5, {
+        F(STATUS, usage.status), F(U64, usage.cpu_ns), F(U64, usage.memory_bytes),
+        F(U64, usage.memory_peak_bytes), F(U64, usage.n_oom_kills)}},
+    {LAUNCH_FREEZE, false, 2, {F(ID, freeze.id), F(BOOL, freeze.frozen)}},
+    FORMAT_STATUS(LAUNCH_FREEZE),
+    {LAUNCH_EVENT_EXITED, false, 5, {
+        F(ID, exited.id), F(I32, exited.wait_status), F(U64, exited.cpu_ns),
+        F(U64, exited.memory_peak_bytes), F(U64, exited.n_oom_kills)}},
+};
+/* clang-format on */
+
+static const struct message_format *format_find(uint32_t type, bool answer)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+        if ((uint32_t)formats[i].type == type && formats[i].answer == answer)
+            return &formats[i];
+    }
+    return NULL;
+}
+
+bool launchproto_id_valid(const char *id)
+{
+    size_t n = strnlen(id, LAUNCH_MAX_ID);
+
+    if (n == 0 || n >= LAUNCH_MAX_ID)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (!((id[i] >= 'a' && id[i] <= 'z') || (id[i] >= '0' && id[i] <= '9') || id[i] == '-'))
+            return false;
+    }
+    return true;
+}
+
+/* Events have no sequence number, everything else has one; an image is either the host or a
+ * list of layers. */
+static bool message_consistent(const struct launch_message *msg)
+{
+    bool event = msg->type == LAUNCH_EVENT_EXITED;
+
+    if ((msg->seq == 0) != event)
+        return false;
+    if (msg->type == LAUNCH_CREATE && !msg->answer)
+        return msg->u.create.host_image == (msg->u.create.n_lowers == 0);
+    return true;
+}
+
+struct writer {
+    uint8_t *out;
+    size_t n, cap;
+    int error; /* first failure, sticky */
+};
+
+static void put(struct writer *w, const void *data, size_t n)
+{
+    if (w->error)
+        return;
+    if (n > w->cap - w->n) {
+        w->error = -EMSGSIZE;
+        return;
+    }
+    memcpy(w->out + w->n, data, n);
+    w->n += n;
+}
+
+static void put_u32(struct writer *w, uint32_t value)
+{
+    put(w, &value, sizeof(value));
+}
+
+/* @size: room of the text with its NUL. */
+static void put_text(struct writer *w, const char *text, size_t size)
+{
+    size_t n = strnlen(text, size);
+    uint16_t n_wire = (uint16_t)n;
+
+    if (n >= size || n > UINT16_MAX) {
+        w->error = -EINVAL;
+        return;
+    }
+    put(w, &n_wire, sizeof(n_wire));
+    put(w, text, n);
+    put(w, "", 1);
+}
+
+static void put_lowers(struct writer *w, const struct launch_create *create)
+{
+    if (create->n_lowers > LAUNCH_MAX_LOWERS) {
+        w->error = -EINVAL;
+        return;
+    }
+    put_u32(w, create->n_lowers);
+    for (uint32_t i = 0; i < create->n_lowers; i++) {
+        if (!create->lowers[i] || create->lowers[i][0] != '/') {
+            w->error = -EINVAL;
+            return;
+        }
+        put_text(w, create->lowers[i], PATH_MAX);
+    }
+}
+
+static void put_field(struct writer *w, const struct field *f, const uint8_t *at)
+{
+    switch (f->kind) {
+    case FIELD_BOOL:
+        put(w, *(const bool *)at ? "\1" : "\0", 1);
+        break;
+    case FIELD_STATUS:
+        if (*(const int32_t *)at > 0)
+            w->error = -EINVAL;
+        put(w, at, sizeof(int32_t));
+        break;
+    case FIELD_U32:
+    case FIELD_I32:
+        put(w, at, sizeof(uint32_t));
+        break;
+    case FIELD_POSITIVE:
+        if (*(const uint64_t *)at == 0)
+            w->error = -EINVAL;
+        put(w, at, sizeof(uint64_t));
+        break;
+    case FIELD_U64:
+        put(w, at, sizeof(uint64_t));
+        break;
+    case FIELD_ID:
+        if (!launchproto_id_valid((const char *)at))
+            w->error = -EINVAL;
+        put_text(w, (const char *)at, f->size);
+        break;
+    case FIELD_TEXT:
+        put_text(w, (const char *)at, f->size);
+        break;
+    case FIELD_LOWERS:
+        put_lowers(w, (const struct launch_create *)at);
+        break;
+    }
+}
+
+ssize_t launchproto_encode(const struct launch_message *msg, uint8_t *out, size_t cap)
+{
+    const struct message_format *format = format_find(msg->type, msg->answer);
+    struct writer w = {.out = out, .cap = MIN(cap, (size_t)LAUNCH_MAX_PACKET)};
+
+    if (!format || !message_consistent(msg))
+        return -EINVAL;
+    put_u32(&w, msg->type);
+    put_u32(&w, msg->seq);
+    put_u32(&w, msg->answer);
+    for (size_t i = 0; i < format->n_fields; i++)
+        put_field(&w, &format->fields[i], (const uint8_t *)msg + format->fields[i].offset);
+    return w.error ? w.error : (ssize_t)w.n;
+}
+
+struct reader {
+    const uint8_t *at, *end;
+};
+
+static int get(struct reader *r, void *ret, size_t n)
+{
+    if (n > (size_t)(r->end - r->at))
+        return -EBADMSG;
+    memcpy(ret, r->at, n);
+    r->at += n;
+    return 0;
+}
+
+/* Borrowed, NUL-terminated text of less than @size bytes with its NUL. */
+static int get_text(struct reader *r, size_t size, const char **ret_text)
+{
+    uint16_t n;
+
+    if (get(r, &n, sizeof(n)) < 0 || (size_t)n + 1 > (size_t)(r->end - r->at) || n >= size)
+        return -EBADMSG;
+    if (r->at[n] != 0 || memchr(r->at, 0, n))
+        return -EBADMSG;
+    *ret_text = (const char *)r->at;
+    r->at += (size_t)n + 1;
+    return 0;
+}
+
+static int get_text_copy(struct reader *r, const struct field *f, char *to)
+{
+    const char *text;
+
+    if (get_text(r, f->size, &text) < 0)
+        return -EBADMSG;
+    memcpy(to, text, strlen(text) + 1); /* get_text() proved that it fits f->size */
+    if (f->kind == FIELD_ID && !launchproto_id_valid(to))
+        return -EBADMSG;
+    return 0;
+}
+
+static int get_lowers(struct reader *r, struct launch_create *create)
+{
+    if (get(r, &create->n_lowers, sizeof(create->n_lowers)) < 0 ||
+        create->n_lowers > LAUNCH_MAX_LOWERS)
+        return -EBADMSG;
+    for (uint32_t i = 0; i < create->n_lowers; i++) {
+        if (get_text(r, PATH_MAX, &create->lowers[i]) < 0 || create->lowers[i][0] != '/')
+            return -EBADMSG;
+    }
+    return 0;
+}
+
+static int get_field(struct reader *r, const struct field *f, uint8_t *at)
+{
+    uint8_t flag;
+
+    switch (f->kind) {
+    case FIELD_BOOL:
+        if (get(r, &flag, 1) < 0 || flag > 1)
+            return -EBADMSG;
+        *(bool *)at = flag;
+        return 0;
+    case FIELD_STATUS:
+        return get(r, at, sizeof(int32_t)) < 0 || *(int32_t *)at > 0 ? -EBADMSG : 0;
+    case FIELD_U32:
+    case FIELD_I32:
+        return get(r, at, sizeof(uint32_t));
+    case FIELD_POSITIVE:
+        return get(r, at, sizeof(uint64_t)) < 0 || *(uint64_t *)at == 0 ? -EBADMSG : 0;
+    case FIELD_U64:
+        return get(r, at, sizeof(uint64_t));
+    case FIELD_ID:
+    case FIELD_TEXT:
+        return get_text_copy(r, f, (char *)at);
+    case FIELD_LOWERS:
+        return get_lowers(r, (struct launch_create *)at);
+    }
+    return -EBADMSG;
+}
+
+int launchproto_decode(const uint8_t *data, size_t n, struct launch_message *ret_msg)
+{
+    struct reader r = {data, data + n};
+    struct launch_message msg = {0};
+    const struct message_format *format;
+    uint32_t head[3];
+
+    if (n > LAUNCH_MAX_PACKET || get(&r, head, sizeof(head)) < 0 || head[2] > 1)
+        return -EBADMSG;
+    format = format_find(head[0], head[2]);
+    if (!format)
+        return -EBADMSG;
+    msg.type = format->type;
+    msg.seq = head[1];
+    msg.answer = format->answer;
+    for (size_t i = 0; i < format->n_fields; i++) {
+        if (get_field(&r, &format->fields[i], (uint8_t *)&msg + format->fields[i].offset) < 0)
+            return -EBADMSG;
+    }
+    if (r.at != r.end || !message_consistent(&msg))
+        return -EBADMSG;
+    *ret_msg = msg;
+    return 0;
+}

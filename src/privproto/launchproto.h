@@ -1,0 +1,125 @@
+/*
+ * The vocabulary between cwsandboxd (runtime/) and cwsandbox-launch, over one SOCK_SEQPACKET
+ * pair: one packet = one message. Requests carry a `seq` that the answer repeats; events have
+ * seq 0. Every message is a fixed header followed by fields in a fixed order, encoded and
+ * decoded only by launchproto.c (one table; fuzzed). launch treats the daemon as hostile: every
+ * count, string and number is checked against the limits below; anything unknown ends launch.
+ *
+ * Blank sandbox life:   LAUNCH_CREATE -> answer (+ control fd)  ... LAUNCH_LIMITS* ...
+ * LAUNCH_KILL -> event EXITED The id is chosen by the daemon, [a-z0-9-]{1,63}; it names cgroup
+ * directories.
+ */
+#ifndef CWS_PRIVPROTO_LAUNCHPROTO_H
+#define CWS_PRIVPROTO_LAUNCHPROTO_H
+
+#include <sys/types.h>
+
+#include "base/macros.h"
+
+#define LAUNCH_MAX_PACKET 65536 /* chosen: fits the default SO_SNDBUF (212,992) three times */
+#define LAUNCH_MAX_LOWERS \
+    64 /* kernel accepts 500 (overlayfs OVL_MAX_STACK); images rarely pass 40 */
+#define LAUNCH_MAX_ID 64 /* with NUL */
+
+enum launch_type {
+    LAUNCH_HELLO = 1, /* -> answer: launch_features */
+    LAUNCH_CREATE,    /* launch_create -> answer: launch_created + SCM_RIGHTS [control socket of
+                         init] */
+    LAUNCH_LIMITS,    /* launch_limits -> answer: status only */
+    LAUNCH_KILL,   /* id -> answer: status only; EVENT_EXITED follows when the last process is
+                      gone */
+    LAUNCH_USAGE,  /* id -> answer: launch_usage */
+    LAUNCH_FREEZE, /* id, bool -> status only; reserved for pause */
+    LAUNCH_EVENT_EXITED = 64, /* launch_exited; cgroups and mounts of the id are already gone */
+    LAUNCH_TYPE_MAX,
+};
+
+/* What this kernel and this user give. Text of `problems`: one line per missing feature:
+ * "feature: why: remedy". */
+struct launch_features {
+    bool root;  /* launch has real root; uid_count > 1 */
+    bool idmap; /* host files keep their owners inside */
+    bool netns_pool;
+    bool cgroup_kill; /* v2 tree usable for killing */
+    bool limit_memory, limit_cpu, limit_pids;
+    bool cgroup_v2_only; /* limits are enforced by v2 */
+    uint32_t uid_base,
+        uid_count;       /* uid_count 0: launch cannot work here, and `problems` says why */
+    char problems[2048]; /* '\n' separated, NUL terminated */
+};
+
+struct launch_create {
+    char id[LAUNCH_MAX_ID];
+    bool host_image;   /* lower = built-in skeleton, second overlay on /usr */
+    uint32_t n_lowers; /* otherwise: absolute paths of layer directories, topmost first */
+    const char *lowers[LAUNCH_MAX_LOWERS];
+    uint64_t root_size_bytes; /* tmpfs size= of the sandbox's writable space; > 0 */
+    uint64_t root_inodes;     /* tmpfs nr_inodes=; > 0 */
+};
+
+struct launch_created {
+    int32_t status; /* 0, or -errno of the failing step */
+    char stage[64]; /* "mount overlay", "clone3", ...; empty on success */
+    int32_t pid;    /* init's pid in launch's pid namespace */
+};
+
+/* 0 = no limit. A limit that this host cannot enforce is -ENOTSUP with the name in `stage`,
+ * unless accept_unenforced. */
+struct launch_limits {
+    char id[LAUNCH_MAX_ID];
+    uint64_t memory_bytes;
+    uint32_t cpu_millis; /* 1000 = one core */
+    uint32_t pids;
+    bool accept_unenforced;
+};
+
+struct launch_status {
+    int32_t status; /* 0 or -errno; -ENOENT: no such id */
+    char stage[64];
+};
+
+struct launch_usage {
+    int32_t status;
+    uint64_t cpu_ns, memory_bytes, memory_peak_bytes; /* 0 where the host cannot tell */
+    uint64_t n_oom_kills;
+};
+
+/* FREEZE: stop (or continue) every process of the sandbox, by cgroup.freeze. */
+struct launch_freeze {
+    char id[LAUNCH_MAX_ID];
+    bool frozen;
+};
+
+struct launch_exited {
+    char id[LAUNCH_MAX_ID];
+    int32_t wait_status; /* of init, as waitpid */
+    uint64_t cpu_ns, memory_peak_bytes;
+    uint64_t n_oom_kills;
+};
+
+struct launch_message {
+    enum launch_type type;
+    uint32_t seq; /* 0 only for events */
+    bool answer;
+    union {
+        struct launch_features features; /* HELLO answer */
+        struct launch_create create;
+        struct launch_created created;
+        struct launch_limits limits;
+        struct launch_status status; /* LIMITS, KILL, FREEZE answers */
+        char id[LAUNCH_MAX_ID];      /* KILL, USAGE */
+        struct launch_usage usage;
+        struct launch_freeze freeze; /* FREEZE request */
+        struct launch_exited exited;
+    } u;
+};
+
+/** launchproto_id_valid() - [a-z0-9-]{1,63}. */
+bool launchproto_id_valid(const char *id);
+/** launchproto_encode() - bytes written to @out, or -EMSGSIZE / -EINVAL. */
+ssize_t launchproto_encode(const struct launch_message *msg, uint8_t *out, size_t cap);
+/** launchproto_decode() - 0 or -EBADMSG. Pointers in u.create.lowers borrow from @data
+ * (NUL-terminated in it). */
+int launchproto_decode(const uint8_t *data, size_t n, struct launch_message *ret_msg);
+
+#endif

@@ -1,0 +1,205 @@
+/* launchproto: roundtrips, refusals, and every cap at limit, limit + 1 and 0. */
+#include <errno.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "privproto/launchproto.h"
+
+static uint8_t packet[LAUNCH_MAX_PACKET];
+
+static struct launch_message create_message(void)
+{
+    return (struct launch_message){
+        .type = LAUNCH_CREATE,
+        .seq = 7,
+        .u.create = {.id = "sb-1",
+                     .host_image = true,
+                     .root_size_bytes = 1 << 20,
+                     .root_inodes = 1000},
+    };
+}
+
+static ssize_t encode(const struct launch_message *msg)
+{
+    return launchproto_encode(msg, packet, sizeof(packet));
+}
+
+static void test_every_message_survives_a_roundtrip(void **state)
+{
+    struct launch_message all[] = {
+        {.type = LAUNCH_HELLO, .seq = 1},
+        {.type = LAUNCH_HELLO,
+         .seq = 1,
+         .answer = true,
+         .u.features =
+             {.root = true, .limit_pids = true, .uid_base = 9, .problems = "a: b: c"}},
+        create_message(),
+        {.type = LAUNCH_CREATE,
+         .seq = 2,
+         .answer = true,
+         .u.created = {.status = -EPERM, .stage = "mount overlay", .pid = 12}},
+        {.type = LAUNCH_LIMITS,
+         .seq = UINT32_MAX,
+         .u.limits = {.id = "x", .memory_bytes = UINT64_MAX, .cpu_millis = 1500, .pids = 3}},
+        {.type = LAUNCH_LIMITS,
+         .seq = 4,
+         .answer = true,
+         .u.status = {.status = -ENOTSUP, .stage = "pids"}},
+        {.type = LAUNCH_KILL, .seq = 5, .u.id = "x"},
+        {.type = LAUNCH_KILL, .seq = 5, .answer = true},
+        {.type = LAUNCH_USAGE, .seq = 6, .u.id = "x"},
+        {.type = LAUNCH_USAGE,
+         .seq = 6,
+         .answer = true,
+         .u.usage = {.cpu_ns = 4, .n_oom_kills = 1}},
+        {.type = LAUNCH_FREEZE, .seq = 8, .u.freeze = {.id = "x", .frozen = true}},
+        {.type = LAUNCH_FREEZE, .seq = 8, .answer = true},
+        {.type = LAUNCH_EVENT_EXITED, .u.exited = {.id = "x", .wait_status = 9, .cpu_ns = 77}},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+        struct launch_message got;
+        uint8_t again[4096];
+        ssize_t n = encode(&all[i]);
+
+        assert_true(n > 0);
+        assert_int_equal(launchproto_decode(packet, (size_t)n, &got), 0);
+        assert_int_equal(got.type, all[i].type);
+        assert_int_equal(got.seq, all[i].seq);
+        assert_int_equal(launchproto_encode(&got, again, sizeof(again)), n);
+        assert_memory_equal(again, packet, n);
+    }
+}
+
+static void test_decode_rejects_truncated_and_overlong(void **state)
+{
+    struct launch_message msg = create_message(), got;
+    ssize_t n = encode(&msg);
+
+    for (ssize_t cut = 0; cut < n; cut++)
+        assert_int_equal(launchproto_decode(packet, (size_t)cut, &got), -EBADMSG);
+    packet[n] = 0;
+    assert_int_equal(launchproto_decode(packet, (size_t)n + 1, &got), -EBADMSG);
+}
+
+static void test_encode_rejects_a_buffer_one_byte_short(void **state)
+{
+    struct launch_message msg = create_message();
+    ssize_t n = encode(&msg);
+
+    assert_int_equal(launchproto_encode(&msg, packet, (size_t)n), n);
+    assert_int_equal(launchproto_encode(&msg, packet, (size_t)n - 1), -EMSGSIZE);
+    assert_int_equal(launchproto_encode(&msg, packet, 0), -EMSGSIZE);
+}
+
+static void test_unknown_type_and_bad_flags_are_refused(void **state)
+{
+    struct launch_message msg = {.type = LAUNCH_TYPE_MAX, .seq = 1}, got;
+    uint32_t head[3] = {LAUNCH_TYPE_MAX, 1, 0};
+
+    assert_int_equal(encode(&msg), -EINVAL);
+    assert_int_equal(launchproto_decode((uint8_t *)head, sizeof(head), &got), -EBADMSG);
+    head[0] = LAUNCH_HELLO;
+    assert_int_equal(launchproto_decode((uint8_t *)head, sizeof(head), &got), 0);
+    head[2] = 2;
+    assert_int_equal(launchproto_decode((uint8_t *)head, sizeof(head), &got), -EBADMSG);
+    head[2] = 0;
+    head[1] = 0; /* a request needs a sequence number */
+    assert_int_equal(launchproto_decode((uint8_t *)head, sizeof(head), &got), -EBADMSG);
+}
+
+static void test_ids_are_checked(void **state)
+{
+    struct launch_message msg = {.type = LAUNCH_KILL, .seq = 1}, got;
+    const char *bad[] = {"", "A", "a/b", "..", "a b", "a_b"};
+    ssize_t n;
+
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        (void)snprintf(msg.u.id, sizeof(msg.u.id), "%s", bad[i]);
+        assert_int_equal(encode(&msg), -EINVAL);
+    }
+    memset(msg.u.id, 'a', LAUNCH_MAX_ID); /* no NUL: one over the limit */
+    assert_int_equal(encode(&msg), -EINVAL);
+    msg.u.id[LAUNCH_MAX_ID - 1] = 0;
+    n = encode(&msg);
+    assert_true(n > 0);
+    packet[14] = '/'; /* 12 bytes of header, 2 of length */
+    assert_int_equal(launchproto_decode(packet, (size_t)n, &got), -EBADMSG);
+    packet[14] = 0;
+    assert_int_equal(launchproto_decode(packet, (size_t)n, &got), -EBADMSG);
+}
+
+static void test_lowers_at_their_limits(void **state)
+{
+    struct launch_message msg = create_message(), got;
+    ssize_t n;
+
+    assert_true(encode(&msg) > 0); /* host image: 0 lowers */
+    msg.u.create.host_image = false;
+    assert_int_equal(encode(&msg), -EINVAL);
+    for (int i = 0; i < LAUNCH_MAX_LOWERS; i++)
+        msg.u.create.lowers[i] = "/images/layer";
+    msg.u.create.n_lowers = LAUNCH_MAX_LOWERS;
+    n = encode(&msg);
+    assert_true(n > 0);
+    assert_int_equal(launchproto_decode(packet, (size_t)n, &got), 0);
+    assert_string_equal(got.u.create.lowers[LAUNCH_MAX_LOWERS - 1], "/images/layer");
+    msg.u.create.n_lowers = LAUNCH_MAX_LOWERS + 1;
+    assert_int_equal(encode(&msg), -EINVAL);
+    msg.u.create.n_lowers = 1;
+    msg.u.create.lowers[0] = "relative";
+    assert_int_equal(encode(&msg), -EINVAL);
+}
+
+static void test_packets_stop_at_the_packet_limit(void **state)
+{
+    static uint8_t big[2 * LAUNCH_MAX_PACKET];
+    struct launch_message msg = create_message(), got;
+    char path[PATH_MAX];
+
+    memset(path, 'p', sizeof(path));
+    path[0] = '/';
+    path[PATH_MAX - 1] = 0;
+    msg.u.create.host_image = false;
+    for (int i = 0; i < LAUNCH_MAX_LOWERS; i++)
+        msg.u.create.lowers[i] = path;
+    msg.u.create.n_lowers = 15; /* 15 * 4098 + 40 < 65536 < 16 * 4098 */
+    assert_true(launchproto_encode(&msg, big, sizeof(big)) > 0);
+    msg.u.create.n_lowers = 16;
+    assert_int_equal(launchproto_encode(&msg, big, sizeof(big)), -EMSGSIZE);
+    assert_int_equal(launchproto_decode(big, LAUNCH_MAX_PACKET + 1, &got), -EBADMSG);
+}
+
+static void test_zero_sizes_and_positive_statuses_are_refused(void **state)
+{
+    struct launch_message msg = create_message();
+    struct launch_message status = {
+        .type = LAUNCH_KILL, .seq = 1, .answer = true, .u.status = {.status = 1}};
+
+    msg.u.create.root_size_bytes = 0;
+    assert_int_equal(encode(&msg), -EINVAL);
+    msg = create_message();
+    msg.u.create.root_inodes = 0;
+    assert_int_equal(encode(&msg), -EINVAL);
+    assert_int_equal(encode(&status), -EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_message_survives_a_roundtrip),
+        cmocka_unit_test(test_decode_rejects_truncated_and_overlong),
+        cmocka_unit_test(test_encode_rejects_a_buffer_one_byte_short),
+        cmocka_unit_test(test_unknown_type_and_bad_flags_are_refused),
+        cmocka_unit_test(test_ids_are_checked),
+        cmocka_unit_test(test_lowers_at_their_limits),
+        cmocka_unit_test(test_packets_stop_at_the_packet_limit),
+        cmocka_unit_test(test_zero_sizes_and_positive_statuses_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
