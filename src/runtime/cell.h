@@ -1,0 +1,85 @@
+/*
+ * A cell is what cwsandbox-launch knows by an id: a blank sandbox with a running init, later
+ * the inside of one sandbox.
+ *
+ *   QUEUED -> CREATING -> READY -> ENDING -> (freed at EVENT_EXITED)
+ *
+ * READY: init is there, the limits every sandbox gets (config: pids, default memory and cpu)
+ * are set. ENDING: told to die, or init was found dead. A failed creation frees the cell too.
+ * The pool keeps READY cells for the default image and makes new ones while nobody waits; a
+ * sandbox takes a READY one, or one that is being made, or waits for its own.
+ *
+ * Owner: the runtime's pool, all cells in `cells` by id. Loop thread only.
+ */
+#ifndef CWS_RUNTIME_CELL_H
+#define CWS_RUNTIME_CELL_H
+
+#include <uv.h>
+
+#include "base/err.h"
+#include "base/list.h"
+#include "base/strmap.h"
+#include "privproto/launchproto.h"
+#include "runtime/control.h"
+#include "runtime/deferred.h"
+
+#define CELL_MAX_CREATING \
+    4 /* chosen: launch is single-threaded; enough that it never waits for us */
+#define POOL_RETRY_MIN_MS 100
+#define POOL_RETRY_MAX_MS \
+    10000 /* chosen: a host that cannot make sandboxes is asked 6 times a minute */
+
+/* After a blank was taken the pool rests so long, unless it is half empty: who creates a
+ * sandbox runs something in it at once, and making the next blank on the other core would take
+ * half of that core from it. */
+#define POOL_REST_MS 5
+
+struct runtime;
+struct sandbox;
+
+enum cell_state { CELL_QUEUED, CELL_CREATING, CELL_READY, CELL_ENDING };
+
+struct cell {
+    struct list link; /* pool.queue, pool.blanks, or alone */
+    bool blank;       /* in pool.blanks */
+    struct runtime *rt;
+    char id[LAUNCH_MAX_ID];
+    enum cell_state state;
+    bool created;      /* launch said so: EVENT_EXITED will come */
+    uint8_t n_answers; /* of launch that the creation still waits for */
+    struct err why;    /* what the creation failed for */
+    struct deferred unsent;
+    struct sandbox *sb; /* NULL: blank or doomed */
+    struct control control;
+};
+
+struct pool {
+    struct list queue;  /* QUEUED, first come first served */
+    struct list blanks; /* nobody's, CREATING or READY, oldest first */
+    struct strmap cells;
+    uint32_t n_creating, n_blanks;
+    uint32_t retry_ms;      /* back-off after a failed refill; 0: none */
+    uv_timer_t retry_timer; /* of the back-off, or of the rest */
+};
+
+void pool_open(struct runtime *rt);
+/** pool_close() - kills blanks, refills no more. */
+void pool_close(struct runtime *rt);
+/** pool_refill() - starts what should be started now. Call after anything changed. */
+void pool_refill(struct runtime *rt);
+/** cell_make_id() - "sb-" and 64 random bits: collisions are not a concern below billions. */
+void cell_make_id(char ret_id[static LAUNCH_MAX_ID]);
+/** cell_take() - a cell for @sb, READY if the pool had one; else sandbox_on_cell_ready/failed
+ * follows. NULL: out of memory. */
+struct cell *cell_take(struct runtime *rt, struct sandbox *sb);
+/** cell_kill() - everything in it, now. sandbox_on_cell_exited() follows unless it was QUEUED:
+ * then false, and it is gone. */
+bool cell_kill(struct cell *cell);
+/** cell_default_limits() - what the configuration gives every sandbox; fills all but the id. */
+void cell_default_limits(const struct runtime *rt, struct launch_limits *ret);
+/** cell_on_exited() - launch's event. */
+void cell_on_exited(struct runtime *rt, const struct launch_exited *exited);
+/** cells_lose() - launch is gone: every cell ends here and now. */
+void cells_lose(struct runtime *rt);
+
+#endif

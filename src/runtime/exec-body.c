@@ -1,0 +1,191 @@
+/* What travels in an EXEC packet: working directory, arguments, environment; and the words for
+ * its failure. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/util.h"
+#include "runtime/plan.h"
+
+#define N_SOURCES 3 /* of variables: defaults, sandbox, process */
+
+/* A variable, from wherever. `value` NULL: `key` is a whole "KEY=value". */
+struct variable {
+    const char *key;
+    size_t key_size;
+    const char *value;
+};
+
+struct environment {
+    struct variable *all;
+    size_t n;
+};
+
+/* Later ones win; they keep the place of the first. Quadratic in their number: PLAN_MAX_ENV
+ * bounds it. */
+static void add(struct environment *env, struct variable v)
+{
+    for (size_t i = 0; i < env->n; i++) {
+        struct variable *old = &env->all[i];
+        if (old->key_size == v.key_size && memcmp(old->key, v.key, v.key_size) == 0) {
+            *old = v;
+            return;
+        }
+    }
+    env->all[env->n++] = v;
+}
+
+static void add_string(struct environment *env, const char *text)
+{
+    add(env, (struct variable){.key = text, .key_size = strcspn(text, "=")});
+}
+
+static void add_defaults(struct environment *env, bool tty)
+{
+    add_string(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    add_string(env, "HOME=/root");
+    if (!tty)
+        return;
+    /* A person types and reads here. Elsewhere a set LANG makes every program load twelve
+     * locale files, a fifth of the time of a small command (docs/performance.md); CPython turns
+     * "C" into UTF-8 by itself (PEP 538). */
+    add_string(env, "LANG=C.UTF-8");
+    add_string(env, "TERM=xterm");
+}
+
+static int put_variable(struct buf *out, const struct variable *v)
+{
+    if (!v->value)
+        return buf_put(out, v->key, strlen(v->key) + 1);
+    int r = buf_put(out, v->key, v->key_size);
+    if (r == 0)
+        r = buf_put(out, "=", 1);
+    if (r == 0)
+        r = buf_put(out, v->value, strlen(v->value) + 1);
+    return r;
+}
+
+static int put_environment(struct exec_body *body, const struct plan *plan,
+                           const struct process_spec *spec, const char *hostname)
+{
+    size_t n = 8; /* the defaults and HOSTNAME */
+    for (size_t i = 0; plan->env[i]; i++)
+        n++;
+    CLEANUP_FREE struct variable *all = calloc(n + (spec ? spec->n_env : 0), sizeof(*all));
+    struct environment env = {.all = all};
+    if (!all)
+        return -ENOMEM;
+    add_defaults(&env, spec && spec->tty);
+    add(&env, (struct variable){"HOSTNAME", strlen("HOSTNAME"), hostname});
+    for (size_t i = 0; plan->env[i]; i++)
+        add_string(&env, plan->env[i]);
+    for (size_t i = 0; spec && i < spec->n_env; i++)
+        add(&env,
+            (struct variable){spec->env[i].key, strlen(spec->env[i].key), spec->env[i].value});
+    for (size_t i = 0; i < env.n; i++) {
+        int r = put_variable(&body->bytes, &env.all[i]);
+        if (r < 0)
+            return r;
+    }
+    body->n_envs = (uint32_t)env.n;
+    return 0;
+}
+
+static int put_command(struct exec_body *body, const char *cwd, const char *const *argv,
+                       size_t n)
+{
+    int r = buf_put(&body->bytes, cwd, strlen(cwd) + 1);
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = buf_put(&body->bytes, argv[i], strlen(argv[i]) + 1);
+    body->n_args = (uint32_t)n;
+    return r;
+}
+
+int exec_body_compose(struct exec_body *ret, const struct plan *plan,
+                      const struct process_spec *spec, const char *hostname, struct err *err)
+{
+    struct exec_body body = {0};
+    const char *const *argv = spec ? spec->argv : (const char *const *)plan->argv;
+    size_t n = spec ? spec->n_argv : 0;
+    while (!spec && argv[n])
+        n++;
+    const char *cwd = spec && spec->cwd && spec->cwd[0] ? spec->cwd : plan->cwd;
+    int r = put_command(&body, cwd, argv, n);
+    if (r == 0)
+        r = put_environment(&body, plan, spec, hostname);
+    if (r == 0 && buf_len(&body.bytes) > INIT_MAX_MEMFD_BODY) {
+        exec_body_done(&body);
+        (void)err_set(err, ERR_INVALID_ARGUMENT,
+                      "command: arguments and environment are longer than %u bytes together",
+                      INIT_MAX_MEMFD_BODY);
+        err_add_violation(err, "command", "arguments and environment are too long");
+        return -1;
+    }
+    if (r < 0) {
+        exec_body_done(&body);
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "compose the command: out of memory");
+    }
+    *ret = body;
+    ret->cwd = (const char *)buf_head(&ret->bytes);
+    ret->name = ret->cwd + strlen(ret->cwd) + 1;
+    return 0;
+}
+
+void exec_body_done(struct exec_body *body)
+{
+    buf_done(&body->bytes);
+    *body = (struct exec_body){0};
+}
+
+static int make_memfd(const struct exec_body *body)
+{
+    CLEANUP_FD int fd = memfd_create("exec", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -errno;
+    int r = fd_write_all(fd, buf_head(&body->bytes), buf_len(&body->bytes));
+    if (r < 0)
+        return r;
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return -errno;
+    return TAKE_FD(fd);
+}
+
+int exec_body_attach(const struct exec_body *body, struct control_request *request,
+                     int fds[static CONTROL_MAX_FDS], int *ret_memfd)
+{
+    *ret_memfd = -1;
+    if (buf_len(&body->bytes) <= INIT_MAX_BODY) {
+        request->body = buf_head(&body->bytes);
+        request->body_size = buf_len(&body->bytes);
+        return 0;
+    }
+    int fd = make_memfd(body);
+    if (fd < 0)
+        return fd;
+    request->head.flags |= INIT_BODY_IN_MEMFD;
+    request->head.body_size = (uint32_t)buf_len(&body->bytes);
+    fds[request->n_fds++] = fd;
+    *ret_memfd = fd;
+    return 0;
+}
+
+int exec_failure_text(const struct exec_body *body, const struct init_packet *started,
+                      char *ret_text, size_t size)
+{
+    int error = -started->value;
+    char detail[128]; /* strerror_r texts of glibc and musl are under 80 bytes */
+    const char *why = strerror_r(error, detail, sizeof(detail));
+
+    if (strcmp(started->stage, "chdir") == 0) {
+        (void)snprintf(ret_text, size, "cd: %s: %s\n", body->cwd, why);
+        return 1;
+    }
+    if (strcmp(started->stage, "execve") != 0 || error == ENOMEM || error == EAGAIN)
+        return 0;
+    bool found = error != ENOENT && error != ENOTDIR;
+    if (!found && !strchr(body->name, '/'))
+        why = "command not found";
+    (void)snprintf(ret_text, size, "%s: %s\n", body->name, why);
+    return found ? 126 : 127;
+}

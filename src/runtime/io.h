@@ -1,0 +1,93 @@
+/*
+ * What goes on inside a running sandbox: processes, files, the log of the main process. The rules of runtime/runtime.h
+ * hold here too: one loop, nothing blocks, every callback exactly once.
+ *
+ * A `struct process` or `struct log_stream` is owned by its starter and released with *_free(), which may be called at any
+ * time, also inside its own callbacks; a free before the end kills the process.
+ */
+#ifndef CWS_RUNTIME_IO_H
+#define CWS_RUNTIME_IO_H
+
+#include "runtime/runtime.h"
+
+struct process;
+struct log_stream;
+
+/* ---- processes ---- */
+
+enum output_stream { OUTPUT_STDOUT = 1, OUTPUT_STDERR = 2 };
+
+struct process_spec { /* borrowed for the call */
+    const char *const *argv;
+    size_t n_argv;
+    const struct string_pair *env; /* on top of the sandbox's */
+    size_t n_env;
+    const char *cwd;       /* "" = the sandbox's working_dir */
+    bool want_stdin;       /* false: stdin is /dev/null-like (a closed pipe: EOF) */
+    bool tty;
+    uint16_t tty_width, tty_height; /* 0 = 80x24 */
+};
+
+struct process_events {
+    void (*on_ready)(void *user, struct process *p);
+    /* Output in order per stream; @take is the callee's to empty (buf_take) or leave. At most 64 KiB+, at least 1 byte. */
+    void (*on_output)(void *user, struct process *p, enum output_stream s, struct buf *take);
+    /* Exactly one of the two, after all output. Exit: 0..255, 128+n for signal n; 127/126 with the shell's wording
+     * on stderr ("NAME: command not found", "NAME: Permission denied", "cd: DIR: No such file or directory" -> 1). */
+    void (*on_exit)(void *user, struct process *p, int exit_code);
+    void (*on_error)(void *user, struct process *p, const struct err *err);
+    void (*on_stdin_drain)(void *user, struct process *p); /* queued stdin fell below 64 KiB after having been above 256 KiB */
+};
+
+/** process_start() - FAILED_PRECONDITION when the sandbox is not RUNNING (text says its state), INVALID_ARGUMENT for an empty
+ *  command or NUL. A sandbox in PENDING/CREATING queues the start. If the sandbox ends first: on_error UNAVAILABLE. */
+int process_start(struct sandbox *sb, const struct process_spec *spec, const struct process_events *events, void *user,
+                  struct process **ret, struct err *err);
+/** process_write() - queue stdin bytes (copied). After the process closed its stdin they are dropped. */
+int process_write(struct process *p, const uint8_t *data, size_t n);
+size_t process_stdin_queued(const struct process *p);
+/** process_close_stdin() - EOF after what is queued. On a tty: VEOF, the terminal is not hung up. */
+void process_close_stdin(struct process *p);
+void process_resize(struct process *p, uint16_t width, uint16_t height);
+/** process_pause_output() - stop reading its pipes (back-pressure); nests not. */
+void process_pause_output(struct process *p);
+void process_resume_output(struct process *p);
+/** process_kill() - the whole tree it started, now; on_exit follows (137). */
+void process_kill(struct process *p);
+/** process_free() - kills it if it still runs; no callback after this. Accepts NULL. */
+void process_free(struct process *p);
+
+/* ---- files ---- */
+
+/* Both: absolute path required, regular files only. Errors carry CWSANDBOX_FILE_* reasons and metadata "filepath" (and
+ * "size_bytes", "max_size_bytes" for FILE_TOO_LARGE). Cancelling is not possible; the callback may find its caller gone,
+ * which is the caller's business. */
+void sandbox_read_file(struct sandbox *sb, const char *path,
+                       void (*cb)(void *user, struct buf *take_content, const struct err *err), void *user);
+/* Creates parents (0755) and the file (0644), truncates an existing one. @take_content is emptied. */
+void sandbox_write_file(struct sandbox *sb, const char *path, struct buf *take_content,
+                        void (*cb)(void *user, const struct err *err), void *user);
+
+/* ---- logs of the main process ---- */
+
+struct log_spec {
+    bool follow;
+    uint64_t tail_lines;     /* 0 = all that is kept */
+    uint64_t since_wall_ns;  /* 0 = unset; drops lines that arrived earlier (arrival is known per read of the log) */
+    bool timestamps;         /* each line is prefixed "2026-11-23T18:00:00.123456789Z " */
+    const char *resume_session; /* NULL/"" = fresh */
+    uint64_t resume_offset;
+};
+struct log_events {
+    void (*on_data)(void *user, struct log_stream *l, struct buf *take, uint64_t wall_ns, uint64_t next_offset);
+    /* In-band error codes of contract/server.md 2.3: "SESSION_NOT_FOUND", "REPLAY_GAP", "INVALID_RESUME_OFFSET" */
+    void (*on_end)(void *user, struct log_stream *l, const char *error_code /* NULL = clean */, const char *message);
+};
+int log_stream_open(struct sandbox *sb, const struct log_spec *spec, const struct log_events *events, void *user,
+                    struct log_stream **ret, struct err *err);
+const char *log_stream_session(const struct log_stream *l);
+void log_stream_pause(struct log_stream *l);
+void log_stream_resume(struct log_stream *l);
+void log_stream_free(struct log_stream *l);
+
+#endif

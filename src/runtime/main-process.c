@@ -1,0 +1,118 @@
+/*
+ * The main process of a sandbox. Its output goes straight into the log file, so nothing of it
+ * passes through here: one EXEC, its STARTED and its EXITED. When it ends the sandbox is
+ * COMPLETED and everything else in it is killed, as in a container. A command that does not
+ * exist is a main process that ended with 127.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/util.h"
+#include "runtime/log-file.h"
+#include "runtime/sandbox.h"
+
+static void end_main(struct sandbox *sb, int exit_code)
+{
+    sb->main.ended = true;
+    sb->has_exit_code = true;
+    sb->exit_code = exit_code;
+    if (sb->state == SANDBOX_TERMINATING)
+        sandbox_kill(sb); /* the rest of it; TERMINATED when that is gone */
+    else if (!sandbox_state_terminal(sb->state))
+        sandbox_end(sb, SANDBOX_COMPLETED, "");
+}
+
+static void on_started(struct sandbox *sb, const struct init_packet *packet)
+{
+    char text[PLAN_MAX_PATH + 256]; /* a longer name is cut */
+    struct exec_body body = {.cwd = sb->plan->cwd, .name = sb->plan->argv[0]};
+
+    if (packet->value == 0) {
+        sb->main.started = true;
+        sb->main.start_ns = clock_now_ns();
+        setup_check_running(sb);
+        return;
+    }
+    control_end(&sb->cell->control, &sb->main.call);
+    int exit_code = exec_failure_text(&body, packet, text, sizeof(text));
+    if (exit_code == 0) {
+        sandbox_fail(sb, "start the main process: %s: %s", packet->stage,
+                     strerror(-packet->value));
+        return;
+    }
+    sb->start_wall_ns = clock_wall_ns();
+    log_file_append(sb->log, text);
+    end_main(sb, exit_code);
+}
+
+static void on_packet(struct control_call *call, const struct init_packet *packet, int take_fd)
+{
+    struct sandbox *sb = CONTAINER_OF(call, struct sandbox, main.call);
+    cleanup_fd(&take_fd);
+    if (packet->type == INIT_STARTED && !sb->main.started) {
+        on_started(sb, packet);
+        return;
+    }
+    control_end(&sb->cell->control, call);
+    if (packet->type != INIT_EXITED || !sb->main.started) {
+        sandbox_fail(sb, "the sandbox's init broke its protocol");
+        return;
+    }
+    int status = packet->value;
+    end_main(sb, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+static void on_lost(struct control_call *call)
+{
+    struct sandbox *sb = CONTAINER_OF(call, struct sandbox, main.call);
+    control_end(&sb->cell->control, call); /* EVENT_EXITED tells why */
+}
+
+static int send_exec(struct sandbox *sb, const struct exec_body *body, int log_fd)
+{
+    struct control *control = &sb->cell->control;
+    int fds[CONTROL_MAX_FDS] = {sb->rt->null_fd, log_fd, log_fd, -1};
+    struct control_request request = {
+        .head = {.type = INIT_EXEC, .n_args = body->n_args, .n_envs = body->n_envs},
+        .fds = fds,
+        .n_fds = 3,
+    };
+    CLEANUP_FD int memfd = -1;
+    int r = exec_body_attach(body, &request, fds, &memfd);
+    if (r < 0)
+        return r;
+    r = control_begin(control, &sb->main.call);
+    if (r < 0)
+        return r;
+    request.head.id = sb->main.call.id;
+    r = control_send(control, &request);
+    if (r < 0)
+        control_end(control, &sb->main.call);
+    return r;
+}
+
+void main_process_start(struct sandbox *sb)
+{
+    CLEANUP_ERR struct err err = {0};
+    CLEANUP(exec_body_done) struct exec_body body = {0};
+    CLEANUP_FD int log_fd = -1;
+
+    sb->main.call.on_packet = on_packet;
+    sb->main.call.on_lost = on_lost;
+    if (log_file_new(sb->rt, sb->id, &sb->log, &log_fd, &err) < 0 ||
+        exec_body_compose(&body, sb->plan, NULL, sb->id, &err) < 0) {
+        sandbox_fail(sb, "start the main process: %s", err_text(&err));
+        return;
+    }
+    int r = send_exec(sb, &body, log_fd);
+    if (r < 0)
+        sandbox_fail(sb, "start the main process: %s", strerror(-r));
+}
+
+void main_process_signal(struct sandbox *sb, int signo)
+{
+    struct control_request request = {
+        .head = {.type = INIT_SIGNAL, .id = sb->main.call.id, .value = signo}};
+    (void)control_send(&sb->cell->control, &request); /* fails only when init is gone */
+}

@@ -1,0 +1,72 @@
+/*
+ * A plan is a checked and owned copy of what a caller wants to run: of a sandbox_spec or of a
+ * process_spec. Pure functions: no descriptor, no clock. Everything a packet to init needs is
+ * composed here (exec-body.c).
+ */
+#ifndef CWS_RUNTIME_PLAN_H
+#define CWS_RUNTIME_PLAN_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "runtime/control.h"
+#include "runtime/io.h"
+
+#define PLAN_MAX_FILES 256               /* chosen: mounted files are configuration, not data */
+#define PLAN_MAX_FILES_BYTES (64u << 20) /* chosen: twice the unary file cap */
+#define PLAN_MAX_ENV \
+    1024 /* chosen: variables per specification; merging them is quadratic, 1 ms at the cap */
+#define PLAN_MAX_PATH 4096 /* PATH_MAX of Linux, with NUL */
+
+struct plan_file {
+    char *path;
+    struct buf content;
+};
+
+struct plan {
+    char **argv; /* NULL-terminated; argv[0] == NULL: no main process */
+    char **env;  /* "KEY=value", NULL-terminated: the user's, without our defaults */
+    char *cwd;   /* absolute */
+    struct plan_file *files;
+    size_t n_files;
+};
+
+/** plan_new() - INVALID_ARGUMENT with a violation for each bad field. */
+struct plan *plan_new(const struct sandbox_spec *spec, struct err *err);
+void plan_free(struct plan *plan);
+/** plan_drop_files() - their content is not needed after the set-up. */
+void plan_drop_files(struct plan *plan);
+
+/** path_check() - INVALID_ARGUMENT with a violation of @field unless @path is absolute, not
+ * "/", and short enough. */
+int path_check(const char *path, const char *field, struct err *err);
+/** process_spec_check() - what process_start() refuses. */
+int process_spec_check(const struct process_spec *spec, struct err *err);
+
+/* The body of an EXEC, ready to be sent. */
+struct exec_body {
+    struct buf bytes;
+    uint32_t n_args, n_envs;
+    const char *cwd, *name; /* into bytes: for error texts */
+};
+
+/**
+ * exec_body_compose() - cwd, argv and the environment: defaults < the sandbox's < the process's
+ * @spec: NULL for the main process of @plan.
+ * Errors: INVALID_ARGUMENT (too many or too long), RESOURCE_EXHAUSTED (memory)
+ */
+int exec_body_compose(struct exec_body *ret, const struct plan *plan,
+                      const struct process_spec *spec, const char *hostname, struct err *err);
+void exec_body_done(struct exec_body *body);
+/**
+ * exec_body_attach() - put @body into @request: as its body, or as a sealed memfd behind @fds
+ * when it is long
+ * @ret_memfd: to be closed after sending; -1 when there is none
+ */
+int exec_body_attach(const struct exec_body *body, struct control_request *request,
+                     int fds[static CONTROL_MAX_FDS], int *ret_memfd);
+/** exec_failure_text() - the shell's words for a failed start, with newline; its exit code. 0:
+ * not the command's fault. */
+int exec_failure_text(const struct exec_body *body, const struct init_packet *started,
+                      char *ret_text, size_t size);
+
+#endif

@@ -1,0 +1,347 @@
+/* Processes in a sandbox: start, signals, verdict; see process.h. */
+#include "runtime/process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+
+static void on_later(struct deferred *d);
+
+/* ---- the end ---- */
+
+void process_reap(struct process *p)
+{
+    if (!p->user_gone || !p->ended || p->n_busy > 0)
+        return;
+    deferred_cancel(&p->later);
+    exec_body_done(&p->body);
+    err_done(&p->err);
+    free(p);
+}
+
+/* Nothing of the sandbox is held any more; only the memory stays, for the user. */
+static void detach(struct process *p)
+{
+    p->ended = true;
+    sandbox_waiter_cancel(&p->waiter);
+    deferred_cancel(&p->later);
+    process_io_close(p);
+    list_remove(&p->link);
+    sandbox_unref(TAKE_PTR(p->sb));
+}
+
+static void tell_verdict(struct process *p)
+{
+    detach(p);
+    p->n_busy++;
+    if (!p->user_gone && p->verdict == VERDICT_EXIT && p->events.on_exit)
+        p->events.on_exit(p->user, p, p->exit_code);
+    else if (!p->user_gone && p->verdict == VERDICT_ERROR && p->events.on_error)
+        p->events.on_error(p->user, p, &p->err);
+    p->n_busy--;
+    process_reap(p);
+}
+
+/* The verdict is known: hand out the remaining output, then the verdict, or wait for the
+ * receiver. */
+static void finish(struct process *p)
+{
+    p->n_busy++;
+    bool drained = process_io_drain(p);
+    p->n_busy--;
+    if (!p->ended && (drained || p->user_gone))
+        tell_verdict(p);
+    else
+        process_reap(p);
+}
+
+static void on_later(struct deferred *d)
+{
+    struct process *p = CONTAINER_OF(d, struct process, later);
+    if (p->verdict == VERDICT_ERROR && p->err.code == ERR_OK)
+        sandbox_gone_error(p->sb, &p->err);
+    finish(p);
+}
+
+void processes_end_now(struct sandbox *sb)
+{
+    for (struct list *it; (it = list_first(&sb->processes));) {
+        struct process *p = CONTAINER_OF(it, struct process, link);
+        if (p->verdict == VERDICT_NONE)
+            p->verdict = VERDICT_ERROR;
+        if (p->verdict == VERDICT_ERROR && p->err.code == ERR_OK)
+            sandbox_gone_error(sb, &p->err);
+        tell_verdict(p);
+    }
+}
+
+/* ---- what init says ---- */
+
+static void say_ready(struct process *p)
+{
+    if (!p->user_gone && p->events.on_ready)
+        p->events.on_ready(p->user, p);
+}
+
+/* The command itself could not be started: told as a shell would, on stderr and by the exit
+ * code. */
+static void on_start_failed(struct process *p, const struct init_packet *packet)
+{
+    char text[PLAN_MAX_PATH + 256]; /* a longer name is cut */
+    int error = -packet->value;
+
+    p->exit_code = exec_failure_text(&p->body, packet, text, sizeof(text));
+    if (p->exit_code == 0) {
+        p->verdict = VERDICT_ERROR;
+        bool full = error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
+        (void)err_set_errno(&p->err, full ? ERR_RESOURCE_EXHAUSTED : ERR_INTERNAL, error,
+                            "start the process: %s%s", packet->stage,
+                            error == EAGAIN ? ": the sandbox's limit of processes is reached"
+                                            : "");
+    } else {
+        CLEANUP_BUF struct buf output = {0};
+        p->verdict = VERDICT_EXIT;
+        say_ready(p);
+        if (!p->user_gone && buf_put_str(&output, text) == 0)
+            process_emit(p, OUTPUT_STDERR, &output);
+    }
+}
+
+static void on_started(struct process *p, const struct init_packet *packet, int fd)
+{
+    int r = packet->value;
+    if (r == 0 && p->tty && !p->user_gone) {
+        r = process_io_set_tty(p, fd);
+        fd = -1;
+        if (r < 0)
+            (void)err_set(&p->err, ERR_INTERNAL,
+                          "start the process: no terminal came from the sandbox");
+    }
+    cleanup_fd(&fd);
+    if (packet->value < 0 || r < 0) {
+        control_end(&p->sb->cell->control, &p->call);
+        p->verdict = VERDICT_ERROR;
+        if (r == packet->value)
+            on_start_failed(p, packet);
+        return;
+    }
+    p->started = true;
+    exec_body_done(&p->body);
+    say_ready(p);
+    if (!p->user_gone)
+        process_io_begin(p);
+}
+
+static void on_exited(struct process *p, const struct init_packet *packet)
+{
+    int status = packet->value;
+    control_end(&p->sb->cell->control, &p->call);
+    p->verdict = VERDICT_EXIT;
+    p->exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void on_packet(struct control_call *call, const struct init_packet *packet, int take_fd)
+{
+    struct process *p = CONTAINER_OF(call, struct process, call);
+
+    p->n_busy++; /* also across the callbacks below: the user may free it in any of them */
+    if (packet->type == INIT_STARTED && !p->started) {
+        on_started(p, packet, take_fd);
+    } else {
+        cleanup_fd(&take_fd);
+        if (packet->type == INIT_EXITED && p->started) {
+            on_exited(p, packet);
+        } else {
+            control_end(&p->sb->cell->control, call);
+            p->verdict = VERDICT_ERROR;
+            (void)err_set(&p->err, ERR_INTERNAL, "the sandbox's init broke its protocol");
+        }
+    }
+    p->n_busy--;
+    if (p->verdict == VERDICT_NONE || p->ended)
+        process_reap(p);
+    else if (p->user_gone)
+        tell_verdict(p); /* nobody hears it; it detaches */
+    else
+        finish(p);
+}
+
+static void on_lost(struct control_call *call)
+{
+    struct process *p = CONTAINER_OF(call, struct process, call);
+    control_end(&p->sb->cell->control, call);
+    p->verdict = VERDICT_ERROR;
+    if (p->user_gone)
+        tell_verdict(p);
+    else
+        deferred_post(
+            p->sb->rt,
+            &p->later); /* the text needs the sandbox's last state, known in a moment */
+}
+
+/* ---- the start ---- */
+
+static int send_exec(struct process *p, struct child_stdio *stdio)
+{
+    struct control *control = &p->sb->cell->control;
+    CLEANUP_FD int memfd = -1;
+    int fds[CONTROL_MAX_FDS];
+    struct control_request request = {
+        .head = {.type = INIT_EXEC,
+                 .flags = p->tty ? INIT_TTY : 0,
+                 .n_args = p->body.n_args,
+                 .n_envs = p->body.n_envs,
+                 .tty_width = p->tty_width,
+                 .tty_height = p->tty_height},
+        .fds = fds,
+        .n_fds = p->tty ? 0 : 3,
+    };
+    memcpy(fds, stdio->fds, sizeof(stdio->fds));
+    int r = exec_body_attach(&p->body, &request, fds, &memfd);
+    if (r == 0)
+        r = control_begin(control, &p->call);
+    if (r < 0)
+        return r;
+    request.head.id = p->call.id;
+    r = control_send(control, &request);
+    if (r < 0)
+        control_end(control, &p->call);
+    return r;
+}
+
+static int launch_process(struct process *p, struct err *err)
+{
+    CLEANUP(child_stdio_done) struct child_stdio stdio = {.fds = {-1, -1, -1}};
+    int r = p->sb->cell ? 0 : -EPIPE;
+
+    if (r == 0 && !p->tty)
+        r = process_io_open(p, &stdio);
+    if (r == 0)
+        r = send_exec(p, &stdio);
+    if (r == -EPIPE) {
+        sandbox_gone_error(p->sb, err);
+        return -1;
+    }
+    if (r < 0)
+        return err_set_errno(err, ERR_RESOURCE_EXHAUSTED, -r, "start the process");
+    return 0;
+}
+
+static void on_waited(struct sandbox_waiter *waiter, bool running)
+{
+    struct process *p = CONTAINER_OF(waiter, struct process, waiter);
+    if (running && launch_process(p, &p->err) == 0)
+        return;
+    p->verdict = VERDICT_ERROR;
+    deferred_post(p->sb->rt, &p->later);
+}
+
+static struct process *process_new(struct sandbox *sb, const struct process_spec *spec,
+                                   const struct process_events *events, void *user)
+{
+    struct process *p = calloc(1, sizeof(*p));
+    if (!p)
+        return NULL;
+    list_append(&sb->processes, &p->link);
+    p->sb = sandbox_ref(sb);
+    p->events = *events;
+    p->user = user;
+    p->waiter.cb = on_waited;
+    p->later.cb = on_later;
+    p->call.on_packet = on_packet;
+    p->call.on_lost = on_lost;
+    p->want_stdin = spec->want_stdin;
+    p->tty = spec->tty;
+    p->tty_width = spec->tty_width ? spec->tty_width : 80;
+    p->tty_height = spec->tty_height ? spec->tty_height : 24;
+    process_io_init(p);
+    return p;
+}
+
+int process_start(struct sandbox *sb, const struct process_spec *spec,
+                  const struct process_events *events, void *user, struct process **ret,
+                  struct err *err)
+{
+    if (process_spec_check(spec, err) < 0)
+        return -1;
+    struct process *p = process_new(sb, spec, events, user);
+    if (!p)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "start the process: out of memory");
+    int r = exec_body_compose(&p->body, sb->plan, spec, sb->id, err);
+    if (r == 0)
+        r = sandbox_wait(sb, &p->waiter, err);
+    if (r == 1)
+        r = launch_process(p, err);
+    if (r < 0) {
+        process_free(p);
+        return -1;
+    }
+    *ret = p;
+    return 0;
+}
+
+/* ---- the user's hand on it ---- */
+
+static void send_kill(struct process *p)
+{
+    struct control_request request = {.head = {.type = INIT_KILL, .id = p->call.id}};
+    (void)control_send(&p->sb->cell->control, &request); /* fails only when init is gone */
+}
+
+void process_kill(struct process *p)
+{
+    if (p->ended || p->verdict != VERDICT_NONE)
+        return;
+    if (p->call.id != 0) {
+        send_kill(p);
+        return;
+    }
+    sandbox_waiter_cancel(&p->waiter); /* never came to life; ends as if it had */
+    p->verdict = VERDICT_EXIT;
+    p->exit_code = 128 + SIGKILL;
+    deferred_post(p->sb->rt, &p->later);
+}
+
+void process_free(struct process *p)
+{
+    if (!p)
+        return;
+    p->user_gone = true;
+    if (!p->ended && p->call.id != 0) {
+        send_kill(p);
+        process_io_close(p);
+    } else if (!p->ended && p->n_busy == 0) {
+        detach(p);
+    }
+    process_reap(p);
+}
+
+void process_resize(struct process *p, uint16_t width, uint16_t height)
+{
+    p->tty_width = width;
+    p->tty_height = height;
+    struct winsize size = {.ws_col = width, .ws_row = height};
+    if (p->tty && p->in.watch.fd >= 0)
+        (void)ioctl(p->in.watch.fd, TIOCSWINSZ,
+                    &size); /* a terminal that hung up has no size to set */
+}
+
+void process_pause_output(struct process *p)
+{
+    p->paused = true;
+    if (!p->ended)
+        process_io_update(p);
+}
+
+void process_resume_output(struct process *p)
+{
+    p->paused = false;
+    if (p->ended)
+        return;
+    if (p->verdict != VERDICT_NONE)
+        deferred_post(p->sb->rt, &p->later);
+    else
+        process_io_update(p);
+}

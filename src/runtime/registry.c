@@ -1,0 +1,248 @@
+/*
+ * All sandboxes: by sequence number, by id, by (owner, request id); and the pruning of ended
+ * ones.
+ *
+ * Invariant: a registered sandbox is in by_seq and by_id, in by_request if it has a key, and in
+ * `ended` exactly when its state is terminal. The registry holds one reference.
+ */
+#include <fnmatch.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "runtime/log-file.h"
+#include "runtime/sandbox.h"
+
+static void prune(struct runtime *rt);
+
+/* Index of the first sandbox with a sequence number above @seq. */
+static size_t index_after(const struct runtime *rt, uint64_t seq)
+{
+    size_t low = 0, high = rt->n_sandboxes;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (rt->by_seq[middle]->seq > seq)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+struct sandbox *sandbox_after(struct runtime *rt, uint64_t seq)
+{
+    size_t i = index_after(rt, seq);
+    return i < rt->n_sandboxes ? rt->by_seq[i] : NULL;
+}
+
+struct sandbox *sandbox_next(struct runtime *rt, struct sandbox *after)
+{
+    return sandbox_after(rt, after ? after->seq : 0);
+}
+
+size_t runtime_n_active(const struct runtime *rt)
+{
+    return rt->n_active;
+}
+
+/* ---- pruning ---- */
+
+static void on_retention(uv_timer_t *timer)
+{
+    prune(CONTAINER_OF(timer, struct runtime, retention_timer));
+}
+
+static void unregister(struct sandbox *sb)
+{
+    struct runtime *rt = sb->rt;
+    size_t i = index_after(rt, sb->seq) - 1;
+    CHECK(rt->by_seq[i] == sb);
+    memmove(&rt->by_seq[i], &rt->by_seq[i + 1],
+            (rt->n_sandboxes - i - 1) * sizeof(*rt->by_seq));
+    rt->n_sandboxes--;
+    CHECK(strmap_remove(&rt->by_id, sb->id) == sb);
+    if (sb->request_key && strmap_get(&rt->by_request, sb->request_key) == sb)
+        (void)strmap_remove(&rt->by_request, sb->request_key);
+    if (!list_empty(&sb->ended_link)) {
+        list_remove(&sb->ended_link);
+        rt->n_ended--;
+    }
+    log_file_drop(sb->log);
+    sb->log = NULL;
+    sandbox_unref(sb);
+}
+
+/* Drops what was kept long enough, or is too much; then waits for the next. One whose cell
+ * still dies is left alone. */
+static void prune(struct runtime *rt)
+{
+    uint64_t now = clock_now_ns();
+    LIST_FOREACH_SAFE(it, &rt->ended)
+    {
+        struct sandbox *sb = CONTAINER_OF(it, struct sandbox, ended_link);
+        uint64_t age = now - sb->end_ns;
+        if (rt->n_ended <= rt->config.max_retained && age < rt->config.retention_ns) {
+            uint64_t wait = rt->config.retention_ns - age;
+            (void)uv_timer_start(&rt->retention_timer, on_retention, wait / NS_PER_MS + 1, 0);
+            return;
+        }
+        if (!sb->cell)
+            unregister(sb);
+    }
+    (void)uv_timer_stop(&rt->retention_timer);
+}
+
+void registry_on_ended(struct sandbox *sb)
+{
+    struct runtime *rt = sb->rt;
+    list_append(&rt->ended, &sb->ended_link);
+    rt->n_ended++;
+    rt->n_active--;
+    if (!sb->cell)
+        registry_on_cell_gone(sb);
+}
+
+void registry_on_cell_gone(struct sandbox *sb)
+{
+    struct runtime *rt = sb->rt;
+    bool timer_runs = uv_is_active((uv_handle_t *)&rt->retention_timer);
+    if (!rt->closing && (!timer_runs || rt->n_ended > rt->config.max_retained))
+        prune(rt);
+}
+
+/* ---- creating ---- */
+
+static const char *resolve_image(const struct runtime *rt, const char *name)
+{
+    if (name[0] == '\0')
+        return DEFAULT_IMAGE;
+    for (size_t i = 0; i < rt->config.n_image_aliases; i++)
+        if (fnmatch(rt->config.image_aliases[i].pattern, name, 0) == 0)
+            return rt->config.image_aliases[i].image;
+    return name;
+}
+
+static int reserve(struct runtime *rt, struct err *err)
+{
+    if (rt->n_sandboxes < rt->cap_sandboxes)
+        return 0;
+    size_t cap = rt->cap_sandboxes ? rt->cap_sandboxes * 2 : 64;
+    struct sandbox **grown = realloc(rt->by_seq, cap * sizeof(struct sandbox *));
+    if (!grown)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
+    rt->by_seq = grown;
+    rt->cap_sandboxes = cap;
+    return 0;
+}
+
+static int check_create(struct runtime *rt, const struct sandbox_spec *spec, struct err *err)
+{
+    if (rt->lost.code != ERR_OK)
+        return err_set(err, ERR_UNAVAILABLE, "%s", err_text(&rt->lost));
+    if (rt->closing)
+        return err_set(err, ERR_UNAVAILABLE, "the service is shutting down");
+    if (rt->n_active >= rt->config.max_sandboxes)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED,
+                       "%zu sandboxes are alive and no more are allowed (max-sandboxes)",
+                       rt->n_active);
+    if (setup_check_limits(rt, spec->memory_bytes, spec->cpu_millis, err) < 0)
+        return -1;
+    return reserve(rt, err);
+}
+
+/* Enters @sb in all tables; on failure in none. */
+static int enter(struct runtime *rt, struct sandbox *sb, struct err *err)
+{
+    if (strmap_put(&rt->by_id, sb->id, sb) < 0)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
+    if (sb->request_key && strmap_put(&rt->by_request, sb->request_key, sb) < 0) {
+        (void)strmap_remove(&rt->by_id, sb->id);
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
+    }
+    sb->seq = ++rt->seq;
+    rt->by_seq[rt->n_sandboxes++] = sb;
+    rt->n_active++;
+    return 0;
+}
+
+/* A cell, or for an unknown image only an id. */
+static int get_cell(struct sandbox *sb, struct err *err)
+{
+    if (strcmp(sb->image, DEFAULT_IMAGE) != 0) {
+        cell_make_id(sb->id);
+        return 0;
+    }
+    sb->cell = cell_take(sb->rt, sb);
+    if (!sb->cell)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
+    memcpy(sb->id, sb->cell->id, sizeof(sb->id));
+    return 0;
+}
+
+static struct sandbox *find_request(struct runtime *rt, const struct sandbox_spec *spec)
+{
+    if (spec->request_id[0] == '\0')
+        return NULL;
+    CLEANUP_FREE char *key = sandbox_request_key(spec);
+    return key ? strmap_get(&rt->by_request, key) : NULL;
+}
+
+int sandbox_create(struct runtime *rt, const struct sandbox_spec *spec, void *take_user_data,
+                   void (*free_user_data)(void *), struct sandbox **ret, bool *ret_existing,
+                   struct err *err)
+{
+    struct sandbox *sb = find_request(rt, spec);
+    if (sb) {
+        if (free_user_data)
+            free_user_data(take_user_data);
+        *ret = sb;
+        *ret_existing = true;
+        return 0;
+    }
+    struct sandbox_spec resolved = *spec;
+    resolved.image = resolve_image(rt, spec->image);
+    if (check_create(rt, spec, err) == 0)
+        sb = sandbox_new(rt, &resolved, err);
+    if (!sb || get_cell(sb, err) < 0 || enter(rt, sb, err) < 0) {
+        if (sb && sb->cell)
+            sandbox_orphan_cell(sb);
+        sandbox_unref(sb);
+        if (free_user_data)
+            free_user_data(take_user_data);
+        return -1;
+    }
+    sb->user_data = take_user_data;
+    sb->free_user_data = free_user_data;
+    sandbox_begin(sb);
+    *ret = sb;
+    *ret_existing = false;
+    return 0;
+}
+
+struct sandbox *sandbox_find(struct runtime *rt, const char *owner, const char *id,
+                             struct err *err)
+{
+    struct sandbox *sb = strmap_get(&rt->by_id, id);
+    if (sb && strcmp(sb->owner, owner) == 0)
+        return sb;
+    /* The same words for somebody else's: an id must not be testable. */
+    (void)err_set_reason(err, ERR_NOT_FOUND, "CWSANDBOX_SANDBOX_NOT_FOUND",
+                         "sandbox `%s` does not exist", id);
+    err_add_metadata(err, "sandbox_id", id);
+    return NULL;
+}
+
+void registry_open(struct runtime *rt)
+{
+    list_init(&rt->ended);
+    (void)uv_timer_init(rt->loop, &rt->retention_timer); /* cannot fail */
+}
+
+void registry_close(struct runtime *rt)
+{
+    while (rt->n_sandboxes > 0)
+        unregister(rt->by_seq[rt->n_sandboxes - 1]);
+    CHECK(rt->by_id.n_entries == 0 && rt->by_request.n_entries == 0 && list_empty(&rt->ended));
+    strmap_done(&rt->by_id);
+    strmap_done(&rt->by_request);
+    free(rt->by_seq);
+}

@@ -1,0 +1,61 @@
+/*
+ * The inside of the room: struct runtime, and the small services its files share. Included by
+ * every .c here.
+ *
+ * Who holds whom: the runtime holds cells (what exists at launch) and sandboxes (what users
+ * see). A sandbox that is alive has one cell, made for it or taken from the pool, and shares
+ * its id. A cell belongs to the pool, to a sandbox, or to nobody (doomed: it only waits for its
+ * end). Processes, file requests and log streams hang on their sandbox while under way.
+ */
+#ifndef CWS_RUNTIME_ROOM_H
+#define CWS_RUNTIME_ROOM_H
+
+#include "base/strmap.h"
+#include "runtime/cell.h"
+#include "runtime/deferred.h"
+#include "runtime/launcher.h"
+#include "runtime/poller.h"
+#include "runtime/runtime.h"
+
+#define DEFAULT_IMAGE "host"
+
+struct runtime {
+    uv_loop_t *loop;
+    struct runtime_config config; /* its strings are owned copies, but for the image aliases */
+    struct launch_features features;
+    struct poller poller;
+    struct launcher launcher;
+    struct pool pool;
+    uv_idle_t idle; /* runs while `deferred` is not empty */
+    struct list deferred;
+    int null_fd;     /* /dev/null: standard input of whoever gets none */
+    struct err lost; /* code != OK: launch is gone */
+    void (*on_lost)(void *user, const struct err *why);
+    void *on_lost_user;
+
+    /* registry.c */
+    struct sandbox **by_seq; /* ascending */
+    size_t n_sandboxes, cap_sandboxes, n_active;
+    struct strmap by_id, by_request;
+    uint64_t seq;
+    struct list ended; /* struct sandbox.ended_link, first ended first */
+    size_t n_ended;
+    uv_timer_t retention_timer;
+
+    /* log-file.c */
+    char *log_dir;
+    struct watch log_watch; /* inotify: one watch for the directory serves every log */
+    struct strmap logs;     /* struct log_file by file name */
+
+    struct buf scratch; /* where pipes and files are read into */
+
+    bool closing;
+    uint32_t n_closing; /* handles whose close callback is due */
+    void (*on_closed)(void *user);
+    void *on_closed_user;
+};
+
+/** runtime_check_closed() - goes on with runtime_close() when the last cell is gone. */
+void runtime_check_closed(struct runtime *rt);
+
+#endif

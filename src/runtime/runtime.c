@@ -1,0 +1,287 @@
+/*
+ * The runtime as a whole: start, loss of launch, close.
+ *
+ * Closing:  #1 every sandbox is killed, the pool too   #2 the last cell is gone: launch is let
+ * go   #3 launch was reaped: handles close   #4 the last close callback: memory is released,
+ * on_closed. A launch that hangs in #1 is killed after LAUNCHER_EXIT_MS by #2 being entered
+ * from a timer.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/util.h"
+#include "runtime/config.h"
+#include "runtime/log-file.h"
+#include "runtime/log-stream.h"
+#include "runtime/process.h"
+#include "runtime/sandbox.h"
+
+/* ---- deferred work ---- */
+
+static void on_idle(uv_idle_t *handle)
+{
+    struct runtime *rt = CONTAINER_OF(handle, struct runtime, idle);
+    struct list batch;
+
+    /* What is posted from here on belongs to the next turn: other events get theirs in between.
+     */
+    (void)uv_idle_stop(handle);
+    list_init(&batch);
+    if (!list_empty(&rt->deferred)) {
+        batch = rt->deferred;
+        batch.next->prev = batch.prev->next = &batch;
+        list_init(&rt->deferred);
+    }
+    for (struct list *it; (it = list_first(&batch));) {
+        struct deferred *d = CONTAINER_OF(it, struct deferred, link);
+        list_remove(it);
+        d->cb(d);
+    }
+}
+
+void deferred_post(struct runtime *rt, struct deferred *d)
+{
+    if (d->link.next && !list_empty(&d->link))
+        return;
+    list_append(&rt->deferred, &d->link);
+    (void)uv_idle_start(&rt->idle, on_idle);
+}
+
+void deferred_cancel(struct deferred *d)
+{
+    if (d->link.next)
+        list_remove(&d->link);
+}
+
+/* ---- start ---- */
+
+static int make_dir(const char *path, struct err *err)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return 0;
+    return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "create the directory %s", path);
+}
+
+/* Missing parents too: 0700 like the rest, nobody else has business here. */
+static int make_data_dir(const char *path, struct err *err)
+{
+    CLEANUP_FREE char *copy = strdup(path);
+    if (!copy)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "create the data directory: out of memory");
+    for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (make_dir(copy, err) < 0)
+            return -1;
+        *slash = '/';
+    }
+    return make_dir(copy, err);
+}
+
+static int start_launch(struct runtime *rt, struct err *err)
+{
+    CLEANUP_FREE char *state_dir = str_dup_printf("%s/launch", rt->config.data_dir);
+    if (!state_dir)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "start the runtime: out of memory");
+    if (make_dir(state_dir, err) < 0)
+        return -1;
+    struct launcher_args args = {.launch_path = rt->config.launch_path,
+                                 .init_path = rt->config.init_path,
+                                 .state_dir = state_dir,
+                                 .service_name = rt->config.service_name};
+    return launcher_start(&rt->launcher, &args, &rt->features, err);
+}
+
+static void on_launch_exited(void *user, const struct launch_exited *exited)
+{
+    cell_on_exited(user, exited);
+}
+
+static void on_launch_lost(void *user, const struct err *why)
+{
+    struct runtime *rt = user;
+    err_copy(&rt->lost, why);
+    cells_lose(rt);
+    if (rt->on_lost)
+        rt->on_lost(rt->on_lost_user, &rt->lost);
+}
+
+static void runtime_free(struct runtime *rt)
+{
+    logs_close(rt);
+    cleanup_fd(&rt->poller.epfd);
+    cleanup_fd(&rt->null_fd);
+    buf_done(&rt->scratch);
+    config_done(&rt->config);
+    err_done(&rt->lost);
+    free(rt);
+}
+
+/* What may fail comes before the first handle of the loop: a handle can only be closed by
+ * running the loop. */
+static int attach(struct runtime *rt, uv_loop_t *loop, struct err *err)
+{
+    int r = poller_open(&rt->poller);
+    if (r < 0)
+        return err_set_errno(err, ERR_INTERNAL, -r, "create an epoll set");
+    if (launcher_watch(&rt->launcher, &rt->poller, err) < 0 || logs_open(rt, err) < 0)
+        return -1;
+    r = poller_start(&rt->poller, loop);
+    if (r < 0)
+        return err_set(err, ERR_INTERNAL, "start polling: %s", uv_strerror(r));
+    launcher_attach(&rt->launcher, loop);
+    (void)uv_idle_init(loop, &rt->idle); /* cannot fail, nor can timers */
+    pool_open(rt);
+    registry_open(rt);
+    return 0;
+}
+
+int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct runtime **ret,
+                struct err *err)
+{
+    struct sigaction action;
+    if (config_check(config, err) < 0)
+        return -1;
+    struct runtime *rt = calloc(1, sizeof(*rt));
+    if (!rt)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "start the runtime: out of memory");
+    rt->loop = loop;
+    rt->null_fd = -1;
+    rt->poller.epfd = rt->log_watch.fd = -1;
+    list_init(&rt->deferred);
+    /* A process that closed its standard input must not end the service. */
+    if (sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL)
+        (void)signal(SIGPIPE, SIG_IGN);
+    if (config_copy(&rt->config, config) < 0) {
+        (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "start the runtime: out of memory");
+        goto fail;
+    }
+    rt->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (rt->null_fd < 0) {
+        (void)err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "open /dev/null");
+        goto fail;
+    }
+    if (make_data_dir(rt->config.data_dir, err) < 0 || start_launch(rt, err) < 0)
+        goto fail;
+    rt->launcher.user = rt;
+    rt->launcher.on_exited = on_launch_exited;
+    rt->launcher.on_lost = on_launch_lost;
+    if (attach(rt, loop, err) < 0) {
+        launcher_abort(&rt->launcher);
+        goto fail;
+    }
+    uv_update_time(loop);
+    pool_refill(rt);
+    *ret = rt;
+    return 0;
+fail:
+    runtime_free(rt);
+    return -1;
+}
+
+const struct launch_features *runtime_features(const struct runtime *rt)
+{
+    return &rt->features;
+}
+
+void runtime_on_lost(struct runtime *rt, void (*cb)(void *user, const struct err *why),
+                     void *user)
+{
+    rt->on_lost = cb;
+    rt->on_lost_user = user;
+}
+
+/* ---- close ---- */
+
+/* #4 */
+static void on_handle_closed(struct runtime *rt)
+{
+    if (--rt->n_closing > 0)
+        return;
+    void (*on_closed)(void *) = rt->on_closed;
+    void *user = rt->on_closed_user;
+    CHECK(rt->pool.cells.n_entries == 0 && rt->logs.n_entries == 0 &&
+          list_empty(&rt->deferred));
+    strmap_done(&rt->pool.cells);
+    runtime_free(rt);
+    on_closed(user);
+}
+
+static void on_idle_closed(uv_handle_t *handle)
+{
+    on_handle_closed(CONTAINER_OF((uv_idle_t *)handle, struct runtime, idle));
+}
+
+static void on_pool_timer_closed(uv_handle_t *handle)
+{
+    on_handle_closed(CONTAINER_OF((uv_timer_t *)handle, struct runtime, pool.retry_timer));
+}
+
+static void on_retention_timer_closed(uv_handle_t *handle)
+{
+    on_handle_closed(CONTAINER_OF((uv_timer_t *)handle, struct runtime, retention_timer));
+}
+
+static void on_poller_closed(uv_handle_t *handle)
+{
+    on_handle_closed(CONTAINER_OF((uv_poll_t *)handle, struct runtime, poller.handle));
+}
+
+/* #3 */
+static void on_launcher_closed(void *user)
+{
+    struct runtime *rt = user;
+    cells_lose(rt); /* those that a killed launch left behind */
+    for (size_t i = 0; i < rt->n_sandboxes; i++) {
+        processes_end_now(rt->by_seq[i]);
+        log_streams_end_now(rt->by_seq[i]);
+    }
+    while (!list_empty(
+        &rt->deferred)) /* the last words, before the registry forgets who said them */
+        on_idle(&rt->idle);
+    registry_close(rt);
+    logs_close(rt);
+    rt->n_closing = 4;
+    (void)uv_idle_stop(&rt->idle);
+    uv_close((uv_handle_t *)&rt->idle, on_idle_closed);
+    uv_close((uv_handle_t *)&rt->pool.retry_timer, on_pool_timer_closed);
+    uv_close((uv_handle_t *)&rt->retention_timer, on_retention_timer_closed);
+    poller_close(&rt->poller, on_poller_closed);
+}
+
+static void begin_launcher_close(struct runtime *rt)
+{
+    if (rt->launcher.closing)
+        return;
+    (void)uv_timer_stop(&rt->retention_timer);
+    launcher_close(&rt->launcher, on_launcher_closed);
+}
+
+/* #2 */
+void runtime_check_closed(struct runtime *rt)
+{
+    if (rt->closing && rt->pool.cells.n_entries == 0)
+        begin_launcher_close(rt);
+}
+
+static void on_close_timeout(uv_timer_t *timer)
+{
+    begin_launcher_close(CONTAINER_OF(timer, struct runtime, retention_timer));
+}
+
+/* #1 */
+void runtime_close(struct runtime *rt, void (*on_closed)(void *user), void *user)
+{
+    CHECK(!rt->closing);
+    rt->on_closed = on_closed;
+    rt->on_closed_user = user;
+    pool_close(rt);
+    for (size_t i = 0; i < rt->n_sandboxes; i++)
+        if (!sandbox_state_terminal(rt->by_seq[i]->state))
+            sandbox_stop(rt->by_seq[i], 0, "the service is shutting down");
+    rt->closing = true;
+    (void)uv_timer_start(&rt->retention_timer, on_close_timeout, LAUNCHER_EXIT_MS, 0);
+    runtime_check_closed(rt);
+}

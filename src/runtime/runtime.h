@@ -1,0 +1,157 @@
+/*
+ * Sandboxes as objects: the registry, the legal state transitions, the warm pool, processes, files and logs in a sandbox.
+ * Knows no RPC and no protobuf; the server puts its own data on a sandbox through `user_data`.
+ *
+ * Everything here runs on one libuv loop and never blocks it (file contents move on libuv's pool). Callbacks are made
+ * from the loop with no lock held; they may call any function here. Functions that start something report a bad argument
+ * or state at once through their return value and `err`, everything later through the callback, exactly once.
+ *
+ * Ownership: a `struct sandbox` is owned by the runtime's registry and refcounted (sandbox_ref/unref); it stays readable
+ * after it ended until its retention time is over. What goes on inside one: runtime/io.h.
+ */
+#ifndef CWS_RUNTIME_RUNTIME_H
+#define CWS_RUNTIME_RUNTIME_H
+
+#include <uv.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "privproto/launchproto.h"
+
+struct runtime;
+struct sandbox;
+
+struct string_pair {
+    const char *key;
+    const char *value;
+};
+
+struct image_alias {
+    const char *pattern; /* fnmatch(3) on the requested image name */
+    const char *image;   /* "host" */
+};
+
+struct runtime_config {
+    const char *launch_path;      /* cwsandbox-launch */
+    const char *init_path;        /* cwsandbox-init */
+    const char *data_dir;         /* absolute; created 0700; logs/ below it */
+    const char *service_name;     /* names cgroups; [a-z0-9-] */
+    uint32_t warm_pool;           /* blanks of the default image kept ready; default 4 */
+    uint32_t max_sandboxes;       /* alive at once; default 10000 */
+    uint64_t root_size_bytes;     /* per sandbox; default 1 GiB (tmpfs: only what is written costs memory) */
+    uint64_t default_memory_bytes;/* 0 = no limit */
+    uint32_t default_cpu_millis;  /* 0 = no limit */
+    uint32_t pids_max;            /* default 1024; 0 = no limit */
+    uint64_t default_lifetime_ns; /* default 24 h */
+    uint64_t max_lifetime_ns;     /* 0 = no cap */
+    uint64_t retention_ns;        /* ended sandboxes stay readable; default 1 h */
+    uint32_t max_retained;        /* and at most so many of them; default 10000, oldest go first */
+    uint64_t log_max_bytes;       /* kept per sandbox; older output is dropped; default 64 MiB */
+    uint64_t file_max_bytes;      /* unary file cap; default 32 MiB (contract/server.md 3) */
+    bool accept_unenforced_limits;
+    const struct image_alias *image_aliases; /* borrowed for the runtime's life */
+    size_t n_image_aliases;
+};
+void runtime_config_init(struct runtime_config *config); /* the defaults above */
+
+/** runtime_new() - start cwsandbox-launch (blocking, before any listener exists) and learn its features.
+ *  ERR_FAILED_PRECONDITION with the missing kernel features and their remedies in the text. */
+int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct runtime **ret, struct err *err);
+const struct launch_features *runtime_features(const struct runtime *rt);
+/** runtime_close() - kill every sandbox, wait for their end and for launch; then @on_closed, after which @rt is gone. */
+void runtime_close(struct runtime *rt, void (*on_closed)(void *user), void *user);
+/** runtime_on_lost() - cwsandbox-launch died: nothing can be trusted any more; the service should exit. */
+void runtime_on_lost(struct runtime *rt, void (*cb)(void *user, const struct err *why), void *user);
+size_t runtime_n_active(const struct runtime *rt); /* sandboxes not in a terminal state */
+
+/* ---- sandboxes ---- */
+
+enum sandbox_state { /* numbers of wire.md State */
+    SANDBOX_CREATING = 1,
+    SANDBOX_RUNNING = 2,
+    SANDBOX_COMPLETED = 3,
+    SANDBOX_FAILED = 4,
+    SANDBOX_TERMINATING = 5,
+    SANDBOX_TERMINATED = 6,
+    SANDBOX_PENDING = 7,
+};
+static inline bool sandbox_state_terminal(enum sandbox_state s)
+{
+    return s == SANDBOX_COMPLETED || s == SANDBOX_FAILED || s == SANDBOX_TERMINATED;
+}
+
+struct sandbox_file {
+    const char *path;
+    const uint8_t *content;
+    size_t size;
+};
+
+struct sandbox_spec { /* everything borrowed for the call */
+    const char *owner;      /* who may see it (API key name, "uid:1000"); never NULL */
+    const char *request_id; /* "" = none; same owner + same id => same sandbox */
+    const char *image;      /* "" = the default image; unknown => the sandbox goes FAILED with the reason */
+    const char *command;    /* "" = no main process: RUNNING until stopped or its lifetime ends */
+    const char *const *args;
+    size_t n_args;
+    const struct string_pair *env;
+    size_t n_env;
+    const char *working_dir; /* "" = "/root" if it exists, else "/" */
+    const struct sandbox_file *files; /* present before the main process starts, 0444, parents 0755 */
+    size_t n_files;
+    uint64_t memory_bytes;  /* 0 = service default */
+    uint32_t cpu_millis;
+    uint64_t lifetime_ns;   /* 0 = service default */
+};
+
+/** sandbox_create() - registers and starts. On an idempotent hit *@ret_existing = true and the old one is returned.
+ *  @ret borrowed. Errors: INVALID_ARGUMENT (+violations: file paths, command without NUL..), RESOURCE_EXHAUSTED (max_sandboxes). */
+int sandbox_create(struct runtime *rt, const struct sandbox_spec *spec, void *take_user_data,
+                   void (*free_user_data)(void *), struct sandbox **ret, bool *ret_existing, struct err *err);
+/** sandbox_find() - NOT_FOUND + CWSANDBOX_SANDBOX_NOT_FOUND; @owner must match. Borrowed. */
+struct sandbox *sandbox_find(struct runtime *rt, const char *owner, const char *id, struct err *err);
+/** sandbox_next() - iterate in creation order; start with NULL. */
+struct sandbox *sandbox_next(struct runtime *rt, struct sandbox *after);
+/** sandbox_after() - first sandbox created after sequence number @seq; for stable paging. */
+struct sandbox *sandbox_after(struct runtime *rt, uint64_t seq);
+struct sandbox *sandbox_ref(struct sandbox *sb);
+void sandbox_unref(struct sandbox *sb);
+
+struct sandbox_info { /* strings borrowed while the sandbox lives */
+    const char *id;
+    const char *owner;
+    uint64_t seq;
+    enum sandbox_state state;
+    const char *state_reason;  /* "" */
+    uint64_t create_wall_ns, start_wall_ns, end_wall_ns; /* 0 = not yet */
+    bool has_exit_code;
+    int exit_code;             /* 128+n for death by signal n */
+    uint64_t lifetime_ns;      /* effective */
+    const char *image;         /* resolved name */
+    uint64_t memory_bytes;
+    uint32_t cpu_millis;
+    void *user_data;
+};
+void sandbox_get_info(const struct sandbox *sb, struct sandbox_info *ret);
+
+/** sandbox_stop() - SIGTERM to the main process, SIGKILL of everything after @grace_ns (0 = at once). Idempotent; a shorter
+ *  grace shortens a stop under way. State is TERMINATING when it returns (or already terminal); ends TERMINATED
+ *  when stopped by this call, COMPLETED when the main process ended by itself. Without a main process: kill at once. */
+void sandbox_stop(struct sandbox *sb, uint64_t grace_ns, const char *reason);
+
+/* Told of each state change, from the loop. Add with the fields zeroed but cb/user. */
+struct sandbox_watch {
+    struct list link;
+    void (*cb)(void *user, struct sandbox *sb);
+    void *user;
+};
+void sandbox_watch_add(struct sandbox *sb, struct sandbox_watch *w);
+void sandbox_watch_remove(struct sandbox_watch *w); /* harmless when never added (zeroed) or already removed */
+
+struct sandbox_usage {
+    uint64_t cpu_ns, memory_bytes, memory_peak_bytes, n_oom_kills;
+};
+/** sandbox_usage() - asks launch; for an ended sandbox the last figures. */
+void sandbox_usage(struct sandbox *sb, void (*cb)(void *user, const struct sandbox_usage *u, const struct err *err), void *user);
+
+#endif

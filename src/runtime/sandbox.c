@@ -1,0 +1,446 @@
+/* One sandbox: its states and what moves them; see sandbox.h. */
+#include "runtime/sandbox.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/util.h"
+#include "runtime/log-file.h"
+#include "runtime/log-stream.h"
+
+static void on_notify(struct deferred *d);
+static void on_timer(uv_timer_t *timer);
+
+const char *sandbox_state_name(enum sandbox_state state)
+{
+    switch (state) {
+    case SANDBOX_CREATING:
+        return "CREATING";
+    case SANDBOX_RUNNING:
+        return "RUNNING";
+    case SANDBOX_COMPLETED:
+        return "COMPLETED";
+    case SANDBOX_FAILED:
+        return "FAILED";
+    case SANDBOX_TERMINATING:
+        return "TERMINATING";
+    case SANDBOX_TERMINATED:
+        return "TERMINATED";
+    case SANDBOX_PENDING:
+        return "PENDING";
+    }
+    return "UNKNOWN";
+}
+
+/* ---- birth and death of the object ---- */
+
+static void sandbox_free(struct sandbox *sb)
+{
+    CHECK(!sb->cell && list_empty(&sb->waiters) && list_empty(&sb->processes));
+    deferred_cancel(&sb->notify);
+    log_sessions_free(sb);
+    if (sb->free_user_data)
+        sb->free_user_data(sb->user_data);
+    plan_free(sb->plan);
+    free(sb->owner);
+    free(sb->image);
+    free(sb->state_reason);
+    free(sb->request_key);
+    free(sb);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct sandbox *sb = CONTAINER_OF((uv_timer_t *)handle, struct sandbox, timer);
+    sb->timer_open = false;
+    sandbox_unref(sb);
+}
+
+static void close_timer(struct sandbox *sb)
+{
+    if (sb->timer_open && !uv_is_closing((uv_handle_t *)&sb->timer))
+        uv_close((uv_handle_t *)&sb->timer, on_timer_closed); /* drops the timer's reference */
+}
+
+struct sandbox *sandbox_ref(struct sandbox *sb)
+{
+    sb->n_refs++;
+    return sb;
+}
+
+void sandbox_unref(struct sandbox *sb)
+{
+    if (sb && --sb->n_refs == 0)
+        sandbox_free(sb);
+}
+
+char *sandbox_request_key(const struct sandbox_spec *spec)
+{
+    return str_dup_printf("%zu %s %s", strlen(spec->owner), spec->owner, spec->request_id);
+}
+
+static void fill_limits(struct sandbox *sb, const struct sandbox_spec *spec)
+{
+    const struct runtime_config *config = &sb->rt->config;
+    sb->memory_bytes = spec->memory_bytes ? spec->memory_bytes : config->default_memory_bytes;
+    sb->cpu_millis = spec->cpu_millis ? spec->cpu_millis : config->default_cpu_millis;
+    sb->own_limits = sb->memory_bytes != config->default_memory_bytes ||
+                     sb->cpu_millis != config->default_cpu_millis;
+    sb->lifetime_ns = spec->lifetime_ns ? spec->lifetime_ns : config->default_lifetime_ns;
+    if (config->max_lifetime_ns > 0)
+        sb->lifetime_ns = MIN(sb->lifetime_ns, config->max_lifetime_ns);
+}
+
+static void cleanup_sandbox(struct sandbox **sb)
+{
+    sandbox_unref(*sb);
+}
+
+struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
+                            struct err *err)
+{
+    CLEANUP(cleanup_sandbox) struct sandbox *sb = calloc(1, sizeof(*sb));
+    if (!sb) {
+        (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
+        return NULL;
+    }
+    sb->rt = rt;
+    sb->n_refs = 1;
+    sb->state = SANDBOX_PENDING;
+    sb->create_wall_ns = clock_wall_ns();
+    sb->notify.cb = on_notify;
+    list_init(&sb->ended_link);
+    list_init(&sb->waiters);
+    list_init(&sb->processes);
+    list_init(&sb->streams);
+    list_init(&sb->log_sessions);
+    list_init(&sb->watches);
+    fill_limits(sb, spec);
+    sb->plan = plan_new(spec, err);
+    if (!sb->plan)
+        return NULL;
+    sb->owner = strdup(spec->owner);
+    sb->state_reason = strdup("");
+    sb->image = strdup(spec->image[0] ? spec->image : DEFAULT_IMAGE);
+    if (spec->request_id[0] != '\0')
+        sb->request_key = sandbox_request_key(spec);
+    if (!sb->owner || !sb->state_reason || !sb->image ||
+        (spec->request_id[0] != '\0' && !sb->request_key)) {
+        (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
+        return NULL;
+    }
+    return TAKE_PTR(sb);
+}
+
+/* ---- watches ---- */
+
+void sandbox_watch_add(struct sandbox *sb, struct sandbox_watch *w)
+{
+    list_append(&sb->watches, &w->link);
+}
+
+void sandbox_watch_remove(struct sandbox_watch *w)
+{
+    if (w->link.next)
+        list_remove(&w->link);
+}
+
+static void on_notify(struct deferred *d)
+{
+    struct sandbox *sb = CONTAINER_OF(d, struct sandbox, notify);
+    struct list told;
+
+    /* Moved to a list of their own and back one by one: a callback may remove any watch, also
+     * its own. */
+    list_init(&told);
+    if (!list_empty(&sb->watches)) {
+        told = sb->watches;
+        told.next->prev = told.prev->next = &told;
+        list_init(&sb->watches);
+    }
+    for (struct list *it; (it = list_first(&told));) {
+        struct sandbox_watch *w = CONTAINER_OF(it, struct sandbox_watch, link);
+        list_remove(it);
+        list_append(&sb->watches, it);
+        w->cb(w->user, sb);
+    }
+    sandbox_unref(sb); /* sandbox_set_state() took it */
+}
+
+/* ---- waiting for RUNNING ---- */
+
+int sandbox_wait(struct sandbox *sb, struct sandbox_waiter *w, struct err *err)
+{
+    switch (sb->state) {
+    case SANDBOX_RUNNING:
+        return 1;
+    case SANDBOX_PENDING:
+    case SANDBOX_CREATING:
+        list_append(&sb->waiters, &w->link);
+        return 0;
+    case SANDBOX_COMPLETED:
+    case SANDBOX_FAILED:
+    case SANDBOX_TERMINATING:
+    case SANDBOX_TERMINATED:
+        break;
+    }
+    return err_set(
+        err, ERR_FAILED_PRECONDITION, "sandbox %s is not running: its state is %s%s%s", sb->id,
+        sandbox_state_name(sb->state), sb->state_reason[0] ? ": " : "", sb->state_reason);
+}
+
+void sandbox_waiter_cancel(struct sandbox_waiter *w)
+{
+    if (w->link.next)
+        list_remove(&w->link);
+}
+
+void sandbox_gone_error(const struct sandbox *sb, struct err *err)
+{
+    if (!sandbox_state_terminal(sb->state) && sb->state != SANDBOX_TERMINATING)
+        (void)err_set(err, ERR_UNAVAILABLE, "sandbox %s is ending: its init is gone", sb->id);
+    else
+        (void)err_set(err, ERR_UNAVAILABLE, "sandbox %s ended: its state is %s%s%s", sb->id,
+                      sandbox_state_name(sb->state), sb->state_reason[0] ? ": " : "",
+                      sb->state_reason);
+}
+
+static void release_waiters(struct sandbox *sb, bool running)
+{
+    (void)sandbox_ref(sb);
+    for (struct list *it; (it = list_first(&sb->waiters));) {
+        struct sandbox_waiter *w = CONTAINER_OF(it, struct sandbox_waiter, link);
+        list_remove(it);
+        w->cb(w, running && sb->state == SANDBOX_RUNNING);
+    }
+    sandbox_unref(sb);
+}
+
+/* ---- transitions ---- */
+
+void sandbox_set_state(struct sandbox *sb, enum sandbox_state state)
+{
+    CHECK(!sandbox_state_terminal(sb->state));
+    sb->state = state;
+    if (state == SANDBOX_RUNNING) {
+        sb->start_wall_ns = clock_wall_ns();
+        plan_drop_files(sb->plan);
+    }
+    if (!sb->notify.link.next || list_empty(&sb->notify.link)) {
+        (void)sandbox_ref(sb);
+        deferred_post(sb->rt, &sb->notify);
+    }
+    if (state == SANDBOX_RUNNING)
+        release_waiters(sb, true);
+}
+
+static void set_reason(struct sandbox *sb, const char *reason)
+{
+    char *copy = strdup(reason);
+    if (!copy)
+        return; /* the state counts more than its reason */
+    free(sb->state_reason);
+    sb->state_reason = copy;
+}
+
+void sandbox_kill(struct sandbox *sb)
+{
+    sb->killed = true;
+    if (sb->cell && !cell_kill(sb->cell))
+        sb->cell = NULL; /* it was only queued */
+}
+
+void sandbox_end(struct sandbox *sb, enum sandbox_state state, const char *reason)
+{
+    (void)sandbox_ref(sb);
+    if (reason[0] != '\0')
+        set_reason(sb, reason);
+    sb->end_wall_ns = clock_wall_ns();
+    sb->end_ns = clock_now_ns();
+    close_timer(sb);
+    sandbox_set_state(sb, state);
+    plan_drop_files(sb->plan);
+    sandbox_kill(sb);
+    release_waiters(sb, false);
+    log_streams_on_ended(sb);
+    registry_on_ended(sb);
+    sandbox_unref(sb);
+}
+
+void sandbox_fail(struct sandbox *sb, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    char *text = NULL;
+    if (vasprintf(&text, fmt, ap) < 0)
+        text = NULL;
+    va_end(ap);
+    /* A sandbox that somebody stopped ends TERMINATED, whatever broke on the way:
+     * on_cell_exited() says so. */
+    if (sb->state == SANDBOX_TERMINATING)
+        sandbox_kill(sb);
+    else if (!sandbox_state_terminal(sb->state))
+        sandbox_end(sb, SANDBOX_FAILED, text ? text : "out of memory");
+    free(text);
+}
+
+void sandbox_orphan_cell(struct sandbox *sb)
+{
+    struct cell *cell = TAKE_PTR(sb->cell);
+    cell->sb = NULL;
+    (void)cell_kill(cell);
+}
+
+void sandbox_begin(struct sandbox *sb)
+{
+    (void)uv_timer_init(sb->rt->loop, &sb->timer); /* cannot fail */
+    sb->timer_open = true;
+    (void)sandbox_ref(sb); /* the timer's, until its close callback */
+    if (!sb->cell) {
+        sandbox_fail(
+            sb,
+            "image `%s` is not available on this service: only `%s` and the names mapped to it "
+            "(--image-alias) are",
+            sb->image, DEFAULT_IMAGE);
+        return;
+    }
+    if (sb->lifetime_ns > 0)
+        (void)uv_timer_start(&sb->timer, on_timer,
+                             (sb->lifetime_ns + NS_PER_MS - 1) / NS_PER_MS, 0);
+    if (sb->cell->state == CELL_READY)
+        sandbox_on_cell_ready(sb);
+}
+
+/* ---- stopping ---- */
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct sandbox *sb = CONTAINER_OF(timer, struct sandbox, timer);
+    if (sb->state == SANDBOX_TERMINATING)
+        sandbox_kill(sb); /* the grace is over */
+    else
+        sandbox_stop(sb, SANDBOX_LIFETIME_GRACE_NS, "lifetime ended");
+}
+
+/* (Re)starts the grace period. A longer one than the one under way changes nothing. */
+static void wait_grace(struct sandbox *sb, uint64_t grace_ns)
+{
+    uint64_t end = clock_now_ns() + MIN(grace_ns, (uint64_t)INT64_MAX / 2);
+    if (sb->grace_end_ns != 0 && sb->grace_end_ns <= end)
+        return;
+    sb->grace_end_ns = end;
+    uv_update_time(sb->rt->loop); /* the loop's clock may be as old as this turn */
+    (void)uv_timer_start(&sb->timer, on_timer, (grace_ns + NS_PER_MS - 1) / NS_PER_MS, 0);
+}
+
+void sandbox_stop(struct sandbox *sb, uint64_t grace_ns, const char *reason)
+{
+    if (sandbox_state_terminal(sb->state))
+        return;
+    (void)sandbox_ref(sb);
+    bool first = sb->state != SANDBOX_TERMINATING;
+    bool ask = sb->main.started && !sb->main.ended && grace_ns > 0;
+    if (first) {
+        set_reason(sb, reason);
+        (void)uv_timer_stop(&sb->timer);
+        sandbox_set_state(sb, SANDBOX_TERMINATING);
+        release_waiters(sb, false);
+        if (ask)
+            main_process_signal(sb, SIGTERM);
+    }
+    if (ask && !sb->killed)
+        wait_grace(sb, grace_ns);
+    else
+        sandbox_kill(sb);
+    if (!sb->cell && !sandbox_state_terminal(sb->state))
+        sandbox_end(sb, SANDBOX_TERMINATED, "");
+    sandbox_unref(sb);
+}
+
+/* ---- what the cell reports ---- */
+
+void sandbox_on_cell_ready(struct sandbox *sb)
+{
+    if (sb->state == SANDBOX_PENDING)
+        setup_begin(sb);
+}
+
+static void detach_cell(struct sandbox *sb)
+{
+    sb->cell = NULL;
+    log_streams_on_ended(sb);
+    registry_on_cell_gone(sb);
+}
+
+void sandbox_on_cell_failed(struct sandbox *sb, const struct err *why, bool wait)
+{
+    (void)sandbox_ref(sb);
+    if (!wait)
+        sb->cell = NULL;
+    if (sb->state != SANDBOX_TERMINATING)
+        sandbox_fail(sb, "%s", err_text(why));
+    else if (!wait)
+        sandbox_end(sb, SANDBOX_TERMINATED, "");
+    if (!wait)
+        detach_cell(sb);
+    sandbox_unref(sb);
+}
+
+/* Why did init end without being told to? */
+static void describe_death(const struct sandbox *sb, const struct launch_exited *exited,
+                           char *ret, size_t size)
+{
+    if (!exited)
+        (void)snprintf(ret, size, "%s", err_text(&sb->rt->lost));
+    else if (exited->n_oom_kills > 0)
+        (void)snprintf(ret, size, "out of memory: the sandbox's init was killed");
+    else if (WIFSIGNALED(exited->wait_status))
+        (void)snprintf(ret, size, "the sandbox's init was killed by signal %d",
+                       WTERMSIG(exited->wait_status));
+    else
+        (void)snprintf(ret, size, "the sandbox's init ended with status %d",
+                       WEXITSTATUS(exited->wait_status));
+}
+
+void sandbox_on_cell_exited(struct sandbox *sb, const struct launch_exited *exited)
+{
+    char why[256]; /* longest: the loss of launch, cut */
+
+    (void)sandbox_ref(sb);
+    sb->cell = NULL;
+    if (exited)
+        sb->usage = (struct sandbox_usage){.cpu_ns = exited->cpu_ns,
+                                           .memory_peak_bytes = exited->memory_peak_bytes,
+                                           .n_oom_kills = exited->n_oom_kills};
+    if (sb->state == SANDBOX_TERMINATING) {
+        sandbox_end(sb, SANDBOX_TERMINATED, "");
+    } else if (!sandbox_state_terminal(sb->state)) {
+        describe_death(sb, exited, why, sizeof(why));
+        sandbox_end(sb, SANDBOX_FAILED, why);
+    }
+    detach_cell(sb);
+    sandbox_unref(sb);
+}
+
+void sandbox_get_info(const struct sandbox *sb, struct sandbox_info *ret)
+{
+    *ret = (struct sandbox_info){
+        .id = sb->id,
+        .owner = sb->owner,
+        .seq = sb->seq,
+        .state = sb->state,
+        .state_reason = sb->state_reason,
+        .create_wall_ns = sb->create_wall_ns,
+        .start_wall_ns = sb->start_wall_ns,
+        .end_wall_ns = sb->end_wall_ns,
+        .has_exit_code = sb->has_exit_code,
+        .exit_code = sb->exit_code,
+        .lifetime_ns = sb->lifetime_ns,
+        .image = sb->image,
+        .memory_bytes = sb->memory_bytes,
+        .cpu_millis = sb->cpu_millis,
+        .user_data = sb->user_data,
+    };
+}

@@ -1,0 +1,136 @@
+/*
+ * struct sandbox: one sandbox as its users see it. States and who moves them:
+ *
+ *   PENDING ---cell ready---> CREATING ---set-up done, main process runs---> RUNNING
+ *      |                         |                                             |
+ *      |                         +--- main process ended by itself ------------+--> COMPLETED
+ * (exit code) |                         +--- set-up failed, init or launch gone ------+-->
+ * FAILED (reason)
+ *      +--- sandbox_stop() ------+---------------------------------------------+--> TERMINATING
+ * --cell gone--> TERMINATED
+ *
+ * COMPLETED and FAILED are said at once, while the cell is still being killed; TERMINATED means
+ * that nothing of it is left. A stopped sandbox never ends FAILED. Terminal states never
+ * change.
+ *
+ * Owner: the registry, refcounted. Loop thread only.
+ */
+#ifndef CWS_RUNTIME_SANDBOX_H
+#define CWS_RUNTIME_SANDBOX_H
+
+#include "runtime/plan.h"
+#include "runtime/room.h"
+
+#define SANDBOX_LIFETIME_GRACE_NS \
+    (2 * NS_PER_SEC) /* chosen: SIGTERM to SIGKILL when the lifetime is over */
+
+/* Something that waits until the sandbox runs: a queued process or file request. */
+struct sandbox_waiter {
+    struct list link; /* zeroed: not waiting */
+    void (*cb)(struct sandbox_waiter *w, bool running);
+};
+
+struct main_process {
+    struct control_call call;
+    bool started, ended;
+    uint64_t start_ns; /* monotonic; 0 = not started */
+};
+
+struct setup {
+    uint32_t n_steps; /* answers that are still due before the main process may start */
+    bool main_sent;
+};
+
+struct sandbox {
+    struct runtime *rt;
+    unsigned n_refs;
+    char id[LAUNCH_MAX_ID];
+    uint64_t seq;
+    char *owner, *image, *state_reason;
+    char *request_key; /* NULL: none; owner and request id */
+    enum sandbox_state state;
+    uint64_t create_wall_ns, start_wall_ns, end_wall_ns;
+    uint64_t end_ns; /* monotonic, for retention */
+    bool has_exit_code;
+    int exit_code;
+    uint64_t lifetime_ns, memory_bytes;
+    uint32_t cpu_millis;
+    bool own_limits; /* other than the cell's defaults */
+    void *user_data;
+    void (*free_user_data)(void *);
+
+    struct plan *plan;
+    struct cell *cell; /* NULL: ended and nothing left */
+    struct setup setup;
+    struct main_process main;
+    struct log_file *log; /* NULL: no main process */
+    bool killed;          /* the cell was told to die */
+    uv_timer_t timer;     /* lifetime; while TERMINATING: grace */
+    bool timer_open;
+    uint64_t grace_end_ns;
+    struct sandbox_usage usage; /* after the end */
+
+    struct list ended_link;
+    struct list waiters;   /* struct sandbox_waiter */
+    struct list processes; /* struct process.link, sent to init */
+    struct list streams;   /* struct log_stream.link */
+    struct list log_sessions;
+    struct list watches; /* struct sandbox_watch */
+    struct deferred notify;
+};
+
+/* sandbox.c */
+struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
+                            struct err *err);
+const char *sandbox_state_name(enum sandbox_state state);
+/** sandbox_request_key() - owner and request id in one string; NULL when out of memory. */
+char *sandbox_request_key(const struct sandbox_spec *spec);
+/** sandbox_orphan_cell() - of a sandbox that is not to be after all. */
+void sandbox_orphan_cell(struct sandbox *sb);
+/** sandbox_begin() - a new sandbox, registered; without a cell (its image is unknown) it fails.
+ */
+void sandbox_begin(struct sandbox *sb);
+void sandbox_set_state(struct sandbox *sb, enum sandbox_state state);
+/** sandbox_end() - to a terminal state; @reason is copied, "" for none. */
+void sandbox_end(struct sandbox *sb, enum sandbox_state state, const char *reason);
+void sandbox_fail(struct sandbox *sb, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/** sandbox_wait() - 0: @w->cb follows; 1: runs now; -1 with @err FAILED_PRECONDITION: on its
+ * way out or ended. */
+int sandbox_wait(struct sandbox *sb, struct sandbox_waiter *w, struct err *err);
+void sandbox_waiter_cancel(struct sandbox_waiter *w);
+/** sandbox_gone_error() - UNAVAILABLE: it ended under an operation. */
+void sandbox_gone_error(const struct sandbox *sb, struct err *err);
+/** sandbox_kill() - everything in it, without a change of state. */
+void sandbox_kill(struct sandbox *sb);
+
+/* What the cell reports. */
+void sandbox_on_cell_ready(struct sandbox *sb);
+/** @wait: a part of it exists; sandbox_on_cell_exited() follows. */
+void sandbox_on_cell_failed(struct sandbox *sb, const struct err *why, bool wait);
+/** @exited: NULL when launch is gone. */
+void sandbox_on_cell_exited(struct sandbox *sb, const struct launch_exited *exited);
+
+/* setup.c: from a blank cell to a running sandbox. */
+void setup_begin(struct sandbox *sb);
+/** setup_check_running() - RUNNING if nothing is missing any more. */
+void setup_check_running(struct sandbox *sb);
+/** setup_check_limits() - FAILED_PRECONDITION with the remedy when the host cannot enforce what
+ * is asked. */
+int setup_check_limits(const struct runtime *rt, uint64_t memory_bytes, uint32_t cpu_millis,
+                       struct err *err);
+
+/* main-process.c */
+/** main_process_start() - sends EXEC; the sandbox fails when that is impossible. */
+void main_process_start(struct sandbox *sb);
+void main_process_signal(struct sandbox *sb, int signo);
+
+/* registry.c */
+void registry_open(struct runtime *rt);
+/** registry_close() - forgets every sandbox; their references must be gone but for ours. */
+void registry_close(struct runtime *rt);
+/** registry_on_ended() - @sb reached a terminal state; keep it for the retention time. */
+void registry_on_ended(struct sandbox *sb);
+/** registry_on_cell_gone() - @sb may be pruned from now on. */
+void registry_on_cell_gone(struct sandbox *sb);
+
+#endif

@@ -1,0 +1,118 @@
+/* What an EXEC carries, and the words for its failure. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "runtime/plan.h"
+
+static char *no_strings[] = {NULL};
+
+static void assert_body(const struct exec_body *body, const char *const *strings)
+{
+    const char *at = (const char *)buf_head(&body->bytes), *end = at + buf_len(&body->bytes);
+    for (; *strings; strings++) {
+        assert_true(at < end);
+        assert_string_equal(at, *strings);
+        at += strlen(at) + 1;
+    }
+    assert_ptr_equal(at, end);
+}
+
+static void test_environment_is_merged_in_order_of_precedence(void **state)
+{
+    char *env[] = {"A=1", "LANG=de", "A=2", NULL};
+    struct plan plan = {.argv = no_strings, .env = env, .cwd = "/w"};
+    const char *const argv[] = {"cmd", "arg"};
+    const struct string_pair own[] = {{"B", ""}, {"HOME", "/h"}};
+    struct process_spec spec = {
+        .argv = argv, .n_argv = 2, .cwd = "", .env = own, .n_env = 2, .tty = true};
+    CLEANUP(exec_body_done) struct exec_body body = {0};
+    (void)state;
+    assert_int_equal(exec_body_compose(&body, &plan, &spec, "sb-1", NULL), 0);
+    assert_body(&body,
+                (const char *const[]){
+                    "/w", "cmd", "arg",
+                    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                    "HOME=/h", "LANG=de", "TERM=xterm", "HOSTNAME=sb-1", "A=2", "B=", NULL});
+    assert_int_equal(body.n_args, 2);
+    assert_int_equal(body.n_envs, 7);
+    assert_string_equal(body.name, "cmd");
+}
+
+static void test_main_process_takes_everything_from_the_plan(void **state)
+{
+    char *argv[] = {"sleep", "1", NULL};
+    struct plan plan = {.argv = argv, .env = no_strings, .cwd = "/root"};
+    CLEANUP(exec_body_done) struct exec_body body = {0};
+    (void)state;
+    assert_int_equal(exec_body_compose(&body, &plan, NULL, "h", NULL), 0);
+    assert_int_equal(body.n_args, 2);
+    assert_string_equal(body.cwd, "/root");
+}
+
+static void test_long_bodies_travel_in_a_memfd(void **state)
+{
+    CLEANUP_FREE char *big = calloc(1, INIT_MAX_BODY + 1);
+    struct plan plan = {.argv = no_strings, .env = no_strings, .cwd = "/"};
+    (void)state;
+    memset(big, 'x', INIT_MAX_BODY);
+    for (int i = 0; i < 2; i++) {
+        const char *argv[] = {i == 0 ? "short" : big};
+        struct process_spec spec = {.argv = argv, .n_argv = 1, .cwd = ""};
+        CLEANUP(exec_body_done) struct exec_body body = {0};
+        CLEANUP_FD int memfd = -1;
+        int fds[CONTROL_MAX_FDS] = {0};
+        struct control_request request = {.n_fds = 3};
+        assert_int_equal(exec_body_compose(&body, &plan, &spec, "h", NULL), 0);
+        assert_int_equal(exec_body_attach(&body, &request, fds, &memfd), 0);
+        assert_int_equal(request.n_fds, i == 0 ? 3 : 4);
+        assert_int_equal(memfd >= 0, i);
+        if (i == 1)
+            assert_int_equal(lseek(memfd, 0, SEEK_END), buf_len(&body.bytes));
+    }
+}
+
+static void test_failures_have_the_words_of_a_shell(void **state)
+{
+    static const struct {
+        const char *name, *stage;
+        int error, exit_code;
+        const char *text;
+    } rows[] = {
+        {"foo", "execve", ENOENT, 127, "foo: command not found\n"},
+        {"./foo", "execve", ENOENT, 127, "./foo: No such file or directory\n"},
+        {"foo", "execve", EACCES, 126, "foo: Permission denied\n"},
+        {"foo", "execve", ENOEXEC, 126, "foo: Exec format error\n"},
+        {"foo", "chdir", ENOENT, 1, "cd: /dir: No such file or directory\n"},
+        {"foo", "execve", ENOMEM, 0, NULL},
+        {"foo", "clone3", EAGAIN, 0, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct exec_body body = {.cwd = "/dir", .name = rows[i].name};
+        struct init_packet packet = {.value = -rows[i].error};
+        char text[128] = "";
+        (void)snprintf(packet.stage, sizeof(packet.stage), "%s", rows[i].stage);
+        assert_int_equal(exec_failure_text(&body, &packet, text, sizeof(text)),
+                         rows[i].exit_code);
+        if (rows[i].text)
+            assert_string_equal(text, rows[i].text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_environment_is_merged_in_order_of_precedence),
+        cmocka_unit_test(test_main_process_takes_everything_from_the_plan),
+        cmocka_unit_test(test_long_bodies_travel_in_a_memfd),
+        cmocka_unit_test(test_failures_have_the_words_of_a_shell),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
