@@ -1,0 +1,128 @@
+/*
+ * One RPC in the service, from its headers to its end: the request as a message, the deadline,
+ * the owner who called, the answer, and the state a method keeps while it waits.
+ *
+ * Life: call_accept() (headers) -> method->on_request (unary and server-streaming: the one
+ * message and the half-close have arrived) or method->on_message / on_half_close (bidi) ->
+ * call_finish(). method->on_release runs exactly once, from call_finish() or when the client,
+ * the connection or the deadline ended the call; it frees `state`. After call_finish() a
+ * handler must not touch its state any more: it returns.
+ *
+ * Owner: the call frees itself in the last callback of its gRPC call. Thread: the loop's.
+ * Logging: one line per call.
+ */
+#ifndef CWS_SERVER_CALL_H
+#define CWS_SERVER_CALL_H
+
+#include "server/keys.h"
+#include "server/service.h"
+#include "wire/proto.h"
+
+struct call;
+
+enum method_kind { METHOD_UNARY, METHOD_SERVER_STREAM, METHOD_BIDI };
+
+struct method {
+    const char *path;
+    enum method_kind kind;
+    bool open;         /* also for callers without a key: health */
+    bool runs_command; /* its deadline kills a command, and says so */
+    size_t max_request_bytes;
+    const ProtobufCMessageDescriptor *request; /* NULL: not built, see on_request */
+    /* UNARY, SERVER_STREAM: @request is the decoded message, owned by the call. */
+    void (*on_request)(struct call *call, void *request);
+    /* BIDI: raw bytes of each message. */
+    void (*on_message)(struct call *call, const uint8_t *data, size_t n);
+    void (*on_half_close)(struct call *call);
+    void (*on_drain)(struct call *call); /* may be NULL */
+    void (*on_stopping)(
+        struct call *call); /* the service drains: long waits should end; may be NULL */
+    void (*on_release)(struct call *call); /* may be NULL */
+};
+
+enum call_wait {
+    CALL_WAIT_NONE,
+    CALL_WAIT_STABLE,
+    CALL_WAIT_TERMINAL
+}; /* header x-cwsandbox-wait */
+
+#define CALL_OWNER_MAX (KEYS_NAME_MAX + 8)
+
+struct call {
+    struct list link; /* service->calls */
+    struct service *service;
+    struct grpc_call *grpc; /* valid until the call frees itself */
+    const struct method *method;
+    char owner[CALL_OWNER_MAX]; /* "uid:0", a key's name, "anonymous" */
+    const char *peer;           /* borrowed from the transport, for the log */
+    void *request;              /* UNARY, SERVER_STREAM: decoded message or NULL */
+    void *state;                /* the method's */
+    struct timer deadline;
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0 = none */
+    uint64_t start_ns;
+    enum call_wait wait;
+    bool half_closed;
+    bool headers_sent;
+    bool finished;
+    enum err_code code; /* once finished */
+};
+
+/** call_accept() - on_call of a connection: find the method, the owner, the deadline; binds or
+ * finishes @grpc. */
+void call_accept(struct service *s, struct transport *t, struct grpc_call *grpc,
+                 const struct grpc_request *req);
+/** call_send() - initial metadata if not yet sent, then one message: @head and @take_body as in
+ * grpc_call_send(). */
+int call_send(struct call *call, const void *head, size_t head_len, struct buf *take_body);
+/** call_send_message() - pack and send any generated message. -ENOMEM, -EPIPE. */
+int call_send_message(struct call *call, const void *message);
+/** call_finish() - end with @status (NULL = OK), after what was sent; releases the state.
+ * Idempotent. */
+void call_finish(struct call *call, const struct err *status);
+/** call_reply() - call_send_message() and call_finish(), in one write. */
+void call_reply(struct call *call, const void *message);
+/** call_refuse() - end with a code, an optional CWSANDBOX_* reason and a text. */
+void call_refuse(struct call *call, enum err_code code, const char *reason, const char *fmt,
+                 ...) PRINTF_LIKE(4, 5);
+/** call_stop_waiting() - the service drains: tells the method. */
+void call_stop_waiting(struct call *call);
+
+/* ---- dispatch.c ---- */
+
+/** method_find() - by path; NULL = not in the table. */
+const struct method *method_find(const char *path);
+/** call_not_implemented() - on_request of the contract's methods that are not built. */
+void call_not_implemented(struct call *call, void *request);
+
+/* ---- the handlers, one file per group ---- */
+
+void create_on_request(struct call *call, void *request); /* create.c */
+void create_on_release(struct call *call);
+void get_on_request(struct call *call, void *request); /* sandboxes.c */
+void get_on_stopping(struct call *call);
+void get_on_release(struct call *call);
+void delete_on_request(struct call *call, void *request);
+void list_on_request(struct call *call, void *request); /* list.c */
+void list_runners_on_request(struct call *call, void *request); /* discovery.c */
+void get_runner_on_request(struct call *call, void *request);
+void exec_on_request(struct call *call, void *request); /* exec.c */
+void exec_on_release(struct call *call);
+void stream_exec_on_message(struct call *call, const uint8_t *data,
+                            size_t n); /* stream-exec.c */
+void stream_exec_on_half_close(struct call *call);
+void stream_exec_on_drain(struct call *call);
+void stream_exec_on_release(struct call *call);
+void logs_on_request(struct call *call, void *request); /* logs.c */
+void logs_on_drain(struct call *call);
+void logs_on_release(struct call *call);
+void read_file_on_request(struct call *call, void *request); /* files.c */
+void write_file_on_request(struct call *call, void *request);
+void file_on_release(struct call *call);
+void health_check_on_request(struct call *call, void *request); /* health.c */
+void health_list_on_request(struct call *call, void *request);
+void health_watch_on_request(struct call *call, void *request);
+void health_watch_on_stopping(struct call *call);
+void reflection_on_message(struct call *call, const uint8_t *data, size_t n); /* reflection.c */
+void reflection_on_half_close(struct call *call);
+
+#endif

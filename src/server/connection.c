@@ -1,0 +1,122 @@
+/*
+ * Accepted connections: who may stay, how long a silent one may take, and the way from a new
+ * call to call.c.
+ */
+#include "base/log.h"
+#include "base/util.h"
+#include "server/call.h"
+
+struct connection {
+    struct list link;
+    struct service *service;
+    struct transport *transport;
+    struct timer preface;
+    bool on_unix_socket;
+};
+
+static void on_call(void *user, struct grpc_call *grpc, const struct grpc_request *req)
+{
+    struct connection *c = user;
+    call_accept(c->service, c->transport, grpc, req);
+}
+
+/* The peer's SETTINGS: TLS and preface are done, it speaks HTTP/2. */
+static void on_ready(void *user)
+{
+    struct connection *c = user;
+    timer_clear(&c->service->timers, &c->preface);
+}
+
+static void on_preface_late(void *user)
+{
+    struct connection *c = user;
+    log_event(LOG_WARN, "connection_refused",
+              "peer=\"%s\" error=\"no HTTP/2 preface within 10 s\"",
+              transport_peer(c->transport)->text);
+    transport_close(c->transport, "no HTTP/2 preface in time");
+}
+
+/* NULL: welcome. */
+static const char *refusal(const struct connection *c)
+{
+    const struct service *s = c->service;
+    const struct transport_peer *peer = transport_peer(c->transport);
+    if (s->n_connections > SERVICE_MAX_CONNECTIONS)
+        return "too many connections";
+    if (s->stopping)
+        return "the service is stopping";
+    /* On a Unix socket the kernel names the user; if it does not, nobody vouches for the peer.
+     */
+    if (c->on_unix_socket && (!peer->is_unix || !service_may_connect(s, peer->uid)))
+        return "this user may not connect";
+    return NULL;
+}
+
+/* The peer is known, and nothing it sent was read yet. */
+static void on_open(void *user, struct transport *t)
+{
+    struct connection *c = user;
+    const char *why = refusal(c);
+    if (why != NULL) {
+        log_event(LOG_WARN, "connection_refused", "peer=\"%s\" error=\"%s\"",
+                  transport_peer(t)->text, why);
+        transport_close(t, why);
+        return;
+    }
+    log_event(LOG_DEBUG, "connection", "peer=\"%s\"", transport_peer(t)->text);
+}
+
+static void on_closed(void *user, struct transport *t, const struct err *why)
+{
+    struct connection *c = user;
+    struct service *s = c->service;
+    log_event(LOG_DEBUG, "connection_closed", "peer=\"%s\" error=\"%s\"",
+              transport_peer(t)->text, why != NULL && why->code != ERR_OK ? err_text(why) : "");
+    timer_clear(&s->timers, &c->preface);
+    list_remove(&c->link);
+    free(c);
+    service_connection_closed(s);
+}
+
+static const struct transport_events connection_events = {
+    .on_open = on_open,
+    .on_closed = on_closed,
+    .conn = {.on_call = on_call, .on_ready = on_ready},
+};
+
+void connection_accept(struct service *s, uv_stream_t *stream, struct tls_config *tls)
+{
+    struct connection *c = calloc(1, sizeof(*c));
+    CLEANUP_ERR struct err err = {0};
+    if (c == NULL) {
+        log_event(LOG_ERROR, "accept_failed", "error=\"out of memory\"");
+        return;
+    }
+    c->service = s;
+    c->on_unix_socket = stream->type == UV_NAMED_PIPE;
+    if (transport_accept(s->loop, stream, tls, NULL, &connection_events, c, &c->transport,
+                         &err) < 0) {
+        log_event(LOG_WARN, "accept_failed", "error=\"%s\"", err_text(&err));
+        free(c);
+        return;
+    }
+    list_append(&s->connections, &c->link);
+    s->n_connections++;
+    timer_set(&s->timers, &c->preface, clock_now_ns() + SERVICE_PREFACE_NS, on_preface_late, c);
+}
+
+void connections_shutdown(struct service *s)
+{
+    LIST_FOREACH_SAFE(it, &s->connections)
+    {
+        transport_shutdown(CONTAINER_OF(it, struct connection, link)->transport);
+    }
+}
+
+void connections_close(struct service *s, const char *why)
+{
+    LIST_FOREACH_SAFE(it, &s->connections)
+    {
+        transport_close(CONTAINER_OF(it, struct connection, link)->transport, why);
+    }
+}

@@ -1,0 +1,133 @@
+/*
+ * CreateSandbox: check, translate, register; the answer goes out once the sandbox runs or
+ * ended, or after CREATE_WAIT_NS with the state it has then (docs/architecture.md "Waiting
+ * without polling").
+ */
+#include <string.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "server/call.h"
+#include "server/record.h"
+#include "server/spec.h"
+
+#define CREATE_WAIT_NS NS_PER_SEC /* docs/architecture.md */
+#define DEADLINE_MARGIN_NS \
+    (50 * NS_PER_MS)       /* an answer that arrives beats a deadline that passes */
+#define MAX_REQUEST_ID 128 /* chosen: a UUID has 36 */
+
+struct create_wait {
+    struct call *call;
+    struct sandbox *sandbox; /* reference */
+    struct sandbox_watch watch;
+    struct timer timer;
+};
+
+static void answer(struct create_wait *w)
+{
+    struct sandbox_message m;
+    sandbox_message_fill(&m, w->sandbox);
+    call_reply(w->call, &m.message);
+}
+
+static bool settled(struct sandbox *sb)
+{
+    struct sandbox_info info;
+    sandbox_get_info(sb, &info);
+    return info.state != SANDBOX_PENDING && info.state != SANDBOX_CREATING;
+}
+
+static void on_state(void *user, struct sandbox *sb)
+{
+    if (settled(sb))
+        answer(user);
+}
+
+static void on_timer(void *user)
+{
+    answer(user);
+}
+
+void create_on_release(struct call *call)
+{
+    struct create_wait *w = call->state;
+    if (w == NULL)
+        return;
+    sandbox_watch_remove(&w->watch);
+    timer_clear(&call->service->timers, &w->timer);
+    sandbox_unref(w->sandbox);
+    free(w);
+}
+
+static void wait_for(struct call *call, struct sandbox *sb)
+{
+    struct create_wait *w = calloc(1, sizeof(*w));
+    if (w == NULL) { /* the sandbox exists; a retry with the same request_id finds it */
+        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+        return;
+    }
+    w->call = call;
+    w->sandbox = sandbox_ref(sb);
+    call->state = w;
+    if (settled(sb)) {
+        answer(w);
+        return;
+    }
+    w->watch.cb = on_state;
+    w->watch.user = w;
+    sandbox_watch_add(sb, &w->watch);
+    uint64_t when_ns = clock_now_ns() + CREATE_WAIT_NS;
+    if (call->deadline_ns > DEADLINE_MARGIN_NS)
+        when_ns = MIN(when_ns, call->deadline_ns - DEADLINE_MARGIN_NS);
+    timer_set(&call->service->timers, &w->timer, when_ns, on_timer, w);
+}
+
+/* What is kept for as long as the sandbox is readable has a cap; file contents are not kept. */
+static int check_kept(const Pb__SandboxSpec *spec, struct err *err)
+{
+    size_t kept = protobuf_c_message_get_packed_size(&spec->base);
+    const Pb__Container *c = spec->containers[0];
+    for (size_t i = 0; i < c->n_files; i++)
+        kept -= MIN(kept, c->files[i]->content.len);
+    if (kept > SPEC_MAX_KEPT)
+        return err_invalid(err, "sandbox.spec",
+                           "larger than %u bytes without the contents of files", SPEC_MAX_KEPT);
+    return 0;
+}
+
+static int create(struct call *call, Pb__CreateSandboxRequest *req, struct sandbox **ret,
+                  struct err *err)
+{
+    struct service *s = call->service;
+    Pb__SandboxSpec *spec = req->sandbox != NULL ? req->sandbox->spec : NULL;
+    if (spec_check(spec, s->runner_id, err) < 0 || check_kept(spec, err) < 0)
+        return -1;
+    if (strlen(req->request_id) > MAX_REQUEST_ID)
+        return err_invalid(err, "request_id", "longer than %d bytes", MAX_REQUEST_ID);
+    CLEANUP(spec_plan_done) struct spec_plan plan = {0};
+    if (spec_translate(spec, &plan, err) < 0)
+        return -1;
+    plan.spec.owner = call->owner;
+    plan.spec.request_id = req->request_id;
+    struct record *record = record_new(s, TAKE_PTR(req->sandbox->spec));
+    if (record == NULL)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    bool existing = false;
+    if (sandbox_create(s->runtime, &plan.spec, record, record_free, ret, &existing, err) < 0)
+        return -1;
+    if (!existing) {
+        spec_forget_contents(record->spec);
+        record_watch(record, *ret);
+    }
+    return 0;
+}
+
+void create_on_request(struct call *call, void *request)
+{
+    CLEANUP_ERR struct err err = {0};
+    struct sandbox *sb;
+    if (create(call, request, &sb, &err) < 0)
+        call_finish(call, &err);
+    else
+        wait_for(call, sb);
+}

@@ -1,0 +1,123 @@
+/*
+ * Which path is served by what: the one table. Sorted by path, searched by bisection;
+ * test-dispatch checks the order and that every method of the contract (wire/descriptors.h) is
+ * in it.
+ */
+#include <string.h>
+
+#include "server/call.h"
+
+#define MIB ((size_t)1 << 20)
+#define SMALL (64u << 10) /* requests that hold ids and a few words */
+#define COMMAND \
+    (8 * MIB) /* argv and environment: Linux's own limit is 2 MiB by default, 6 MiB at most */
+#define SPEC (64 * MIB)     /* mounted files travel in it */
+#define CONTENT (101 * MIB) /* 100 MiB (contract/server.md 0) and the other fields */
+
+#define TODO_METHOD(p) \
+    { \
+        .path = (p), .max_request_bytes = CONTENT, .on_request = call_not_implemented \
+    }
+#define UNARY(p, max, type, handler, ...) \
+    { \
+        .path = (p), .kind = METHOD_UNARY, .max_request_bytes = (max), \
+        .request = &type##__descriptor, .on_request = (handler), __VA_ARGS__ \
+    }
+
+#define REFLECTION(p) \
+    { \
+        .path = (p), .kind = METHOD_BIDI, .max_request_bytes = SMALL, \
+        .on_message = reflection_on_message, .on_half_close = reflection_on_half_close \
+    }
+
+static const struct method methods[] = {
+    UNARY(PROTO_PATH_DISCOVERY("GetAvailableRunner"), SMALL, pb__get_available_runner_request,
+          get_runner_on_request),
+    UNARY(PROTO_PATH_DISCOVERY("ListAvailableRunners"), SMALL,
+          pb__list_available_runners_request, list_runners_on_request),
+    TODO_METHOD(PROTO_PATH_SANDBOX("CreateFileSystemSnapshot")),
+    UNARY(PROTO_PATH_SANDBOX("CreateSandbox"), SPEC, pb__create_sandbox_request,
+          create_on_request, .on_release = create_on_release),
+    TODO_METHOD(PROTO_PATH_SANDBOX("CreateSandboxFromTemplate")),
+    TODO_METHOD(PROTO_PATH_SANDBOX("DeleteFileSystemSnapshot")),
+    UNARY(PROTO_PATH_SANDBOX("DeleteSandbox"), SMALL, pb__delete_sandbox_request,
+          delete_on_request),
+    UNARY(PROTO_PATH_SANDBOX("Exec"), COMMAND, pb__exec_request, exec_on_request,
+          .runs_command = true, .on_release = exec_on_release),
+    TODO_METHOD(PROTO_PATH_SANDBOX("GetFileSystemSnapshot")),
+    UNARY(PROTO_PATH_SANDBOX("GetSandbox"), SMALL, pb__get_sandbox_request, get_on_request,
+          .on_stopping = get_on_stopping, .on_release = get_on_release),
+    TODO_METHOD(PROTO_PATH_SANDBOX("ListFileSystemSnapshots")),
+    UNARY(PROTO_PATH_SANDBOX("ListSandboxes"), SMALL, pb__list_sandboxes_request,
+          list_on_request),
+    TODO_METHOD(PROTO_PATH_SANDBOX("PurgeSandboxes")),
+    UNARY(PROTO_PATH_SANDBOX("ReadFile"), SMALL, pb__read_file_request, read_file_on_request,
+          .on_release = file_on_release),
+    {.path = PROTO_PATH_SANDBOX("StreamExec"),
+     .kind = METHOD_BIDI,
+     .runs_command = true,
+     .max_request_bytes = CONTENT,
+     .on_message = stream_exec_on_message,
+     .on_half_close = stream_exec_on_half_close,
+     .on_drain = stream_exec_on_drain,
+     .on_release = stream_exec_on_release},
+    {.path = PROTO_PATH_SANDBOX("StreamLogs"),
+     .kind = METHOD_SERVER_STREAM,
+     .max_request_bytes = SMALL,
+     .request = &pb__stream_logs_request__descriptor,
+     .on_request = logs_on_request,
+     .on_drain = logs_on_drain,
+     .on_release = logs_on_release},
+    UNARY(PROTO_PATH_SANDBOX("WriteFile"), CONTENT, pb__write_file_request,
+          write_file_on_request, .on_release = file_on_release),
+    TODO_METHOD(PROTO_PATH_TEMPLATE("CreateSandboxTemplate")),
+    TODO_METHOD(PROTO_PATH_TEMPLATE("DeleteSandboxTemplate")),
+    TODO_METHOD(PROTO_PATH_TEMPLATE("GetSandboxTemplate")),
+    TODO_METHOD(PROTO_PATH_TEMPLATE("ListSandboxTemplates")),
+    TODO_METHOD(PROTO_PATH_TEMPLATE("UpdateSandboxTemplate")),
+    TODO_METHOD(PROTO_PATH_SETTINGS("CreateSecretStore")),
+    TODO_METHOD(PROTO_PATH_SETTINGS("DeleteObjectStorageWifConfig")),
+    TODO_METHOD(PROTO_PATH_SETTINGS("DeleteSecretStore")),
+    TODO_METHOD(PROTO_PATH_SETTINGS("GetFileSystemSnapshotBucketConfig")),
+    TODO_METHOD(PROTO_PATH_SETTINGS("GetObjectStorageWifConfig")),
+    TODO_METHOD(PROTO_PATH_SETTINGS("GetSecretStore")),
+    TODO_METHOD(PROTO_PATH_SETTINGS("ListSecretStores")),
+    TODO_METHOD(PROTO_PATH_SETTINGS("UpdateFileSystemSnapshotBucketConfig")),
+    TODO_METHOD(PROTO_PATH_SETTINGS("UpdateObjectStorageWifConfig")),
+    TODO_METHOD(PROTO_PATH_SETTINGS("UpdateSecretStore")),
+    TODO_METHOD(PROTO_PATH_VOLUME("CreateVolume")),
+    TODO_METHOD(PROTO_PATH_VOLUME("DeleteVolume")),
+    TODO_METHOD(PROTO_PATH_VOLUME("GetVolume")),
+    TODO_METHOD(PROTO_PATH_VOLUME("ListVolumes")),
+    TODO_METHOD(PROTO_PATH_VOLUME("UpdateVolume")),
+    TODO_METHOD(PROTO_PATH_VOLUME("ValidateVolume")),
+    UNARY("/grpc.health.v1.Health/Check", SMALL, grpc__health_check_request,
+          health_check_on_request, .open = true),
+    UNARY("/grpc.health.v1.Health/List", SMALL, grpc__health_list_request,
+          health_list_on_request, .open = true),
+    {.path = "/grpc.health.v1.Health/Watch",
+     .kind = METHOD_SERVER_STREAM,
+     .open = true,
+     .max_request_bytes = SMALL,
+     .request = &grpc__health_check_request__descriptor,
+     .on_request = health_watch_on_request,
+     .on_stopping = health_watch_on_stopping},
+    REFLECTION("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
+    REFLECTION("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
+};
+
+static int compare_path(const void *key, const void *element)
+{
+    return strcmp(key, ((const struct method *)element)->path);
+}
+
+const struct method *method_find(const char *path)
+{
+    return bsearch(path, methods, ARRAY_SIZE(methods), sizeof(methods[0]), compare_path);
+}
+
+void call_not_implemented(struct call *call, void *request)
+{
+    call_refuse(call, ERR_UNIMPLEMENTED, "CWSANDBOX_NOT_IMPLEMENTED",
+                "%s is not implemented by this service", call->method->path + 1);
+}

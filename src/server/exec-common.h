@@ -1,0 +1,32 @@
+/*
+ * What Exec and StreamExec share: from request fields to a process in the caller's sandbox.
+ */
+#ifndef CWS_SERVER_EXEC_COMMON_H
+#define CWS_SERVER_EXEC_COMMON_H
+
+#include "runtime/io.h"
+#include "server/call.h"
+#include "server/record.h"
+#include "server/spec.h"
+
+struct exec_request { /* borrowed */
+    const char *sandbox_id;
+    const char *container;
+    char *const *command;
+    size_t n_command;
+    spec_map_entry *const *env;
+    size_t n_env;
+    bool want_stdin;
+    bool tty;
+    uint32_t tty_width, tty_height;
+};
+
+/** exec_start() - find, check, start. Errors as sandbox_find(), process_start();
+ * INVALID_ARGUMENT for a bad field. */
+int exec_start(struct call *call, const struct exec_request *req,
+               const struct process_events *events, void *user, struct process **ret,
+               struct err *err);
+/** exec_tty_size() - clamped to what a terminal can have. */
+uint16_t exec_tty_size(uint32_t n);
+
+#endif

@@ -1,0 +1,202 @@
+/*
+ * Defaults that depend on the machine and the user. See paths.h.
+ */
+#include "server/paths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "base/rundir.h"
+#include "base/util.h"
+
+/* Beside cwsandboxd (a build or an unpacked archive), ../libexec/cwsandbox (a relocated
+ * installation), then where the build was told to install. */
+static char *find_program(const char *name)
+{
+    char self[PATH_MAX]; /* readlink(2) gives no more for an existing executable */
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (n > 0) {
+        self[n] = '\0';
+        char *slash = strrchr(self, '/');
+        *slash = '\0';
+        static const char *const places[] = {"", "/../libexec/cwsandbox"};
+        for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+            CLEANUP_FREE char *path = str_dup_printf("%s%s/%s", self, places[i], name);
+            if (path != NULL && access(path, X_OK) == 0)
+                return TAKE_PTR(path);
+        }
+    }
+    return str_dup_printf("%s/%s", CWS_LIBEXECDIR, name);
+}
+
+static int fill_program(char **path, const char *name, const char *flag, struct err *err)
+{
+    if (*path == NULL)
+        *path = find_program(name);
+    if (*path == NULL)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    if (access(*path, X_OK) < 0)
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "find `%s` (--%s)", *path,
+                             flag);
+    return 0;
+}
+
+static int make_dirs(const char *path, struct err *err)
+{
+    CLEANUP_FREE char *copy = strdup(path);
+    if (copy == NULL)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    for (char *p = copy + 1;; p++) {
+        if (*p != '/' && *p != '\0')
+            continue;
+        char c = *p;
+        *p = '\0';
+        if (mkdir(copy, 0700) < 0 && errno != EEXIST)
+            return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "make directory `%s`",
+                                 copy);
+        if (c == '\0')
+            return 0;
+        *p = c;
+    }
+}
+
+/* FNV-1a of a path: names things after it; short, no secret needed. */
+static uint64_t path_hash(const char *path)
+{
+    uint64_t hash = 14695981039346656037ULL;
+    for (const char *p = path; *p != '\0'; p++)
+        hash = (hash ^ (uint8_t)*p) * 1099511628211ULL;
+    return hash & 0xffffffffffffULL;
+}
+
+/* Where data of this user belongs; NULL with @err untouched when nothing says so. */
+static char *data_root(void)
+{
+    const char *data_home = getenv("XDG_DATA_HOME");
+    const char *home = getenv("HOME");
+    if (geteuid() == 0)
+        return strdup("/var/lib/cwsandbox");
+    if (data_home != NULL && data_home[0] == '/')
+        return str_dup_printf("%s/cwsandbox", data_home);
+    if (home != NULL && home[0] == '/')
+        return str_dup_printf("%s/.local/share/cwsandbox", home);
+    return NULL;
+}
+
+/* A user has one embedded service per runtime directory, and each needs a data directory of its
+ * own. An account without a usable home (a service user) keeps the data in the runtime
+ * directory: it outlives no sandbox anyway. */
+static int fill_embedded_data_dir(struct options *o, struct err *err)
+{
+    CLEANUP_FREE char *root = data_root();
+    CLEANUP_FREE char *rundir = rundir_path();
+    if (rundir == NULL)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    o->data_dir_chosen = true;
+    if (root != NULL) {
+        o->data_dir =
+            str_dup_printf("%s/embedded-%012llx", root, (unsigned long long)path_hash(rundir));
+        if (o->data_dir != NULL && make_dirs(o->data_dir, err) == 0)
+            return 0;
+        err_done(err);
+        free(o->data_dir);
+    }
+    o->data_dir = str_dup_printf("%s/data", rundir);
+    return o->data_dir != NULL ? make_dirs(o->data_dir, err)
+                               : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+static int fill_data_dir(struct options *o, struct err *err)
+{
+    if (o->data_dir == NULL && o->embedded)
+        return fill_embedded_data_dir(o, err);
+    if (o->data_dir == NULL)
+        o->data_dir = data_root();
+    if (o->data_dir == NULL)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "no --data-dir, CWSANDBOX_DATA_DIR or HOME");
+    return make_dirs(o->data_dir, err);
+}
+
+/* The same directory gives the same name, so a restart finds the cgroups a crash left. */
+static char *make_service_name(const char *data_dir)
+{
+    CLEANUP_FREE char *real = realpath(data_dir, NULL);
+    return str_dup_printf("u%u-%012llx", (unsigned)geteuid(),
+                          (unsigned long long)path_hash(real != NULL ? real : data_dir));
+}
+
+static char *make_runner_id(void)
+{
+    char name[HOST_NAME_MAX + 1] = "";
+    (void)gethostname(name, sizeof(name) - 1); /* an empty name falls through */
+    return strdup(name[0] != '\0' && utf8_valid(name, strlen(name)) ? name : "cwsandboxd");
+}
+
+static int fill_listen(struct options *o, struct err *err)
+{
+    if (o->embedded || o->listen.n_items > 0)
+        return 0;
+    if (geteuid() != 0)
+        return err_set(err, ERR_INVALID_ARGUMENT, "--listen is needed when not run as root");
+    if (mkdir(PATHS_DEFAULT_SOCKET_DIR, 0755) < 0 && errno != EEXIST)
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "make directory `%s`",
+                             PATHS_DEFAULT_SOCKET_DIR);
+    o->listen.items = calloc(1, sizeof(*o->listen.items));
+    char *url = strdup(PATHS_DEFAULT_LISTEN);
+    if (o->listen.items == NULL || url == NULL) {
+        free(url);
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    }
+    o->listen.items[o->listen.n_items++] = url;
+    return 0;
+}
+
+int paths_fill(struct options *o, struct err *err)
+{
+    if (fill_program(&o->launch_path, "cwsandbox-launch", "launch-path", err) < 0 ||
+        fill_program(&o->init_path, "cwsandbox-init", "init-path", err) < 0 ||
+        fill_data_dir(o, err) < 0 || fill_listen(o, err) < 0)
+        return -1;
+    if (o->service_name == NULL)
+        o->service_name = make_service_name(o->data_dir);
+    if (o->runner_id == NULL)
+        o->runner_id = make_runner_id();
+    if (o->service_name == NULL || o->runner_id == NULL)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    return 0;
+}
+
+int paths_lock_data(const struct options *o, struct err *err)
+{
+    CLEANUP_FREE char *path = str_dup_printf("%s/lock", o->data_dir);
+    if (path == NULL)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    CLEANUP_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "open `%s`", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "another service uses the data directory `%s`", o->data_dir);
+    return TAKE_FD(fd);
+}
+
+void paths_remove_data(const struct options *o)
+{
+    static const char *const dirs[] = {"logs", "launch/images",
+                                       "launch"}; /* inner ones first */
+    if (!o->data_dir_chosen || o->data_dir == NULL)
+        return;
+    CLEANUP_FD int fd = open(o->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+        (void)unlinkat(fd, dirs[i], AT_REMOVEDIR); /* one with something in it stays */
+    /* The next service takes the lock of the runtime directory first, which we hold; so nobody waits for this file. */
+    (void)unlinkat(fd, "lock", 0);
+    (void)rmdir(o->data_dir);
+}

@@ -1,0 +1,159 @@
+/*
+ * Records of sandboxes and their messages. See record.h.
+ */
+#include "server/record.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "server/spec.h"
+
+struct record *record_new(struct service *s, Pb__SandboxSpec *take_spec)
+{
+    struct record *r = calloc(1, sizeof(*r));
+    if (r == NULL) {
+        proto_free(take_spec);
+        return NULL;
+    }
+    r->service = s;
+    r->spec = take_spec;
+    return r;
+}
+
+void record_free(void *record)
+{
+    struct record *r = record;
+    if (r == NULL)
+        return;
+    sandbox_watch_remove(&r->watch);
+    proto_free(r->spec);
+    free(r);
+}
+
+/* One line when it runs and one when it is over, at info: what an operator counts. */
+static void on_state(void *user, struct sandbox *sb)
+{
+    struct record *r = user;
+    struct sandbox_info info;
+    sandbox_get_info(sb, &info);
+    if (info.state == r->logged)
+        return;
+    r->logged = info.state;
+    if (info.state == SANDBOX_RUNNING) {
+        log_event(LOG_INFO, "sandbox_running", "id=%s owner=%s image=%s ms=%.2f", info.id,
+                  info.owner, info.image,
+                  (double)(info.start_wall_ns - info.create_wall_ns) / (double)NS_PER_MS);
+    } else if (sandbox_state_terminal(info.state)) {
+        static const char *const names[] = {[SANDBOX_COMPLETED] = "completed",
+                                            [SANDBOX_FAILED] = "failed",
+                                            [SANDBOX_TERMINATED] = "terminated"};
+        log_event(info.state == SANDBOX_FAILED ? LOG_WARN : LOG_INFO, "sandbox_ended",
+                  "id=%s owner=%s state=%s exit_code=%d reason=\"%s\"", info.id, info.owner,
+                  names[info.state], info.has_exit_code ? info.exit_code : -1,
+                  info.state_reason);
+        service_activity(r->service);
+    }
+}
+
+void record_watch(struct record *r, struct sandbox *sb)
+{
+    r->watch.cb = on_state;
+    r->watch.user = r;
+    sandbox_watch_add(sb, &r->watch);
+    on_state(r, sb);
+    service_activity(r->service);
+}
+
+void timestamp_fill(Pb__Timestamp *t, uint64_t wall_ns)
+{
+    *t = (Pb__Timestamp)PB__TIMESTAMP__INIT;
+    t->seconds = (int64_t)(wall_ns / NS_PER_SEC);
+    t->nanos = (int32_t)(wall_ns % NS_PER_SEC);
+}
+
+/* The strings of the request unchanged (contract/server.md 4.7); without any, the service's
+ * defaults in force. */
+static void fill_requirements(struct sandbox_message *m, const Pb__Container *c,
+                              const struct sandbox_info *info)
+{
+    if (c->resource_requirements != NULL) {
+        m->status.effective_resource_requirements = c->resource_requirements;
+        m->status.effective_resources = c->resource_requirements->limits;
+        return;
+    }
+    m->requirements = (Pb__ResourceRequirements)PB__RESOURCE_REQUIREMENTS__INIT;
+    m->resources = (Pb__Resources)PB__RESOURCES__INIT;
+    if (info->cpu_millis != 0) {
+        (void)snprintf(m->cpu, sizeof(m->cpu), "%um", info->cpu_millis);
+        m->resources.cpu = m->cpu;
+    }
+    if (info->memory_bytes != 0) {
+        (void)snprintf(m->memory, sizeof(m->memory), "%llu",
+                       (unsigned long long)info->memory_bytes);
+        m->resources.memory = m->memory;
+    }
+    Pb__Resources *r = c->resources != NULL                               ? c->resources
+                       : info->cpu_millis != 0 || info->memory_bytes != 0 ? &m->resources
+                                                                          : NULL;
+    if (r == NULL)
+        return;
+    m->requirements.requests = m->requirements.limits = r;
+    m->status.effective_resource_requirements = &m->requirements;
+    m->status.effective_resources = r;
+}
+
+static void fill_status(struct sandbox_message *m, const struct record *r,
+                        const struct sandbox_info *info)
+{
+    Pb__SandboxStatus *status = &m->status;
+    const Pb__Container *c = r->spec->containers[0];
+    *status = (Pb__SandboxStatus)PB__SANDBOX_STATUS__INIT;
+    status->state = (Pb__State)info->state; /* same numbers: runtime.h */
+    status->state_reason = (char *)info->state_reason;
+    status->runner_id = r->service->runner_id;
+    status->runner_group_id = "local";
+    status->effective_runtime_class = "cwsandbox";
+    status->effective_max_lifetime_seconds =
+        (int32_t)MIN(info->lifetime_ns / NS_PER_SEC, (uint64_t)INT32_MAX);
+    timestamp_fill(&m->create, info->create_wall_ns);
+    status->create_time = &m->create;
+    timestamp_fill(&m->start, info->start_wall_ns);
+    status->start_time = info->start_wall_ns != 0 ? &m->start : NULL;
+    timestamp_fill(&m->end, info->end_wall_ns);
+    status->end_time = info->end_wall_ns != 0 ? &m->end : NULL;
+    if (info->has_exit_code) {
+        status->opt_exit_code_case = PB__SANDBOX_STATUS__OPT_EXIT_CODE_EXIT_CODE;
+        status->exit_code = info->exit_code;
+    }
+    m->container = (Pb__ContainerStatus)PB__CONTAINER_STATUS__INIT;
+    m->container.name = c->name;
+    m->container.state = status->state;
+    m->container.exit_code = info->has_exit_code ? info->exit_code : 0;
+    m->containers[0] = &m->container;
+    status->n_container_statuses = 1;
+    status->container_statuses = m->containers;
+    fill_requirements(m, c, info);
+}
+
+void sandbox_message_fill(struct sandbox_message *m, struct sandbox *sb)
+{
+    struct sandbox_info info;
+    sandbox_get_info(sb, &info);
+    struct record *r = info.user_data;
+    fill_status(m, r, &info);
+    m->message = (Pb__Sandbox)PB__SANDBOX__INIT;
+    m->message.sandbox_id = (char *)info.id;
+    m->message.spec = r->spec;
+    m->message.status = &m->status;
+}
+
+int sandbox_check_container(const struct sandbox *sb, const char *container, struct err *err)
+{
+    struct sandbox_info info;
+    sandbox_get_info(sb, &info);
+    const struct record *r = info.user_data;
+    if (container[0] == '\0' || strcmp(container, r->spec->containers[0]->name) == 0)
+        return 0;
+    return err_invalid(err, "container", "the sandbox has no container `%s`", container);
+}

@@ -1,0 +1,47 @@
+/*
+ * What the service keeps about a sandbox beside the runtime's own facts, and the Sandbox
+ * message made of both.
+ */
+#ifndef CWS_SERVER_RECORD_H
+#define CWS_SERVER_RECORD_H
+
+#include "runtime/runtime.h"
+#include "server/service.h"
+#include "wire/proto.h"
+
+struct record { /* user_data of a sandbox */
+    struct service *service;
+    Pb__SandboxSpec *spec; /* as asked for, without file contents; echoed verbatim */
+    struct sandbox_watch watch;
+    enum sandbox_state logged;
+};
+
+/** record_new() - takes @take_spec (also on failure). NULL: out of memory. */
+struct record *record_new(struct service *s, Pb__SandboxSpec *take_spec);
+/** record_free() - for sandbox_create(). */
+void record_free(void *record);
+/** record_watch() - begin to log the sandbox's life and to keep the service's idle time. */
+void record_watch(struct record *r, struct sandbox *sb);
+
+/* A Sandbox message with everything it points to. Borrows from the sandbox: pack it before
+ * returning to the loop. */
+struct sandbox_message {
+    Pb__Sandbox message;
+    Pb__SandboxStatus status;
+    Pb__Timestamp create, start, end;
+    Pb__ContainerStatus container;
+    Pb__ContainerStatus *containers[1];
+    Pb__ResourceRequirements requirements;
+    Pb__Resources resources;
+    char cpu[32], memory[32];
+};
+/** sandbox_message_fill() - @m needs no cleanup; must not move afterwards. */
+void sandbox_message_fill(struct sandbox_message *m, struct sandbox *sb);
+/** timestamp_fill() - wall clock nanoseconds as a Timestamp. */
+void timestamp_fill(Pb__Timestamp *t, uint64_t wall_ns);
+
+/** sandbox_check_container() - "" or the name of the sandbox's one container; else
+ * INVALID_ARGUMENT. */
+int sandbox_check_container(const struct sandbox *sb, const char *container, struct err *err);
+
+#endif

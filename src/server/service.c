@@ -1,0 +1,183 @@
+/*
+ * Start, idle exit and shutdown of the service. See service.h for the states.
+ */
+#include "server/service.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "server/call.h"
+#include "server/notify.h"
+
+bool service_may_connect(const struct service *s, uid_t uid)
+{
+    if (uid == geteuid())
+        return true;
+    if (s->options->embedded)
+        return false; /* not even root: the socket is one user's own */
+    if (uid == 0)
+        return true;
+    for (size_t i = 0; i < s->options->n_allowed_uids; i++)
+        if (s->options->allowed_uids[i] == uid)
+            return true;
+    return false;
+}
+
+/* ---- the end ---- */
+
+static void on_runtime_closed(void *user)
+{
+    struct service *s = user;
+    log_event(LOG_INFO, "stopped", "exit_status=%d", s->exit_status);
+    timers_close(&s->timers);
+    for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
+        uv_close((uv_handle_t *)&s->signals[i], NULL);
+}
+
+/* Second half of a stop: with the last connection gone nobody can ask for anything, so the
+ * sandboxes end. */
+static void close_runtime(struct service *s)
+{
+    if (!s->stopping || s->n_connections > 0 || s->runtime == NULL)
+        return;
+    timer_clear(&s->timers, &s->drain);
+    runtime_close(TAKE_PTR(s->runtime), on_runtime_closed, s);
+}
+
+static void on_drain_over(void *user)
+{
+    struct service *s = user;
+    log_event(LOG_WARN, "drain_over", "open_calls=%zu", s->n_calls);
+    connections_close(s, "the service is stopping");
+}
+
+void service_stop(struct service *s, const char *why)
+{
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    log_event(LOG_INFO, "stopping", "why=\"%s\" open_calls=%zu", why, s->n_calls);
+    notify_systemd("STOPPING=1");
+    timer_clear(&s->timers, &s->idle);
+    listeners_close(s);
+    LIST_FOREACH_SAFE(it, &s->calls)
+    {
+        call_stop_waiting(CONTAINER_OF(it, struct call, link));
+    }
+    connections_shutdown(s); /* each closes by itself once its answers are out */
+    timer_set(&s->timers, &s->drain, clock_now_ns() + SERVICE_DRAIN_NS, on_drain_over, s);
+    close_runtime(s);
+}
+
+void service_connection_closed(struct service *s)
+{
+    s->n_connections--;
+    close_runtime(s);
+}
+
+/* ---- idle ---- */
+
+static void on_idle(void *user)
+{
+    service_stop(user, "idle");
+}
+
+void service_activity(struct service *s)
+{
+    if (s->stopping || s->options->idle_ns == 0)
+        return;
+    bool busy = s->n_calls > 0 || runtime_n_active(s->runtime) > 0;
+    if (busy)
+        timer_clear(&s->timers, &s->idle);
+    else
+        timer_set(&s->timers, &s->idle, clock_now_ns() + s->options->idle_ns, on_idle, s);
+}
+
+/* ---- events from outside ---- */
+
+static void reload_keys(struct service *s)
+{
+    CLEANUP_ERR struct err err = {0};
+    if (s->options->api_keys == NULL)
+        return;
+    struct keys *keys = keys_load(s->options->api_keys, &err);
+    if (keys == NULL) { /* a typo must not lock everybody out, nor let anybody in */
+        log_event(LOG_ERROR, "keys_kept", "error=\"%s\"", err_text(&err));
+        return;
+    }
+    keys_free(s->keys);
+    s->keys = keys;
+    log_event(LOG_INFO, "keys_loaded", "n=%zu", keys_count(keys));
+}
+
+static void on_signal(uv_signal_t *handle, int signo)
+{
+    struct service *s = handle->data;
+    if (signo == SIGHUP) {
+        reload_keys(s);
+        return;
+    }
+    if (s->stopping) {
+        log_event(LOG_WARN, "killed", "signal=%d", signo);
+        _exit(1); /* cwsandbox-launch sees EOF and ends every sandbox */
+    }
+    service_stop(s, signo == SIGTERM ? "SIGTERM" : "SIGINT");
+}
+
+static void on_runtime_lost(void *user, const struct err *why)
+{
+    struct service *s = user;
+    log_event(LOG_ERROR, "runtime_lost", "error=\"%s\"", err_text(why));
+    /* No sandbox can be trusted or even reached; whatever is still open ends with this process.
+     */
+    listeners_close(s);
+    _exit(1);
+}
+
+/* ---- the beginning ---- */
+
+static int start_signals(struct service *s, struct err *err)
+{
+    static const int signals[ARRAY_SIZE(s->signals)] = {SIGTERM, SIGINT, SIGHUP};
+    for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+        s->signals[i].data = s;
+        int r = uv_signal_init(s->loop, &s->signals[i]);
+        if (r == 0)
+            r = uv_signal_start(&s->signals[i], on_signal, signals[i]);
+        if (r < 0)
+            return err_set_errno(err, ERR_INTERNAL, -r, "watch signal %d", signals[i]);
+    }
+    return 0;
+}
+
+int service_start(struct service *s, struct err *err)
+{
+    list_init(&s->listeners);
+    list_init(&s->connections);
+    list_init(&s->calls);
+    s->start_wall_ns = clock_wall_ns();
+    if (timers_init(&s->timers, s->loop) < 0)
+        return err_set(err, ERR_INTERNAL, "start a timer");
+    if (start_signals(s, err) < 0)
+        return -1;
+    runtime_on_lost(s->runtime, on_runtime_lost, s);
+    const struct text_list *urls = &s->options->listen;
+    CLEANUP_FREE char *embedded =
+        s->embedded_socket != NULL ? str_dup_printf("unix://%s", s->embedded_socket) : NULL;
+    if (embedded != NULL)
+        return listener_open(s, embedded, err);
+    for (size_t i = 0; i < urls->n_items; i++)
+        if (listener_open(s, urls->items[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+void service_done(struct service *s)
+{
+    keys_free(s->keys);
+    tls_config_unref(s->tls);
+    s->keys = NULL;
+    s->tls = NULL;
+}

@@ -1,0 +1,84 @@
+/*
+ * The service: one libuv loop, its listeners, connections and open calls, and the runtime below
+ * them.
+ *
+ * States: serving -> stopping (no listener, GOAWAY sent, open calls have SERVICE_DRAIN_NS) ->
+ * with the last connection gone the runtime is closed, every sandbox with it -> the loop runs
+ * empty. Idle exit of the embedded service is the same path, taken when there is nothing to
+ * drain. Owner: main.c. Thread: the loop's.
+ */
+#ifndef CWS_SERVER_SERVICE_H
+#define CWS_SERVER_SERVICE_H
+
+#include "server/keys.h"
+#include "server/options.h"
+#include "server/timers.h"
+#include "transport/transport.h"
+
+#define SERVICE_MAX_CONNECTIONS \
+    4096 /* chosen: one file descriptor each, of 20,000 at the tightest */
+#define SERVICE_MAX_CALLS 20000 /* chosen: all connections together */
+#define SERVICE_PREFACE_NS \
+    (10ull * 1000000000)                     /* TLS and HTTP/2 preface must be there by then */
+#define SERVICE_DRAIN_NS (5ull * 1000000000) /* open calls, after a stop was asked for */
+
+struct service {
+    /* [const] after service_start() */
+    uv_loop_t *loop;
+    const struct options *options;
+    struct runtime *runtime;
+    struct tls_config *tls;
+    char *runner_id;
+    char *embedded_socket; /* NULL unless embedded */
+    uint64_t start_wall_ns;
+
+    struct keys *keys; /* replaced on SIGHUP; may be NULL */
+    struct timers timers;
+    struct timer idle;
+    struct timer drain;
+    uv_signal_t signals[3];
+    struct list listeners;
+    struct list connections;
+    struct list calls;
+    size_t n_connections;
+    size_t n_calls;
+    bool stopping;
+    int exit_status;
+};
+
+/**
+ * service_start() - listen; @s->loop, options, runtime, tls, keys, runner_id are set
+ * Errors: FAILED_PRECONDITION naming the address that cannot be bound.
+ */
+int service_start(struct service *s, struct err *err);
+/** service_stop() - begin draining; idempotent. @why is for the log. */
+void service_stop(struct service *s, const char *why);
+/** service_activity() - something began or ended: judge the idle time anew. */
+void service_activity(struct service *s);
+/** service_may_connect() - may @uid use our Unix sockets? */
+bool service_may_connect(const struct service *s, uid_t uid);
+/** service_done() - frees keys and certificates, at any stage. */
+void service_done(struct service *s);
+
+/* ---- listener.c ---- */
+
+/** listeners_check() - may the service listen where @o says, with the keys and certificates @s
+ * has? Binds nothing. */
+int listeners_check(const struct service *s, const struct options *o, struct err *err);
+/** listener_open() - bind and listen on @url; linked into @s->listeners. Logs the address with
+ * its real port. */
+int listener_open(struct service *s, const char *url, struct err *err);
+/** listeners_close() - stop accepting; socket files are removed. */
+void listeners_close(struct service *s);
+
+/* ---- connection.c ---- */
+
+/** connection_accept() - take the next connection of @stream. */
+void connection_accept(struct service *s, uv_stream_t *stream, struct tls_config *tls);
+/** connections_shutdown() - GOAWAY to every peer. connections_close() - end them now. */
+void connections_shutdown(struct service *s);
+void connections_close(struct service *s, const char *why);
+/** connection_closed() is service.c's: one connection less. */
+void service_connection_closed(struct service *s);
+
+#endif

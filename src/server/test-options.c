@@ -1,0 +1,202 @@
+/* Options: precedence of the sources, and messages that name what is wrong and where. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/util.h"
+#include "server/options.h"
+
+#define ARGV(...) ((char *[]){"cwsandboxd", __VA_ARGS__, NULL})
+#define ENV(...) ((char *[]){__VA_ARGS__, NULL})
+
+static int load(struct options *o, char *const *argv, char *const *env, struct err *err)
+{
+    int argc = 0;
+    while (argv[argc] != NULL)
+        argc++;
+    return options_load(o, argc, argv, env, err);
+}
+
+/* A configuration file that lives as long as the test. */
+static char *config_file(const char *text)
+{
+    static char path[64];
+    (void)snprintf(path, sizeof(path), "/tmp/cws-test-options-%d", (int)getpid());
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    return path;
+}
+
+static void expect_error(char *const *argv, char *const *env, const char *part)
+{
+    CLEANUP(options_done) struct options o = {0};
+    CLEANUP_ERR struct err err = {0};
+    assert_int_equal(load(&o, argv, env, &err), -1);
+    assert_int_equal(err.code, ERR_INVALID_ARGUMENT);
+    if (strstr(err_text(&err), part) == NULL)
+        fail_msg("`%s` does not hold `%s`", err_text(&err), part);
+}
+
+static void test_defaults_are_those_of_the_table(void **state)
+{
+    CLEANUP(options_done) struct options o = {0};
+    CLEANUP_ERR struct err err = {0};
+    assert_int_equal(load(&o, ARGV("--config", "/dev/null"), ENV("X=1"), &err), 0);
+    assert_int_equal(o.warm_pool, 4);
+    assert_int_equal(o.max_sandboxes, 10000);
+    assert_int_equal(o.root_size_bytes, 1u << 30);
+    assert_int_equal(o.default_lifetime_ns, 86400 * NS_PER_SEC);
+    assert_int_equal(o.retention_ns, 3600 * NS_PER_SEC);
+    assert_int_equal(o.idle_ns, 0);
+    assert_true(o.ready_fd == OPTIONS_NO_FD);
+    assert_int_equal(o.log_level, LOG_INFO);
+    assert_int_equal(o.listen.n_items, 0);
+}
+
+static void test_flags_win_over_environment_over_file(void **state)
+{
+    CLEANUP(options_done) struct options o = {0};
+    CLEANUP_ERR struct err err = {0};
+    char *path = config_file("data-dir = /from/file\nlog-level=error\nwarm-pool = 9\n"
+                             "# a comment\n\nlisten = unix:///a\nlisten = unix:///b\n");
+    int r = load(&o, ARGV("--config", path, "--log-level=debug", "--listen", "unix:///c"),
+                 ENV("CWSANDBOX_DATA_DIR=/from/env", "CWSANDBOX_LOG=warn"), &err);
+    (void)unlink(path);
+    assert_int_equal(r, 0);
+    assert_string_equal(o.data_dir, "/from/env");
+    assert_int_equal(o.log_level, LOG_DEBUG);
+    assert_int_equal(o.warm_pool, 9);
+    assert_int_equal(o.listen.n_items, 1);
+    assert_string_equal(o.listen.items[0], "unix:///c");
+}
+
+static void test_a_list_in_the_file_keeps_all_its_lines(void **state)
+{
+    CLEANUP(options_done) struct options o = {0};
+    CLEANUP_ERR struct err err = {0};
+    char *path = config_file("image-alias = python:*=host\nimage-alias = x=host\n");
+    int r = load(&o, ARGV("--config", path), ENV("X=1"), &err);
+    (void)unlink(path);
+    assert_int_equal(r, 0);
+    assert_int_equal(o.n_aliases, 2);
+    assert_string_equal(o.aliases[0].pattern, "python:*");
+    assert_string_equal(o.aliases[0].image, "host");
+}
+
+static void test_mistakes_in_the_file_name_file_and_line(void **state)
+{
+    static const struct {
+        const char *text, *part;
+    } rows[] = {
+        {"warm-pool = 1\nnonsense = 2\n", ":2: unknown key `nonsense`"},
+        {"\n\nwarm-pool 3\n", ":3: no `=`"},
+        {"warm-pool = many\n", ":1: warm-pool: bad value `many`"},
+        {"warm-pool = 99999\n", ":1: warm-pool: `99999` is too large"},
+        {"check-config = true\n", ":1: only a flag"},
+        {"log-level = loud\n", ":1: log-level: bad value `loud`"},
+        {"allow-unauthenticated = perhaps\n", ":1: allow-unauthenticated: bad value"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char *path = config_file(rows[i].text);
+        CLEANUP_FREE char *part = str_dup_printf("%s%s", path, rows[i].part);
+        expect_error(ARGV("--config", path), ENV("X=1"), part);
+        (void)unlink(path);
+    }
+}
+
+static void test_mistakes_in_flags_and_variables_are_named(void **state)
+{
+    expect_error(ARGV("--no-such-flag"), ENV("X=1"), "unknown flag `--no-such-flag`");
+    expect_error(ARGV("--warm=3"), ENV("X=1"), "unknown flag `--warm`");
+    expect_error(ARGV("stray"), ENV("X=1"), "unexpected argument `stray`");
+    expect_error(ARGV("--data-dir"), ENV("X=1"), "--data-dir needs a value");
+    expect_error(ARGV("--data-dir", "relative"), ENV("X=1"), "`relative` is not absolute");
+    expect_error(ARGV("--config", "/nonexistent"), ENV("X=1"), "/nonexistent");
+    expect_error(ARGV("--embedded"), ENV("CWSANDBOX_IDLE_SECONDS=soon"),
+                 "CWSANDBOX_IDLE_SECONDS");
+    expect_error(ARGV("--embedded", "--listen", "unix:///x"), ENV("X=1"), "--listen");
+    expect_error(ARGV("--embedded", "--image-alias", "python"), ENV("X=1"), "PATTERN=IMAGE");
+    expect_error(ARGV("--embedded", "--max-sandboxes", "0"), ENV("X=1"), "--max-sandboxes");
+    expect_error(ARGV("--embedded", "--tls-cert", "x"), ENV("X=1"), "--tls-key");
+    expect_error(ARGV("--unix-allow-uid", "bob", "--config", "/dev/null"), ENV("X=1"),
+                 "`bob` is not a uid");
+    expect_error(ARGV("--embedded", "--service-name", "A/B"), ENV("X=1"), "--service-name");
+}
+
+static void test_the_ready_descriptor_is_known_even_if_the_rest_is_wrong(void **state)
+{
+    CLEANUP(options_done) struct options o = {0};
+    CLEANUP_ERR struct err err = {0};
+    assert_int_equal(load(&o, ARGV("--bogus", "--ready-fd", "5"), ENV("X=1"), &err), -1);
+    assert_int_equal(o.ready_fd, 5);
+}
+
+static void test_the_embedded_service_leaves_after_a_minute_unless_told(void **state)
+{
+    CLEANUP_ERR struct err err = {0};
+    struct options o = {0};
+    assert_int_equal(load(&o, ARGV("--embedded"), ENV("X=1"), &err), 0);
+    assert_int_equal(o.idle_ns, 60 * NS_PER_SEC);
+    options_done(&o);
+    assert_int_equal(load(&o, ARGV("--embedded"), ENV("CWSANDBOX_IDLE_SECONDS=0"), &err), 0);
+    assert_int_equal(o.idle_ns, 0);
+    options_done(&o);
+    assert_int_equal(load(&o, ARGV("--embedded", "--idle-seconds", "5"),
+                          ENV("CWSANDBOX_IDLE_SECONDS=9"), &err),
+                     0);
+    assert_int_equal(o.idle_ns, 5 * NS_PER_SEC);
+    options_done(&o);
+}
+
+static void test_durations_have_units(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t seconds;
+    } rows[] = {{"90", 90}, {"90s", 90}, {"5m", 300}, {"24h", 86400}, {"7d", 604800}, {"0", 0}};
+    uint64_t ns;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        assert_int_equal(option_parse_duration(rows[i].text, &ns), 0);
+        assert_true(ns == rows[i].seconds * NS_PER_SEC);
+    }
+    static const char *const bad[] = {
+        "", "s", "-1", "1.5h", "1w", "1hh", "99999999999999999999", "9999999999999d"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_true(option_parse_duration(bad[i], &ns) < 0);
+}
+
+static void test_help_names_every_option(void **state)
+{
+    char *text = NULL;
+    size_t n;
+    FILE *f = open_memstream(&text, &n);
+    options_help(f);
+    assert_int_equal(fclose(f), 0);
+    for (size_t i = 0; i < options_table_len; i++) {
+        CLEANUP_FREE char *flag = str_dup_printf("  --%s", options_table[i].name);
+        assert_non_null(strstr(text, flag));
+    }
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults_are_those_of_the_table),
+        cmocka_unit_test(test_flags_win_over_environment_over_file),
+        cmocka_unit_test(test_a_list_in_the_file_keeps_all_its_lines),
+        cmocka_unit_test(test_mistakes_in_the_file_name_file_and_line),
+        cmocka_unit_test(test_mistakes_in_flags_and_variables_are_named),
+        cmocka_unit_test(test_the_ready_descriptor_is_known_even_if_the_rest_is_wrong),
+        cmocka_unit_test(test_the_embedded_service_leaves_after_a_minute_unless_told),
+        cmocka_unit_test(test_durations_have_units),
+        cmocka_unit_test(test_help_names_every_option),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

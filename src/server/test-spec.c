@@ -1,0 +1,214 @@
+/* What a SandboxSpec may ask for, and how a refusal names the field. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/util.h"
+#include "server/spec.h"
+
+/* A spec with one container; each test bends one thing. */
+struct fixture {
+    Pb__SandboxSpec spec;
+    Pb__Container container;
+    Pb__Container *containers[2];
+    Pb__ResourceRequirements requirements;
+    Pb__Resources requests, limits;
+    Pb__FileMount files[2];
+    Pb__FileMount *file_pointers[2];
+};
+
+static void fixture_init(struct fixture *f)
+{
+    f->spec = (Pb__SandboxSpec)PB__SANDBOX_SPEC__INIT;
+    f->container = (Pb__Container)PB__CONTAINER__INIT;
+    f->requirements = (Pb__ResourceRequirements)PB__RESOURCE_REQUIREMENTS__INIT;
+    f->requests = (Pb__Resources)PB__RESOURCES__INIT;
+    f->limits = (Pb__Resources)PB__RESOURCES__INIT;
+    f->container.name = "main";
+    f->container.image = "python:3.11";
+    f->container.command = "/bin/sh";
+    f->containers[0] = f->containers[1] = &f->container;
+    f->spec.containers = f->containers;
+    f->spec.n_containers = 1;
+    f->spec.primary_container = "main";
+    f->requirements.requests = &f->requests;
+    f->requirements.limits = &f->limits;
+    for (size_t i = 0; i < 2; i++) {
+        f->files[i] = (Pb__FileMount)PB__FILE_MOUNT__INIT;
+        f->files[i].path = i == 0 ? "/a" : "/b";
+        f->file_pointers[i] = &f->files[i];
+    }
+    f->container.files = f->file_pointers;
+}
+
+static void expect(struct fixture *f, enum err_code code, const char *field)
+{
+    CLEANUP_ERR struct err err = {0};
+    assert_int_equal(spec_check(&f->spec, "here", &err), code == ERR_OK ? 0 : -1);
+    assert_int_equal(err.code, code);
+    if (code != ERR_OK && strstr(err_text(&err), field) == NULL)
+        fail_msg("`%s` does not name `%s`", err_text(&err), field);
+    if (code == ERR_INVALID_ARGUMENT) {
+        assert_int_equal(err.n_violations, 1);
+        assert_non_null(strstr(err.violations[0].key, field));
+    }
+}
+
+#define BEND(code, field, ...) \
+    do { \
+        struct fixture f; \
+        fixture_init(&f); \
+        __VA_ARGS__; \
+        expect(&f, code, field); \
+    } while (0)
+
+static void test_what_existing_clients_send_is_accepted(void **state)
+{
+    Pb__NetworkOptions network = PB__NETWORK_OPTIONS__INIT;
+    network.opt_deny_egress_case = PB__NETWORK_OPTIONS__OPT_DENY_EGRESS_DENY_EGRESS;
+    char *tags[] = {"team-a", "team-a", "v1.2_x"};
+    char *runners[] = {"there", "here"};
+    BEND(ERR_OK, "", (void)0);
+    BEND(ERR_OK, "", f.spec.network = &network);
+    BEND(ERR_OK, "", f.spec.tags = tags; f.spec.n_tags = 3);
+    BEND(ERR_OK, "", f.spec.runner_ids = runners; f.spec.n_runner_ids = 2);
+    BEND(ERR_OK, "", f.spec.mode = PB__SANDBOX_MODE__SANDBOX_MODE_CKS);
+    BEND(ERR_OK, "", f.spec.primary_container = "");
+    BEND(ERR_OK, "", f.container.n_files = 2);
+    BEND(ERR_OK, "", f.container.command = "");
+}
+
+static void test_a_missing_or_wrong_field_is_named(void **state)
+{
+    char *long_tag[] = {
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}; /* 60 */
+    char *bad_tag[] = {"ends-"}, *empty[] = {""}, *other[] = {"there"};
+    char *args[] = {"x"};
+    BEND(ERR_INVALID_ARGUMENT, "containers", f.spec.n_containers = 0);
+    BEND(ERR_INVALID_ARGUMENT, "containers[0].name", f.container.name = "");
+    BEND(ERR_INVALID_ARGUMENT, "primary_container", f.spec.primary_container = "other");
+    BEND(ERR_INVALID_ARGUMENT, "tags", f.spec.tags = long_tag; f.spec.n_tags = 1);
+    BEND(ERR_INVALID_ARGUMENT, "tags", f.spec.tags = bad_tag; f.spec.n_tags = 1);
+    BEND(ERR_INVALID_ARGUMENT, "tags", f.spec.tags = empty; f.spec.n_tags = 1);
+    BEND(ERR_INVALID_ARGUMENT, "mode", f.spec.mode = (Pb__SandboxMode)9);
+    BEND(ERR_INVALID_ARGUMENT, "max_lifetime_seconds", f.spec.max_lifetime_seconds = -1);
+    BEND(ERR_INVALID_ARGUMENT, "args", f.container.command = ""; f.container.args = args;
+         f.container.n_args = 1);
+    BEND(ERR_INVALID_ARGUMENT, "working_dir", f.container.working_dir = "relative");
+    BEND(ERR_INVALID_ARGUMENT, "files", f.files[0].path = "relative"; f.container.n_files = 1);
+    BEND(ERR_INVALID_ARGUMENT, "files", f.files[0].path = "/"; f.container.n_files = 1);
+    BEND(ERR_INVALID_ARGUMENT, "files", f.files[0].path = "/dir/"; f.container.n_files = 1);
+    BEND(ERR_INVALID_ARGUMENT, "files", f.files[1].path = "/a"; f.container.n_files = 2);
+    BEND(ERR_FAILED_PRECONDITION, "runner_ids", f.spec.runner_ids = other;
+         f.spec.n_runner_ids = 1);
+}
+
+static void test_what_is_not_built_is_refused_by_name(void **state)
+{
+    Pb__Gpu gpu = PB__GPU__INIT;
+    Pb__SecurityContext security = PB__SECURITY_CONTEXT__INIT;
+    Pb__EgressRule rule = PB__EGRESS_RULE__INIT;
+    Pb__EgressRule *rules[] = {&rule};
+    Pb__NetworkOptions network = PB__NETWORK_OPTIONS__INIT;
+    security.opt_privileged_case = PB__SECURITY_CONTEXT__OPT_PRIVILEGED_PRIVILEGED;
+    security.privileged = true;
+    rule.destination_case = PB__EGRESS_RULE__DESTINATION_DNS_NAME;
+    rule.dns_name = "pypi.org";
+    network.n_egress = 1;
+    network.egress = rules;
+    BEND(ERR_UNIMPLEMENTED, "containers[1]", f.spec.n_containers = 2);
+    BEND(ERR_UNIMPLEMENTED, "volumes", f.spec.n_volumes = 1);
+    BEND(ERR_UNIMPLEMENTED, "services", f.spec.n_services = 1);
+    BEND(ERR_UNIMPLEMENTED, "init_containers", f.spec.n_init_containers = 1);
+    BEND(ERR_UNIMPLEMENTED, "secret_stores", f.container.n_secret_stores = 1);
+    BEND(ERR_UNIMPLEMENTED, "runtime_class", f.spec.runtime_class = "gvisor");
+    BEND(ERR_UNIMPLEMENTED, "gpu", f.container.resource_requirements = &f.requirements;
+         f.limits.gpu = &gpu);
+    BEND(ERR_UNIMPLEMENTED, "security_context.privileged",
+         f.container.security_context = &security);
+    BEND(ERR_INVALID_ARGUMENT, "dns_name", f.spec.network = &network);
+}
+
+static void test_limits_win_over_requests(void **state)
+{
+    struct fixture f;
+    CLEANUP_ERR struct err err = {0};
+    uint64_t memory;
+    uint32_t cpu;
+    fixture_init(&f);
+    f.container.resource_requirements = &f.requirements;
+    f.requests.cpu = "250m";
+    f.requests.memory = "64Mi";
+    assert_int_equal(spec_limits(&f.container, &memory, &cpu, &err), 0);
+    assert_int_equal(cpu, 250);
+    assert_int_equal(memory, 64u << 20);
+    f.limits.cpu = "1.5";
+    f.limits.memory = "1Gi";
+    assert_int_equal(spec_limits(&f.container, &memory, &cpu, &err), 0);
+    assert_int_equal(cpu, 1500);
+    assert_int_equal(memory, 1u << 30);
+}
+
+static void test_quantities_that_make_no_sense_are_named(void **state)
+{
+    BEND(ERR_INVALID_ARGUMENT, "requests.cpu",
+         f.container.resource_requirements = &f.requirements;
+         f.requests.cpu = "2"; f.limits.cpu = "1");
+    BEND(ERR_INVALID_ARGUMENT, "limits.memory",
+         f.container.resource_requirements = &f.requirements;
+         f.limits.memory = "lots");
+    BEND(ERR_INVALID_ARGUMENT, "limits.memory",
+         f.container.resource_requirements = &f.requirements;
+         f.limits.memory = "1Ki");
+    BEND(ERR_INVALID_ARGUMENT, "limits.cpu",
+         f.container.resource_requirements = &f.requirements;
+         f.limits.cpu = "0");
+}
+
+static void test_translation_keeps_order_and_content(void **state)
+{
+    struct fixture f;
+    CLEANUP_ERR struct err err = {0};
+    CLEANUP(spec_plan_done) struct spec_plan plan = {0};
+    Pb__Container__EnvironmentVariablesEntry entry =
+        PB__CONTAINER__ENVIRONMENT_VARIABLES_ENTRY__INIT;
+    Pb__Container__EnvironmentVariablesEntry *entries[] = {&entry};
+    char *args[] = {"-c", "true"};
+    fixture_init(&f);
+    entry.key = "A";
+    entry.value = "1=2";
+    f.container.args = args;
+    f.container.n_args = 2;
+    f.container.environment_variables = entries;
+    f.container.n_environment_variables = 1;
+    f.container.n_files = 2;
+    f.files[1].content = (ProtobufCBinaryData){.len = 3, .data = (uint8_t *)"xyz"};
+    f.spec.max_lifetime_seconds = 60;
+    assert_int_equal(spec_translate(&f.spec, &plan, &err), 0);
+    assert_int_equal(plan.spec.n_args, 2);
+    assert_string_equal(plan.spec.args[1], "true");
+    assert_string_equal(plan.spec.env[0].value, "1=2");
+    assert_int_equal(plan.spec.files[1].size, 3);
+    assert_true(plan.spec.lifetime_ns == 60 * NS_PER_SEC);
+    spec_plan_done(&plan);
+    entry.key = "A=B";
+    assert_int_equal(spec_translate(&f.spec, &plan, &err), -1);
+    assert_non_null(strstr(err_text(&err), "environment_variables"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_existing_clients_send_is_accepted),
+        cmocka_unit_test(test_a_missing_or_wrong_field_is_named),
+        cmocka_unit_test(test_what_is_not_built_is_refused_by_name),
+        cmocka_unit_test(test_limits_win_over_requests),
+        cmocka_unit_test(test_quantities_that_make_no_sense_are_named),
+        cmocka_unit_test(test_translation_keeps_order_and_content),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
