@@ -1,0 +1,227 @@
+#include "client/conn.h"
+
+#include "base/util.h"
+#include "client/embedded.h"
+#include "client/rpc.h"
+
+struct link {
+    struct list list; /* in conn->links */
+    struct conn *conn;
+    struct transport *transport;
+    bool open; /* was connected at some time */
+};
+
+static void conn_connect(struct conn *conn);
+
+struct grpc_conn *conn_open_grpc(struct conn *conn)
+{
+    struct link *link = conn->current;
+    if (!link || !link->open)
+        return NULL;
+    struct grpc_conn *grpc = transport_conn(link->transport);
+    if (grpc_conn_can_call(grpc))
+        return grpc;
+    conn->current = NULL; /* goes on with its calls until they are done */
+    return NULL;
+}
+
+/* ---- what waits ---- */
+
+static void fail_waiting(struct conn *conn)
+{
+    CLEANUP_ERR struct err failure = {0};
+    err_move(&failure, &conn->failure);
+    if (failure.code == ERR_OK)
+        (void)err_set(&failure, ERR_UNAVAILABLE, "connect to %s", conn->target->url);
+    conn->n_starts = 0;
+    /* A call that ends may make others: those wait for the next attempt. */
+    struct list ending;
+    list_init(&ending);
+    list_splice(&conn->waiting, &ending);
+    while (!list_empty(&ending)) {
+        struct rpc *rpc = CONTAINER_OF(list_first(&ending), struct rpc, link);
+        list_remove(&rpc->link);
+        rpc_on_unreachable(rpc, &failure);
+    }
+}
+
+static void on_timer(struct timer *t)
+{
+    struct conn *conn = CONTAINER_OF(t, struct conn, timer);
+    if (conn->current && !conn->current->open) {
+        (void)err_set(&conn->failure, ERR_UNAVAILABLE, "connect to %s: timed out",
+                      conn->target->url);
+        transport_close(conn->current->transport, "connecting timed out");
+        return; /* on_closed fails the calls */
+    }
+    fail_waiting(conn);
+}
+
+static void fail_soon(struct conn *conn)
+{
+    timer_start(&conn->client->timers, &conn->timer, 0, on_timer);
+}
+
+void conn_kick(struct conn *conn)
+{
+    struct grpc_conn *grpc;
+    while (!list_empty(&conn->waiting) && (grpc = conn_open_grpc(conn))) {
+        struct rpc *rpc = CONTAINER_OF(list_first(&conn->waiting), struct rpc, link);
+        list_remove(&rpc->link);
+        rpc_on_connected(rpc, grpc);
+    }
+    if (!list_empty(&conn->waiting) && !conn->current && !conn->starting &&
+        !timer_armed(&conn->timer))
+        conn_connect(conn);
+}
+
+/* ---- starting the embedded service ---- */
+
+static void ensure_work(uv_work_t *work)
+{
+    struct conn *conn = CONTAINER_OF(work, struct conn, work);
+    (void)embedded_ensure(&conn->work_err); /* the result is in work_err */
+}
+
+static void ensure_done(uv_work_t *work, int status)
+{
+    struct conn *conn = CONTAINER_OF(work, struct conn, work);
+    conn->starting = false;
+    err_done(&conn->failure);
+    err_move(&conn->failure, &conn->work_err);
+    if (conn->client->closing || conn->failure.code != ERR_OK)
+        fail_waiting(conn);
+    else
+        conn_kick(conn);
+}
+
+static int start_embedded(struct conn *conn)
+{
+    if (!conn->target->embedded || conn->client->closing || conn->n_starts >= CONN_MAX_STARTS ||
+        list_empty(&conn->waiting))
+        return -1;
+    conn->n_starts++;
+    if (uv_queue_work(&conn->client->loop, &conn->work, ensure_work, ensure_done) < 0)
+        return -1;
+    conn->starting = true;
+    return 0;
+}
+
+/* ---- connections ---- */
+
+static void on_open(void *user, struct transport *t)
+{
+    struct link *link = user;
+    struct conn *conn = link->conn;
+    link->open = true;
+    conn->n_starts = 0;
+    timer_stop(&conn->client->timers, &conn->timer);
+    conn_kick(conn);
+}
+
+static void on_closed(void *user, struct transport *t, const struct err *why)
+{
+    struct link *link = user;
+    struct conn *conn = link->conn;
+    bool was_open = link->open;
+    list_remove(&link->list);
+    if (conn->current == link)
+        conn->current = NULL;
+    free(link);
+    if (was_open) {
+        conn_kick(conn); /* calls that were put back for a second try */
+        return;
+    }
+    timer_stop(&conn->client->timers, &conn->timer);
+    if (conn->failure.code == ERR_OK && why->code != ERR_OK)
+        err_copy(&conn->failure, why);
+    if (start_embedded(conn) < 0)
+        fail_waiting(conn);
+}
+
+static void on_goaway(void *user)
+{
+    struct link *link = user;
+    if (link->conn->current == link)
+        link->conn->current = NULL;
+}
+
+static void conn_connect(struct conn *conn)
+{
+    struct cws_client *client = conn->client;
+    static const struct transport_events events = {
+        .on_open = on_open, .on_closed = on_closed, .conn = {.on_goaway = on_goaway}};
+    struct link *link = client->closing ? NULL : calloc(1, sizeof(*link));
+    err_done(&conn->failure);
+    struct tls_config *tls = NULL;
+    if (!link) {
+        (void)err_set(&conn->failure, ERR_UNAVAILABLE, "connect to %s: %s", conn->target->url,
+                      client->closing ? "the client is closed" : "out of memory");
+        fail_soon(conn);
+        return;
+    }
+    link->conn = conn;
+    if ((conn->target->address.tls && !(tls = client_tls(client, &conn->failure))) ||
+        transport_connect(&client->loop, &conn->target->address, tls, NULL, &events, link,
+                          &link->transport, &conn->failure) < 0) {
+        free(link);
+        fail_soon(conn);
+        return;
+    }
+    list_append(&conn->links, &link->list);
+    conn->current = link;
+    timer_start_in(&client->timers, &conn->timer, CONN_CONNECT_TIMEOUT_NS, on_timer);
+}
+
+/* ---- the pool ---- */
+
+struct conn *conn_get(struct cws_client *client, struct cws_target *target, struct err *err)
+{
+    struct conn *conn = strmap_get(&client->conns, target->url);
+    if (conn)
+        return conn;
+    conn = calloc(1, sizeof(*conn));
+    if (!conn) {
+        (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    conn->client = client;
+    conn->target = cws_target_ref(target);
+    list_init(&conn->waiting);
+    list_init(&conn->links);
+    if (strmap_put(&client->conns, conn->target->url, conn) < 0) {
+        cws_target_unref(conn->target);
+        free(conn);
+        (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    return conn;
+}
+
+void conns_close(struct cws_client *client)
+{
+    size_t pos = 0;
+    for (struct conn *conn; (conn = strmap_next(&client->conns, &pos));) {
+        LIST_FOREACH_SAFE(it, &conn->links)
+        {
+            transport_close(CONTAINER_OF(it, struct link, list)->transport,
+                            "the client was closed");
+        }
+        if (!list_empty(&conn->waiting) && !conn->current)
+            fail_soon(conn);
+    }
+}
+
+void conns_free(struct cws_client *client)
+{
+    size_t pos = 0;
+    for (struct conn *conn; (conn = strmap_next(&client->conns, &pos));) {
+        CHECK(list_empty(&conn->waiting) && list_empty(&conn->links));
+        (void)strmap_remove(&client->conns, conn->target->url);
+        err_done(&conn->failure);
+        err_done(&conn->work_err);
+        cws_target_unref(conn->target);
+        free(conn);
+    }
+    strmap_done(&client->conns);
+}

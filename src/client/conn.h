@@ -1,0 +1,52 @@
+/*
+ * conn: the way to one URL from one client: at most one HTTP/2 connection that takes new calls,
+ * and older ones that finish theirs after a GOAWAY. Made on the first call, kept until the
+ * client ends.
+ *
+ * A call waits in `waiting` until a connection is open; so a connect failure is known to have
+ * sent nothing. Against the embedded service such a failure starts it (on libuv's pool) and
+ * connects again; the service may exit when idle, and that must never be an error of the next
+ * call.
+ *
+ * Thread: the loop's.
+ */
+#ifndef CWS_CLIENT_CONN_H
+#define CWS_CLIENT_CONN_H
+
+#include "client/client.h"
+#include "client/target.h"
+
+struct link; /* one connection (conn.c) */
+
+struct conn {
+    struct cws_client *client;
+    struct cws_target *target; /* reference; its URL is the key in client->conns */
+    struct list waiting;       /* rpc.link: calls without a connection */
+    struct list links;         /* open, connecting and draining ones */
+    struct link *current;      /* connecting or open, and taking calls; else NULL */
+    bool ours;                 /* it said x-cwsandbox-server: knows x-cwsandbox-wait */
+    unsigned n_starts; /* times the embedded service was started for the calls that wait now */
+    bool starting;     /* `work` is on the pool */
+    uv_work_t work;
+    struct err work_err; /* the pool thread's until the work is done */
+    struct err failure;  /* why the last attempt failed; for the calls that wait */
+    struct timer timer;  /* connect time-out, or "fail the waiting calls on the next pass" */
+};
+
+#define CONN_CONNECT_TIMEOUT_NS \
+    (20ULL * 1000000000ULL) /* as gRPC's own: connection-backoff.md MIN_CONNECT_TIMEOUT */
+#define CONN_MAX_STARTS \
+    3u /* chosen: one start, and two races with a service that was just leaving */
+
+/** conn_get() - NULL with @err set when out of memory or closing. Borrowed from the client. */
+struct conn *conn_get(struct cws_client *client, struct cws_target *target, struct err *err);
+/** conn_kick() - start what waits, connecting first if needed. */
+void conn_kick(struct conn *conn);
+/** conns_close() / conns_free() - the client is ending; free only after the loop ran dry. */
+void conns_close(struct cws_client *client);
+void conns_free(struct cws_client *client);
+/** link_grpc() - the gRPC connection of the link that takes calls now; NULL while none is open.
+ */
+struct grpc_conn *conn_open_grpc(struct conn *conn);
+
+#endif

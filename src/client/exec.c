@@ -1,0 +1,327 @@
+#include "client/exec.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "client/event.h"
+
+static struct timers *timers_of(struct exec *x)
+{
+    return &x->sb->client->timers;
+}
+
+static void report_closed(struct exec *x)
+{
+    if (x->closed)
+        return;
+    x->closed = true;
+    x->events->on_closed(x);
+}
+
+static void report_done(struct exec *x, int exit_code, struct cws_error *take_error)
+{
+    if (x->done) {
+        error_unref(take_error);
+        return;
+    }
+    x->done = true;
+    timer_stop(timers_of(x), &x->timer);
+    x->events->on_done(x, exit_code, take_error);
+}
+
+/* The exec failed on our side: tell, and drop the call. */
+static void fail(struct exec *x, struct cws_error *take)
+{
+    report_done(x, 0, take);
+    if (x->calling)
+        rpc_cancel(&x->rpc);
+    else
+        report_closed(x);
+}
+
+static struct cws_error *status_error(const struct exec *x, const struct err *status)
+{
+    return error_from_status(status, &(struct error_site){
+                                         .label = x->spec.label,
+                                         .sandbox_id = sandbox_id_borrow(x->sb),
+                                         .filepath = x->spec.filepath,
+                                         .is_exec = true,
+                                     });
+}
+
+/* ---- what we send ---- */
+
+static int send_message(struct exec *x, const Pb__ExecStreamRequest *msg)
+{
+    CLEANUP_BUF struct buf bytes = {0};
+    int r = proto_pack(msg, &bytes);
+    return r < 0 ? r : rpc_send(&x->rpc, buf_head(&bytes), buf_len(&bytes), NULL);
+}
+
+static int on_request(struct rpc *rpc)
+{
+    struct exec *x = CONTAINER_OF(rpc, struct exec, rpc);
+    Pb__ExecStreamInit init = PB__EXEC_STREAM_INIT__INIT;
+    init.sandbox_id = (char *)sandbox_id_borrow(x->sb);
+    init.command = x->spec.argv;
+    init.n_command = x->spec.n_argv;
+    init.tty = x->spec.tty;
+    init.tty_width = x->spec.width;
+    init.tty_height = x->spec.height;
+    Pb__ExecStreamRequest msg = PB__EXEC_STREAM_REQUEST__INIT;
+    msg.message_case = PB__EXEC_STREAM_REQUEST__MESSAGE_INIT;
+    msg.init = &init;
+    int r = send_message(x, &msg);
+    if (r == 0 && !x->in)
+        r = rpc_half_close(rpc);
+    return r;
+}
+
+static int send_eof(struct exec *x)
+{
+    Pb__ExecStreamClose close = PB__EXEC_STREAM_CLOSE__INIT;
+    Pb__ExecStreamRequest msg = PB__EXEC_STREAM_REQUEST__INIT;
+    msg.message_case = PB__EXEC_STREAM_REQUEST__MESSAGE_CLOSE;
+    msg.close = &close;
+    x->eof_sent = true;
+    int r = send_message(x, &msg);
+    return r < 0 ? r : rpc_half_close(&x->rpc);
+}
+
+static int send_stdin(struct exec *x, struct buf *frame)
+{
+    uint8_t head[PROTO_HEAD_MAX];
+    size_t n = proto_head_exec_stdin(head, buf_len(frame));
+    return rpc_send(&x->rpc, head, n, frame);
+}
+
+static int send_resize(struct exec *x)
+{
+    Pb__ExecStreamResize resize = PB__EXEC_STREAM_RESIZE__INIT;
+    resize.width = x->new_width;
+    resize.height = x->new_height;
+    Pb__ExecStreamRequest msg = PB__EXEC_STREAM_REQUEST__INIT;
+    msg.message_case = PB__EXEC_STREAM_REQUEST__MESSAGE_RESIZE;
+    msg.resize = &resize;
+    x->resize_wanted = false;
+    return send_message(x, &msg);
+}
+
+void exec_pump(struct exec *x)
+{
+    if (!x->in || !x->ready || x->done || !x->rpc.call)
+        return;
+    int r = 0;
+    if (x->resize_wanted && !x->eof_sent)
+        r = send_resize(x);
+    while (r == 0 && !x->eof_sent && rpc_queued(&x->rpc) <= GRPC_HIGH_WATER) {
+        CLEANUP_BUF struct buf frame = {0};
+        enum writer_next next = writer_take(x->in, &frame);
+        if (next == WRITER_FRAME)
+            r = send_stdin(x, &frame);
+        else if (next == WRITER_EOF)
+            r = send_eof(x);
+        else
+            break;
+    }
+    if (r == -ENOMEM)
+        fail(x, &error_nomem); /* -EPIPE: the call is over, its end is on the way */
+}
+
+void exec_resize(struct exec *x, uint32_t width, uint32_t height)
+{
+    x->resize_wanted = true;
+    x->new_width = width;
+    x->new_height = height;
+    exec_pump(x);
+}
+
+/* ---- what comes back ---- */
+
+static void on_trailers_timeout(struct timer *t)
+{
+    rpc_cancel(&CONTAINER_OF(t, struct exec, timer)->rpc);
+}
+
+static void on_exit_frame(struct exec *x, int exit_code)
+{
+    report_done(x, exit_code, NULL);
+    timer_start_in(timers_of(x), &x->timer, EXEC_TRAILERS_TIMEOUT_NS, on_trailers_timeout);
+}
+
+/* Contract/sdk.md 8.5. */
+static void on_error_frame(struct exec *x, const Pb__ExecStreamError *error)
+{
+    cws_error_kind kind = CWS_E_EXECUTION;
+    if (strcmp(error->code, "STREAM_BACKPRESSURE") == 0)
+        kind = CWS_E_STREAM_BACKPRESSURE;
+    else if (strcmp(error->code, "STREAM_TRUNCATED") == 0)
+        kind = CWS_E_STREAM_TRUNCATED;
+    struct cws_error *e =
+        error_new(kind, "%s: %s", x->spec.label,
+                  *error->message ? error->message : "the command's stream failed");
+    if (*error->code) {
+        error_add_stream_code(e, error->code);
+        if (kind == CWS_E_EXECUTION && !e->immortal)
+            err_set_peer_reason(&e->detail, error->code, "");
+    }
+    error_add_sandbox_id(e, sandbox_id_borrow(x->sb));
+    fail(x, e);
+}
+
+static void on_ready(struct exec *x)
+{
+    x->ready = true;
+    timer_stop(timers_of(x), &x->timer);
+    exec_pump(x);
+}
+
+static void on_output(struct exec *x, Pb__ExecStreamOutput__Stream stream, const uint8_t *data,
+                      size_t n)
+{
+    if (n == 0)
+        return;
+    cws_stream to =
+        stream == PB__EXEC_STREAM_OUTPUT__STREAM__STREAM_STDERR ? CWS_STDERR : CWS_STDOUT;
+    if (x->events->on_output(x, to, data, n) < 0)
+        fail(x, &error_nomem);
+}
+
+static void on_other_frame(struct exec *x, const uint8_t *data, size_t n)
+{
+    CLEANUP_ERR struct err err = {0};
+    CLEANUP_PROTO Pb__ExecStreamResponse *msg =
+        proto_unpack(&pb__exec_stream_response__descriptor, data, n, &err);
+    if (!msg) {
+        (void)err_wrap(&err, "read the service's answer");
+        if (err.code == ERR_INVALID_ARGUMENT)
+            err.code = ERR_INTERNAL;
+        fail(x, status_error(x, &err));
+        return;
+    }
+    switch (msg->message_case) {
+    case PB__EXEC_STREAM_RESPONSE__MESSAGE_READY:
+        on_ready(x);
+        break;
+    case PB__EXEC_STREAM_RESPONSE__MESSAGE_OUTPUT:
+        on_output(x, msg->output->stream, msg->output->data.data, msg->output->data.len);
+        break;
+    case PB__EXEC_STREAM_RESPONSE__MESSAGE_EXIT:
+        on_exit_frame(x, msg->exit->exit_code);
+        break;
+    case PB__EXEC_STREAM_RESPONSE__MESSAGE_ERROR:
+        on_error_frame(x, msg->error);
+        break;
+    case PB__EXEC_STREAM_RESPONSE__MESSAGE__NOT_SET: /* a frame of a newer service */
+    case _PB__EXEC_STREAM_RESPONSE__MESSAGE__CASE_IS_INT_SIZE:
+        break;
+    }
+}
+
+static void on_message(struct rpc *rpc, const uint8_t *data, size_t n)
+{
+    struct exec *x = CONTAINER_OF(rpc, struct exec, rpc);
+    if (x->done)
+        return; /* frames after the end are ignored */
+    x->opened = true;
+    Pb__ExecStreamOutput__Stream stream;
+    struct proto_slice bytes;
+    if (proto_find_exec_output(data, n, &stream, &bytes))
+        on_output(x, stream, bytes.data, bytes.n);
+    else
+        on_other_frame(x, data, n);
+}
+
+static void on_drain(struct rpc *rpc)
+{
+    exec_pump(CONTAINER_OF(rpc, struct exec, rpc));
+}
+
+static void on_close(struct rpc *rpc, const struct err *status)
+{
+    struct exec *x = CONTAINER_OF(rpc, struct exec, rpc);
+    x->calling = false;
+    timer_stop(timers_of(x), &x->timer);
+    if (!x->done && status->code == ERR_OK && x->spec.tty) {
+        report_done(x, EXEC_TTY_NO_EXIT, NULL);
+    } else if (!x->done && status->code == ERR_OK) {
+        struct cws_error *e =
+            error_new(x->spec.filepath ? CWS_E_FILE : CWS_E_EXECUTION,
+                      "%s: the stream ended without exit status", x->spec.label);
+        error_add_filepath(e, x->spec.filepath);
+        error_add_sandbox_id(e, sandbox_id_borrow(x->sb));
+        report_done(x, 0, e);
+    } else if (!x->done) {
+        report_done(x, 0, status_error(x, status));
+    }
+    report_closed(x);
+}
+
+static const struct rpc_events rpc_events = {
+    .on_request = on_request,
+    .on_message = on_message,
+    .on_drain = on_drain,
+    .on_close = on_close,
+};
+
+/* ---- the way there ---- */
+
+static void on_ready_timeout(struct timer *t)
+{
+    struct exec *x = CONTAINER_OF(t, struct exec, timer);
+    fail(x, error_new(CWS_E_TIMEOUT, "%s: no ready signal from the service within %.3g s",
+                      x->spec.label,
+                      (double)MIN(EXEC_READY_TIMEOUT_NS, x->spec.timeout_ns) /
+                          (double)NS_PER_SEC));
+}
+
+static void call(struct exec *x)
+{
+    CLEANUP_ERR struct err err = {0};
+    struct conn *conn = sandbox_conn(x->sb, &err);
+    if (!conn) {
+        fail(x, error_from_local(&err));
+        return;
+    }
+    x->calling = true;
+    x->rpc.events = &rpc_events;
+    x->rpc.path = PROTO_PATH_SANDBOX("StreamExec");
+    x->rpc.target = x->sb->target;
+    x->rpc.deadline_ns = UINT64_MAX;
+    uint64_t margin_ns = conn->ours ? 0 : EXEC_DEADLINE_MARGIN_NS;
+    if (x->spec.timeout_ns < UINT64_MAX / 2)
+        x->rpc.deadline_ns = event_deadline(x->spec.timeout_ns + margin_ns);
+    if (x->in)
+        timer_start_in(timers_of(x), &x->timer, MIN(EXEC_READY_TIMEOUT_NS, x->spec.timeout_ns),
+                       on_ready_timeout);
+    rpc_start(&x->rpc, conn);
+}
+
+static void on_running(struct sb_ready *r, struct cws_error *error)
+{
+    struct exec *x = CONTAINER_OF(r, struct exec, way);
+    if (error)
+        fail(x, error_ref(error));
+    else
+        call(x);
+}
+
+void exec_start(struct exec *x)
+{
+    sb_ready_init(&x->way, x->sb, x->spec.label, on_running);
+    x->started = true;
+    sb_ready_begin(&x->way);
+}
+
+void exec_cancel(struct exec *x)
+{
+    x->done = true;
+    timer_stop(timers_of(x), &x->timer);
+    if (x->started)
+        sb_ready_cancel(&x->way);
+    if (x->calling)
+        rpc_cancel(&x->rpc);
+    else
+        report_closed(x);
+}

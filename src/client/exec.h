@@ -1,0 +1,73 @@
+/*
+ * exec: one StreamExec call, from "needs a running sandbox" to its exit. The engine under
+ * processes and under everything that works by running a command in the sandbox (streamed
+ * files). contract/sdk.md 2.3, 2.6.
+ *
+ *   waiting (sandbox is started, reaches RUNNING) -> calling (init sent, ready, output...) ->
+ * closed
+ *
+ * on_done comes once unless exec_cancel() came first; it may come inside exec_start().
+ * on_closed is the last callback: after it nothing on the loop refers to the exec. Thread: the
+ * loop's.
+ */
+#ifndef CWS_CLIENT_EXEC_H
+#define CWS_CLIENT_EXEC_H
+
+#include "client/ready.h"
+#include "client/writer.h"
+
+struct exec;
+
+struct exec_events {
+    /* Bytes are borrowed. 0 or -ENOMEM (ends the exec). */
+    int (*on_output)(struct exec *x, cws_stream stream, const uint8_t *data, size_t n);
+    void (*on_done)(struct exec *x, int exit_code, struct cws_error *take_error);
+    void (*on_closed)(struct exec *x);
+};
+
+struct exec_spec {
+    char **argv;
+    size_t n_argv;
+    bool tty;
+    uint32_t width, height;
+    uint64_t timeout_ns;  /* of the command; UINT64_MAX = none */
+    const char *label;    /* for error texts */
+    const char *filepath; /* for error objects, or NULL */
+};
+
+struct exec {
+    const struct exec_events *events; /* [const] */
+    struct exec_spec spec;            /* [const] */
+    struct cws_sandbox *sb;           /* [const] the owner's reference */
+    struct cws_writer *in;            /* [const] stdin, or NULL: closed from the start */
+
+    struct rpc rpc;
+    struct sb_ready way;
+    struct timer timer; /* calling: for `ready`; done: for the trailers */
+    bool started, calling;
+    bool ready;  /* the service said so */
+    bool opened; /* anything came from the service */
+    bool done;   /* on_done came, or must not come any more */
+    bool closed; /* on_closed came */
+    bool eof_sent;
+    bool resize_wanted;
+    uint32_t new_width, new_height;
+};
+
+/* What a foreign service gets on top of the command's time-out: contract/sdk.md 2.3 (5). Ours
+ * kills the command at the call's deadline, so there the two are the same. */
+#define EXEC_DEADLINE_MARGIN_NS (5ULL * 1000000000ULL)
+#define EXEC_READY_TIMEOUT_NS (5ULL * 1000000000ULL) /* contract/sdk.md 2.3 (4) */
+#define EXEC_TTY_NO_EXIT (-1) /* contract/sdk.md 2.6: a terminal without an exit frame */
+#define EXEC_TRAILERS_TIMEOUT_NS \
+    (1ULL * 1000000000ULL) /* chosen: they follow the exit frame at once */
+
+void exec_start(struct exec *x);
+/** exec_cancel() - no on_done any more; the call is reset; on_closed follows, possibly at once.
+ */
+void exec_cancel(struct exec *x);
+/** exec_pump() - the writer may have something, or there is room again. */
+void exec_pump(struct exec *x);
+void exec_resize(struct exec *x, uint32_t width, uint32_t height);
+
+#endif

@@ -1,0 +1,295 @@
+/*
+ * File transfers through a command in the sandbox: contract/sdk.md 4.1-4.4.
+ *
+ * A streamed read needs the file's size to notice a truncation. A foreign service is asked by a
+ * command of its own, as the contract has it; ours runs one script that reports the size on
+ * stderr before the content.
+ *
+ * Missing directories in front of a written file are the service's business. Ours makes them in
+ * WriteFile, so a file that is too large for that gets them too.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "client/files.h"
+
+#define EXIT_MISSING 2
+#define EXIT_DIRECTORY 3
+#define SIZE_PREFIX "size "
+
+/* What cannot be made shows when the file is opened. */
+#define MAKE_PARENTS \
+    "d=${1%/*}; [ \"$d\" = \"$1\" ] || [ -d \"$d/\" ] || mkdir -p -- \"$d\" 2>/dev/null; "
+#define WRITE_CHECKED \
+    "cat > \"$1\" || exit 1; n=$(wc -c < \"$1\") || exit 1; " \
+    "[ \"$n\" -eq \"$2\" ] || { echo \"the file has $n bytes, not $2\" >&2; exit 1; }"
+#define WRITE_STREAM "cat > \"$1\""
+static const char *const write_scripts[] = {WRITE_CHECKED, MAKE_PARENTS WRITE_CHECKED};
+static const char *const write_stream_scripts[] = {WRITE_STREAM, MAKE_PARENTS WRITE_STREAM};
+#define READ_CHECKS \
+    "[ -e \"$1\" ] || { echo 'no such file' >&2; exit 2; }; " \
+    "[ ! -d \"$1\" ] || { echo 'is a directory' >&2; exit 3; }; "
+static const char read_script[] = READ_CHECKS "exec cat -- \"$1\"";
+static const char read_sized_script[] =
+    READ_CHECKS "stat -L -c '" SIZE_PREFIX "%s' -- \"$1\" >&2; exec cat -- \"$1\"";
+static const char stat_script[] = "stat -L -c %s -- \"$1\"";
+
+/* ---- errors ---- */
+
+static struct cws_error *file_error(const struct file_op *f, const char *reason,
+                                    const char *text)
+{
+    struct cws_error *e =
+        error_new(CWS_E_FILE, "%s: `%s`: %s", f->exec.spec.label, f->path, text);
+    if (reason)
+        error_add_reason(e, reason);
+    error_add_filepath(e, f->path);
+    error_add_sandbox_id(e, sandbox_id_borrow(f->sb));
+    return e;
+}
+
+static char *stderr_line(const struct file_op *f)
+{
+    const char *text = buf_len(&f->stderr_text) ? (const char *)buf_head(&f->stderr_text) : "";
+    int n = (int)buf_len(&f->stderr_text);
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
+        n--;
+    return str_dup_printf("%.*s%s", n, text, f->stderr_cut ? " [truncated]" : "");
+}
+
+static struct cws_error *read_exit_error(const struct file_op *f, int exit_code)
+{
+    CLEANUP_FREE char *said = stderr_line(f);
+    CLEANUP_FREE char *text = str_dup_printf("reading ended with exit code %d%s%s", exit_code,
+                                             said && *said ? ": " : "", said ? said : "");
+    const char *reason = "CWSANDBOX_FILE_IO_FAILED";
+    bool mapped = f->exec.spec.n_argv > 3; /* /bin/cat alone has no such codes */
+    if (mapped && exit_code == EXIT_MISSING)
+        reason = "CWSANDBOX_FILE_NOT_FOUND";
+    else if (mapped && exit_code == EXIT_DIRECTORY)
+        reason = "CWSANDBOX_FILE_IS_DIRECTORY";
+    return file_error(f, reason, text ? text : "reading failed");
+}
+
+static struct cws_error *truncated_error(const struct file_op *f)
+{
+    struct cws_error *e = file_error(f, "CWSANDBOX_FILE_TRUNCATED", "the content ended early");
+    error_add_metadata(e, "filepath", "%s", f->path);
+    error_add_metadata(e, "operation",
+                       f->kind == FILE_READ ? "read_file" : "read_file_streaming");
+    error_add_metadata(e, "size_bytes", "%" PRIu64, f->expected);
+    error_add_metadata(e, "bytes_delivered", "%" PRIu64, f->delivered);
+    return e;
+}
+
+/* NULL when the read is good. Takes @take. */
+static struct cws_error *read_verdict(const struct file_op *f, int exit_code,
+                                      struct cws_error *take)
+{
+    if (take)
+        return take;
+    if (exit_code != 0)
+        return read_exit_error(f, exit_code);
+    bool check = f->kind == FILE_READ || f->expected >= FILE_STREAM_CHECK_FROM;
+    return check && f->delivered < f->expected ? truncated_error(f) : NULL;
+}
+
+static struct cws_error *write_verdict(const struct file_op *f, int exit_code,
+                                       struct cws_error *take)
+{
+    if (!take && exit_code == 0)
+        return NULL;
+    if (take && (take->kind == CWS_E_STREAM_BACKPRESSURE || take->immortal))
+        return take;
+    CLEANUP_FREE char *said = stderr_line(f);
+    CLEANUP_FREE char *text = NULL;
+    if (take)
+        text = str_dup_printf("%s; the target may be partial", cws_error_message(take));
+    else
+        text = str_dup_printf("writing ended with exit code %d%s%s; the target may be partial",
+                              exit_code, said && *said ? ": " : "", said ? said : "");
+    struct cws_error *e =
+        file_error(f, NULL, text ? text : "writing failed; the target may be partial");
+    if (take)
+        error_add_cause(e, take);
+    error_unref(take);
+    return e;
+}
+
+/* ---- events of the command ---- */
+
+static int keep_stderr(struct file_op *f, const uint8_t *data, size_t n)
+{
+    size_t room = FILE_STDERR_CAP - buf_len(&f->stderr_text);
+    f->stderr_cut |= n > room;
+    return room ? buf_put(&f->stderr_text, data, MIN(n, room)) : 0;
+}
+
+/* The size line of our own script; what follows it on stderr stays. */
+static void take_size_line(struct file_op *f)
+{
+    struct buf *b = &f->stderr_text;
+    const uint8_t *end = buf_len(b) ? memchr(buf_head(b), '\n', buf_len(b)) : NULL;
+    size_t prefix = strlen(SIZE_PREFIX);
+    if (!end || buf_len(b) < prefix || memcmp(buf_head(b), SIZE_PREFIX, prefix) != 0)
+        return;
+    size_t line = (size_t)(end - buf_head(b));
+    CLEANUP_FREE char *digits = strndup((const char *)buf_head(b) + prefix, line - prefix);
+    if (digits)
+        (void)parse_u64(digits, UINT64_MAX, &f->expected);
+    buf_consume(b, line + 1);
+}
+
+static int on_output(struct exec *x, cws_stream stream, const uint8_t *data, size_t n)
+{
+    struct file_op *f = CONTAINER_OF(x, struct file_op, exec);
+    if (stream == CWS_STDERR)
+        return keep_stderr(f, data, n);
+    if (f->probing || f->kind == FILE_READ) {
+        f->delivered += n;
+        return buf_put(&f->content, data, n);
+    }
+    if (f->kind != FILE_READ_STREAM)
+        return 0;
+    f->delivered += n;
+    struct chunk *c = chunk_new(data, n);
+    if (!c)
+        return -ENOMEM;
+    if (reader_push(&f->out, c))
+        rpc_pause(&x->rpc);
+    return 0;
+}
+
+static void on_done(struct exec *x, int exit_code, struct cws_error *take_error)
+{
+    struct file_op *f = CONTAINER_OF(x, struct file_op, exec);
+    if (f->probing) {
+        error_unref(take_error); /* best effort: contract/sdk.md 4.4 */
+        return;
+    }
+    take_size_line(f);
+    bool reading = f->kind == FILE_READ || f->kind == FILE_READ_STREAM;
+    file_finish(f, reading ? read_verdict(f, exit_code, take_error)
+                           : write_verdict(f, exit_code, take_error));
+}
+
+static void stream_after_probe(struct file_op *f);
+
+static void on_closed(struct exec *x)
+{
+    struct file_op *f = CONTAINER_OF(x, struct file_op, exec);
+    if (f->probing && !op_is_done(&f->op))
+        stream_after_probe(f);
+    else
+        op_end(&f->op);
+}
+
+static const struct exec_events exec_events = {
+    .on_output = on_output, .on_done = on_done, .on_closed = on_closed};
+
+/* ---- the commands ---- */
+
+/* @script NULL: cat itself. */
+static void run(struct file_op *f, const char *script, bool with_stdin, uint64_t timeout_ns)
+{
+    size_t n = 0;
+    f->argv[n++] = (char *)(script ? "/bin/sh" : "/bin/cat");
+    f->argv[n++] = (char *)(script ? "-c" : "--");
+    if (script) {
+        f->argv[n++] = (char *)script;
+        f->argv[n++] =
+            (char *)"cwsandbox-file"; /* $0: what the shell's own messages begin with */
+    }
+    f->argv[n++] = f->path;
+    if (f->kind == FILE_WRITE)
+        f->argv[n++] = f->size_text;
+    f->exec = (struct exec){
+        .events = &exec_events,
+        .sb = f->sb,
+        .in = with_stdin ? &f->in : NULL,
+        .spec = {.argv = f->argv,
+                 .n_argv = n,
+                 .timeout_ns = timeout_ns,
+                 .label = f->way.label,
+                 .filepath = f->path},
+    };
+    exec_start(&f->exec);
+}
+
+void file_exec_read(struct file_op *f)
+{
+    if (f->expected && buf_reserve(&f->content, (size_t)f->expected) < 0) {
+        file_finish(f, &error_nomem);
+        op_end(&f->op);
+        return;
+    }
+    run(f, read_script, false, f->timeout_ns);
+}
+
+void file_exec_write(struct file_op *f)
+{
+    (void)snprintf(f->size_text, sizeof(f->size_text), "%" PRIu64, f->size);
+    cws_op *write = NULL;
+    bool queued = buf_len(&f->content) == 0; /* it is in the writer already */
+    if (!queued)
+        write = cws_writer_write(&f->in, buf_head(&f->content), buf_len(&f->content), NULL);
+    buf_done(&f->content);
+    cws_op *close = queued || write ? cws_writer_close(&f->in, NULL) : NULL;
+    if (!close) {
+        cws_op_unref(write);
+        file_finish(f, &error_nomem);
+        op_end(&f->op);
+        return;
+    }
+    cws_op_unref(write);
+    cws_op_unref(close);
+    run(f, write_scripts[f->sb->conn->ours], true, f->timeout_ns);
+}
+
+static uint64_t time_left(const struct file_op *f)
+{
+    uint64_t now_ns = clock_now_ns();
+    return f->deadline_ns > now_ns ? f->deadline_ns - now_ns : 1;
+}
+
+static void stream_after_probe(struct file_op *f)
+{
+    if (buf_put(&f->content, "", 1) == 0) {
+        char *text = (char *)buf_head(&f->content);
+        text[strcspn(text, "\n")] = '\0';
+        (void)parse_u64(text, UINT64_MAX, &f->expected);
+    }
+    buf_done(&f->content);
+    buf_done(&f->stderr_text);
+    f->probing = f->stderr_cut = false;
+    f->delivered = 0;
+    run(f, NULL, false, time_left(f));
+}
+
+static void on_stream_ready(struct sb_ready *way, struct cws_error *error)
+{
+    struct file_op *f = CONTAINER_OF(way, struct file_op, way);
+    CLEANUP_ERR struct err err = {0};
+    struct cws_error *e = error_ref(error);
+    if (!e && !sandbox_conn(f->sb, &err))
+        e = error_from_local(&err);
+    if (e) {
+        file_finish(f, e);
+        op_end(&f->op);
+    } else if (f->kind == FILE_WRITE_STREAM) {
+        run(f, write_stream_scripts[f->sb->conn->ours], true, f->timeout_ns);
+    } else if (f->sb->conn->ours) {
+        run(f, read_sized_script, false, time_left(f));
+    } else {
+        f->probing = true;
+        run(f, stat_script, false, MIN(FILE_STAT_TIMEOUT_NS, time_left(f)));
+    }
+}
+
+void file_exec_stream(struct file_op *f)
+{
+    f->way.done = on_stream_ready;
+    sb_ready_begin(&f->way);
+}

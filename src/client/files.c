@@ -1,0 +1,385 @@
+#include "client/files.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/util.h"
+#include "client/event.h"
+
+static const char *const labels[] = {
+    [FILE_READ] = "Read file",
+    [FILE_WRITE] = "Write file",
+    [FILE_READ_STREAM] = "Read file",
+    [FILE_WRITE_STREAM] = "Write file",
+};
+
+/* ---- the end ---- */
+
+void file_finish(struct file_op *f, struct cws_error *take)
+{
+    struct op_result result = {.error = take};
+    if (!take && f->kind == FILE_READ)
+        result.data = buf_take(&f->content, &result.size);
+    if (f->kind == FILE_READ_STREAM)
+        reader_end(&f->out, error_ref(take));
+    writer_fail(&f->in, error_new(CWS_E_EXECUTION, "the transfer has ended"));
+    (void)op_complete(&f->op, result);
+}
+
+static void finish_unary(struct file_op *f, struct cws_error *take)
+{
+    file_finish(f, take);
+    op_end(&f->op);
+}
+
+/* ---- unary ---- */
+
+/* What the service can take in one message is learned from its refusals. 0 = it did not say. */
+static uint64_t learn_cap(struct file_op *f, const struct cws_error *e)
+{
+    const char *text = err_metadata(&e->detail, "max_size_bytes");
+    uint64_t cap;
+    if (text && parse_u64(text, UINT64_MAX, &cap) == 0 && cap > 0)
+        f->sb->file_cap = MIN(cap, (uint64_t)FILE_UNARY_CEILING);
+    text = err_metadata(&e->detail, "size_bytes");
+    uint64_t size;
+    return text && parse_u64(text, UINT64_MAX, &size) == 0 ? size : 0;
+}
+
+static struct cws_error *call_error(const struct file_op *f, const struct err *status)
+{
+    return error_from_status(status,
+                             &(struct error_site){.label = labels[f->kind],
+                                                  .sandbox_id = sandbox_id_borrow(f->sb),
+                                                  .filepath = f->path});
+}
+
+static void on_read(void *user, void *reply, const struct err *status)
+{
+    struct file_op *f = user;
+    f->call = NULL;
+    if (status->code == ERR_OK) {
+        finish_unary(f, NULL);
+        return;
+    }
+    buf_clear(&f->content);
+    struct cws_error *e = call_error(f, status);
+    bool too_large = e->kind == CWS_E_FILE && error_reason_is(e, "FILE_TOO_LARGE");
+    uint64_t size = too_large ? learn_cap(f, e) : 0;
+    if ((too_large && size > 0 && size <= FILE_BUFFERED_CEILING) ||
+        e->kind == CWS_E_RESOURCE_EXHAUSTED) {
+        error_unref(e);
+        f->expected = size;
+        file_exec_read(f);
+        return;
+    }
+    finish_unary(f, e);
+}
+
+static int on_read_bytes(void *user, const uint8_t *data, size_t n)
+{
+    struct file_op *f = user;
+    struct proto_slice bytes;
+    if (n == 0)
+        return 0; /* an empty file */
+    if (proto_find_bytes(data, n, 1, &bytes))
+        return buf_put(&f->content, bytes.data, bytes.n);
+    CLEANUP_PROTO Pb__ReadFileResponse *msg =
+        proto_unpack(&pb__read_file_response__descriptor, data, n, NULL);
+    return msg ? buf_put(&f->content, msg->content.data, msg->content.len) : -ENOMEM;
+}
+
+static void send_read(struct file_op *f)
+{
+    Pb__ReadFileRequest request = PB__READ_FILE_REQUEST__INIT;
+    request.sandbox_id = (char *)sandbox_id_borrow(f->sb);
+    request.path = f->path;
+    struct unary_call call = {
+        .path = PROTO_PATH_SANDBOX("ReadFile"),
+        .request = &request,
+        .target = f->sb->target,
+        .timeout_ns = f->timeout_ns,
+        .idempotent = true,
+        .done = on_read,
+        .on_raw = on_read_bytes,
+        .user = f,
+    };
+    f->call = unary_start(f->sb->conn, &call, NULL);
+    if (!f->call)
+        finish_unary(f, &error_nomem);
+}
+
+static bool says_message_too_large(const struct cws_error *e)
+{
+    const char *text = cws_error_message(e);
+    return strcasestr(text, "message") && strcasestr(text, "larger than max");
+}
+
+static void on_written(void *user, void *reply, const struct err *status)
+{
+    struct file_op *f = user;
+    f->call = NULL;
+    if (reply) {
+        f->sb->file_proven = MAX(f->sb->file_proven, f->size);
+        finish_unary(f, NULL);
+        return;
+    }
+    struct cws_error *e = call_error(f, status);
+    bool too_large = e->kind == CWS_E_FILE && error_reason_is(e, "FILE_TOO_LARGE");
+    if (too_large)
+        (void)learn_cap(f, e);
+    if ((too_large || (e->kind == CWS_E_RESOURCE_EXHAUSTED && says_message_too_large(e))) &&
+        buf_len(&f->content) == f->size) {
+        error_unref(e);
+        file_exec_write(f);
+        return;
+    }
+    finish_unary(f, e);
+}
+
+/* The content is sent from its own memory. What the service has taken in this size before need
+ * not be kept for the fall-back; else a copy stays here until the answer. */
+static int body_of(struct file_op *f, struct buf *body)
+{
+    if (f->size > f->sb->file_proven)
+        return buf_put(body, buf_head(&f->content), buf_len(&f->content));
+    *body = f->content;
+    f->content = (struct buf){0};
+    return 0;
+}
+
+static void send_write(struct file_op *f)
+{
+    /* WriteFileRequest{sandbox_id, path} packed, then the tag of `content`; the content itself
+     * follows uncopied. */
+    Pb__WriteFileRequest request = PB__WRITE_FILE_REQUEST__INIT;
+    request.sandbox_id = (char *)sandbox_id_borrow(f->sb);
+    request.path = f->path;
+    CLEANUP_BUF struct buf packed = {0};
+    CLEANUP_BUF struct buf body = {0};
+    uint8_t head[PROTO_HEAD_MAX];
+    size_t n = proto_head_bytes(head, 3, (size_t)f->size);
+    struct unary_call call = {
+        .path = PROTO_PATH_SANDBOX("WriteFile"),
+        .packed = &packed,
+        .reply = &pb__write_file_response__descriptor,
+        .target = f->sb->target,
+        .timeout_ns = f->timeout_ns,
+        .done = on_written,
+        .user = f,
+    };
+    bool ok = proto_pack(&request, &packed) == 0;
+    if (ok && f->size > 0)
+        ok = buf_put(&packed, head, n) == 0 && body_of(f, &body) == 0;
+    if (ok)
+        f->call = unary_start(f->sb->conn, &call, f->size > 0 ? &body : NULL);
+    if (!f->call)
+        finish_unary(f, &error_nomem);
+}
+
+static void refuse_size(struct file_op *f)
+{
+    struct cws_error *e =
+        error_new(CWS_E_FILE, "Write file: `%s` would have %llu bytes, more than %u", f->path,
+                  (unsigned long long)f->size, FILE_BUFFERED_CEILING);
+    error_add_reason(e, "CWSANDBOX_FILE_TOO_LARGE");
+    error_add_metadata(e, "size_bytes", "%llu", (unsigned long long)f->size);
+    error_add_metadata(e, "max_size_bytes", "%u", FILE_BUFFERED_CEILING);
+    error_add_metadata(e, "operation", "write_file");
+    error_add_metadata(e, "filepath", "%s", f->path);
+    error_add_filepath(e, f->path);
+    finish_unary(f, e);
+}
+
+static void on_running(struct sb_ready *way, struct cws_error *error)
+{
+    struct file_op *f = CONTAINER_OF(way, struct file_op, way);
+    CLEANUP_ERR struct err err = {0};
+    if (error) {
+        finish_unary(f, error_ref(error));
+        return;
+    }
+    if (!sandbox_conn(f->sb, &err)) {
+        finish_unary(f, error_from_local(&err));
+        return;
+    }
+    uint64_t cap = f->sb->file_cap ? f->sb->file_cap : FILE_UNARY_CAP;
+    if (f->kind == FILE_READ)
+        send_read(f);
+    else if (f->size > FILE_BUFFERED_CEILING)
+        refuse_size(f);
+    else if (f->size > cap)
+        file_exec_write(f);
+    else
+        send_write(f);
+}
+
+/* ---- the handle ---- */
+
+static void file_begin(struct cws_op *op)
+{
+    struct file_op *f = CONTAINER_OF(op, struct file_op, op);
+    if (f->kind == FILE_READ_STREAM || f->kind == FILE_WRITE_STREAM)
+        file_exec_stream(f);
+    else
+        sb_ready_begin(&f->way);
+}
+
+static void file_cancel(struct cws_op *op)
+{
+    struct file_op *f = CONTAINER_OF(op, struct file_op, op);
+    reader_end(&f->out, error_ref(op->result.error));
+    writer_fail(&f->in, error_new(CWS_E_EXECUTION, "the transfer was cancelled"));
+    sb_ready_cancel(&f->way);
+    unary_cancel(f->call);
+    f->call = NULL;
+    if (f->exec.sb && !f->exec.closed)
+        exec_cancel(&f->exec); /* ends the op when the call is closed */
+    else
+        op_end(op);
+}
+
+static void file_free(struct cws_op *op)
+{
+    struct file_op *f = CONTAINER_OF(op, struct file_op, op);
+    reader_done(&f->out);
+    writer_done(&f->in);
+    op_done_memory(op);
+    buf_done(&f->content);
+    buf_done(&f->stderr_text);
+    cws_sandbox_unref(f->sb);
+    free(f->path);
+    free(f);
+}
+
+static const struct op_class file_class = {
+    .begin = file_begin, .cancel = file_cancel, .free = file_free};
+
+static void on_in_data(struct cws_writer *w)
+{
+    struct file_op *f = CONTAINER_OF(w, struct file_op, in);
+    if (f->exec.sb)
+        exec_pump(&f->exec);
+}
+
+static void on_room(struct cws_reader *r)
+{
+    struct file_op *f = CONTAINER_OF(r, struct file_op, out);
+    if (f->exec.sb)
+        rpc_resume(&f->exec.rpc);
+}
+
+static void on_reader_closed(struct cws_reader *r)
+{
+    (void)cws_op_cancel(r->owner);
+}
+
+static const struct reader_events reader_events = {.on_room = on_room,
+                                                   .on_closed = on_reader_closed};
+
+static struct file_op *file_new(cws_sandbox *sb, enum file_kind kind, const char *path,
+                                uint64_t timeout_ns, cws_error **error)
+{
+    if (!path || !utf8_valid(path, strlen(path))) {
+        (void)error_set(error, CWS_E_INVALID, "the path is not valid UTF-8");
+        return NULL;
+    }
+    if (client_forked(sb->client)) {
+        (void)error_give(error, &error_forked);
+        return NULL;
+    }
+    struct file_op *f = calloc(1, sizeof(*f));
+    if (!f) {
+        (void)error_give(error, &error_nomem);
+        return NULL;
+    }
+    op_init(&f->op, &file_class, sb->client);
+    f->kind = kind;
+    f->sb = cws_sandbox_ref(sb);
+    f->timeout_ns = timeout_ns ? timeout_ns : sb->times.request_timeout_ns;
+    f->deadline_ns = event_deadline(f->timeout_ns);
+    sb_ready_init(&f->way, sb, labels[kind], on_running);
+    reader_init(&f->out, &f->op, &reader_events, false);
+    writer_init(&f->in, &f->op, WRITER_EXEC_FRAME_BYTES, on_in_data);
+    f->path = strdup(path);
+    if (!f->path) {
+        cws_op_unref(&f->op);
+        (void)error_give(error, &error_nomem);
+        return NULL;
+    }
+    return f;
+}
+
+static struct file_op *file_submit(struct file_op *f, cws_error **error)
+{
+    if (op_submit(&f->op, error) == 0)
+        return f;
+    writer_fail(&f->in, &error_nomem); /* lets go of content that was queued already */
+    cws_op_unref(&f->op);
+    return NULL;
+}
+
+cws_op *cws_sandbox_read_file(cws_sandbox *sb, const char *path, uint64_t timeout_ns,
+                              cws_error **error)
+{
+    struct file_op *f = file_new(sb, FILE_READ, path, timeout_ns, error);
+    f = f ? file_submit(f, error) : NULL;
+    return f ? &f->op : NULL;
+}
+
+/* Above the usual cap the content is cut into frames right away, for it will go through a
+ * command. */
+static int keep_content(struct file_op *f, const void *content, size_t size)
+{
+    f->size = size;
+    if (size > FILE_BUFFERED_CEILING)
+        return 0; /* will be refused */
+    if (size <= FILE_UNARY_CAP)
+        return size ? buf_put(&f->content, content, size) : 0;
+    cws_op *write = cws_writer_write(&f->in, content, size, NULL);
+    cws_op_unref(write);
+    return write ? 0 : -ENOMEM;
+}
+
+cws_op *cws_sandbox_write_file(cws_sandbox *sb, const char *path, const void *content,
+                               size_t size, uint64_t timeout_ns, cws_error **error)
+{
+    struct file_op *f = file_new(sb, FILE_WRITE, path, timeout_ns, error);
+    if (!f)
+        return NULL;
+    if (keep_content(f, content, size) < 0) {
+        cws_op_unref(&f->op);
+        (void)error_give(error, &error_nomem);
+        return NULL;
+    }
+    f = file_submit(f, error);
+    return f ? &f->op : NULL;
+}
+
+cws_reader *cws_sandbox_read_file_stream(cws_sandbox *sb, const char *path, uint64_t timeout_ns,
+                                         cws_error **error)
+{
+    struct file_op *f = file_new(sb, FILE_READ_STREAM, path, timeout_ns, error);
+    if (!f)
+        return NULL;
+    f->out.counted =
+        true; /* the program's one reference to the reader is our reference to the op */
+    f->out.users = 1;
+    f = file_submit(f, error);
+    return f ? &f->out : NULL;
+}
+
+cws_op *cws_sandbox_write_file_stream(cws_sandbox *sb, const char *path, uint64_t timeout_ns,
+                                      cws_writer **ret_writer, cws_error **error)
+{
+    struct file_op *f = file_new(sb, FILE_WRITE_STREAM, path, timeout_ns, error);
+    if (!f)
+        return NULL;
+    f->in.frame_bytes = WRITER_FILE_FRAME_BYTES;
+    f = file_submit(f, error);
+    if (!f)
+        return NULL;
+    *ret_writer = cws_writer_ref(&f->in);
+    return &f->op;
+}

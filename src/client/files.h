@@ -1,0 +1,57 @@
+/*
+ * Files: read_file and write_file are one unary call each, with a fall-back through a command
+ * in the sandbox when the service finds the file too large for a message; the streaming forms
+ * always use a command. contract/sdk.md 4.
+ *
+ * files.c: the object, the public calls, the unary part. file-exec.c: the commands.
+ */
+#ifndef CWS_CLIENT_FILES_H
+#define CWS_CLIENT_FILES_H
+
+#include "client/exec.h"
+#include "client/reader.h"
+
+/* Contract/sdk.md 4. */
+#define FILE_UNARY_CAP (32u * 1024 * 1024)
+#define FILE_UNARY_CEILING (99u * 1024 * 1024)
+#define FILE_BUFFERED_CEILING (256u * 1024 * 1024)
+#define FILE_STDERR_CAP (16u * 1024)
+#define FILE_STREAM_CHECK_FROM (128u * 1024 * 1024)
+#define FILE_STAT_TIMEOUT_NS (10ULL * 1000000000ULL)
+
+enum file_kind { FILE_READ, FILE_WRITE, FILE_READ_STREAM, FILE_WRITE_STREAM };
+
+struct file_op {
+    struct cws_op op;
+    enum file_kind kind;    /* [const] */
+    struct cws_sandbox *sb; /* [const] reference */
+    char *path;             /* [const] */
+    uint64_t timeout_ns;    /* [const] */
+    uint64_t deadline_ns;   /* [const] FILE_READ_STREAM: one budget from the call on */
+    uint64_t size;          /* [const] FILE_WRITE: of the content */
+    struct cws_reader out;  /* FILE_READ_STREAM */
+    struct cws_writer in;   /* FILE_WRITE_STREAM, and what falls back */
+
+    struct sb_ready way;    /* [loop] */
+    struct unary *call;     /* [loop] */
+    struct buf content;     /* [loop] to write, or what was read */
+    struct exec exec;       /* [loop] */
+    char *argv[6];          /* [loop] of `exec` */
+    char size_text[24];     /* [loop] */
+    struct buf stderr_text; /* [loop] */
+    bool stderr_cut;        /* [loop] */
+    bool probing;           /* [loop] the size probe of a stream runs */
+    uint64_t delivered;     /* [loop] */
+    uint64_t expected;      /* [loop] 0 = not known */
+};
+
+/** file_exec_read() / file_exec_write() - [loop] the fall-backs. */
+void file_exec_read(struct file_op *f);
+void file_exec_write(struct file_op *f);
+/** file_exec_stream() - [loop] begin FILE_READ_STREAM or FILE_WRITE_STREAM. */
+void file_exec_stream(struct file_op *f);
+/** file_finish() - [loop] complete (takes @take), tell reader and writer. op_end() is the
+ * caller's. */
+void file_finish(struct file_op *f, struct cws_error *take);
+
+#endif

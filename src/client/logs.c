@@ -1,0 +1,402 @@
+/*
+ * The main process's log: StreamLogs, assembled into lines, resumed when the connection or the
+ * service hiccups. contract/sdk.md 2.7.
+ *
+ * A *session* (id and offset) lets the service continue where it was. Some failures lose it:
+ * then a follower starts afresh from now on, and accepts the small gap. At most LOGS_ATTEMPTS
+ * in a row bring nothing; data resets the count.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "client/event.h"
+#include "client/lines.h"
+#include "client/reader.h"
+#include "client/ready.h"
+
+#define LOGS_ATTEMPTS 3u
+#define LOGS_BACKOFF_NS \
+    (500 * NS_PER_MS) /* contract/sdk.md 2.7: 0.5 * 2^(n-1), at most 4 s \
+                       */
+#define LOGS_BACKOFF_MAX_NS (4 * NS_PER_SEC)
+
+static const char label[] = "Stream logs";
+
+struct logs_op {
+    struct cws_op op;
+    struct cws_sandbox *sb;  /* [const] reference */
+    cws_log_options options; /* [const] */
+    struct cws_reader out;
+
+    struct sb_ready way;    /* [loop] */
+    struct rpc rpc;         /* [loop] */
+    bool calling;           /* [loop] */
+    struct timer timer;     /* [loop] back-off */
+    struct lines lines;     /* [loop] */
+    char *session_id;       /* [loop] */
+    uint64_t offset;        /* [loop] */
+    unsigned attempts;      /* [loop] in a row, without data */
+    bool got_data;          /* [loop] since the beginning */
+    uint64_t deadline_ns;   /* [loop] */
+    struct cws_error *last; /* [loop] the transport error of the last attempt, for the cause */
+    bool retry;             /* [loop] the call is to be made again when it is closed */
+    bool over;              /* [loop] nothing more is delivered */
+};
+
+/* Delivers the end; the op ends when the call is closed. */
+static void finish(struct logs_op *l, struct cws_error *take)
+{
+    if (l->over) {
+        error_unref(take);
+        return;
+    }
+    l->over = true;
+    l->retry = false;
+    reader_end(&l->out, error_ref(take));
+    (void)op_fail(&l->op, take);
+}
+
+static void wind_up(struct logs_op *l)
+{
+    timer_stop(&l->op.client->timers, &l->timer);
+    sb_ready_cancel(&l->way);
+    if (l->calling)
+        rpc_cancel(&l->rpc);
+    else
+        op_end(&l->op);
+}
+
+static void fail(struct logs_op *l, struct cws_error *take)
+{
+    finish(l, take);
+    if (l->calling)
+        rpc_cancel(&l->rpc);
+}
+
+static struct cws_error *logs_error(const struct logs_op *l, cws_error_kind kind,
+                                    const char *code, const char *text)
+{
+    struct cws_error *e = error_new(kind, "%s: %s", label, text);
+    error_add_sandbox_id(e, sandbox_id_borrow(l->sb));
+    if (code && !e->immortal)
+        err_set_peer_reason(&e->detail, code, "");
+    return e;
+}
+
+static void call(struct logs_op *l);
+
+/* ---- attempts ---- */
+
+static void forget_session(struct logs_op *l)
+{
+    free(l->session_id);
+    l->session_id = NULL;
+    l->offset = 0;
+    lines_drop(&l->lines);
+}
+
+static void on_backoff(struct timer *t)
+{
+    call(CONTAINER_OF(t, struct logs_op, timer));
+}
+
+/* The call is closed and another one is wanted. */
+static void try_again(struct logs_op *l)
+{
+    l->retry = false;
+    if (++l->attempts > LOGS_ATTEMPTS || l->op.client->closing) {
+        struct cws_error *e =
+            logs_error(l, CWS_E_UNAVAILABLE, NULL, "the stream broke and could not be resumed");
+        if (l->last)
+            error_add_cause(e, l->last);
+        finish(l, e);
+        op_end(&l->op);
+        return;
+    }
+    uint64_t delay_ns = MIN(LOGS_BACKOFF_NS << (l->attempts - 1), LOGS_BACKOFF_MAX_NS);
+    timer_start_in(&l->op.client->timers, &l->timer, delay_ns, on_backoff);
+}
+
+static void set_last(struct logs_op *l, struct cws_error *take)
+{
+    error_unref(l->last);
+    l->last = take;
+}
+
+/* ---- what comes back ---- */
+
+static int emit_line(void *user, const uint8_t *line, size_t n)
+{
+    struct logs_op *l = user;
+    struct chunk *c = chunk_new(line, n);
+    if (!c)
+        return -ENOMEM;
+    if (reader_push(&l->out, c))
+        rpc_pause(&l->rpc);
+    return 0;
+}
+
+static void on_data(struct logs_op *l, const uint8_t *data, size_t n)
+{
+    int r = lines_feed(&l->lines, data, n, emit_line, l);
+    if (r == -EMSGSIZE)
+        fail(l, logs_error(l, CWS_E_STREAM_TRUNCATED, NULL, "a line is longer than 1 MiB"));
+    else if (r < 0)
+        fail(l, &error_nomem);
+    l->got_data = true;
+    if (l->options.follow)
+        l->attempts = 0;
+}
+
+static bool any_of(const char *code, const char *const *codes)
+{
+    for (; *codes; codes++)
+        if (strcmp(code, *codes) == 0)
+            return true;
+    return false;
+}
+
+static void on_error_entry(struct logs_op *l, const Pb__LogStreamError *error)
+{
+    static const char *const afresh[] = {"SESSION_NOT_FOUND", "REPLAY_GAP",
+                                         "RUNNER_UNAVAILABLE", "RUNNER_DRAINING", NULL};
+    bool fresh = any_of(error->code, afresh);
+    const char *text = *error->message ? error->message
+                       : *error->code  ? error->code
+                                       : "the stream failed";
+    if (strcmp(error->code, "STREAM_TRUNCATED") == 0) {
+        struct cws_error *e = logs_error(l, CWS_E_STREAM_TRUNCATED, NULL, text);
+        error_add_stream_code(e, error->code);
+        fail(l, e);
+    } else if (l->options.follow && (fresh || strcmp(error->code, "STREAM_INTERRUPTED") == 0)) {
+        if (fresh)
+            forget_session(l);
+        set_last(l, NULL); /* this failure is the service's word, not the transport's */
+        l->retry = true;
+        rpc_cancel(&l->rpc);
+    } else {
+        fail(l, logs_error(l, CWS_E_SANDBOX, error->code, text));
+    }
+}
+
+static void on_message(struct rpc *rpc, const uint8_t *data, size_t n)
+{
+    struct logs_op *l = CONTAINER_OF(rpc, struct logs_op, rpc);
+    if (l->over || l->retry)
+        return;
+    CLEANUP_PROTO Pb__LogEntry *entry = proto_unpack(&pb__log_entry__descriptor, data, n, NULL);
+    if (!entry) {
+        fail(l, logs_error(l, CWS_E_SANDBOX, NULL, "the service's answer could not be read"));
+        return;
+    }
+    if (*entry->log_session_id &&
+        (!l->session_id || strcmp(l->session_id, entry->log_session_id) != 0)) {
+        free(l->session_id);
+        l->session_id =
+            strdup(entry->log_session_id); /* NULL: no resume, a fresh start instead */
+    }
+    if (entry->next_log_offset)
+        l->offset = entry->next_log_offset;
+    if (entry->data.len)
+        on_data(l, entry->data.data, entry->data.len);
+    if (entry->error && !l->over)
+        on_error_entry(l, entry->error);
+}
+
+static bool may_resume(const struct logs_op *l, const struct err *status)
+{
+    return l->options.follow && !l->over &&
+           (status->code == ERR_UNAVAILABLE || status->code == ERR_INTERNAL ||
+            status->code == ERR_UNKNOWN);
+}
+
+static void on_close(struct rpc *rpc, const struct err *status)
+{
+    struct logs_op *l = CONTAINER_OF(rpc, struct logs_op, rpc);
+    l->calling = false;
+    if (!l->retry && !l->over && status->code == ERR_OK) {
+        bool ok = lines_flush(&l->lines, emit_line, l) == 0;
+        finish(l, ok ? NULL : &error_nomem);
+    } else if (!l->retry && !l->over) {
+        struct cws_error *e = error_from_status(
+            status,
+            &(struct error_site){.label = label, .sandbox_id = sandbox_id_borrow(l->sb)});
+        if (may_resume(l, status)) {
+            set_last(l, e);
+            l->retry = true;
+            if (!l->session_id)
+                lines_drop(&l->lines); /* cannot be continued */
+        } else {
+            finish(l, e);
+        }
+    }
+    if (l->retry)
+        try_again(l);
+    else
+        op_end(&l->op);
+}
+
+/* ---- what we send ---- */
+
+static void fill_window(const struct logs_op *l, Pb__StreamLogsRequest *request,
+                        Pb__Timestamp *since)
+{
+    uint64_t since_ns = l->options.since_ns;
+    request->timestamps = l->options.timestamps != 0;
+    if (l->got_data)
+        since_ns = clock_wall_ns(); /* what was delivered must not come again; a small gap is
+                                       accepted */
+    else
+        request->tail_lines = (int32_t)MIN(l->options.tail_lines, (uint32_t)INT32_MAX);
+    if (since_ns == 0)
+        return;
+    since->seconds = (int64_t)(since_ns / NS_PER_SEC);
+    since->nanos = (int32_t)(since_ns % NS_PER_SEC);
+    request->since_time = since;
+}
+
+static int on_request(struct rpc *rpc)
+{
+    struct logs_op *l = CONTAINER_OF(rpc, struct logs_op, rpc);
+    Pb__StreamLogsRequest request = PB__STREAM_LOGS_REQUEST__INIT;
+    Pb__Timestamp since = PB__TIMESTAMP__INIT;
+    request.sandbox_id = (char *)sandbox_id_borrow(l->sb);
+    request.follow = l->options.follow != 0;
+    if (l->session_id) {
+        request.resume_log_session_id = l->session_id;
+        request.resume_log_offset = l->offset;
+    } else {
+        fill_window(l, &request, &since);
+    }
+    CLEANUP_BUF struct buf bytes = {0};
+    int r = proto_pack(&request, &bytes);
+    if (r == 0)
+        r = rpc_send(rpc, buf_head(&bytes), buf_len(&bytes), NULL);
+    return r == 0 ? rpc_half_close(rpc) : r;
+}
+
+static const struct rpc_events rpc_events = {
+    .on_request = on_request, .on_message = on_message, .on_close = on_close};
+
+static void call(struct logs_op *l)
+{
+    CLEANUP_ERR struct err err = {0};
+    struct conn *conn = sandbox_conn(l->sb, &err);
+    if (!conn) {
+        finish(l, error_from_local(&err));
+        op_end(&l->op);
+        return;
+    }
+    l->calling = true;
+    l->rpc.events = &rpc_events;
+    l->rpc.path = PROTO_PATH_SANDBOX("StreamLogs");
+    l->rpc.target = l->sb->target;
+    l->rpc.idempotent = true;
+    l->rpc.deadline_ns = l->deadline_ns;
+    rpc_start(&l->rpc, conn);
+}
+
+/* ---- the handle ---- */
+
+static void begin_call(struct logs_op *l)
+{
+    l->deadline_ns = l->options.follow ? UINT64_MAX : event_deadline(l->options.timeout_ns);
+    call(l);
+}
+
+static void refuse(struct logs_op *l, struct cws_error *take)
+{
+    finish(l, take);
+    op_end(&l->op);
+}
+
+static void on_running(struct sb_ready *way, struct cws_error *error)
+{
+    struct logs_op *l = CONTAINER_OF(way, struct logs_op, way);
+    /* It may have ended while we waited: what it wrote can still be read. */
+    if (!error || (!l->options.follow && l->sb->state >= SB_STOPPING && !l->sb->cancelled))
+        begin_call(l);
+    else
+        refuse(l, error_ref(error));
+}
+
+static void logs_begin(struct cws_op *op)
+{
+    struct logs_op *l = CONTAINER_OF(op, struct logs_op, op);
+    struct cws_sandbox *sb = l->sb;
+    if (sb->cancelled || sb->state < SB_STOPPING) {
+        sb_ready_begin(&l->way);
+        return;
+    }
+    if (!l->options.follow) {
+        begin_call(l);
+        return;
+    }
+    refuse(l, logs_error(l, CWS_E_NOT_RUNNING, NULL,
+                         sb->state == SB_STOPPING
+                             ? "following requires a running sandbox, this one is terminating"
+                             : "following requires a running sandbox, this one has ended"));
+}
+
+static void logs_cancel(struct cws_op *op)
+{
+    struct logs_op *l = CONTAINER_OF(op, struct logs_op, op);
+    l->over = true;
+    l->retry = false;
+    reader_end(&l->out, error_ref(op->result.error));
+    wind_up(l);
+}
+
+static void logs_free(struct cws_op *op)
+{
+    struct logs_op *l = CONTAINER_OF(op, struct logs_op, op);
+    reader_done(&l->out);
+    op_done_memory(op);
+    lines_drop(&l->lines);
+    error_unref(l->last);
+    free(l->session_id);
+    cws_sandbox_unref(l->sb);
+    free(l);
+}
+
+static const struct op_class logs_class = {
+    .begin = logs_begin, .cancel = logs_cancel, .free = logs_free};
+
+static void on_room(struct cws_reader *r)
+{
+    rpc_resume(&CONTAINER_OF(r, struct logs_op, out)->rpc);
+}
+
+static void on_reader_closed(struct cws_reader *r)
+{
+    (void)cws_op_cancel(r->owner);
+}
+
+static const struct reader_events reader_events = {.on_room = on_room,
+                                                   .on_closed = on_reader_closed};
+
+cws_reader *cws_sandbox_logs(cws_sandbox *sb, const cws_log_options *options, cws_error **error)
+{
+    struct logs_op *l = calloc(1, sizeof(*l));
+    if (!l) {
+        (void)error_give(error, &error_nomem);
+        return NULL;
+    }
+    op_init(&l->op, &logs_class, sb->client);
+    l->sb = cws_sandbox_ref(sb);
+    if (options)
+        l->options = *options;
+    if (!l->options.timeout_ns)
+        l->options.timeout_ns = sb->times.request_timeout_ns;
+    sb_ready_init(&l->way, sb, label, on_running);
+    reader_init(&l->out, &l->op, &reader_events, false);
+    l->out.counted =
+        true; /* the program's one reference to the reader is our reference to the op */
+    l->out.users = 1;
+    if (op_submit(&l->op, error) < 0) {
+        cws_op_unref(&l->op);
+        return NULL;
+    }
+    return &l->out;
+}

@@ -1,0 +1,85 @@
+/* What a sandbox may reach and what may reach it: egress rules and services; contract/sdk.md
+ * 6.5, 6.6. */
+#include "client/options-internal.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define DNS_NAME_MAX 253u /* RFC 1035 2.3.4, without the root's dot */
+#define DNS_LABEL_MAX 63u /* the same */
+#define PORT_MAX 65535
+
+/* RFC 1123 2.1: labels of letters, digits and inner hyphens; Kubernetes' "DNS-1123 subdomain",
+ * so lower case only. */
+static bool is_dns_name(const char *name)
+{
+    size_t label = 0;
+    for (const char *c = name;; c++) {
+        if (*c == '.' || *c == '\0') {
+            if (label == 0 || label > DNS_LABEL_MAX || c[-1] == '-')
+                return false;
+            if (*c == '\0')
+                return true;
+            label = 0;
+        } else if (islower((unsigned char)*c) || isdigit((unsigned char)*c) ||
+                   (*c == '-' && label > 0)) {
+            label++;
+        } else {
+            return false;
+        }
+    }
+}
+
+int cws_options_add_egress(cws_options *o, const char *dns_name, cws_error **error)
+{
+    if (option_check_given("egress dns_name", dns_name, error) < 0)
+        return -1;
+    if (strcmp(dns_name, "*") == 0)
+        return error_set(error, CWS_E_INVALID,
+                         "egress dns_name `*`: everything is the policy ceiling's to allow");
+    const char *name = strncmp(dns_name, "*.", 2) == 0 ? dns_name + 2 : dns_name;
+    if (strlen(dns_name) > DNS_NAME_MAX || !is_dns_name(name))
+        return error_set(
+            error, CWS_E_INVALID,
+            "egress dns_name `%s` is neither a DNS-1123 subdomain nor `*.` and one", dns_name);
+    if (o->deny_egress == 1)
+        return error_set(error, CWS_E_INVALID,
+                         "deny_egress cannot be combined with egress rules");
+    return option_add_text(&o->egress, "egress dns_name", dns_name, error);
+}
+
+void option_service_done(struct option_service *s)
+{
+    free(s->name);
+}
+
+static int check_endpoint(const cws_service_options *s, cws_error **error)
+{
+    if (s->endpoint_kind == CWS_ENDPOINT_NONE)
+        return 0;
+    if (s->visibility != CWS_VISIBILITY_PUBLIC)
+        return error_set(error, CWS_E_INVALID,
+                         "service %d: an endpoint needs visibility PUBLIC", (int)s->port);
+    if (s->protocol != CWS_PROTOCOL_UNSPECIFIED && s->protocol != CWS_PROTOCOL_TCP)
+        return error_set(error, CWS_E_INVALID, "service %d: an endpoint needs protocol TCP",
+                         (int)s->port);
+    return 0;
+}
+
+int cws_options_add_service(cws_options *o, const cws_service_options *service,
+                            cws_error **error)
+{
+    if (service->port < 1 || service->port > PORT_MAX)
+        return error_set(error, CWS_E_INVALID, "service port %d is not in 1-65535",
+                         (int)service->port);
+    if (check_endpoint(service, error) < 0)
+        return -1;
+    struct option_service *s = array_add(&o->services, sizeof(*s));
+    if (!s)
+        return error_give(error, &error_nomem);
+    s->o = *service;
+    if (option_set_text(&s->name, "service name", service->name, error) < 0)
+        return -1;
+    o->services.n++;
+    return 0;
+}

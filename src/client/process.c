@@ -1,0 +1,399 @@
+#include "client/process.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/util.h"
+
+/* ---- on the loop ---- */
+
+static struct cws_process *process_of_exec(struct exec *x)
+{
+    return CONTAINER_OF(x, struct cws_process, exec);
+}
+
+/* Readers first: whoever saw the handle done finds the streams ended. */
+static void end_streams(struct cws_process *p, struct cws_error *reader_error)
+{
+    reader_end(&p->out, error_ref(reader_error));
+    if (!p->tty)
+        reader_end(&p->err, NULL);
+    if (p->has_stdin)
+        writer_fail(&p->in, error_new(CWS_E_EXECUTION, "the process has exited"));
+}
+
+static int on_output(struct exec *x, cws_stream stream, const uint8_t *data, size_t n)
+{
+    struct cws_process *p = process_of_exec(x);
+    struct chunk *c = chunk_new(data, n);
+    if (!c)
+        return -ENOMEM;
+    bool to_stderr = stream == CWS_STDERR && !p->tty;
+    if (reader_push(to_stderr ? &p->err : &p->out, c))
+        rpc_pause(&x->rpc);
+    return 0;
+}
+
+static struct cws_error *check_error(const struct cws_process *p, int exit_code)
+{
+    CLEANUP_FREE char *command = shell_quote_join(p->argv, p->n_argv);
+    struct cws_error *e = error_new(CWS_E_EXECUTION, "command %s failed with exit code %d",
+                                    command ? command : p->argv[0], exit_code);
+    error_add_sandbox_id(e, sandbox_id_borrow(p->sb));
+    return e;
+}
+
+static void on_done(struct exec *x, int exit_code, struct cws_error *take_error)
+{
+    struct cws_process *p = process_of_exec(x);
+    /* A terminal that never opened says why to its reader too; later failures only to the
+     * handle. contract/sdk.md 2.6 */
+    end_streams(p, p->tty && !x->opened ? take_error : NULL);
+    struct op_result result = {.error = take_error, .value = exit_code};
+    op_lock(&p->op);
+    p->has_exit = !take_error;
+    op_unlock(&p->op);
+    if (!take_error && p->check && exit_code != 0)
+        result.error = check_error(p, exit_code);
+    (void)op_complete(&p->op, result);
+}
+
+static void on_closed(struct exec *x)
+{
+    op_end(&process_of_exec(x)->op);
+}
+
+static const struct exec_events exec_events = {
+    .on_output = on_output, .on_done = on_done, .on_closed = on_closed};
+
+static void process_begin(struct cws_op *op)
+{
+    exec_start(&CONTAINER_OF(op, struct cws_process, op)->exec);
+}
+
+static void process_cancel(struct cws_op *op)
+{
+    struct cws_process *p = CONTAINER_OF(op, struct cws_process, op);
+    end_streams(p, NULL);
+    exec_cancel(&p->exec);
+}
+
+static void process_settled(struct cws_op *op)
+{
+    struct cws_process *p = CONTAINER_OF(op, struct cws_process, op);
+    sandbox_exec_ended(p->sb, op->result.error, op->result.value);
+}
+
+static void process_free(struct cws_op *op)
+{
+    struct cws_process *p = CONTAINER_OF(op, struct cws_process, op);
+    reader_done(&p->out);
+    reader_done(&p->err);
+    writer_done(&p->in);
+    op_done_memory(op);
+    cws_sandbox_unref(p->sb);
+    free(p->joined[0]);
+    free(p->joined[1]);
+    free(p->argv);
+    free(p->script);
+    free(p);
+}
+
+static const struct op_class process_class = {
+    .begin = process_begin,
+    .cancel = process_cancel,
+    .settled = process_settled,
+    .free = process_free,
+};
+
+static void on_stdin_data(struct cws_writer *w)
+{
+    exec_pump(&CONTAINER_OF(w, struct cws_process, in)->exec);
+}
+
+/* Both streams come by one call: it goes on when neither is full. A stream that fills up again
+ * beside this has paused the call before, or pauses it when its chunk comes. */
+static void on_room(struct cws_reader *r)
+{
+    struct cws_process *p = CONTAINER_OF(r->owner, struct cws_process, op);
+    op_lock(&p->op);
+    bool room = !p->out.full && !p->err.full;
+    op_unlock(&p->op);
+    if (room)
+        rpc_resume(&p->exec.rpc);
+}
+
+static void on_reader_closed(struct cws_reader *r)
+{
+    (void)cws_op_cancel(r->owner);
+}
+
+static const struct reader_events tty_reader_events = {.on_room = on_room,
+                                                       .on_closed = on_reader_closed};
+/* A closed reader is never full: what it held back may flow. */
+static const struct reader_events passing_events = {.on_room = on_room, .on_closed = on_room};
+
+/* ---- making one ---- */
+
+/* One block: the pointers, then the strings. */
+static char **copy_argv(const char *const *argv, size_t n)
+{
+    size_t size = n * sizeof(char *);
+    for (size_t i = 0; i < n; i++)
+        size += strlen(argv[i]) + 1;
+    char **copy = malloc(size);
+    if (!copy)
+        return NULL;
+    char *text = (char *)(copy + n);
+    for (size_t i = 0; i < n; i++) {
+        size_t len = strlen(argv[i]) + 1;
+        memcpy(text, argv[i], len);
+        copy[i] = text;
+        text += len;
+    }
+    return copy;
+}
+
+static int check_arguments(const char *const *argv, size_t n, const cws_exec_options *o,
+                           cws_error **error)
+{
+    if (n == 0)
+        return error_set(error, CWS_E_INVALID, "Command cannot be empty");
+    for (size_t i = 0; i < n; i++)
+        if (!argv[i] || !utf8_valid(argv[i], strlen(argv[i])))
+            return error_set(error, CWS_E_INVALID, "word %zu of the command is not valid UTF-8",
+                             i);
+    if (!o->cwd)
+        return 0;
+    if (!*o->cwd)
+        return error_set(error, CWS_E_INVALID, "cwd cannot be empty string");
+    if (o->cwd[0] != '/')
+        return error_set(error, CWS_E_INVALID, "cwd must be an absolute path");
+    if (!utf8_valid(o->cwd, strlen(o->cwd)))
+        return error_set(error, CWS_E_INVALID, "cwd is not valid UTF-8");
+    return 0;
+}
+
+/* The protocol has no working directory: a shell changes it first. contract/sdk.md 2.3 (3). */
+static int wrap_cwd(struct cws_process *p, const char *cwd)
+{
+    CLEANUP_FREE char *words = shell_quote_join(p->argv, p->n_argv);
+    CLEANUP_FREE char *dir = shell_quote_join(&(char *){(char *)cwd}, 1);
+    if (!words || !dir)
+        return -ENOMEM;
+    p->script = str_dup_printf("cd %s && exec %s", dir, words);
+    p->shell_argv[0] = (char *)"/bin/sh";
+    p->shell_argv[1] = (char *)"-c";
+    p->shell_argv[2] = p->script;
+    return p->script ? 0 : -ENOMEM;
+}
+
+static void fill_exec(struct cws_process *p, const cws_exec_options *o)
+{
+    struct exec *x = &p->exec;
+    x->events = &exec_events;
+    x->sb = p->sb;
+    x->in = p->has_stdin ? &p->in : NULL;
+    x->spec = (struct exec_spec){
+        .argv = p->script ? p->shell_argv : p->argv,
+        .n_argv = p->script ? 3 : p->n_argv,
+        .tty = p->tty,
+        .width = o->tty_width,
+        .height = o->tty_height,
+        .timeout_ns = p->tty          ? UINT64_MAX
+                      : o->timeout_ns ? o->timeout_ns
+                                      : p->sb->times.request_timeout_ns,
+        .label = p->tty ? "Open terminal" : "Execute command",
+    };
+}
+
+static struct cws_process *process_new(cws_sandbox *sb, const cws_exec_options *o)
+{
+    struct cws_process *p = calloc(1, sizeof(*p));
+    if (!p)
+        return NULL;
+    op_init(&p->op, &process_class, sb->client);
+    p->sb = cws_sandbox_ref(sb);
+    p->check = o->check != 0;
+    p->tty = o->tty != 0;
+    p->has_stdin = o->want_stdin || p->tty;
+    p->keeps_output = !p->tty && !o->discard_output;
+    const struct reader_events *events = p->tty            ? &tty_reader_events
+                                         : p->keeps_output ? NULL
+                                                           : &passing_events;
+    reader_init(&p->out, &p->op, events, p->keeps_output);
+    reader_init(&p->err, &p->op, events, p->keeps_output);
+    writer_init(&p->in, &p->op, WRITER_EXEC_FRAME_BYTES, on_stdin_data);
+    return p;
+}
+
+cws_process *cws_sandbox_exec(cws_sandbox *sb, const char *const *argv, size_t n_argv,
+                              const cws_exec_options *options, cws_error **error)
+{
+    static const cws_exec_options defaults = {0};
+    const cws_exec_options *o = options ? options : &defaults;
+    if (check_arguments(argv, n_argv, o, error) < 0)
+        return NULL;
+    if (client_forked(sb->client)) {
+        (void)error_give(error, &error_forked);
+        return NULL;
+    }
+    struct cws_process *p = process_new(sb, o);
+    if (p) {
+        p->argv = copy_argv(argv, n_argv);
+        p->n_argv = n_argv;
+    }
+    if (!p || !p->argv || (o->cwd && wrap_cwd(p, o->cwd) < 0)) {
+        if (p)
+            cws_op_unref(&p->op);
+        (void)error_give(error, &error_nomem);
+        return NULL;
+    }
+    fill_exec(p, o);
+    sandbox_exec_began(sb);
+    if (op_submit(&p->op, error) < 0) {
+        sandbox_exec_ended(sb, &error_nomem, 0); /* any error: it counts as a failure */
+        cws_op_unref(&p->op);
+        return NULL;
+    }
+    return p;
+}
+
+/* ---- using one ---- */
+
+cws_process *cws_process_ref(cws_process *p)
+{
+    (void)cws_op_ref(&p->op);
+    return p;
+}
+
+void cws_process_unref(cws_process *p)
+{
+    if (p)
+        cws_op_unref(&p->op);
+}
+
+cws_op *cws_process_op(cws_process *p)
+{
+    return &p->op;
+}
+
+cws_reader *cws_process_stdout(cws_process *p)
+{
+    return &p->out;
+}
+
+cws_reader *cws_process_stderr(cws_process *p)
+{
+    return p->tty ? NULL : &p->err;
+}
+
+cws_writer *cws_process_stdin(cws_process *p)
+{
+    return p->has_stdin ? &p->in : NULL;
+}
+
+int cws_process_returncode(const cws_process *p, int *ret)
+{
+    if (!op_is_done(&p->op) || !p->has_exit || (p->op.result.error && !p->check))
+        return 0;
+    *ret = p->op.result.value;
+    return 1;
+}
+
+/* Where a stream's kept chunks begin, and how many bytes of them may be read without the lock:
+ * what is in the list stays there, and only the link behind the last one changes. */
+static const struct chunk *snapshot(const cws_process *p, cws_stream s, size_t *ret_size)
+{
+    const struct cws_reader *r = s == CWS_STDERR ? &p->err : &p->out;
+    *ret_size = 0;
+    if (!p->keeps_output || op_forked(&p->op))
+        return NULL;
+    op_lock((struct cws_op *)&p->op);
+    const struct chunk *head = r->head;
+    *ret_size = r->total_bytes;
+    op_unlock((struct cws_op *)&p->op);
+    return head;
+}
+
+size_t cws_process_output_size(const cws_process *p, cws_stream s)
+{
+    size_t size;
+    (void)snapshot(p, s, &size);
+    return size;
+}
+
+size_t cws_process_copy_output(const cws_process *p, cws_stream s, void *out, size_t cap)
+{
+    size_t size, done = 0;
+    const struct chunk *c = snapshot(p, s, &size);
+    size = MIN(size, cap);
+    while (done < size) {
+        size_t part = MIN(c->size, size - done);
+        memcpy((uint8_t *)out + done, c->data, part);
+        done += part;
+        if (done < size)
+            c = c->next;
+    }
+    return size;
+}
+
+const char *cws_process_output(cws_process *p, cws_stream s, size_t *ret_len)
+{
+    size_t size;
+    const struct chunk *c = snapshot(p, s, &size);
+    *ret_len = size;
+    if (!c)
+        return "";
+    if (c->size == size)
+        return (const char *)c->data; /* one chunk: no copy */
+    char *joined = malloc(size + 1);
+    if (!joined) {
+        *ret_len = 0;
+        return NULL;
+    }
+    *ret_len = cws_process_copy_output(p, s, joined, size);
+    joined[size] = '\0';
+    op_lock(&p->op);
+    char *old = p->joined[s == CWS_STDERR];
+    p->joined[s == CWS_STDERR] = joined;
+    op_unlock(&p->op);
+    free(old);
+    return joined;
+}
+
+static void on_resize_task(struct task *task)
+{
+    struct cws_process *p = CONTAINER_OF(task, struct cws_process, resize_task);
+    op_lock(&p->op);
+    p->resize_posted = false;
+    uint32_t width = p->width, height = p->height;
+    op_unlock(&p->op);
+    exec_resize(&p->exec, width, height);
+    cws_op_unref(&p->op);
+}
+
+int cws_process_resize(cws_process *p, uint32_t width, uint32_t height, cws_error **error)
+{
+    if (op_forked(&p->op))
+        return error_give(error, &error_forked);
+    if (!p->tty)
+        return error_set(error, CWS_E_INVALID, "only a terminal has a size");
+    if (op_is_done(&p->op))
+        return error_set(error, CWS_E_EXECUTION, "the terminal session has ended");
+    op_lock(&p->op);
+    bool post = !p->resize_posted;
+    p->resize_posted = true;
+    p->width = width;
+    p->height = height;
+    op_unlock(&p->op);
+    if (!post)
+        return 0;
+    p->resize_task.run = on_resize_task;
+    (void)cws_op_ref(&p->op);
+    if (loop_post(p->op.client, &p->resize_task) < 0) {
+        cws_op_unref(&p->op);
+        return error_set(error, CWS_E_CLOSED, "the client is closed");
+    }
+    return 0;
+}

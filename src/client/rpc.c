@@ -1,0 +1,198 @@
+#include "client/rpc.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "client/event.h"
+
+#define USER_AGENT "cwsandbox-c/" CWS_VERSION
+
+static void on_timer(struct timer *t);
+
+static void finish(struct rpc *rpc, const struct err *status)
+{
+    timer_stop(rpc_timers(rpc), &rpc->timer);
+    rpc->call = NULL;
+    rpc->events->on_close(rpc, status); /* may free it */
+}
+
+static void finish_locally(struct rpc *rpc)
+{
+    CLEANUP_ERR struct err status = {0};
+    (void)err_set(&status, rpc->fail_code, "%s", rpc->fail_text);
+    finish(rpc, &status);
+}
+
+void rpc_abort(struct rpc *rpc, enum err_code code, const char *static_text)
+{
+    if (rpc->fail_code != ERR_OK)
+        return;
+    rpc->fail_code = code;
+    rpc->fail_text = static_text;
+    if (rpc->call) {
+        grpc_call_cancel(rpc->call, code, static_text); /* on_close comes from there */
+        return;
+    }
+    list_remove(&rpc->link);
+    timer_start(rpc_timers(rpc), &rpc->timer, 0, on_timer);
+}
+
+void rpc_cancel(struct rpc *rpc)
+{
+    rpc_abort(rpc, ERR_CANCELLED, "cancelled by the caller");
+}
+
+static void on_timer(struct timer *t)
+{
+    struct rpc *rpc = CONTAINER_OF(t, struct rpc, timer);
+    if (rpc->fail_code != ERR_OK) {
+        finish_locally(rpc);
+        return;
+    }
+    rpc_abort(rpc, ERR_DEADLINE_EXCEEDED,
+              rpc->call ? "the call timed out"
+                        : "the call timed out before the service could be reached");
+}
+
+/* ---- events of the call ---- */
+
+static void on_headers(void *user, struct grpc_call *call, const struct grpc_header *headers,
+                       size_t n)
+{
+    struct rpc *rpc = user;
+    rpc->answered = true;
+    if (grpc_header_find(headers, n, "x-cwsandbox-server"))
+        rpc->conn->ours = true;
+}
+
+static void on_message(void *user, struct grpc_call *call, const uint8_t *data, size_t n)
+{
+    struct rpc *rpc = user;
+    rpc->answered = true;
+    if (rpc->fail_code == ERR_OK)
+        rpc->events->on_message(rpc, data, n);
+}
+
+static void on_drain(void *user, struct grpc_call *call)
+{
+    struct rpc *rpc = user;
+    if (rpc->events->on_drain && rpc->fail_code == ERR_OK)
+        rpc->events->on_drain(rpc);
+}
+
+static bool may_retry(const struct rpc *rpc, const struct grpc_close *how)
+{
+    if (rpc->retried || rpc->answered || rpc->fail_code != ERR_OK || rpc->conn->client->closing)
+        return false;
+    return how->refused || (how->by_peer && rpc->idempotent);
+}
+
+static void on_close(void *user, struct grpc_call *call, const struct grpc_close *how)
+{
+    struct rpc *rpc = user;
+    rpc->call = NULL;
+    if (!may_retry(rpc, how)) {
+        finish(rpc, how->status);
+        return;
+    }
+    rpc->retried = true;
+    list_append(&rpc->conn->waiting, &rpc->link);
+    conn_kick(rpc->conn);
+}
+
+static const struct grpc_call_events call_events = {
+    .on_headers = on_headers,
+    .on_message = on_message,
+    .on_drain = on_drain,
+    .on_close = on_close,
+};
+
+/* ---- for conn.c ---- */
+
+void rpc_on_unreachable(struct rpc *rpc, const struct err *why)
+{
+    finish(rpc, why);
+}
+
+static uint64_t time_left(const struct rpc *rpc)
+{
+    if (rpc->deadline_ns == UINT64_MAX)
+        return 0;
+    uint64_t now_ns = clock_now_ns();
+    return rpc->deadline_ns > now_ns ? rpc->deadline_ns - now_ns : 1;
+}
+
+void rpc_on_connected(struct rpc *rpc, struct grpc_conn *grpc)
+{
+    struct cws_target *target = rpc->target;
+    size_t n = target->n_headers;
+    struct grpc_header headers[TARGET_MAX_HEADERS + 1];
+    memcpy(headers, target->headers, n * sizeof(*headers));
+    if (rpc->wait && rpc->conn->ours)
+        headers[n++] = (struct grpc_header){"x-cwsandbox-wait", rpc->wait};
+    struct grpc_start start = {
+        .path = rpc->path,
+        .authority = target->address.authority,
+        .scheme = target->address.tls ? "https" : "http",
+        .timeout_ns = time_left(rpc),
+        .headers = headers,
+        .n_headers = n,
+        .user_agent = USER_AGENT,
+    };
+    int r = grpc_call_start(grpc, &start, &call_events, rpc, &rpc->call);
+    if (r < 0) {
+        rpc->call = NULL;
+        rpc_abort(rpc, r == -ENOMEM ? ERR_RESOURCE_EXHAUSTED : ERR_UNAVAILABLE,
+                  r == -ENOMEM ? "out of memory" : "the call could not be started");
+        return;
+    }
+    r = rpc->events->on_request(rpc);
+    if (r < 0)
+        rpc_abort(rpc, r == -ENOMEM ? ERR_RESOURCE_EXHAUSTED : ERR_UNAVAILABLE,
+                  r == -ENOMEM ? "out of memory" : "the request could not be sent");
+}
+
+/* ---- for the owner ---- */
+
+void rpc_start(struct rpc *rpc, struct conn *conn)
+{
+    rpc->conn = conn;
+    rpc->call = NULL;
+    rpc->fail_code = ERR_OK;
+    rpc->answered = rpc->retried = false;
+    rpc->timer = (struct timer){0};
+    list_init(&rpc->link);
+    if (rpc->deadline_ns != UINT64_MAX)
+        timer_start(&conn->client->timers, &rpc->timer,
+                    rpc->deadline_ns + RPC_DEADLINE_SLACK_NS, on_timer);
+    list_append(&conn->waiting, &rpc->link);
+    conn_kick(conn);
+}
+
+int rpc_send(struct rpc *rpc, const void *head, size_t head_len, struct buf *take_body)
+{
+    return rpc->call ? grpc_call_send(rpc->call, head, head_len, take_body) : -EPIPE;
+}
+
+int rpc_half_close(struct rpc *rpc)
+{
+    return rpc->call ? grpc_call_half_close(rpc->call) : -EPIPE;
+}
+
+size_t rpc_queued(const struct rpc *rpc)
+{
+    return rpc->call ? grpc_call_queued(rpc->call) : 0;
+}
+
+void rpc_pause(struct rpc *rpc)
+{
+    if (rpc->call)
+        grpc_call_pause(rpc->call);
+}
+
+void rpc_resume(struct rpc *rpc)
+{
+    if (rpc->call)
+        grpc_call_resume(rpc->call);
+}

@@ -1,0 +1,490 @@
+#include "client/sandbox.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/util.h"
+
+/* ---- the object ---- */
+
+struct cws_sandbox *sandbox_new(struct cws_client *client, struct cws_target *target)
+{
+    struct cws_sandbox *sb = calloc(1, sizeof(*sb));
+    if (!sb)
+        return NULL;
+    sb->refs = 1;
+    sb->client = client_ref(client);
+    sb->target = cws_target_ref(target);
+    options_times_init(&sb->times);
+    (void)pthread_mutex_init(&sb->lock, NULL);
+    list_init(&sb->started);
+    list_init(&sb->running);
+    list_init(&sb->terminal);
+    list_init(&sb->stop_ops);
+    list_init(&sb->stop_waiter.link);
+    return sb;
+}
+
+cws_sandbox *cws_sandbox_new(cws_client *client, cws_target *target, const cws_options *options,
+                             cws_error **error)
+{
+    client = client_or_default(client, error);
+    if (!client)
+        return NULL;
+    target = target_or_default(target, error);
+    if (!target)
+        return NULL;
+    struct cws_sandbox *sb = sandbox_new(client, target);
+    cws_target_unref(target);
+    if (!sb) {
+        (void)error_give(error, &error_nomem);
+        return NULL;
+    }
+    options_get_times(options, &sb->times);
+    sb->from_template = options_use_template(options);
+    if (options_pack(options, &sb->create_request, error) < 0 ||
+        options_pack_spilled(options, &sb->spill_request, error) < 0) {
+        cws_sandbox_unref(sb);
+        return NULL;
+    }
+    if (options_scratch_names(options, &sb->scratch, &sb->n_scratch) < 0) {
+        cws_sandbox_unref(sb);
+        (void)error_give(error, &error_nomem);
+        return NULL;
+    }
+    return sb;
+}
+
+cws_sandbox *cws_sandbox_ref(cws_sandbox *sb)
+{
+    atomic_fetch_add(&sb->refs, 1);
+    return sb;
+}
+
+static void free_strings(char **strings, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(strings[i]);
+    free(strings);
+}
+
+static void info_done(struct sandbox_info *info)
+{
+    free(info->id);
+    free(info->runner_id);
+    free(info->runner_group_id);
+    free(info->state_reason);
+    for (int i = 0; i < SB_RESOURCE_MAX; i++)
+        free(info->resources[i]);
+    details_unref(info->details);
+    free_strings(info->snapshot_ids, info->n_snapshot_ids);
+}
+
+void cws_sandbox_unref(cws_sandbox *sb)
+{
+    if (!sb || atomic_fetch_sub(&sb->refs, 1) != 1 || client_forked(sb->client))
+        return;
+    /* Everything on the loop that concerns a sandbox holds a reference, so nothing is going on
+     * now. */
+    CHECK(!sb->watch.get && !timer_armed(&sb->watch.timer));
+    CHECK(!snapshot_wait_busy(&sb->stop_snapshot_wait));
+    info_done(&sb->info);
+    buf_done(&sb->create_request);
+    buf_done(&sb->spill_request);
+    error_unref(sb->no_room);
+    free_strings(sb->scratch, sb->n_scratch);
+    free(sb->stop_request_id);
+    (void)pthread_mutex_destroy(&sb->lock);
+    cws_target_unref(sb->target);
+    client_unref(sb->client);
+    free(sb);
+}
+
+struct conn *sandbox_conn(struct cws_sandbox *sb, struct err *err)
+{
+    if (!sb->conn)
+        sb->conn = conn_get(sb->client, sb->target, err);
+    return sb->conn;
+}
+
+/* ---- what is known ---- */
+
+/* The loop thread is the only writer, so it reads without the lock. */
+const char *sandbox_id_borrow(const struct cws_sandbox *sb)
+{
+    return sb->info.id ? sb->info.id : "";
+}
+
+cws_status sandbox_status(const struct cws_sandbox *sb)
+{
+    return sb->info.status;
+}
+
+/* A forked child is alone with a lock that may have been held: it reads without. */
+static bool lock_info(const struct cws_sandbox *sb)
+{
+    if (client_forked(sb->client))
+        return false;
+    (void)pthread_mutex_lock((pthread_mutex_t *)&sb->lock);
+    return true;
+}
+
+static void unlock_info(const struct cws_sandbox *sb, bool locked)
+{
+    if (locked)
+        (void)pthread_mutex_unlock((pthread_mutex_t *)&sb->lock);
+}
+
+void sandbox_set_status(struct cws_sandbox *sb, enum sb_state state, cws_status status)
+{
+    sb->state = state;
+    bool locked = lock_info(sb);
+    sb->info.status = status;
+    sb->info.has_status = true;
+    sb->info.status_updated_ns = clock_wall_ns();
+    if (state == SB_RUNNING && sb->create_began_ns && !sb->info.startup_ns)
+        sb->info.startup_ns = MAX(clock_now_ns() - sb->create_began_ns, UINT64_C(1));
+    unlock_info(sb, locked);
+}
+
+static enum sb_state state_of(cws_status status)
+{
+    switch (status) {
+    case CWS_STATUS_RUNNING:
+    case CWS_STATUS_PAUSED:
+        return SB_RUNNING;
+    case CWS_STATUS_TERMINATING:
+        return SB_STOPPING;
+    case CWS_STATUS_COMPLETED:
+    case CWS_STATUS_FAILED:
+    case CWS_STATUS_TERMINATED:
+        return SB_TERMINAL;
+    case CWS_STATUS_CREATING:
+    case CWS_STATUS_PENDING:
+    case CWS_STATUS_UNSPECIFIED:
+        return SB_STARTING;
+    }
+    return SB_STARTING; /* a state that this version does not know */
+}
+
+/* An empty text means "not known"; the same text is kept. False: out of memory, the old one
+ * stays. */
+static bool replace_text(char **field, const char *text)
+{
+    const char *known = *field ? *field : "";
+    if (strcmp(known, text) == 0)
+        return true;
+    char *copy = NULL;
+    if (*text && !(copy = strdup(text)))
+        return false;
+    char *old = *field;
+    *field = copy;
+    free(old);
+    return true;
+}
+
+static bool apply_resources_locked(struct sandbox_info *info, const Pb__SandboxStatus *status)
+{
+    const Pb__ResourceRequirements *rr = status->effective_resource_requirements;
+    const Pb__Resources *requests = rr ? rr->requests : status->effective_resources;
+    const Pb__Resources *limits = rr ? rr->limits : status->effective_resources;
+    bool ok = true;
+    if (requests) {
+        ok &= replace_text(&info->resources[SB_REQUEST_CPU], requests->cpu);
+        ok &= replace_text(&info->resources[SB_REQUEST_MEMORY], requests->memory);
+    }
+    if (limits) {
+        ok &= replace_text(&info->resources[SB_LIMIT_CPU], limits->cpu);
+        ok &= replace_text(&info->resources[SB_LIMIT_MEMORY], limits->memory);
+    }
+    return ok;
+}
+
+static bool apply_details_locked(struct sandbox_info *info, const Pb__SandboxStatus *status)
+{
+    struct details *next;
+    if (details_next(info->details, status, &next) < 0)
+        return false;
+    struct details *old = info->details;
+    info->details = next;
+    details_unref(old);
+    return true;
+}
+
+static bool apply_status_locked(struct sandbox_info *info, const Pb__SandboxStatus *status)
+{
+    if (status->start_time && status->start_time->seconds > 0)
+        info->started_ns = (uint64_t)status->start_time->seconds * NS_PER_SEC +
+                           (uint64_t)MAX(status->start_time->nanos, 0);
+    bool ok = replace_text(&info->runner_id, status->runner_id);
+    ok &= replace_text(&info->runner_group_id, status->runner_group_id);
+    ok &= replace_text(&info->state_reason, status->state_reason);
+    ok &= apply_resources_locked(info, status);
+    ok &= apply_details_locked(info, status);
+    if (status->state == PB__STATE__STATE_COMPLETED && PROTO_HAS(status, exit_code)) {
+        info->has_returncode = true;
+        info->returncode = status->exit_code;
+    }
+    return ok;
+}
+
+/* What can be snapshotted. A service that does not echo volumes does not make us forget the ones
+ * we asked for. An unset source counts as scratch (contract/sdk.md 1.7). */
+static bool apply_volumes(struct cws_sandbox *sb, const Pb__SandboxSpec *spec)
+{
+    if (!spec || !spec->n_volumes)
+        return true;
+    size_t n = 0;
+    char **names = calloc(spec->n_volumes, sizeof(*names));
+    for (size_t i = 0; names && i < spec->n_volumes; i++) {
+        const Pb__SandboxVolume *v = spec->volumes[i];
+        if (v->source_case == PB__SANDBOX_VOLUME__SOURCE_VOLUME_ID)
+            continue;
+        names[n] = strdup(v->name);
+        if (!names[n]) {
+            free_strings(names, n);
+            return false;
+        }
+        n++;
+    }
+    if (!names)
+        return false;
+    free_strings(sb->scratch, sb->n_scratch);
+    sb->scratch = names;
+    sb->n_scratch = n;
+    return true;
+}
+
+/* Contract/sdk.md 3.1: what may follow what. */
+static bool may_become(const struct cws_sandbox *sb, enum sb_state next)
+{
+    if (sb->state == SB_TERMINAL || sb->cancelled)
+        return false;
+    if (sb->state == SB_STOPPING)
+        return next == SB_TERMINAL;
+    return true;
+}
+
+int sandbox_apply(struct cws_sandbox *sb, const Pb__Sandbox *msg, enum apply how)
+{
+    static const Pb__SandboxStatus unknown = PB__SANDBOX_STATUS__INIT;
+    const Pb__SandboxStatus *said = msg->status ? msg->status : &unknown;
+    cws_status status = (cws_status)said->state;
+    if (status == CWS_STATUS_UNSPECIFIED && how == APPLY_POLL)
+        status = CWS_STATUS_COMPLETED; /* contract/sdk.md 3.1 */
+    if (how == APPLY_CREATE && !sb->conn->ours)
+        status = CWS_STATUS_PENDING; /* contract/sdk.md 3.2: accepted, no more */
+    enum sb_state next = state_of(status);
+    bool locked = lock_info(sb);
+    bool ok = true;
+    if (!sb->info.id)
+        ok = replace_text(&sb->info.id, msg->sandbox_id);
+    if (sb->state != SB_TERMINAL)
+        ok &= apply_status_locked(&sb->info, said);
+    unlock_info(sb, locked);
+    ok &= apply_volumes(sb, msg->spec);
+    if (may_become(sb, next))
+        sandbox_set_status(sb, next, status);
+    return ok ? 0 : -ENOMEM;
+}
+
+static const char *status_name(cws_status status)
+{
+    static const char *const names[] = {"unspecified", "creating", "running",
+                                        "completed",   "failed",   "terminating",
+                                        "terminated",  "pending",  "paused"};
+    return (unsigned)status < ARRAY_SIZE(names) ? names[status] : "unknown";
+}
+
+struct cws_error *sandbox_failed(const struct cws_sandbox *sb)
+{
+    const char *id = sandbox_id_borrow(sb), *reason = sb->info.state_reason;
+    struct cws_error *e = error_new(CWS_E_FAILED, "sandbox '%s' failed%s%s", id,
+                                    reason ? ": " : "", reason ? reason : "");
+    error_add_sandbox_id(e, id);
+    return e;
+}
+
+struct cws_error *sandbox_not_running(const struct cws_sandbox *sb)
+{
+    struct cws_error *e;
+    if (sb->cancelled)
+        e = error_new(CWS_E_NOT_RUNNING,
+                      "the sandbox was cancelled before starting: it has been stopped");
+    else if (sb->state == SB_NEW)
+        e = error_new(CWS_E_NOT_RUNNING, "the sandbox has not been started");
+    else if (sb->stop_owned || sb->stopping)
+        e = error_new(CWS_E_NOT_RUNNING, "sandbox '%s' has been stopped",
+                      sandbox_id_borrow(sb));
+    else
+        e = error_new(CWS_E_NOT_RUNNING, "sandbox '%s' is not running: it is %s",
+                      sandbox_id_borrow(sb), status_name(sb->info.status));
+    error_add_sandbox_id(e, sb->info.id);
+    return e;
+}
+
+/* ---- statistics ---- */
+
+void sandbox_exec_began(struct cws_sandbox *sb)
+{
+    (void)pthread_mutex_lock(&sb->lock);
+    sb->info.stats.count++;
+    (void)pthread_mutex_unlock(&sb->lock);
+}
+
+void sandbox_exec_ended(struct cws_sandbox *sb, const struct cws_error *error, int exit_code)
+{
+    (void)pthread_mutex_lock(&sb->lock);
+    if (error && exit_code == 0)
+        sb->info.stats.failures++;
+    else if (exit_code != 0)
+        sb->info.stats.completed_nonzero++;
+    else
+        sb->info.stats.completed_ok++;
+    (void)pthread_mutex_unlock(&sb->lock);
+}
+
+/* ---- public getters ---- */
+
+static char *dup_text(const struct cws_sandbox *sb, char *const *field)
+{
+    bool locked = lock_info(sb);
+    char *copy = *field ? strdup(*field) : NULL;
+    unlock_info(sb, locked);
+    return copy;
+}
+
+char *cws_sandbox_id(const cws_sandbox *sb)
+{
+    return dup_text(sb, &sb->info.id);
+}
+
+char *cws_sandbox_runner_id(const cws_sandbox *sb)
+{
+    return dup_text(sb, &sb->info.runner_id);
+}
+
+char *cws_sandbox_runner_group_id(const cws_sandbox *sb)
+{
+    return dup_text(sb, &sb->info.runner_group_id);
+}
+
+char *cws_sandbox_resource(const cws_sandbox *sb, const char *which)
+{
+    static const char *const names[SB_RESOURCE_MAX] = {
+        [SB_REQUEST_CPU] = "requests.cpu",
+        [SB_REQUEST_MEMORY] = "requests.memory",
+        [SB_LIMIT_CPU] = "limits.cpu",
+        [SB_LIMIT_MEMORY] = "limits.memory",
+    };
+    for (int i = 0; i < SB_RESOURCE_MAX; i++)
+        if (strcmp(names[i], which) == 0)
+            return dup_text(sb, &sb->info.resources[i]);
+    return NULL;
+}
+
+int cws_sandbox_status(const cws_sandbox *sb, cws_status *ret)
+{
+    bool locked = lock_info(sb);
+    bool known = sb->info.has_status;
+    if (known)
+        *ret = sb->info.status;
+    unlock_info(sb, locked);
+    return known;
+}
+
+uint64_t cws_sandbox_status_updated_ns(const cws_sandbox *sb)
+{
+    bool locked = lock_info(sb);
+    uint64_t ns = sb->info.status_updated_ns;
+    unlock_info(sb, locked);
+    return ns;
+}
+
+uint64_t cws_sandbox_started_ns(const cws_sandbox *sb)
+{
+    bool locked = lock_info(sb);
+    uint64_t ns = sb->info.started_ns;
+    unlock_info(sb, locked);
+    return ns;
+}
+
+int cws_sandbox_returncode(const cws_sandbox *sb, int *ret)
+{
+    bool locked = lock_info(sb);
+    bool known = sb->info.has_returncode;
+    if (known)
+        *ret = sb->info.returncode;
+    unlock_info(sb, locked);
+    return known;
+}
+
+void cws_sandbox_exec_stats(const cws_sandbox *sb, cws_exec_stats *ret)
+{
+    bool locked = lock_info(sb);
+    *ret = sb->info.stats;
+    unlock_info(sb, locked);
+}
+
+uint64_t cws_sandbox_startup_ns(const cws_sandbox *sb)
+{
+    bool locked = lock_info(sb);
+    uint64_t ns = sb->info.startup_ns;
+    unlock_info(sb, locked);
+    return ns;
+}
+
+const cws_sandbox_details *cws_sandbox_get_details(const cws_sandbox *sb)
+{
+    bool locked = lock_info(sb);
+    struct details *d = details_ref(sb->info.details);
+    unlock_info(sb, locked);
+    return details_public(d);
+}
+
+char *cws_sandbox_snapshot_id(const cws_sandbox *sb, size_t i)
+{
+    bool locked = lock_info(sb);
+    char *copy = i < sb->info.n_snapshot_ids ? strdup(sb->info.snapshot_ids[i]) : NULL;
+    unlock_info(sb, locked);
+    return copy;
+}
+
+int cws_sandbox_spilled(const cws_sandbox *sb)
+{
+    bool locked = lock_info(sb);
+    bool spilled = sb->info.spilled;
+    unlock_info(sb, locked);
+    return spilled;
+}
+
+int sandbox_add_snapshots(struct cws_sandbox *sb, char *const *ids, size_t n)
+{
+    char **copies = calloc(n + 1, sizeof(*copies));
+    for (size_t i = 0; copies && i < n; i++) {
+        copies[i] = strdup(ids[i]);
+        if (!copies[i]) {
+            free_strings(copies, i);
+            return -ENOMEM;
+        }
+    }
+    if (!copies)
+        return -ENOMEM;
+    bool locked = lock_info(sb);
+    char **old = sb->info.snapshot_ids;
+    size_t n_old = sb->info.n_snapshot_ids;
+    sb->info.n_snapshot_ids = 0; /* for a fork in between */
+    sb->info.snapshot_ids = copies;
+    sb->info.n_snapshot_ids = n;
+    unlock_info(sb, locked);
+    free_strings(old, n_old);
+    return 0;
+}
+
+void sandbox_set_spilled(struct cws_sandbox *sb, bool spilled)
+{
+    sb->spilled = spilled;
+    bool locked = lock_info(sb);
+    sb->info.spilled = spilled;
+    unlock_info(sb, locked);
+}

@@ -1,0 +1,426 @@
+/* Exec, file and log streams against peers that misbehave. contract/sdk.md 2, 4. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "client/testpeer.h"
+
+#include <cmocka.h>
+
+#define LONG (30 * NS_PER_SEC)
+
+static struct peer peer;
+static struct cws_client *client;
+static cws_sandbox *sb;
+
+static void begin(bool ours, peer_handler handler)
+{
+    peer_begin(&peer, ours, handler, NULL);
+    client = cws_client_new(NULL);
+    cws_target *target = cws_target_new(peer.url, NULL, 0, NULL);
+    sb = cws_sandbox_new(client, target, NULL, NULL);
+    cws_target_unref(target);
+    assert_non_null(sb);
+}
+
+static void end(void)
+{
+    cws_sandbox_unref(sb);
+    cws_client_unref(client);
+    peer_end(&peer);
+}
+
+static bool is(const struct peer_call *c, const char *method)
+{
+    return strcmp(c->method, method) == 0;
+}
+
+/* Create and Get as every test here needs them. True when the call was one of them. */
+static bool handle_basics(struct peer_call *c)
+{
+    if (!is(c, "CreateSandbox") && !is(c, "GetSandbox"))
+        return false;
+    if (c->n == 1 && !c->half_closed)
+        peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_RUNNING, -1);
+    return true;
+}
+
+static char last_command[8][512]; /* by nth, joined by blanks */
+
+static void note_command(struct peer_call *c, const uint8_t *data, size_t n)
+{
+    struct err err = {0};
+    Pb__ExecStreamRequest *r =
+        proto_unpack(&pb__exec_stream_request__descriptor, data, n, &err);
+    char *out = last_command[c->nth];
+    out[0] = '\0';
+    for (size_t i = 0; r->init && i < r->init->n_command; i++) {
+        (void)strncat(out, r->init->command[i], 511 - strlen(out));
+        (void)strncat(out, " ", 511 - strlen(out));
+    }
+    proto_free(r);
+}
+
+static cws_process *exec_and_wait(const cws_exec_options *o)
+{
+    const char *argv[] = {"x"};
+    cws_process *p = cws_sandbox_exec(sb, argv, 1, o, NULL);
+    assert_non_null(p);
+    assert_int_equal(cws_op_wait(cws_process_op(p), LONG), CWS_WAIT_DONE);
+    return p;
+}
+
+/* ---- exec ---- */
+
+static void send_error(struct peer_call *c, const char *code, const char *text)
+{
+    Pb__ExecStreamError error = PB__EXEC_STREAM_ERROR__INIT;
+    error.code = (char *)code;
+    error.message = (char *)text;
+    Pb__ExecStreamResponse msg = PB__EXEC_STREAM_RESPONSE__INIT;
+    msg.message_case = PB__EXEC_STREAM_RESPONSE__MESSAGE_ERROR;
+    msg.error = &error;
+    peer_send(c, &msg);
+}
+
+static void exec_handler(struct peer_call *c, const uint8_t *data, size_t n)
+{
+    if (handle_basics(c) || !data)
+        return;
+    switch (c->nth) {
+    case 1: /* ends without a word */
+        peer_send_output(c, 1, "some");
+        peer_finish(c);
+        break;
+    case 2:
+        send_error(c, "STREAM_BACKPRESSURE", "too slow");
+        peer_finish(c);
+        break;
+    case 3:
+        send_error(c, "SOMETHING", "went wrong");
+        peer_finish(c);
+        break;
+    case 4: /* bytes that are no message */
+        (void)grpc_call_send(c->call, "\xff\xff\xff", 3, NULL);
+        break;
+    case 5: /* an exit, then more, then an error: only the exit counts; the call is left open */
+        peer_send_output(c, 7, "unknown streams are stdout");
+        peer_send_exit(c, 300);
+        peer_send_output(c, 1, "late");
+        send_error(c, "", "late");
+        break;
+    case 6:
+        peer_fail(c, ERR_DEADLINE_EXCEEDED, "CWSANDBOX_COMMAND_TIMEOUT", "time is up");
+        break;
+    default:
+        peer_fail(c, ERR_INTERNAL, NULL, "broken");
+        break;
+    }
+}
+
+static void test_every_bad_end_of_an_exec_is_an_error(void **state)
+{
+    begin(true, exec_handler);
+    static const struct {
+        cws_error_kind kind;
+        const char *text;
+    } want[] = {{CWS_E_EXECUTION, "ended without exit status"},
+                {CWS_E_STREAM_BACKPRESSURE, "too slow"},
+                {CWS_E_EXECUTION, "went wrong"},
+                {CWS_E_SANDBOX, "read the service's answer"},
+                {0, NULL},
+                {CWS_E_TIMEOUT, "time is up"},
+                {CWS_E_SANDBOX, "broken"}};
+    for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+        cws_process *p = exec_and_wait(NULL);
+        const cws_error *e = cws_op_error(cws_process_op(p));
+        int code = -1;
+        assert_int_equal(cws_process_returncode(p, &code), want[i].kind == 0);
+        if (want[i].kind) {
+            assert_non_null(e);
+            assert_int_equal(cws_error_get_kind(e), want[i].kind);
+            assert_non_null(strstr(cws_error_message(e), want[i].text));
+        } else {
+            size_t len;
+            assert_null(e);
+            assert_int_equal(code, 300);
+            assert_string_equal(cws_process_output(p, CWS_STDOUT, &len),
+                                "unknown streams are stdout");
+        }
+        if (i == 1)
+            assert_string_equal(cws_error_stream_code(e), "STREAM_BACKPRESSURE");
+        if (i == 2)
+            assert_string_equal(cws_error_reason(e), "SOMETHING");
+        cws_chunk c; /* errors are never in the streams of an exec */
+        cws_read_result r;
+        while ((r = cws_reader_read(cws_process_stdout(p), LONG, &c, NULL)) == CWS_READ_DATA)
+            cws_chunk_release(&c);
+        assert_int_equal(r, CWS_READ_END);
+        cws_process_unref(p);
+    }
+    end();
+}
+
+static void mute_handler(struct peer_call *c, const uint8_t *data, size_t n)
+{
+    (void)handle_basics(c);
+}
+
+static void test_stdin_waits_for_ready_and_not_for_ever(void **state)
+{
+    begin(true, mute_handler);
+    cws_exec_options o = {.want_stdin = 1, .timeout_ns = 50 * NS_PER_MS};
+    const char *argv[] = {"cat"};
+    cws_process *p = cws_sandbox_exec(sb, argv, 1, &o, NULL);
+    cws_op *write = cws_writer_write(cws_process_stdin(p), "x", 1, NULL);
+    assert_int_equal(cws_op_wait(cws_process_op(p), LONG), CWS_WAIT_DONE);
+    const cws_error *e = cws_op_error(cws_process_op(p));
+    assert_int_equal(cws_error_get_kind(e), CWS_E_TIMEOUT);
+    assert_non_null(strstr(cws_error_message(e), "ready signal"));
+    cws_op_unref(write);
+    cws_process_unref(p);
+    end();
+}
+
+/* ---- files ---- */
+
+static _Atomic size_t n_written;
+
+static void file_handler(struct peer_call *c, const uint8_t *data, size_t n)
+{
+    if (handle_basics(c))
+        return;
+    if (data && (is(c, "ReadFile") || is(c, "WriteFile"))) {
+        struct err err = {0};
+        (void)err_set_reason(&err, ERR_FAILED_PRECONDITION, "CWSANDBOX_FILE_TOO_LARGE",
+                             "too large for a message");
+        err_add_metadata(&err, "max_size_bytes", "10");
+        err_add_metadata(&err, "size_bytes", "9");
+        (void)grpc_call_finish(c->call, &err);
+        err_done(&err);
+        return;
+    }
+    if (!is(c, "StreamExec") || !data)
+        return;
+    if (c->n == 1) {
+        note_command(c, data, n);
+        peer_send_ready(c);
+        if (strstr(last_command[c->nth], "wc -c"))
+            return; /* a write: stdin follows */
+        peer_send_output(c, 1, c->nth == 3 ? "short" : "nine byte");
+        peer_send_exit(c, 0);
+        peer_finish(c);
+        return;
+    }
+    struct proto_slice in;
+    if (proto_find_exec_stdin(data, n, &in)) {
+        atomic_fetch_add(&n_written, in.n);
+        return;
+    }
+    peer_send_output(c, 2, "disk full\n");
+    peer_send_exit(c, c->nth == 1 ? 0 : 1);
+    peer_finish(c);
+}
+
+static const cws_error *failure_of(cws_op *op)
+{
+    assert_non_null(op);
+    assert_int_equal(cws_op_wait(op, LONG), CWS_WAIT_DONE);
+    return cws_op_error(op);
+}
+
+static void test_files_too_large_for_a_message_go_through_a_command(void **state)
+{
+    begin(true, file_handler);
+    atomic_store(&n_written, 0);
+    cws_op *op = cws_sandbox_write_file(sb, "/f", "0123456789abc", 13, 0, NULL);
+    assert_null(failure_of(op));
+    assert_int_equal(atomic_load(&n_written), 13);
+    assert_int_equal(peer_count(&peer, "WriteFile"), 1);
+    cws_op_unref(op);
+    op = cws_sandbox_read_file(sb, "/f", 0, NULL);
+    assert_null(failure_of(op));
+    size_t n;
+    assert_memory_equal(cws_op_data(op, &n), "nine byte", 9);
+    assert_int_equal(n, 9);
+    cws_op_unref(op);
+    op = cws_sandbox_read_file(sb, "/f", 0, NULL); /* delivers less than the service said */
+    const cws_error *e = failure_of(op);
+    assert_int_equal(cws_error_get_kind(e), CWS_E_FILE);
+    assert_string_equal(cws_error_reason(e), "CWSANDBOX_FILE_TRUNCATED");
+    assert_string_equal(cws_error_filepath(e), "/f");
+    cws_op_unref(op);
+    op = cws_sandbox_write_file(sb, "/f", "0123456789abc", 13, 0,
+                                NULL); /* the cap was learned */
+    e = failure_of(op);
+    assert_int_equal(peer_count(&peer, "WriteFile"), 1);
+    assert_int_equal(cws_error_get_kind(e), CWS_E_FILE);
+    assert_non_null(strstr(cws_error_message(e), "disk full"));
+    assert_non_null(strstr(cws_error_message(e), "partial"));
+    cws_op_unref(op);
+    end();
+}
+
+static void foreign_stream_handler(struct peer_call *c, const uint8_t *data, size_t n)
+{
+    if (handle_basics(c) || !data || c->n > 1)
+        return;
+    note_command(c, data, n);
+    bool stat = strstr(last_command[c->nth], "stat ") != NULL;
+    peer_send_output(c, 1, stat ? "200000000\n" : "abc");
+    peer_send_exit(c, 0);
+    peer_finish(c);
+}
+
+static void test_a_truncated_stream_of_a_foreign_service_is_noticed(void **state)
+{
+    begin(false, foreign_stream_handler);
+    cws_reader *r = cws_sandbox_read_file_stream(sb, "/big", 0, NULL);
+    cws_chunk c;
+    const cws_error *e = NULL;
+    assert_int_equal(cws_reader_read(r, LONG, &c, &e), CWS_READ_DATA);
+    assert_int_equal(c.size, 3);
+    cws_chunk_release(&c);
+    assert_int_equal(cws_reader_read(r, LONG, &c, &e), CWS_READ_ERROR);
+    assert_string_equal(cws_error_reason(e), "CWSANDBOX_FILE_TRUNCATED");
+    assert_int_equal(cws_reader_read(r, LONG, &c, &e), CWS_READ_END);
+    cws_reader_unref(r);
+    assert_string_equal(last_command[2], "/bin/cat -- /big ");
+    end();
+}
+
+/* ---- logs ---- */
+
+static char since_seen[8][96];
+
+static void send_log(struct peer_call *c, const char *text, const char *session,
+                     uint64_t offset, const char *code)
+{
+    Pb__LogEntry entry = PB__LOG_ENTRY__INIT;
+    Pb__LogStreamError error = PB__LOG_STREAM_ERROR__INIT;
+    entry.data = (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
+    entry.log_session_id = (char *)session;
+    entry.next_log_offset = offset;
+    error.code = (char *)(code ? code : "");
+    if (code)
+        entry.error = &error;
+    peer_send(c, &entry);
+}
+
+static void log_handler(struct peer_call *c, const uint8_t *data, size_t n)
+{
+    if (handle_basics(c) || !data)
+        return;
+    struct err err = {0};
+    Pb__StreamLogsRequest *r =
+        proto_unpack(&pb__stream_logs_request__descriptor, data, n, &err);
+    (void)snprintf(since_seen[c->nth], sizeof(since_seen[0]), "%s %llu tail=%d since=%d ts=%d",
+                   r->resume_log_session_id, (unsigned long long)r->resume_log_offset,
+                   r->tail_lines, r->since_time != NULL, r->timestamps);
+    proto_free(r);
+    switch (c->nth) {
+    case 1:
+        send_log(c, "one\ntw", "s1", 6, NULL);
+        peer_fail(c, ERR_UNAVAILABLE, NULL, "gone");
+        break;
+    case 2:
+        send_log(c, "o\nthr", "s1", 11, NULL);
+        send_log(c, "", "", 0, "STREAM_INTERRUPTED");
+        break;
+    case 3:
+        send_log(c, "", "", 0, "SESSION_NOT_FOUND");
+        break;
+    case 4:
+        send_log(c, "four\nlast", "s2", 9, NULL);
+        peer_finish(c);
+        break;
+    }
+}
+
+static void expect_line(cws_reader *r, const char *want)
+{
+    cws_chunk c;
+    const cws_error *e = NULL;
+    cws_read_result result = cws_reader_read(r, LONG, &c, &e);
+    if (result != CWS_READ_DATA)
+        fail_msg("read gave %d: %s", result, e ? cws_error_message(e) : "");
+    assert_int_equal(c.size, strlen(want));
+    assert_memory_equal(c.data, want, c.size);
+    cws_chunk_release(&c);
+}
+
+static void test_a_log_follower_resumes_and_starts_afresh(void **state)
+{
+    begin(true, log_handler);
+    cws_reader *r = cws_sandbox_logs(
+        sb, &(cws_log_options){.follow = 1, .tail_lines = 5, .timestamps = 1}, NULL);
+    cws_chunk c;
+    expect_line(r, "one\n");
+    expect_line(r, "two\n");
+    expect_line(r, "four\n"); /* "thr" was lost with its session */
+    expect_line(r, "last");
+    assert_int_equal(cws_reader_read(r, LONG, &c, NULL), CWS_READ_END);
+    cws_reader_unref(r);
+    assert_string_equal(since_seen[1], " 0 tail=5 since=0 ts=1");
+    assert_string_equal(since_seen[2], "s1 6 tail=0 since=0 ts=0");
+    assert_string_equal(since_seen[3], "s1 11 tail=0 since=0 ts=0");
+    assert_string_equal(since_seen[4], " 0 tail=0 since=1 ts=1");
+    end();
+}
+
+static void hopeless_log_handler(struct peer_call *c, const uint8_t *data, size_t n)
+{
+    if (!handle_basics(c) && data)
+        peer_fail(c, ERR_UNAVAILABLE, NULL, "never");
+}
+
+static void test_a_log_reader_gives_up_and_says_why(void **state)
+{
+    begin(true, hopeless_log_handler);
+    cws_chunk c;
+    const cws_error *e = NULL;
+    cws_reader *r = cws_sandbox_logs(sb, NULL, NULL); /* not following: no second try */
+    assert_int_equal(cws_reader_read(r, LONG, &c, &e), CWS_READ_ERROR);
+    assert_int_equal(cws_error_get_kind(e), CWS_E_UNAVAILABLE);
+    cws_reader_unref(r);
+    assert_int_equal(peer_count(&peer, "StreamLogs"), 1);
+    r = cws_sandbox_logs(sb, &(cws_log_options){.follow = 1}, NULL);
+    assert_int_equal(cws_reader_read(r, LONG, &c, &e), CWS_READ_ERROR);
+    assert_int_equal(cws_error_get_kind(e), CWS_E_UNAVAILABLE);
+    assert_non_null(cws_error_cause(e));
+    assert_int_equal(cws_reader_read(r, LONG, &c, &e), CWS_READ_END);
+    cws_reader_unref(r);
+    assert_int_equal(peer_count(&peer, "StreamLogs"), 1 + 4); /* one, and three more attempts */
+    end();
+}
+
+static void test_dropping_a_stream_ends_its_call(void **state)
+{
+    begin(true, mute_handler);
+    cws_reader *log = cws_sandbox_logs(sb, &(cws_log_options){.follow = 1}, NULL);
+    cws_reader *file = cws_sandbox_read_file_stream(sb, "/x", 0, NULL);
+    cws_op *start = cws_sandbox_start(sb, NULL);
+    assert_null(failure_of(start));
+    cws_op_unref(start);
+    cws_reader_unref(log);
+    cws_chunk c;
+    cws_reader_close(file);
+    assert_int_equal(cws_reader_read(file, 0, &c, NULL), CWS_READ_END);
+    cws_reader_unref(file);
+    end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_bad_end_of_an_exec_is_an_error),
+        cmocka_unit_test(test_stdin_waits_for_ready_and_not_for_ever),
+        cmocka_unit_test(test_files_too_large_for_a_message_go_through_a_command),
+        cmocka_unit_test(test_a_truncated_stream_of_a_foreign_service_is_noticed),
+        cmocka_unit_test(test_a_log_follower_resumes_and_starts_afresh),
+        cmocka_unit_test(test_a_log_reader_gives_up_and_says_why),
+        cmocka_unit_test(test_dropping_a_stream_ends_its_call),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

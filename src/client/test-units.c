@@ -1,0 +1,385 @@
+/* The parts that need no service: timers, lines, quoting, errors, targets, options, handles,
+ * queues. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "client/lines.h"
+#include "client/op.h"
+#include "client/options.h"
+#include "client/process.h"
+#include "client/target.h"
+#include "wire/status.h"
+
+#include <cmocka.h>
+
+/* ---- timers ---- */
+
+struct alarm {
+    struct timer timer;
+    unsigned order, *next;
+};
+
+static void on_alarm(struct timer *t)
+{
+    struct alarm *a = CONTAINER_OF(t, struct alarm, timer);
+    a->order = ++*a->next;
+}
+
+static void test_timers_fire_in_order_and_stopped_ones_do_not(void **state)
+{
+    enum { N = 500 };
+    static struct alarm alarms[N];
+    unsigned fired = 0;
+    uv_loop_t loop;
+    struct timers ts;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(timers_init(&ts, &loop), 0);
+    uint64_t base_ns = clock_now_ns();
+    unsigned seed = 1;
+    for (int i = 0; i < N; i++) {
+        seed = seed * 1103515245u + 12345u;
+        alarms[i].next = &fired;
+        timer_start(&ts, &alarms[i].timer, base_ns + (seed >> 8) % (5 * NS_PER_MS), on_alarm);
+    }
+    for (int i = 0; i < N; i += 3)
+        timer_stop(&ts, &alarms[i].timer);
+    for (int i = 1; i < N; i += 6) /* moved to the end */
+        timer_start(&ts, &alarms[i].timer, base_ns + 6 * NS_PER_MS + (uint64_t)i, on_alarm);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_null(ts.root);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(alarms[i].order != 0, i % 3 != 0);
+        for (int k = 0; k < N; k++)
+            if (alarms[i].order && alarms[k].order &&
+                alarms[i].timer.deadline_ns < alarms[k].timer.deadline_ns)
+                assert_true(alarms[i].order < alarms[k].order);
+    }
+    uv_close((uv_handle_t *)&ts.uv, NULL);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+/* ---- lines ---- */
+
+static int collect(void *user, const uint8_t *line, size_t n)
+{
+    struct buf *out = user;
+    return buf_put(out, line, n) < 0 || buf_put_str(out, "|") < 0 ? -ENOMEM : 0;
+}
+
+static void test_lines_are_the_same_however_the_bytes_are_cut(void **state)
+{
+    static const char text[] = "one\n\ntwo and more\nlast";
+    for (size_t cut = 1; cut < sizeof(text); cut++) {
+        struct lines l = {0};
+        CLEANUP_BUF struct buf out = {0};
+        for (size_t i = 0; i < sizeof(text) - 1; i += cut)
+            assert_int_equal(lines_feed(&l, (const uint8_t *)text + i,
+                                        MIN(cut, sizeof(text) - 1 - i), collect, &out),
+                             0);
+        assert_int_equal(lines_flush(&l, collect, &out), 0);
+        lines_drop(&l);
+        assert_int_equal(buf_put(&out, "", 1), 0);
+        assert_string_equal((const char *)buf_head(&out), "one\n|\n|two and more\n|last|");
+    }
+}
+
+static void test_a_line_has_a_limit(void **state)
+{
+    static uint8_t text[LINES_MAX_BYTES + 2];
+    memset(text, 'x', sizeof(text));
+    struct lines l = {0};
+    CLEANUP_BUF struct buf out = {0};
+    assert_int_equal(lines_feed(&l, text, LINES_MAX_BYTES, collect, &out), 0);
+    assert_int_equal(lines_feed(&l, (const uint8_t *)"\n", 1, collect, &out),
+                     0); /* exactly at the limit */
+    assert_int_equal(lines_feed(&l, text, LINES_MAX_BYTES, collect, &out), 0);
+    assert_int_equal(lines_feed(&l, text, 1, collect, &out), -EMSGSIZE);
+    lines_drop(&l);
+    text[1] = '\n'; /* lines before the long one arrive */
+    buf_clear(&out);
+    assert_int_equal(lines_feed(&l, text, 2, collect, &out), 0);
+    memset(text, 'x', 3);
+    assert_int_equal(lines_feed(&l, text, LINES_MAX_BYTES + 1, collect, &out), -EMSGSIZE);
+    assert_int_equal(buf_len(&out), 3);
+    lines_drop(&l);
+}
+
+static void test_quoting_survives_a_shell(void **state)
+{
+    char *words[] = {(char *)"plain", (char *)"",   (char *)"a b", (char *)"it's",
+                     (char *)"$x",    (char *)"-n", (char *)"ü"};
+    char *line = shell_quote_join(words, ARRAY_SIZE(words));
+    assert_string_equal(line, "plain '' 'a b' 'it'\"'\"'s' '$x' -n 'ü'");
+    free(line);
+}
+
+/* ---- errors ---- */
+
+static cws_error_kind kind_of(enum err_code code, const char *reason, const char *domain,
+                              bool is_exec)
+{
+    CLEANUP_ERR struct err err = {0};
+    (void)err_set(&err, code, "why");
+    if (reason)
+        err_set_peer_reason(&err, reason, domain);
+    struct cws_error *e =
+        error_from_status(&err, &(struct error_site){.label = "Do", .is_exec = is_exec});
+    cws_error_kind kind = cws_error_get_kind(e);
+    assert_int_equal(cws_error_status(e), code);
+    assert_non_null(strstr(cws_error_message(e), "Do: "));
+    assert_non_null(strstr(cws_error_message(e), "why"));
+    cws_error_free(e);
+    return kind;
+}
+
+static void test_a_reason_counts_only_from_a_trusted_domain(void **state)
+{
+    assert_int_equal(kind_of(ERR_INTERNAL, "CWSANDBOX_FILE_TOO_LARGE", STATUS_DOMAIN, false),
+                     CWS_E_FILE);
+    assert_int_equal(kind_of(ERR_INTERNAL, "CWSANDBOX_FILE_TOO_LARGE", "example.com", false),
+                     CWS_E_SANDBOX);
+    assert_int_equal(kind_of(ERR_NOT_FOUND, "CWSANDBOX_FILE_NOT_FOUND", STATUS_DOMAIN, false),
+                     CWS_E_FILE);
+    assert_int_equal(kind_of(ERR_NOT_FOUND, "FILE_NOT_FOUND", STATUS_DOMAIN, false),
+                     CWS_E_NOT_FOUND);
+    assert_int_equal(kind_of(ERR_NOT_FOUND, "CWSANDBOX_NEWER_REASON", STATUS_DOMAIN, false),
+                     CWS_E_NOT_FOUND);
+    assert_int_equal(kind_of(ERR_UNKNOWN, "CWSANDBOX_COMMAND_TIMEOUT", STATUS_DOMAIN, true),
+                     CWS_E_COMMAND_TIMEOUT);
+    assert_int_equal(
+        kind_of(ERR_FAILED_PRECONDITION, "CWSANDBOX_FSS_WAIT_TIMEOUT", STATUS_DOMAIN, false),
+        CWS_E_SNAPSHOT_WAIT_TIMEOUT);
+}
+
+static void test_every_status_has_a_kind(void **state)
+{
+    static const cws_error_kind want[ERR_CODE_MAX] = {
+        [ERR_CANCELLED] = CWS_E_NOT_RUNNING,
+        [ERR_UNKNOWN] = CWS_E_SANDBOX,
+        [ERR_INVALID_ARGUMENT] = CWS_E_SANDBOX,
+        [ERR_DEADLINE_EXCEEDED] = CWS_E_REQUEST_TIMEOUT,
+        [ERR_NOT_FOUND] = CWS_E_NOT_FOUND,
+        [ERR_ALREADY_EXISTS] = CWS_E_SANDBOX,
+        [ERR_PERMISSION_DENIED] = CWS_E_AUTHENTICATION,
+        [ERR_RESOURCE_EXHAUSTED] = CWS_E_RESOURCE_EXHAUSTED,
+        [ERR_FAILED_PRECONDITION] = CWS_E_SANDBOX,
+        [ERR_ABORTED] = CWS_E_SANDBOX,
+        [ERR_OUT_OF_RANGE] = CWS_E_SANDBOX,
+        [ERR_UNIMPLEMENTED] = CWS_E_SANDBOX,
+        [ERR_INTERNAL] = CWS_E_SANDBOX,
+        [ERR_UNAVAILABLE] = CWS_E_UNAVAILABLE,
+        [ERR_DATA_LOSS] = CWS_E_SANDBOX,
+        [ERR_UNAUTHENTICATED] = CWS_E_AUTHENTICATION,
+    };
+    for (int code = 1; code < ERR_CODE_MAX; code++)
+        assert_int_equal(kind_of((enum err_code)code, NULL, NULL, false), want[code]);
+    assert_int_equal(kind_of(ERR_DEADLINE_EXCEEDED, NULL, NULL, true), CWS_E_TIMEOUT);
+}
+
+static void test_violations_make_a_validation_error(void **state)
+{
+    CLEANUP_ERR struct err err = {0};
+    (void)err_set(&err, ERR_INVALID_ARGUMENT, "bad");
+    err_add_violation(&err, "spec.image", "too long");
+    err_add_violation(&err, "", "something else");
+    struct cws_error *e =
+        error_from_status(&err, &(struct error_site){.label = "Create sandbox"});
+    assert_int_equal(cws_error_get_kind(e), CWS_E_VALIDATION);
+    assert_string_equal(cws_error_message(e),
+                        "Create sandbox: spec.image: too long; something else");
+    assert_int_equal(cws_error_n_violations(e), 2);
+    const char *field, *text;
+    cws_error_violation(e, 0, &field, &text);
+    assert_string_equal(field, "spec.image");
+    cws_error_free(e);
+}
+
+/* ---- targets ---- */
+
+static void test_targets_check_their_url_and_headers(void **state)
+{
+    static const struct {
+        const char *url, *text;
+    } bad[] = {{"ftp://x", "URL must use http or https scheme"},
+               {"http://x/path", "gRPC does not support URL paths"},
+               {"https://", "URL must have a hostname"}};
+    cws_error *e = NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        assert_null(cws_target_new(bad[i].url, NULL, 0, &e));
+        assert_int_equal(cws_error_get_kind(e), CWS_E_INVALID);
+        assert_non_null(strstr(cws_error_message(e), bad[i].text));
+        cws_error_free(e);
+    }
+    cws_header evil = {"x", "a\r\nb"};
+    assert_null(cws_target_new("http://x", &evil, 1, &e));
+    assert_int_equal(cws_error_get_kind(e), CWS_E_INVALID);
+    cws_error_free(e);
+    cws_header upper = {"X-Some", "v"};
+    cws_target *t = cws_target_new("http://x:81/", &upper, 1, NULL);
+    assert_string_equal(cws_target_url(t), "http://x:81");
+    assert_string_equal(t->headers[0].name, "x-some");
+    cws_target_unref(t);
+    (void)setenv("CWSANDBOX_API_KEY", "secret", 1);
+    t = cws_target_new(NULL, NULL, 0, NULL);
+    assert_string_equal(cws_target_url(t), TARGET_HOSTED_URL);
+    assert_string_equal(t->headers[0].value, "Bearer secret");
+    assert_false(t->embedded);
+    cws_target_unref(t);
+    (void)unsetenv("CWSANDBOX_API_KEY");
+    t = cws_target_new("", NULL, 0, NULL);
+    assert_true(t->embedded);
+    assert_int_equal(t->n_headers, 0);
+    cws_target_unref(t);
+}
+
+/* ---- options ---- */
+
+static void test_options_become_one_create_request(void **state)
+{
+    cws_options *o = cws_options_new(NULL);
+    const char *args[] = {"-c", "true"};
+    assert_int_equal(cws_options_set_image(o, "python:3.11", NULL), 0);
+    assert_int_equal(cws_options_set_command(o, "/bin/sh", args, 2, NULL), 0);
+    assert_int_equal(cws_options_add_env(o, "A", "1", NULL), 0);
+    assert_int_equal(cws_options_add_env(o, "A", "2", NULL), 0); /* the last one counts */
+    assert_int_equal(cws_options_add_tag(o, "t", NULL), 0);
+    assert_int_equal(cws_options_add_file(o, "/etc/x", "\0y", 2, NULL), 0);
+    assert_int_equal(cws_options_set_resources(o, NULL, NULL, "500m", "1Gi", NULL), 0);
+    assert_int_equal(cws_options_add_annotation(o, "k", "v", NULL), 0);
+    cws_options_set_network(o, 1, -1);
+    cws_options_set_max_lifetime(o, 60);
+    cws_error *e = NULL;
+    assert_int_equal(cws_options_add_tag(o, "\xc3", &e), -1);
+    assert_int_equal(cws_error_get_kind(e), CWS_E_INVALID);
+    cws_error_free(e);
+    assert_int_equal(cws_options_add_file(o, "relative", "", 0, NULL), -1);
+    CLEANUP_BUF struct buf bytes = {0};
+    assert_int_equal(options_pack(o, &bytes, NULL), 0);
+    cws_options_free(o);
+    CLEANUP_PROTO Pb__CreateSandboxRequest *r = proto_unpack(
+        &pb__create_sandbox_request__descriptor, buf_head(&bytes), buf_len(&bytes), NULL);
+    assert_non_null(r);
+    assert_int_equal(strlen(r->request_id), 36);
+    const Pb__SandboxSpec *spec = r->sandbox->spec;
+    const Pb__Container *c = spec->containers[0];
+    assert_string_equal(c->name, "main");
+    assert_string_equal(spec->primary_container, "main");
+    assert_string_equal(c->args[1], "true");
+    assert_int_equal(c->n_environment_variables, 1);
+    assert_string_equal(c->environment_variables[0]->value, "2");
+    assert_int_equal(c->files[0]->content.len, 2);
+    assert_string_equal(c->resource_requirements->requests->memory, "1Gi"); /* mirrored */
+    assert_int_equal(spec->max_lifetime_seconds, 60);
+    assert_true(PROTO_HAS(spec->network, deny_egress) && spec->network->deny_egress);
+    assert_false(PROTO_HAS(spec->network, deny_ingress));
+}
+
+static void test_template_requests_hold_only_what_was_asked_for(void **state)
+{
+    cws_options *o = cws_options_new(NULL);
+    CLEANUP_BUF struct buf empty = {0}, full = {0};
+    assert_int_equal(cws_options_set_template(o, "tpl", NULL), 0);
+    assert_int_equal(options_pack(o, &empty, NULL), 0);
+    assert_int_equal(cws_options_set_image(o, "img", NULL), 0);
+    assert_int_equal(cws_options_add_runner_id(o, "r", NULL), 0);
+    assert_int_equal(cws_options_add_scratch_volume(o, "v", "/v", NULL, NULL, NULL), 0);
+    assert_int_equal(options_pack(o, &full, NULL), 0);
+    cws_options_free(o);
+    const ProtobufCMessageDescriptor *type =
+        &pb__create_sandbox_from_template_request__descriptor;
+    CLEANUP_PROTO Pb__CreateSandboxFromTemplateRequest *r =
+        proto_unpack(type, buf_head(&empty), buf_len(&empty), NULL);
+    assert_non_null(r);
+    assert_string_equal(r->template_id, "tpl");
+    assert_int_equal(strlen(r->request_id), 36);
+    assert_int_equal(protobuf_c_message_get_packed_size(&r->overrides->base), 0);
+    CLEANUP_PROTO Pb__CreateSandboxFromTemplateRequest *f =
+        proto_unpack(type, buf_head(&full), buf_len(&full), NULL);
+    assert_non_null(f);
+    assert_int_equal(f->overrides->mode, 0); /* a template may say it */
+    assert_string_equal(f->overrides->containers[0]->image, "img");
+    assert_string_equal(f->overrides->containers[0]->volume_mounts[0]->volume, "v");
+}
+
+static cws_error_kind pack_result(cws_options *take_o)
+{
+    CLEANUP_BUF struct buf bytes = {0};
+    cws_error *e = NULL;
+    cws_error_kind kind = options_pack(take_o, &bytes, &e) < 0 ? cws_error_get_kind(e) : 0;
+    cws_error_free(e);
+    cws_options_free(take_o);
+    return kind;
+}
+
+static void test_options_refuse_what_does_not_go_together(void **state)
+{
+    cws_options *o = cws_options_new(NULL);
+    assert_int_equal(cws_options_add_egress(o, "*.example.com", NULL), 0);
+    assert_int_equal(cws_options_add_egress(o, "*", NULL), -1);
+    assert_int_equal(cws_options_add_egress(o, "Example.com", NULL), -1);
+    assert_int_equal(cws_options_add_service(o, &(cws_service_options){.port = 0}, NULL), -1);
+    cws_service_options private_endpoint = {.port = 1, .endpoint_kind = CWS_ENDPOINT_HTTPS};
+    assert_int_equal(cws_options_add_service(o, &private_endpoint, NULL), -1);
+    assert_int_equal(cws_options_add_secret(o, "s", "n", NULL, NULL, NULL), 0);
+    assert_int_equal(cws_options_add_secret(o, "s", "n", "", "n", NULL), 0); /* the same */
+    assert_int_equal(cws_options_add_secret(o, "t", "n", NULL, NULL, NULL), -1);
+    assert_int_equal(cws_options_add_scratch_volume(o, "v", "/", NULL, NULL, NULL), -1);
+    assert_int_equal(cws_options_set_gpu(o, 1, "H100", 80, NULL), -1);
+    assert_int_equal(pack_result(o), 0);
+    o = cws_options_new(NULL);
+    (void)cws_options_set_template(o, "t", NULL);
+    (void)cws_options_add_env(o, "A", "b", NULL);
+    assert_int_equal(pack_result(o), CWS_E_INVALID); /* without an image */
+    o = cws_options_new(NULL);
+    cws_options_set_spillover(o, CWS_SPILLOVER_SERVERLESS_THEN_CKS);
+    (void)cws_options_add_runner_id(o, "r", NULL);
+    assert_int_equal(pack_result(o), CWS_E_INVALID);
+}
+
+static void test_a_spilled_request_differs_in_place_and_id(void **state)
+{
+    cws_options *o = cws_options_new(NULL);
+    CLEANUP_BUF struct buf first = {0}, second = {0};
+    cws_options_set_spillover(o, CWS_SPILLOVER_CKS_THEN_SERVERLESS);
+    assert_int_equal(cws_options_add_runner_id(o, "r", NULL), 0);
+    assert_int_equal(options_pack(o, &first, NULL), 0);
+    assert_int_equal(options_pack_spilled(o, &second, NULL), 0);
+    cws_options_free(o);
+    options_renew_request_id(&second);
+    const ProtobufCMessageDescriptor *type = &pb__create_sandbox_request__descriptor;
+    CLEANUP_PROTO Pb__CreateSandboxRequest *a =
+        proto_unpack(type, buf_head(&first), buf_len(&first), NULL);
+    CLEANUP_PROTO Pb__CreateSandboxRequest *b =
+        proto_unpack(type, buf_head(&second), buf_len(&second), NULL);
+    assert_int_equal(a->sandbox->spec->mode, PB__SANDBOX_MODE__SANDBOX_MODE_CKS);
+    assert_int_equal(a->sandbox->spec->n_runner_ids, 1);
+    assert_int_equal(b->sandbox->spec->mode, PB__SANDBOX_MODE__SANDBOX_MODE_SERVERLESS);
+    assert_int_equal(b->sandbox->spec->n_runner_ids, 0);
+    assert_string_not_equal(a->request_id, b->request_id);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_timers_fire_in_order_and_stopped_ones_do_not),
+        cmocka_unit_test(test_lines_are_the_same_however_the_bytes_are_cut),
+        cmocka_unit_test(test_a_line_has_a_limit),
+        cmocka_unit_test(test_quoting_survives_a_shell),
+        cmocka_unit_test(test_a_reason_counts_only_from_a_trusted_domain),
+        cmocka_unit_test(test_every_status_has_a_kind),
+        cmocka_unit_test(test_violations_make_a_validation_error),
+        cmocka_unit_test(test_targets_check_their_url_and_headers),
+        cmocka_unit_test(test_options_become_one_create_request),
+        cmocka_unit_test(test_template_requests_hold_only_what_was_asked_for),
+        cmocka_unit_test(test_options_refuse_what_does_not_go_together),
+        cmocka_unit_test(test_a_spilled_request_differs_in_place_and_id),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,42 @@
+/*
+ * Deadlines of one loop thread: a pairing heap of intrusive timers under one uv_timer_t, so
+ * that a call costs no handle and no allocation. Most timers here are deadlines that never
+ * fire: start is O(1), stop of such a node nearly so.
+ *
+ * Thread: the loop's.
+ */
+#ifndef CWS_CLIENT_TIMERS_H
+#define CWS_CLIENT_TIMERS_H
+
+#include <uv.h>
+
+#include "base/macros.h"
+
+struct timer {
+    struct timer *child, *next; /* first child; next sibling */
+    struct timer **back;        /* the pointer that points here; NULL = not armed */
+    uint64_t deadline_ns;
+    void (*fire)(struct timer *t);
+};
+
+struct timers {
+    struct timer *root;
+    uv_timer_t uv;
+    uint64_t armed_ns; /* what `uv` is set to; UINT64_MAX = stopped */
+};
+
+int timers_init(struct timers *ts, uv_loop_t *loop);
+/** timer_start() - (re)arm for @deadline_ns (CLOCK_MONOTONIC; 0 = on the next pass). Never
+ * fires inside this call. */
+void timer_start(struct timers *ts, struct timer *t, uint64_t deadline_ns,
+                 void (*fire)(struct timer *t));
+/** timer_start_in() - the same, @delay_ns from now; UINT64_MAX = never. */
+void timer_start_in(struct timers *ts, struct timer *t, uint64_t delay_ns,
+                    void (*fire)(struct timer *t));
+void timer_stop(struct timers *ts, struct timer *t);
+static inline bool timer_armed(const struct timer *t)
+{
+    return t->back != NULL;
+}
+
+#endif
