@@ -1,0 +1,198 @@
+/* See cli.h. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "cli/program.h"
+
+static int open_signals(void)
+{
+    static const int wanted[] = {SIGINT, SIGTERM, SIGHUP};
+    sigset_t set;
+    (void)sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+        struct sigaction old;
+        /* A blocked signal reaches a signalfd even when it is ignored, so leave ignored ones
+         * alone. */
+        if (sigaction(wanted[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            (void)sigaddset(&set, wanted[i]);
+    }
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* The library looks beside itself; our own finding includes the place of this program, and
+ * makes `serve`, `doctor` and the embedded service agree on which installation is meant. */
+static void point_library_at_service(void)
+{
+    CLEANUP_FREE char *program = program_find("cwsandboxd");
+    char *slash = program ? strrchr(program, '/') : NULL;
+    if (!slash)
+        return; /* the library says so, should it need the service */
+    *slash = '\0';
+    (void)cws_set_service_dir(program);
+}
+
+bool cli_connect_quietly(struct cli *cli, cws_error **ret_error)
+{
+    *ret_error = NULL;
+    if (cli->target)
+        return true;
+    point_library_at_service();
+    cli->signal_fd = open_signals();
+    if (cli->signal_fd < 0)
+        return false;
+    cli->client = cws_client_new(ret_error);
+    if (cli->client)
+        cli->target = cws_target_new(NULL, NULL, 0, ret_error);
+    return cli->target;
+}
+
+int cli_connect(struct cli *cli)
+{
+    cws_error *error;
+    if (cli_connect_quietly(cli, &error))
+        return EXIT_FINE;
+    return error ? cli_fail_free(error) : cli_fail("open a descriptor: %s", strerror(errno));
+}
+
+/* What was printed must have arrived: `cwsandbox ls > /dev/full` is an error, `| head` is not.
+ */
+static int flush_output(int code)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    if (errno == EPIPE)
+        return code;
+    return cli_fail("write to stdout: %s", strerror(errno ? errno : EIO));
+}
+
+int cli_done(struct cli *cli, int code)
+{
+    cws_target_unref(cli->target);
+    cws_client_unref(cli->client);
+    if (cli->signal_fd >= 0)
+        (void)close(cli->signal_fd);
+    return flush_output(code);
+}
+
+int cli_fail(const char *fmt, ...)
+{
+    (void)fflush(stdout); /* what was printed before the error stays before it */
+    (void)fputs("Error: ", stderr);
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    (void)fputc('\n', stderr);
+    return EXIT_ERROR;
+}
+
+int cli_fail_with(const cws_error *error)
+{
+    (void)cli_fail("%s", cws_error_message(error));
+    for (size_t i = 0; i < cws_error_n_violations(error); i++) {
+        const char *field, *description;
+        cws_error_violation(error, i, &field, &description);
+        (void)fprintf(stderr, "  %s: %s\n", field, description);
+    }
+    return EXIT_ERROR;
+}
+
+int cli_fail_free(cws_error *take_error)
+{
+    int code = take_error ? cli_fail_with(take_error) : cli_fail("out of memory");
+    cws_error_free(take_error);
+    return code;
+}
+
+int cli_usage(const struct cli *cli, const char *fmt, ...)
+{
+    CLEANUP_FREE char *usage = verb_usage(cli->verb);
+    (void)fprintf(stderr, "Usage: %s\nTry 'cwsandbox %s --help' for help.\n\nError: ", usage,
+                  cli->verb->name);
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    (void)fputc('\n', stderr);
+    return EXIT_USAGE;
+}
+
+int cli_signal(struct cli *cli)
+{
+    struct signalfd_siginfo info;
+    return read(cli->signal_fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
+}
+
+/* EXIT_FINE when done, EXIT_SIGNAL + n, or EXIT_ERROR when no descriptor could be had
+ * (printed). */
+static int wait_done(struct cli *cli, cws_op *op)
+{
+    if (cws_op_done(op))
+        return EXIT_FINE;
+    cws_error *error = NULL;
+    int op_fd = cws_op_fd(op, &error);
+    if (op_fd < 0)
+        return cli_fail_free(error);
+    struct pollfd fds[] = {{.fd = op_fd, .events = POLLIN},
+                           {.fd = cli->signal_fd, .events = POLLIN}};
+    while (!cws_op_done(op)) {
+        if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
+            return cli_fail("wait: %s", strerror(errno));
+        int signal_number = cli_signal(cli);
+        if (signal_number)
+            return EXIT_SIGNAL + signal_number;
+    }
+    return EXIT_FINE;
+}
+
+int cli_await_quietly(struct cli *cli, cws_op *take_op, cws_op **ret_op)
+{
+    CLEANUP_OP cws_op *op = take_op;
+    int code = wait_done(cli, op);
+    if (code == EXIT_FINE && cws_op_error(op))
+        code = EXIT_ERROR;
+    if (ret_op && cws_op_done(op)) {
+        *ret_op = op;
+        op = NULL;
+    }
+    return code;
+}
+
+int cli_await(struct cli *cli, cws_op *take_op, cws_error *take_error, cws_op **ret_op)
+{
+    if (!take_op)
+        return cli_fail_free(take_error);
+    CLEANUP_OP cws_op *op = NULL;
+    int code = cli_await_quietly(cli, take_op, &op);
+    if (code == EXIT_ERROR && op && cws_op_error(op))
+        (void)cli_fail_with(cws_op_error(op));
+    if (code == EXIT_FINE && ret_op) {
+        *ret_op = op;
+        op = NULL;
+    }
+    return code;
+}
+
+int cli_attach(struct cli *cli, const char *id, cws_sandbox **ret_sb)
+{
+    int code = cli_connect(cli);
+    if (code != EXIT_FINE)
+        return code;
+    CLEANUP_OP cws_op *op = NULL;
+    cws_error *error = NULL;
+    cws_op *call = cws_from_id(cli->client, cli->target, id, CWS_DEFAULT_TIMEOUT, &error);
+    code = cli_await(cli, call, error, &op);
+    if (code == EXIT_FINE)
+        *ret_sb = cws_sandbox_ref(cws_op_sandbox(op, 0));
+    return code;
+}

@@ -1,0 +1,30 @@
+/*
+ * What verbs show of a sandbox.
+ */
+#ifndef CWS_CLI_VIEW_H
+#define CWS_CLI_VIEW_H
+
+#include "cli/format.h"
+#include "cli/util.h"
+#include "cwsandbox.h"
+
+/* Choices of every `-o/--output`; option slots hold the index plus 1. */
+enum output_format { OUTPUT_TABLE = 1, OUTPUT_JSON = 2 };
+extern const char *const output_formats[];
+
+/* What is known of a sandbox, copied out of the handle once. Zero-initialise;
+ * sandbox_view_done() frees. */
+struct sandbox_view {
+    char *id, *runner_id, *runner_group_id; /* NULL = not known */
+    const char *status;                     /* static; NULL = not known */
+    uint64_t started_ns;                    /* 0 = not known */
+    bool has_returncode;
+    int returncode;
+};
+void sandbox_view_init(struct sandbox_view *view, const cws_sandbox *sb);
+void sandbox_view_done(struct sandbox_view *view);
+
+/* Words of the API for cws_status, NULL-terminated; the index is the number. */
+extern const char *const status_names[];
+
+#endif
