@@ -1,0 +1,161 @@
+/*
+ * cwsandbox._core: the CPython extension over libcwsandbox. Shared by the files of this room.
+ *
+ * One file per noun: ref (OperationRef), process (Process, TerminalSession), reader, writer,
+ * sandbox, options (Options, Target), client (list, from_id, delete, wait), await (awaiting on
+ * an event loop), errors (cws_error -> exception), args (arguments).
+ *
+ * Threads: the loop thread of libcwsandbox never calls Python. A Python thread that must block
+ * releases the GIL; one that awaits lets its event loop watch a cws_queue descriptor. Results
+ * become Python objects on the consumer's thread, when asked for. The GIL guards every field of
+ * every object here; blocking helpers take references before they release it.
+ */
+#ifndef CWS_PYTHON_CORE_H
+#define CWS_PYTHON_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <structmember.h>
+
+#include "cwsandbox.h"
+
+#define CLEANUP(fn) __attribute__((cleanup(fn)))
+#define TAKE_PTR(p) \
+    ({ \
+        __typeof__(p) take_p_ = (p); \
+        (p) = NULL; \
+        take_p_; \
+    })
+#define NS_PER_S UINT64_C(1000000000)
+#define N_ELEMENTS(a) (sizeof(a) / sizeof((a)[0]))
+
+static inline void cleanup_py(PyObject **o)
+{
+    Py_XDECREF(*o);
+}
+#define CLEANUP_PY CLEANUP(cleanup_py)
+
+static inline void cleanup_op(cws_op **op)
+{
+    cws_op_unref(*op);
+}
+#define CLEANUP_OP CLEANUP(cleanup_op)
+
+static inline void cleanup_error(cws_error **e)
+{
+    cws_error_free(*e);
+}
+#define CLEANUP_ERROR CLEANUP(cleanup_error)
+
+/* Python names that are imported on first need, so that importing the package stays cheap. */
+enum late {
+    LATE_PROCESS_RESULT,
+    LATE_TERMINAL_RESULT,
+    LATE_STATUS_BY_NUMBER, /* tuple: wire number -> SandboxStatus */
+    LATE_FIELD_VIOLATION,
+    LATE_FUTURE_CANCELLED,  /* concurrent.futures.CancelledError */
+    LATE_ASYNCIO_CANCELLED, /* asyncio.CancelledError */
+    LATE_GET_RUNNING_LOOP,
+    LATE_WRAP_FUTURE,
+    LATE_TIMEDELTA,
+    LATE_DATETIME,
+    LATE_UTC,
+    LATE_MAX
+};
+
+#define N_ERROR_KINDS (CWS_E_RUNNER_NOT_FOUND + 1)
+
+/* Module state: every object of this module, so that subinterpreters do not share any. */
+struct core_state {
+    PyTypeObject *ref_type, *process_type, *terminal_type, *reader_type, *writer_type;
+    PyTypeObject *sandbox_type, *options_type, *target_type, *awaiter_type, *hook_type;
+    PyObject *errors[N_ERROR_KINDS]; /* by cws_error_kind */
+    PyObject *late[LATE_MAX];        /* NULL until asked for */
+    PyObject *hooks; /* id(loop) -> hook; entries leave by a weakref's callback */
+    PyObject *s_set_result, *s_done, *s_create_future, *s_add_reader, *s_open;
+};
+
+extern struct PyModuleDef py_core_module;
+
+static inline struct core_state *core_state_of_module(PyObject *module)
+{
+    return PyModule_GetState(module);
+}
+
+/** core_state() - of the module that made the type of @self, also for Python subclasses. */
+static inline struct core_state *core_state(PyObject *self)
+{
+    PyObject *module = PyType_GetModuleByDef(Py_TYPE(self), &py_core_module);
+
+    return module ? PyModule_GetState(module) : NULL;
+}
+
+/** py_core_late() - borrowed; NULL with an exception. */
+PyObject *py_core_late(struct core_state *st, enum late which);
+
+/* ---------------------------------------------------------------- errors */
+
+int py_errors_init(struct core_state *st);
+/** py_errors_make() - new exception instance for @e with all attributes and causes; NULL with
+ * another exception set. */
+PyObject *py_errors_make(struct core_state *st, const cws_error *e);
+/** py_errors_raise() - make and raise, then free @take_e. Always NULL. */
+PyObject *py_errors_raise(struct core_state *st, cws_error *take_e);
+/** py_errors_take() - the raised exception as an object; NULL when none is raised. */
+PyObject *py_errors_take(void);
+/** py_errors_reraise() - raise a stored instance without letting its traceback grow. */
+void py_errors_reraise(PyObject *exc);
+
+/* ------------------------------------------------------------------ refs */
+
+enum ref_kind {
+    REF_NONE,      /* resolves to None */
+    REF_BYTES,     /* cws_op_data() */
+    REF_STATUS,    /* cws_op_int() as SandboxStatus */
+    REF_OBJECT,    /* resolves to `subject` */
+    REF_SANDBOX,   /* cws_op_sandbox(0) as an instance of the class `subject` */
+    REF_SANDBOXES, /* the list of them */
+    REF_RECORDS,   /* dicts: py_records_of() */
+    REF_PROCESS,   /* ProcessResult; the object is a struct process */
+    REF_TERMINAL,  /* TerminalResult; likewise */
+    REF_PARTS,     /* `subject` is a tuple of refs: done when all are */
+    REF_FUTURE,    /* `subject` is a concurrent.futures.Future made by somebody else */
+    REF_FIXED      /* done since birth: value or error is set */
+};
+
+struct ref {
+    PyObject ob_base; /* PyObject_HEAD */
+    enum ref_kind kind;
+    bool cancelled;    /* result() and await raise different CancelledErrors */
+    cws_op *op;        /* NULL for PARTS, FUTURE, FIXED */
+    PyObject *subject; /* see the kinds */
+    PyObject *finish;  /* callable(value, error) run once on the consumer's thread, or NULL */
+    PyObject *value;   /* one of the two once collected; then the same for everybody */
+    PyObject *error;
+    PyObject *weakrefs;
+};
+
+int py_ref_init(PyObject *module, struct core_state *st);
+/** py_ref_new() - @take_op NULL: the raised exception or *@take_error becomes a failed handle
+ * (a pointer, so that callers can write `py_ref_new(st, kind, call(&error), NULL, &error)`).
+ * Owns both on failure too. */
+PyObject *py_ref_new(struct core_state *st, enum ref_kind kind, cws_op *take_op,
+                     PyObject *subject, cws_error **take_error);
+bool py_ref_is_done(struct ref *self);
+/** py_ref_pending_op() - something to wait for; new reference, NULL when done. */
+cws_op *py_ref_pending_op(struct ref *self);
+/** py_ref_wait() - 0 done, 1 time-out, -1 exception (a signal handler raised). Releases the
+ * GIL. */
+int py_ref_wait(struct ref *self, uint64_t timeout_ns);
+/** py_ref_collect() - value or exception of a done handle. @awaited picks asyncio's
+ * CancelledError. */
+PyObject *py_ref_collect(struct core_state *st, struct ref *self, bool awaited);
+void py_ref_cancel(struct ref *self);
+int py_ref_traverse(PyObject *self, visitproc visit, void *arg);
+int py_ref_clear(PyObject *self);
+PyObject *py_ref_result(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
+                        PyObject *kwnames);
+
+#endif

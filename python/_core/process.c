@@ -1,0 +1,422 @@
+/*
+ * Process and TerminalSession: handles of commands. Both are an OperationRef (same head struct,
+ * same result and await) plus the streams of the command, which become objects when first
+ * looked at.
+ */
+#include "objects.h"
+
+PyObject *py_process_new(struct core_state *st, bool tty, cws_process *take_p,
+                         PyObject *command, cws_error *take_error)
+{
+    PyTypeObject *type = tty ? st->terminal_type : st->process_type;
+    struct process *self;
+
+    if (!take_p) {
+        if (!PyErr_Occurred())
+            (void)py_errors_raise(st, take_error);
+        if (!PyErr_ExceptionMatches(PyExc_Exception))
+            return NULL;
+    }
+    /* tp_alloc must not run with an exception set: the collector may call Python code */
+    PyObject *failure CLEANUP_PY = take_p ? NULL : py_errors_take();
+
+    self = (struct process *)type->tp_alloc(type, 0);
+    if (!self) {
+        cws_process_unref(take_p);
+        return NULL;
+    }
+    self->process = take_p;
+    self->command = PySequence_List(command);
+    self->ref.kind = !take_p ? REF_FIXED : tty ? REF_TERMINAL : REF_PROCESS;
+    self->ref.op = take_p ? cws_op_ref(cws_process_op(take_p)) : NULL;
+    self->ref.error = TAKE_PTR(failure);
+    if (!self->command)
+        Py_CLEAR(self);
+    return (PyObject *)self;
+}
+
+/* ---- results ---- */
+
+static PyObject *output_of(const cws_process *p, cws_stream stream)
+{
+    size_t size = cws_process_output_size(p, stream);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    char *data = bytes ? PyBytes_AS_STRING(bytes) : NULL;
+
+    if (!bytes || !size)
+        return bytes;
+    if (size < BIG_COPY_BYTES) {
+        (void)cws_process_copy_output(p, stream, data,
+                                      size); /* the handle is done: nothing can be added */
+        return bytes;
+    }
+    Py_BEGIN_ALLOW_THREADS /* nobody else knows `bytes` yet */
+        (void) cws_process_copy_output(p, stream, data, size);
+    Py_END_ALLOW_THREADS return bytes;
+}
+
+static PyObject *text_of(PyObject *bytes)
+{
+    return PyUnicode_DecodeUTF8(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes), "replace");
+}
+
+static PyObject *terminal_result_of(struct core_state *st, struct process *p, int code)
+{
+    PyObject *cls = py_core_late(st, LATE_TERMINAL_RESULT);
+    PyObject *command CLEANUP_PY = PySequence_List(p->command);
+
+    return cls && command ? PyObject_CallFunction(cls, "iO", code, command) : NULL;
+}
+
+/* ---- large results: made when they are first asked for ---- */
+
+#define LATE_BYTES ((size_t)4 << 20) /* chosen: below, two copies cost under a millisecond */
+#define LATE_CAPSULE "cwsandbox._core.output"
+
+static void late_output_free(PyObject *capsule)
+{
+    cws_process_unref(PyCapsule_GetPointer(capsule, LATE_CAPSULE));
+}
+
+/* _output(is_stdout) of a ProcessResult; @self is the capsule. It holds the output but not the Process, whose result the
+ * caller is: that would be a cycle around a gigabyte. */
+static PyObject *late_output(PyObject *self, PyObject *is_stdout)
+{
+    cws_process *p = PyCapsule_GetPointer(self, LATE_CAPSULE);
+
+    return p ? output_of(p, is_stdout == Py_True ? CWS_STDOUT : CWS_STDERR) : NULL;
+}
+
+static PyMethodDef late_output_def = {"_output", late_output, METH_O, NULL};
+
+static PyObject *late_result_of(PyObject *cls, struct process *p, int code)
+{
+    PyObject *capsule CLEANUP_PY =
+        PyCapsule_New(cws_process_ref(p->process), LATE_CAPSULE, late_output_free);
+    PyObject *output CLEANUP_PY = capsule ? PyCFunction_New(&late_output_def, capsule) : NULL;
+    PyObject *command CLEANUP_PY = output ? PySequence_List(p->command) : NULL;
+
+    if (!capsule)
+        cws_process_unref(p->process);
+    return command ? PyObject_CallMethod(cls, "_late", "iOO", code, command, output) : NULL;
+}
+
+PyObject *py_process_result_of(struct core_state *st, struct process *p)
+{
+    PyObject *out CLEANUP_PY = NULL, *err CLEANUP_PY = NULL, *out_text CLEANUP_PY = NULL,
+                  *err_text CLEANUP_PY = NULL;
+    PyObject *command CLEANUP_PY = NULL, *number CLEANUP_PY = NULL, *cls;
+    int code;
+
+    if (!cws_process_returncode(p->process, &code))
+        code = cws_op_int(p->ref.op);
+    if (p->ref.kind == REF_TERMINAL)
+        return terminal_result_of(st, p, code);
+
+    cls = py_core_late(st, LATE_PROCESS_RESULT);
+    if (cls && cws_process_output_size(p->process, CWS_STDOUT) +
+                       cws_process_output_size(p->process, CWS_STDERR) >=
+                   LATE_BYTES)
+        return late_result_of(cls, p, code);
+    out = cls ? output_of(p->process, CWS_STDOUT) : NULL;
+    err = out ? output_of(p->process, CWS_STDERR) : NULL;
+    out_text = err ? text_of(out) : NULL;
+    err_text = out_text ? text_of(err) : NULL;
+    command = err_text ? PySequence_List(p->command) : NULL;
+    number = command ? PyLong_FromLong(code) : NULL;
+    if (!number)
+        return NULL;
+    PyObject *args[] = {out_text, err_text, number, out, err, command};
+    return PyObject_Vectorcall(cls, args, N_ELEMENTS(args), NULL);
+}
+
+/* ---- streams, made on first access ---- */
+
+static PyObject *stream_of(PyObject *self, PyObject **slot, cws_reader *reader, bool text,
+                           bool owns)
+{
+    struct core_state *st = core_state(self);
+
+    if (!*slot && st)
+        *slot = py_reader_new(st, cws_reader_ref(reader), text, owns);
+    return Py_XNewRef(*slot);
+}
+
+/* A process that failed before it existed has streams that are at their end. */
+static PyObject *ended_stream(PyObject *self, PyObject **slot, bool text)
+{
+    struct core_state *st = core_state(self);
+
+    if (!*slot && st)
+        *slot = py_reader_new(st, NULL, text, false);
+    return Py_XNewRef(*slot);
+}
+
+static PyObject *get_stdout(PyObject *self, void *closure)
+{
+    struct process *p = (struct process *)self;
+
+    return p->process ? stream_of(self, &p->out, cws_process_stdout(p->process), true, false)
+                      : ended_stream(self, &p->out, true);
+}
+
+static PyObject *get_stderr(PyObject *self, void *closure)
+{
+    struct process *p = (struct process *)self;
+
+    return p->process ? stream_of(self, &p->err, cws_process_stderr(p->process), true, false)
+                      : ended_stream(self, &p->err, true);
+}
+
+static PyObject *get_output(PyObject *self, void *closure)
+{
+    struct process *p = (struct process *)self;
+    struct core_state *st = core_state(self);
+
+    if (p->process || p->out || !st)
+        return stream_of(self, &p->out, p->process ? cws_process_stdout(p->process) : NULL,
+                         false, true);
+    /* contract/sdk.md 2.6: an early failure is seen through the output as well as through
+     * result() */
+    if (p->ref.error)
+        py_errors_reraise(p->ref.error);
+    p->out = py_reader_new(st, NULL, false, false);
+    return Py_XNewRef(p->out);
+}
+
+static PyObject *get_stdin(PyObject *self, void *closure)
+{
+    struct process *p = (struct process *)self;
+    struct core_state *st = core_state(self);
+    cws_writer *w = p->process ? cws_process_stdin(p->process) : NULL;
+
+    if (!w || !st)
+        return st ? Py_NewRef(Py_None) : NULL;
+    if (!p->in)
+        p->in = py_writer_new(st, cws_writer_ref(w));
+    return Py_XNewRef(p->in);
+}
+
+/* ---- state ---- */
+
+static PyObject *get_command(PyObject *self, void *closure)
+{
+    return PySequence_List(((struct process *)self)->command);
+}
+
+static PyObject *get_returncode(PyObject *self, void *closure)
+{
+    struct process *p = (struct process *)self;
+    int code;
+
+    return p->process && cws_process_returncode(p->process, &code) ? PyLong_FromLong(code)
+                                                                   : Py_NewRef(Py_None);
+}
+
+/* The exit code once done without an error; a terminal whose stream ended without one is -1, as
+ * in its result. */
+static PyObject *code_if_succeeded(struct process *p)
+{
+    int code;
+
+    if (p->ref.error || !p->process || !cws_op_done(p->ref.op) || cws_op_error(p->ref.op))
+        return Py_NewRef(Py_None);
+    return PyLong_FromLong(cws_process_returncode(p->process, &code) ? code
+                                                                     : cws_op_int(p->ref.op));
+}
+
+static PyObject *process_poll(PyObject *self, PyObject *unused)
+{
+    return code_if_succeeded((struct process *)self);
+}
+
+static PyObject *process_wait(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
+                              PyObject *kwnames)
+{
+    PyObject *result CLEANUP_PY = py_ref_result(self, args, n_args, kwnames);
+
+    return result ? PyObject_GetAttrString(result, "returncode") : NULL;
+}
+
+static PyObject *process_cancel(PyObject *self, PyObject *unused)
+{
+    struct ref *ref = (struct ref *)self;
+
+    return PyBool_FromLong(ref->op && cws_op_cancel(ref->op));
+}
+
+static PyObject *terminal_resize(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
+                                 PyObject *kwnames)
+{
+    static const char *const names[] = {"width", "height"};
+    static const struct arg_spec spec = {"resize", names, 2, 2, 2};
+    struct core_state *st = core_state(self);
+    struct process *p = (struct process *)self;
+    cws_error *error = NULL;
+    PyObject *out[2];
+    unsigned long width, height;
+
+    if (!st || py_args_unpack(&spec, args, n_args, kwnames, out) < 0)
+        return NULL;
+    width = PyLong_AsUnsignedLong(out[0]);
+    height = PyErr_Occurred() ? 0 : PyLong_AsUnsignedLong(out[1]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (!p->process) {
+        PyErr_SetString(st->errors[CWS_E_EXECUTION], "terminal session has ended");
+        return NULL;
+    }
+    if (cws_process_resize(p->process, (uint32_t)width, (uint32_t)height, &error) < 0)
+        return py_errors_raise(st, error);
+    Py_RETURN_NONE;
+}
+
+/* ---- types ---- */
+
+static int process_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    struct process *p = (struct process *)self;
+
+    Py_VISIT(p->command);
+    Py_VISIT(p->out);
+    Py_VISIT(p->err);
+    Py_VISIT(p->in);
+    return py_ref_traverse(self, visit, arg);
+}
+
+static int process_clear(PyObject *self)
+{
+    struct process *p = (struct process *)self;
+
+    Py_CLEAR(p->command);
+    Py_CLEAR(p->out);
+    Py_CLEAR(p->err);
+    Py_CLEAR(p->in);
+    return py_ref_clear(self);
+}
+
+static void process_dealloc(PyObject *self)
+{
+    struct process *p = (struct process *)self;
+    PyTypeObject *type = Py_TYPE(self);
+
+    PyObject_GC_UnTrack(self);
+    if (p->ref.weakrefs)
+        PyObject_ClearWeakRefs(self);
+    (void)process_clear(self);
+    cws_op_unref(p->ref.op);
+    cws_process_unref(p->process); /* the command goes on */
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(poll_doc, "poll($self, /)\n--\n\n"
+                       "The exit code, or None while the command runs or when the operation "
+                       "failed. Never blocks.");
+PyDoc_STRVAR(
+    wait_doc,
+    "wait($self, /, timeout=None)\n--\n\n"
+    "Block until the command ended and return its exit code; raises what result() raises.\n\n"
+    "timeout: seconds; when it passes, TimeoutError is raised and the command goes on.");
+PyDoc_STRVAR(
+    cancel_doc,
+    "cancel($self, /)\n--\n\n"
+    "Give up on the command: its call is cancelled and result() raises CancelledError.\n"
+    "True if it had not finished.");
+PyDoc_STRVAR(
+    resize_doc,
+    "resize($self, /, width, height)\n--\n\n"
+    "Tell the terminal its new size in characters. SandboxExecutionError when it has ended.");
+
+static PyMethodDef process_methods[] = {
+    {"poll", process_poll, METH_NOARGS, poll_doc},
+    {"wait", (PyCFunction)(void (*)(void))process_wait, METH_FASTCALL | METH_KEYWORDS,
+     wait_doc},
+    {"cancel", process_cancel, METH_NOARGS, cancel_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef terminal_methods[] = {
+    {"wait", (PyCFunction)(void (*)(void))process_wait, METH_FASTCALL | METH_KEYWORDS,
+     wait_doc},
+    {"resize", (PyCFunction)(void (*)(void))terminal_resize, METH_FASTCALL | METH_KEYWORDS,
+     resize_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+#define RETURNCODE_DOC "int exit code once it is known, else None"
+#define COMMAND_DOC "list[str]: the command as it was given"
+#define STDIN_DOC "StreamWriter of the standard input, or None (exec without stdin=True)"
+
+static PyGetSetDef process_getset[] = {
+    {"stdout", get_stdout, NULL,
+     "StreamReader[str] of the standard output, in chunks as they arrive", NULL},
+    {"stderr", get_stderr, NULL, "StreamReader[str] of the standard error", NULL},
+    {"stdin", get_stdin, NULL, STDIN_DOC, NULL},
+    {"command", get_command, NULL, COMMAND_DOC, NULL},
+    {"returncode", get_returncode, NULL, RETURNCODE_DOC, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyGetSetDef terminal_getset[] = {
+    {"output", get_output, NULL,
+     "StreamReader[bytes]: what the terminal shows, raw; close() ends the session", NULL},
+    {"stdin", get_stdin, NULL, STDIN_DOC, NULL},
+    {"command", get_command, NULL, COMMAND_DOC, NULL},
+    {"returncode", get_returncode, NULL, RETURNCODE_DOC, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef process_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct process, ref.weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyDoc_STRVAR(
+    process_doc,
+    "A command that was started with exec(): an OperationRef[ProcessResult] with streams.");
+PyDoc_STRVAR(terminal_doc, "A terminal started with shell(): an OperationRef[TerminalResult] "
+                           "with raw output and stdin.");
+
+static PyType_Slot process_slots[] = {
+    {Py_tp_doc, (void *)process_doc},   {Py_tp_dealloc, process_dealloc},
+    {Py_tp_traverse, process_traverse}, {Py_tp_clear, process_clear},
+    {Py_tp_methods, process_methods},   {Py_tp_getset, process_getset},
+    {Py_tp_members, process_members},   {0, NULL},
+};
+static PyType_Slot terminal_slots[] = {
+    {Py_tp_doc, (void *)terminal_doc},  {Py_tp_dealloc, process_dealloc},
+    {Py_tp_traverse, process_traverse}, {Py_tp_clear, process_clear},
+    {Py_tp_methods, terminal_methods},  {Py_tp_getset, terminal_getset},
+    {Py_tp_members, process_members},   {0, NULL},
+};
+
+#define PROCESS_FLAGS \
+    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | \
+     Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+
+static PyType_Spec process_type_spec = {
+    .name = "cwsandbox.Process",
+    .basicsize = sizeof(struct process),
+    .flags = PROCESS_FLAGS,
+    .slots = process_slots,
+};
+static PyType_Spec terminal_type_spec = {
+    .name = "cwsandbox.TerminalSession",
+    .basicsize = sizeof(struct process),
+    .flags = PROCESS_FLAGS,
+    .slots = terminal_slots,
+};
+
+int py_process_init(PyObject *module, struct core_state *st)
+{
+    PyObject *base = (PyObject *)st->ref_type;
+
+    st->process_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &process_type_spec, base);
+    if (!st->process_type || PyModule_AddType(module, st->process_type) < 0)
+        return -1;
+    st->terminal_type =
+        (PyTypeObject *)PyType_FromModuleAndSpec(module, &terminal_type_spec, base);
+    return st->terminal_type ? PyModule_AddType(module, st->terminal_type) : -1;
+}

@@ -1,0 +1,312 @@
+/*
+ * What happens inside a sandbox: commands, terminals, files, logs. Every call returns at once
+ * with a handle or a stream.
+ *
+ * Bad arguments raise here; a sandbox that cannot be opened, and all that the service refuses,
+ * is in the handle.
+ */
+#include "objects.h"
+
+/* ---- commands ---- */
+
+static int truth(PyObject *o)
+{
+    return o ? PyObject_IsTrue(o) : 0;
+}
+
+static PyObject *start_process(struct core_state *st, PyObject *self, PyObject *command,
+                               const struct arg_strings *argv, const cws_exec_options *options)
+{
+    cws_sandbox *sb = py_sandbox_handle(st, self);
+    cws_error *error = NULL;
+    cws_process *p = sb ? cws_sandbox_exec(sb, argv->items, argv->n, options, &error) : NULL;
+
+    if (!p && error && cws_error_get_kind(error) == CWS_E_INVALID)
+        return py_errors_raise(st, error);
+    return py_process_new(st, options->tty != 0, p, command, error);
+}
+
+static PyObject *sandbox_exec(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
+                              PyObject *kwnames)
+{
+    static const char *const names[] = {"command", "cwd", "check", "timeout_seconds", "stdin"};
+    static const struct arg_spec spec = {"exec", names, 5, 1, 1};
+    struct core_state *st = core_state(self);
+    struct arg_strings argv CLEANUP_STRINGS = {0};
+    uint64_t default_ns = ((struct sandbox *)self)->request_timeout_ns;
+    cws_exec_options options = {0};
+    PyObject *out[5];
+
+    if (!st || py_args_unpack(&spec, args, n_args, kwnames, out) < 0 ||
+        py_arg_strings(out[0], "command", &argv) < 0)
+        return NULL;
+    options.check = truth(out[2]);
+    options.want_stdin = truth(out[4]);
+    if (options.check < 0 || options.want_stdin < 0 ||
+        py_arg_seconds(out[3], "timeout_seconds", default_ns, default_ns, &options.timeout_ns) <
+            0)
+        return NULL;
+    if (arg_given(out[1])) {
+        options.cwd = py_arg_utf8(out[1], "cwd");
+        if (!options.cwd)
+            return NULL;
+    }
+    return start_process(st, self, argv.seq, &argv, &options);
+}
+
+static int terminal_size(PyObject *o, const char *name, uint32_t *ret)
+{
+    long n;
+
+    if (!arg_given(o))
+        return 0;
+    n = PyLong_AsLong(o);
+    if (n == -1 && PyErr_Occurred())
+        return -1;
+    if (n < 0 || n > UINT16_MAX) {
+        PyErr_Format(PyExc_ValueError, "%s must be between 0 and 65535, not %ld", name, n);
+        return -1;
+    }
+    *ret = (uint32_t)n;
+    return 0;
+}
+
+static PyObject *sandbox_shell(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
+                               PyObject *kwnames)
+{
+    static const char *const names[] = {"command", "width", "height"};
+    static const struct arg_spec spec = {"shell", names, 3, 1, 0};
+    struct core_state *st = core_state(self);
+    struct arg_strings argv CLEANUP_STRINGS = {0};
+    cws_exec_options options = {.tty = 1, .want_stdin = 1};
+    PyObject *command CLEANUP_PY = NULL;
+    PyObject *out[3];
+
+    if (!st || py_args_unpack(&spec, args, n_args, kwnames, out) < 0)
+        return NULL;
+    command = arg_given(out[0]) ? Py_NewRef(out[0]) : Py_BuildValue("[s]", "/bin/bash");
+    if (!command || py_arg_strings(command, "command", &argv) < 0 ||
+        terminal_size(out[1], "width", &options.tty_width) < 0 ||
+        terminal_size(out[2], "height", &options.tty_height) < 0)
+        return NULL;
+    return start_process(st, self, argv.seq, &argv, &options);
+}
+
+/* ---- files ---- */
+
+struct file_args {
+    const char *path;
+    PyObject *content; /* NULL for reads */
+    uint64_t timeout_ns;
+};
+
+static int file_args(PyObject *self, const struct arg_spec *spec, PyObject *const *args,
+                     Py_ssize_t n_args, PyObject *kwnames, struct file_args *ret)
+{
+    uint64_t default_ns = ((struct sandbox *)self)->request_timeout_ns;
+    PyObject *out[3];
+
+    if (py_args_unpack(spec, args, n_args, kwnames, out) < 0)
+        return -1;
+    ret->path = py_arg_utf8(out[0], "filepath");
+    ret->content = spec->n == 3 ? out[1] : NULL;
+    return ret->path ? py_arg_seconds(out[spec->n - 1], "timeout_seconds", default_ns,
+                                      default_ns, &ret->timeout_ns)
+                     : -1;
+}
+
+static const char *const read_names[] = {"filepath", "timeout_seconds"};
+
+static PyObject *sandbox_read_file(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
+                                   PyObject *kwnames)
+{
+    static const struct arg_spec spec = {"read_file", read_names, 2, 1, 1};
+    struct core_state *st = core_state(self);
+    cws_error *error = NULL;
+    struct file_args a;
+    cws_sandbox *sb;
+
+    if (!st || file_args(self, &spec, args, n_args, kwnames, &a) < 0)
+        return NULL;
+    sb = py_sandbox_handle(st, self);
+    return py_ref_new(st, REF_BYTES,
+                      sb ? cws_sandbox_read_file(sb, a.path, a.timeout_ns, &error) : NULL, NULL,
+                      &error);
+}
+
+static PyObject *sandbox_read_file_streaming(PyObject *self, PyObject *const *args,
+                                             Py_ssize_t n_args, PyObject *kwnames)
+{
+    static const struct arg_spec spec = {"read_file_streaming", read_names, 2, 1, 1};
+    struct core_state *st = core_state(self);
+    cws_error *error = NULL;
+    cws_reader *reader = NULL;
+    struct file_args a;
+    cws_sandbox *sb;
+
+    if (!st || file_args(self, &spec, args, n_args, kwnames, &a) < 0)
+        return NULL;
+    sb = py_sandbox_handle(st, self);
+    if (sb) {
+        reader = cws_sandbox_read_file_stream(sb, a.path, a.timeout_ns, &error);
+        if (!reader)
+            (void)py_errors_raise(st, error); /* raised by the first iteration */
+    }
+    return py_reader_new(st, reader, false, true);
+}
+
+/* The library copies, so the caller may change its buffer as soon as this returns. */
+static cws_op *write_copy(cws_sandbox *sb, const struct file_args *a, const Py_buffer *view,
+                          cws_error **error)
+{
+    cws_op *op;
+
+    if (view->len < BIG_COPY_BYTES)
+        return cws_sandbox_write_file(sb, a->path, view->buf, (size_t)view->len, a->timeout_ns,
+                                      error);
+    (void)cws_sandbox_ref(sb);
+    Py_BEGIN_ALLOW_THREADS op =
+        cws_sandbox_write_file(sb, a->path, view->buf, (size_t)view->len, a->timeout_ns, error);
+    Py_END_ALLOW_THREADS cws_sandbox_unref(sb);
+    return op;
+}
+
+static PyObject *sandbox_write_file(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
+                                    PyObject *kwnames)
+{
+    static const char *const names[] = {"filepath", "contents", "timeout_seconds"};
+    static const struct arg_spec spec = {"write_file", names, 3, 2, 2};
+    struct core_state *st = core_state(self);
+    cws_error *error = NULL;
+    struct file_args a;
+    Py_buffer view;
+    cws_sandbox *sb;
+    cws_op *op;
+
+    if (!st || file_args(self, &spec, args, n_args, kwnames, &a) < 0)
+        return NULL;
+    if (PyObject_GetBuffer(a.content, &view, PyBUF_SIMPLE) < 0)
+        return NULL;
+    sb = py_sandbox_handle(st, self);
+    op = sb ? write_copy(sb, &a, &view, &error) : NULL;
+    PyObject *failure CLEANUP_PY = sb ? NULL : py_errors_take();
+
+    PyBuffer_Release(&view); /* may run Python code: not with an exception set */
+    if (failure)
+        PyErr_SetObject((PyObject *)Py_TYPE(failure), failure);
+    return py_ref_new(st, REF_NONE, op, NULL, &error);
+}
+
+/* _write_file_stream(filepath, timeout_seconds) -> (OperationRef, StreamWriter | None) */
+static PyObject *sandbox_write_file_stream(PyObject *self, PyObject *const *args,
+                                           Py_ssize_t n_args, PyObject *kwnames)
+{
+    static const struct arg_spec spec = {"_write_file_stream", read_names, 2, 2, 1};
+    struct core_state *st = core_state(self);
+    PyObject *ref CLEANUP_PY = NULL, *writer CLEANUP_PY = NULL;
+    cws_error *error = NULL;
+    cws_writer *w = NULL;
+    cws_op *op = NULL;
+    struct file_args a;
+    cws_sandbox *sb;
+
+    if (!st || file_args(self, &spec, args, n_args, kwnames, &a) < 0)
+        return NULL;
+    sb = py_sandbox_handle(st, self);
+    if (sb)
+        op = cws_sandbox_write_file_stream(sb, a.path, a.timeout_ns, &w, &error);
+    ref = py_ref_new(st, REF_NONE, op, NULL, &error);
+    writer = ref && w ? py_writer_new(st, TAKE_PTR(w)) : ref ? Py_NewRef(Py_None) : NULL;
+    cws_writer_unref(w);
+    return writer ? PyTuple_Pack(2, ref, writer) : NULL;
+}
+
+/* ---- logs ---- */
+
+static int log_options(PyObject *const *out, uint64_t default_ns, cws_log_options *ret)
+{
+    PyObject *tail = out[1], *since = out[2];
+
+    ret->follow = truth(out[0]);
+    ret->timestamps = truth(out[3]);
+    if (ret->follow < 0 || ret->timestamps < 0)
+        return -1;
+    if (arg_given(tail)) {
+        unsigned long n = PyLong_AsUnsignedLong(tail);
+
+        if (PyErr_Occurred())
+            return -1;
+        ret->tail_lines = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+    }
+    if (arg_given(since)) {
+        ret->since_ns = PyLong_AsUnsignedLongLong(since);
+        if (PyErr_Occurred())
+            return -1;
+    }
+    return py_arg_seconds(out[4], "timeout_seconds", default_ns, default_ns, &ret->timeout_ns);
+}
+
+/* _logs(follow, tail_lines, since_ns, timestamps, timeout_seconds); a bad argument is raised by
+ * the first iteration. */
+static PyObject *sandbox_logs(PyObject *self, PyObject *const *args, Py_ssize_t n_args)
+{
+    struct core_state *st = core_state(self);
+    cws_log_options options = {0};
+    cws_reader *reader = NULL;
+    cws_error *error = NULL;
+    cws_sandbox *sb;
+
+    if (!st)
+        return NULL;
+    if (n_args != 5) {
+        PyErr_SetString(PyExc_TypeError, "_logs() takes 5 arguments");
+        return NULL;
+    }
+    if (log_options(args, ((struct sandbox *)self)->request_timeout_ns, &options) == 0) {
+        sb = py_sandbox_handle(st, self);
+        reader = sb ? cws_sandbox_logs(sb, &options, &error) : NULL;
+        if (sb && !reader)
+            (void)py_errors_raise(st, error);
+    }
+    return py_reader_new(st, reader, true, true);
+}
+
+PyDoc_STRVAR(
+    exec_doc,
+    "exec($self, /, command, *, cwd=None, check=False, timeout_seconds=None, "
+    "stdin=False)\n--\n\n"
+    "Start a command; returns a Process at once. Starts the sandbox if needed.\n\n"
+    "command: list of str, run without a shell. cwd: absolute directory in the sandbox.\n"
+    "check: a non-zero exit raises SandboxExecutionError (with .exec_result) from result().\n"
+    "timeout_seconds: limit of the command, default request_timeout_seconds (300); then\n"
+    "SandboxTimeoutError. stdin: True gives the Process a StreamWriter as .stdin.\n"
+    "ValueError: empty command, empty or relative cwd.");
+PyDoc_STRVAR(
+    shell_doc,
+    "shell($self, /, command=None, *, width=None, height=None)\n--\n\n"
+    "Start a command (default /bin/bash) on a terminal; returns a TerminalSession at once.\n\n"
+    "width, height: size in characters.");
+PyDoc_STRVAR(read_doc, "read_file($self, /, filepath, *, timeout_seconds=None)\n--\n\n"
+                       "Handle for the bytes of a file, up to 256 MiB. SandboxFileError: "
+                       "missing, a directory, too large.");
+PyDoc_STRVAR(write_doc,
+             "write_file($self, /, filepath, contents, *, timeout_seconds=None)\n--\n\n"
+             "Create or replace a file with bytes, up to 256 MiB. contents may be changed "
+             "after the call.");
+PyDoc_STRVAR(
+    read_stream_doc,
+    "read_file_streaming($self, /, filepath, *, timeout_seconds=None)\n--\n\n"
+    "StreamReader[bytes] over a file of any size. Errors are raised by the iteration.");
+
+#define FAST(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL | METH_KEYWORDS
+
+PyMethodDef py_sandbox_io_methods[] = {
+    {"exec", FAST(sandbox_exec), exec_doc},
+    {"shell", FAST(sandbox_shell), shell_doc},
+    {"read_file", FAST(sandbox_read_file), read_doc},
+    {"write_file", FAST(sandbox_write_file), write_doc},
+    {"read_file_streaming", FAST(sandbox_read_file_streaming), read_stream_doc},
+    {"_write_file_stream", FAST(sandbox_write_file_stream), NULL},
+    {"_logs", (PyCFunction)(void (*)(void))sandbox_logs, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};

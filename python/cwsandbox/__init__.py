@@ -1,0 +1,180 @@
+"""cwsandbox: run code in sandboxes.
+
+    from cwsandbox import Sandbox
+
+    with Sandbox.run() as sb:
+        print(sb.exec(["echo", "hello"]).result().stdout)
+
+Operations return handles at once: ``handle.result()`` blocks for the value, ``await handle`` awaits it. With nothing configured
+the sandboxes run on this machine, in a service that is started on first use; CWSANDBOX_BASE_URL names another one.
+
+Names are imported when they are first used, so that importing this package is cheap.
+"""
+
+from __future__ import annotations
+
+from . import _cleanup
+
+__version__ = "0.1.0"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._auth import AuthHeaders as AuthHeaders, set_auth_mode as set_auth_mode
+    from ._batch import Waitable as Waitable, results as results, wait as wait
+    from ._core import (
+        OperationRef as OperationRef,
+        Process as Process,
+        StreamReader as StreamReader,
+        StreamWriter as StreamWriter,
+        TerminalSession as TerminalSession,
+    )
+    from ._defaults import SandboxDefaults as SandboxDefaults
+    from ._discovery import (
+        Runner as Runner,
+        RunnerResources as RunnerResources,
+        get_runner as get_runner,
+        list_runners as list_runners,
+    )
+    from ._format import format_bytes as format_bytes, format_cpu as format_cpu
+    from ._function import RemoteFunction as RemoteFunction
+    from ._options import (
+        EgressRule as EgressRule,
+        NetworkOptions as NetworkOptions,
+        PlacementMode as PlacementMode,
+        PlacementSpillover as PlacementSpillover,
+        ResourceOptions as ResourceOptions,
+    )
+    from ._sandbox import Sandbox as Sandbox
+    from ._secrets import ImagePullCredentials as ImagePullCredentials, Secret as Secret
+    from ._services import (
+        Endpoint as Endpoint,
+        EndpointAuth as EndpointAuth,
+        EndpointKind as EndpointKind,
+        Service as Service,
+        ServiceProtocol as ServiceProtocol,
+        ServiceVisibility as ServiceVisibility,
+    )
+    from ._session import Session as Session
+    from ._snapshots import (
+        FileSystemSnapshot as FileSystemSnapshot,
+        FileSystemSnapshotBucketConfig as FileSystemSnapshotBucketConfig,
+        FileSystemSnapshotBucketMode as FileSystemSnapshotBucketMode,
+        FileSystemSnapshotStatus as FileSystemSnapshotStatus,
+        FileSystemSnapshotTrigger as FileSystemSnapshotTrigger,
+    )
+    from ._status import SandboxStatus as SandboxStatus
+    from ._types import (
+        FieldViolation as FieldViolation,
+        ProcessResult as ProcessResult,
+        TerminalResult as TerminalResult,
+    )
+    from ._volumes import (
+        FileSystemSnapshotOptions as FileSystemSnapshotOptions,
+        ScratchVolumeOptions as ScratchVolumeOptions,
+    )
+    from .exceptions import *  # noqa: F403
+
+_EXCEPTIONS = (
+    "AsyncFunctionError",
+    "CWSandboxAuthenticationError",
+    "CWSandboxError",
+    "CWSandboxValidationError",
+    "DiscoveryError",
+    "DiscoveryValidationError",
+    "FunctionError",
+    "RunnerNotFoundError",
+    "SandboxCommandTimeoutError",
+    "SandboxError",
+    "SandboxExecutionError",
+    "SandboxFailedError",
+    "SandboxFileError",
+    "SandboxNotFoundError",
+    "SandboxNotRunningError",
+    "SandboxRequestTimeoutError",
+    "SandboxResourceExhaustedError",
+    "SandboxSnapshotError",
+    "SandboxStreamBackpressureError",
+    "SandboxStreamTruncatedError",
+    "SandboxTerminalStateUnavailableError",
+    "SandboxTerminatedError",
+    "SandboxTimeoutError",
+    "SandboxUnavailableError",
+    "SandboxValidationError",
+    "SnapshotBackendThrottledError",
+    "SnapshotBucketMismatchError",
+    "SnapshotNotFoundError",
+    "SnapshotNotReadyError",
+    "SnapshotNotSupportedError",
+    "SnapshotOnStopConflictError",
+    "SnapshotQuotaExceededError",
+    "SnapshotSizeExceededError",
+    "SnapshotWaitTimeoutError",
+)
+
+_HOME = {
+    "AuthHeaders": "_auth",
+    "EgressRule": "_options",
+    "Endpoint": "_services",
+    "EndpointAuth": "_services",
+    "EndpointKind": "_services",
+    "FieldViolation": "_types",
+    "FileSystemSnapshot": "_snapshots",
+    "FileSystemSnapshotBucketConfig": "_snapshots",
+    "FileSystemSnapshotBucketMode": "_snapshots",
+    "FileSystemSnapshotOptions": "_volumes",
+    "FileSystemSnapshotStatus": "_snapshots",
+    "FileSystemSnapshotTrigger": "_snapshots",
+    "ImagePullCredentials": "_secrets",
+    "NetworkOptions": "_options",
+    "OperationRef": "_lib",
+    "PlacementMode": "_options",
+    "PlacementSpillover": "_options",
+    "Process": "_lib",
+    "ProcessResult": "_types",
+    "RemoteFunction": "_function",
+    "ResourceOptions": "_options",
+    "Runner": "_discovery",
+    "RunnerResources": "_discovery",
+    "Sandbox": "_sandbox",
+    "SandboxDefaults": "_defaults",
+    "SandboxStatus": "_status",
+    "ScratchVolumeOptions": "_volumes",
+    "Secret": "_secrets",
+    "Service": "_services",
+    "ServiceProtocol": "_services",
+    "ServiceVisibility": "_services",
+    "Session": "_session",
+    "StreamReader": "_lib",
+    "StreamWriter": "_lib",
+    "TerminalResult": "_types",
+    "TerminalSession": "_lib",
+    "Waitable": "_batch",
+    "format_bytes": "_format",
+    "format_cpu": "_format",
+    "get_runner": "_discovery",
+    "list_runners": "_discovery",
+    "results": "_batch",
+    "set_auth_mode": "_auth",
+    "wait": "_batch",
+    **dict.fromkeys(_EXCEPTIONS, "exceptions"),
+}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str):
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
+
+
+_cleanup.install()

@@ -1,0 +1,327 @@
+"""The arguments of one sandbox: merged with its defaults, checked, and turned into wire options when it opens."""
+
+from __future__ import annotations
+
+from . import _core
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from ._defaults import SandboxDefaults
+    from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
+    from ._secrets import ImagePullCredentials, Secret
+    from ._services import Service
+    from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
+
+_REMOVED = ("profile_ids", "profile_names", "s3_mount", "ports", "max_timeout_seconds")
+
+
+def refuse(values: Mapping[str, object]) -> None:
+    """TypeError for names that left the API."""
+    for name in _REMOVED:
+        if values.get(name) is not None:
+            raise TypeError(f"{name} is no longer supported")
+
+
+def string_list(value: object, name: str) -> list[str]:
+    """A sequence of str (None: none) as a list; TypeError for a lone string."""
+    if value is None:
+        return []
+    from ._options import string_tuple
+
+    return list(string_tuple(value, name))
+
+
+def _is_hosted(url: str) -> bool:
+    # Most targets are a Unix socket: no need to load the module with the rules.
+    if not url.startswith("https:"):
+        return False
+    from ._defaults import is_hosted
+
+    return is_hosted(url)
+
+
+def _files(mounted_files: Any) -> list[tuple[str, bytes]]:
+    """[(path, bytes)] from a list of dicts or a mapping of path to content."""
+    if hasattr(mounted_files, "items"):
+        pairs = list(mounted_files.items())
+    else:
+        pairs = [(entry["mount_path"], entry["file_content"]) for entry in mounted_files]
+    return [
+        (path, bytes(content) if isinstance(content, (bytes, bytearray)) else str(content).encode())
+        for path, content in pairs
+    ]
+
+
+class Config:
+    """See the head of this file. None: not chosen by anybody."""
+
+    image: str | None = None
+    command: str | None = None
+    args: list[str] | None = None
+    base_url: str | None = None
+    files: Any = None
+    lifetime: float | None = None
+    mode: PlacementMode | str | None = None
+    network: NetworkOptions | Mapping | None = None
+    resources: ResourceOptions | Mapping | None = None
+    spillover: PlacementSpillover | str = "strict"
+    services: Sequence[Service | Mapping] | None = None
+    volumes: Sequence[ScratchVolumeOptions | Mapping] | None = None
+    snapshot: FileSystemSnapshotOptions | Mapping | None = None
+    secrets: Sequence[Secret | Mapping] = ()
+    pull: ImagePullCredentials | None = None
+    template_id: str | None = None
+    request_timeout: float = 300.0  # contract/sdk.md 6.1, as the next one
+    poll: tuple[float, float] = (30.0, 15.0)
+
+    def __init__(self, defaults: SandboxDefaults | Mapping | None, template_id: str | None = None) -> None:
+        self.template_id = template_id or None
+        self.annotations: dict[str, str] = {}
+        self.env: dict[str, str] = {}
+        self.runner_ids: list[str] = []
+        self.tags: list[str] = []
+        if defaults is not None:
+            self._take_defaults(defaults)
+
+    def _take_defaults(self, defaults: SandboxDefaults | Mapping) -> None:
+        """Documented values that nobody chose stay None: see the head of _defaults.py."""
+        import os
+
+        from ._defaults import is_documented, to_defaults
+
+        d = to_defaults(defaults)
+        # An explicit argument beats the environment, which beats the defaults (contract/sdk.md 5.1)
+        if not is_documented(d.base_url) and not os.environ.get("CWSANDBOX_BASE_URL"):
+            self.base_url = d.base_url or None
+        self.request_timeout = d.request_timeout_seconds
+        self.poll = (d.poll_retry_budget_seconds, d.poll_rpc_timeout_seconds)
+        self.tags = list(d.tags)
+        if self.template_id is not None:
+            return  # what the template says counts more than defaults (contract/sdk.md 6.11)
+        self.image = None if is_documented(d.container_image) else d.container_image or None
+        self.command = None if is_documented(d.command) else d.command or None
+        self.args = None if is_documented(d.args) else list(d.args)
+        self.env, self.annotations = dict(d.environment_variables), dict(d.annotations)
+        self.runner_ids = list(d.runner_ids or ())
+        self.resources, self.network, self.mode = d.resources, d.network, d.placement_mode
+        self.spillover, self.lifetime = d.placement_spillover, d.max_lifetime_seconds
+        self.services, self.volumes, self.snapshot = d.services, d.volumes, d.file_system_snapshot
+        self.secrets = d.secrets or ()
+
+    # ---- what the caller gave, over the defaults
+
+    def set_main_process(self, command: str | None, args: Sequence[str] | None) -> None:
+        if command:  # a command of one's own does not inherit the arguments of another one
+            self.command, self.args = command, []
+        if args is not None:
+            self.args = string_list(args, "args")
+
+    def set_times(
+        self, request: float | None, poll_budget: float | None, poll_rpc: float | None, lifetime: float | None
+    ) -> None:
+        if request is not None:
+            self.request_timeout = request
+        if lifetime is not None:
+            self.lifetime = lifetime
+        if poll_budget is None and poll_rpc is None:
+            return
+        from ._defaults import check_poll
+
+        budget = self.poll[0] if poll_budget is None else poll_budget
+        rpc = self.poll[1] if poll_rpc is None else poll_rpc
+        check_poll(budget, rpc)
+        self.poll = (budget, rpc)
+
+    def set_labels(self, tags: object, env: Mapping[str, str] | None, annotations: Mapping[str, str] | None) -> None:
+        self.tags += string_list(tags, "tags")
+        self.env.update(env or {})
+        self.annotations.update(annotations or {})
+
+    def set_placement(
+        self, runner_ids: object, mode: PlacementMode | str | None, spillover: PlacementSpillover | str | None
+    ) -> None:
+        if runner_ids is not None:
+            self.runner_ids = string_list(runner_ids, "runner_ids")
+        self.mode = self.mode if mode is None else mode
+        self.spillover = self.spillover if spillover is None else spillover
+        if self.mode is None and self.spillover == "strict":
+            return
+        from ._options import PlacementMode, PlacementSpillover, to_enum
+
+        self.mode = None if self.mode is None else to_enum(PlacementMode, self.mode)
+        self.spillover = to_enum(PlacementSpillover, self.spillover)
+        self._check_spillover()
+
+    def _check_spillover(self) -> None:
+        """ValueError for what cannot be combined: contract/sdk.md 6.8."""
+        if self.spillover == "strict":
+            return
+        if self.template_id is not None:
+            raise ValueError("placement_spillover must be STRICT for template sandboxes")
+        first = "cks" if self.spillover == "cks_then_serverless" else "serverless"
+        if self.mode not in (None, "unspecified", first):
+            raise ValueError(f"placement_spillover {self.spillover} cannot be combined with placement_mode {self.mode}")
+        if first == "serverless" and self.runner_ids:
+            raise ValueError(f"placement_spillover {self.spillover} cannot be combined with runner_ids")
+
+    def set_limits(self, resources: Any, network: Any) -> None:
+        resources = self.resources if resources is None else resources
+        network = self.network if network is None else network
+        if resources is None and network is None:
+            return
+        from ._options import to_network, to_resources
+
+        self.resources, self.network = to_resources(resources), to_network(network)
+
+    def set_services(self, services: Any) -> None:
+        services = self.services if services is None else services
+        if services is not None:
+            from ._services import to_services
+
+            self.services = to_services(services)
+
+    def set_volumes(self, volumes: Any, snapshot: Any) -> None:
+        volumes = self.volumes if volumes is None else volumes
+        snapshot = self.snapshot if snapshot is None else snapshot
+        if volumes is None and snapshot is None:
+            return
+        from ._volumes import to_file_system_snapshot, to_volumes
+
+        self.volumes, self.snapshot = to_volumes(volumes), to_file_system_snapshot(snapshot)
+
+    def set_secrets(self, secrets: Any, pull: Any) -> None:
+        if pull is not None:
+            from ._secrets import to_pull_credentials
+
+            self.pull = to_pull_credentials(pull)
+            if self.template_id is not None:
+                raise TypeError("image_pull_credentials is not supported with template sandboxes")
+        if secrets or self.secrets:
+            from ._secrets import merge_secrets, to_secrets
+
+            self.secrets = merge_secrets((*to_secrets(self.secrets), *to_secrets(secrets)))
+
+    # ---- the wire form
+
+    def options(self, url: str) -> _core.Options:
+        """Raises what is only wrong on the wire: KeyError of mounted_files, ValueError of placement."""
+        if self.template_id is None:
+            image, main_process = self._image_and_command(url)
+        else:
+            image, main_process = self._template_image_and_command()
+        gpu, egress = self._gpu(), self._egress()
+        return _core.Options(
+            image=image,
+            command=main_process,
+            env=self.env or None,
+            tags=self.tags or None,
+            annotations=self.annotations or None,
+            runner_ids=self.runner_ids or None,
+            files=None if self.files is None else _files(self.files),
+            resources=self._resources(),
+            network=self._network(),
+            max_lifetime=None if self.lifetime is None else int(self.lifetime),
+            gpu=gpu,
+            egress=egress,
+            services=self._services(),
+            volumes=self._volumes(),
+            secrets=[(s.store, s.name, s.field, s.env_var) for s in self.secrets] or None,  # type: ignore[union-attr]
+            pull_credentials=self._pull(),
+            template=self.template_id,
+            spillover=self._spillover_number(),
+            mode=self._mode_number(),
+            request_timeout=self.request_timeout,
+            poll=self.poll,
+        )
+
+    def _image_and_command(self, url: str) -> tuple[str | None, tuple[str, list[str]] | None]:
+        hosted = _is_hosted(url)
+        image, command, args = self.image, self.command, self.args
+        if hosted or (command is None and args is not None):
+            from . import _defaults
+
+            if image is None and hosted:
+                image = str(_defaults.DEFAULT_IMAGE)
+            if command is None:
+                command = str(_defaults.DEFAULT_COMMAND)
+                args = list(_defaults.DEFAULT_ARGS) if args is None else args
+        return image, None if command is None else (command, args or [])
+
+    def _template_image_and_command(self) -> tuple[str | None, tuple[str, list[str]] | None]:
+        """Only what was asked for, and only as a template takes it: contract/sdk.md 6.11."""
+        parts = (self.command, self.args, self.env, self.files, self.volumes, self.snapshot, self.secrets, self.resources)
+        if self.image is None and any(parts):
+            raise TypeError(
+                "template overrides of command, args, environment_variables, mounted_files, volumes, "
+                "file_system_snapshot, secrets and resources require container_image"
+            )
+        if self.args and self.command is None:
+            raise TypeError("template overrides: args require command")
+        return self.image, None if self.command is None else (self.command, self.args or [])
+
+    def _resources(self) -> tuple | None:
+        if self.resources is None:
+            return None
+        requests, limits = self.resources.requests or {}, self.resources.limits or {}  # type: ignore[union-attr]
+        return requests.get("cpu"), requests.get("memory"), limits.get("cpu"), limits.get("memory")
+
+    def _network(self) -> tuple[int, ...] | None:
+        if self.network is None:
+            return None
+        flags = (self.network.deny_egress, self.network.deny_ingress)  # type: ignore[union-attr]
+        return tuple(-1 if flag is None else int(flag) for flag in flags)
+
+    def _gpu(self) -> tuple[int, str | None, int] | None:
+        gpu = None if self.resources is None else self.resources.gpu  # type: ignore[union-attr]
+        if gpu is None:
+            return None
+        memory_gb = gpu.get("memory_gb", 0)
+        # A oneof on the wire: the memory, when both are there.
+        return gpu.get("count", 0), None if memory_gb else gpu.get("type"), memory_gb
+
+    def _egress(self) -> list[str] | None:
+        rules = None if self.network is None else self.network.egress  # type: ignore[union-attr]
+        return [rule.dns_name for rule in rules] if rules else None
+
+    def _services(self) -> list[tuple] | None:
+        if not self.services:
+            return None
+        from ._services import service_tuple
+
+        return [service_tuple(service) for service in self.services]  # type: ignore[arg-type]
+
+    def _volumes(self) -> list[tuple] | None:
+        if not self.volumes and self.snapshot is None:
+            return None
+        from ._volumes import volume_tuple
+
+        volumes = list(self.volumes or ())
+        if self.snapshot is not None:
+            volumes.append(self.snapshot.to_scratch_volume())  # type: ignore[union-attr]
+        return [volume_tuple(volume) for volume in volumes]
+
+    def _pull(self) -> tuple[str, str, str, str] | None:
+        p = self.pull
+        return None if p is None else (p.registry, p.store, p.name, p.field)
+
+    def _spillover_number(self) -> int | None:
+        if self.spillover == "strict":
+            return None
+        from ._options import SPILLOVERS
+
+        return SPILLOVERS.index(self.spillover)  # type: ignore[arg-type]
+
+    def _mode_number(self) -> int:
+        if self.mode is None and not self.runner_ids:
+            return 0
+        from ._options import MODE_NUMBERS, PlacementMode
+
+        mode = PlacementMode.UNSPECIFIED if self.mode is None else PlacementMode(str(self.mode).lower())
+        if self.runner_ids and mode == PlacementMode.SERVERLESS:
+            raise ValueError("runner_ids cannot be used with placement mode serverless")
+        if self.runner_ids and mode == PlacementMode.UNSPECIFIED and self.template_id is None:
+            mode = PlacementMode.CKS
+        return MODE_NUMBERS[mode]

@@ -1,0 +1,234 @@
+"""Options of a sandbox that have rules of their own: resources, network, placement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from decimal import Decimal
+
+
+class PlacementMode(StrEnum):
+    """Where a sandbox may run."""
+
+    UNSPECIFIED = "unspecified"
+    SERVERLESS = "serverless"
+    CKS = "cks"
+
+
+class PlacementSpillover(StrEnum):
+    """Whether a create that found no capacity is tried again elsewhere."""
+
+    STRICT = "strict"
+    CKS_THEN_SERVERLESS = "cks_then_serverless"
+    SERVERLESS_THEN_CKS = "serverless_then_cks"
+
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def to_enum(cls: type[E], value: object) -> E:
+    """A member from itself or its value in any case. ValueError: there is no such member."""
+    return cls(str(value).lower())
+
+
+# Numbers of cws_spillover in cwsandbox.h: the place in the definition.
+SPILLOVERS = tuple(PlacementSpillover)
+# Numbers of the wire's SandboxMode.
+MODE_NUMBERS = {PlacementMode.UNSPECIFIED: 0, PlacementMode.SERVERLESS: 1, PlacementMode.CKS: 2}
+
+
+def string_tuple(value, name: str) -> tuple[str, ...]:
+    """A sequence of str as a tuple; a lone string is refused, because it is a sequence too."""
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"{name} must be a sequence of strings, not {type(value).__name__}")
+    try:
+        items = tuple(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a sequence of strings, not {type(value).__name__}") from None
+    if not all(isinstance(item, str) for item in items):
+        raise TypeError(f"{name} must contain only strings")
+    return items
+
+
+# ---- network
+
+
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 2.1
+_DNS_NAME_MAX = 253  # RFC 1035 2.3.4
+
+
+@dataclass(frozen=True, kw_only=True)
+class EgressRule:
+    """A name the sandbox may connect to by HTTPS: "pypi.org", or "*.example.com" for every name below it."""
+
+    dns_name: str
+
+    def __post_init__(self) -> None:
+        import re
+
+        if not isinstance(self.dns_name, str):
+            raise TypeError(f"dns_name must be a string, not {type(self.dns_name).__name__}")
+        name = self.dns_name.strip().lower()
+        if not name:
+            raise ValueError("dns_name cannot be empty")
+        if name == "*":
+            raise ValueError("dns_name '*' is not a rule: what may be reached at all is the policy ceiling of the service")
+        if len(name) > _DNS_NAME_MAX or not re.fullmatch(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*", name):
+            raise ValueError(f"dns_name must be a DNS-1123 subdomain or '*.' and one, not {self.dns_name!r}")
+        object.__setattr__(self, "dns_name", name)
+
+
+def _to_rule(value) -> EgressRule:
+    if isinstance(value, EgressRule):
+        return value
+    if hasattr(value, "keys"):
+        return EgressRule(**value)
+    raise TypeError(f"egress must contain EgressRule or dict, not {type(value).__name__}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """What a sandbox may reach. deny_egress, deny_ingress: True, False, or None for the service's default.
+
+    egress: EgressRule objects or dicts; the names it may connect to. Not together with deny_egress=True.
+    """
+
+    deny_egress: bool | None = None
+    deny_ingress: bool | None = None
+    egress: tuple[EgressRule, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.egress is None:
+            return
+        if isinstance(self.egress, (str, bytes)):
+            raise TypeError("egress must be a sequence of rules, not a string")
+        rules = tuple(_to_rule(rule) for rule in self.egress)
+        if rules and self.deny_egress:
+            raise ValueError("deny_egress=True cannot be combined with egress rules")
+        object.__setattr__(self, "egress", rules)
+
+
+def to_network(value) -> NetworkOptions | None:
+    """NetworkOptions from itself, a mapping or None."""
+    if value is None or isinstance(value, NetworkOptions):
+        return value
+    if hasattr(value, "keys"):
+        return NetworkOptions(**value)
+    raise TypeError(f"network must be NetworkOptions or a dict, not {type(value).__name__}")
+
+
+# ---- resources
+
+_SUFFIXES = {"m": (1, 1000), "": (1, 1)}
+_SUFFIXES |= {letter + "i": (1024**power, 1) for power, letter in enumerate("KMGTPE", 1)}
+_SUFFIXES |= {letter: (1000**power, 1) for power, letter in enumerate("kMGTPE", 1)}
+
+
+def parse_quantity(text: str) -> Decimal:
+    """The exact value of a quantity such as "500m", "1.5", "2Gi", "1e3". ValueError when it is none."""
+    import re
+    from decimal import Decimal
+
+    stripped = text.strip()
+    if not stripped:
+        raise ValueError("empty quantity")
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:([eE][+-]?[0-9]+)|([a-zA-Z]{1,2}))?", stripped)
+    suffix = (match[3] or "") if match else ""
+    if not match or suffix not in _SUFFIXES:
+        raise ValueError(f"unrecognized quantity {text!r}")
+    multiplier, divisor = _SUFFIXES[suffix]
+    return Decimal(match[1] + (match[2] or "")) * multiplier / divisor
+
+
+def _check_keys(side: dict | None, name: str) -> None:
+    unknown = sorted(set(side or ()) - {"cpu", "memory"})
+    if unknown:
+        raise ValueError(f"unrecognized resource keys in {name}: {', '.join(map(str, unknown))}")
+
+
+def _check_order(requests: dict, limits: dict) -> None:
+    for key in ("cpu", "memory"):
+        if key not in requests or key not in limits:
+            continue
+        for side, value in (("request", requests[key]), ("limit", limits[key])):
+            if not isinstance(value, str):
+                raise TypeError(f"resource value for {key} {side} must be a string, not {type(value).__name__}")
+        if parse_quantity(requests[key]) > parse_quantity(limits[key]):
+            raise ValueError(f"{key} request {requests[key]} exceeds limit {limits[key]}")
+
+
+def _check_gpu(gpu) -> None:
+    if not isinstance(gpu, dict):
+        raise TypeError(f"gpu must be a dict, not {type(gpu).__name__}")
+    unknown = sorted(set(gpu) - {"count", "type", "memory_gb"})
+    if unknown:
+        raise ValueError(f"unrecognized GPU keys: {', '.join(map(str, unknown))}")
+    for key in ("count", "memory_gb"):
+        if key in gpu and (not isinstance(gpu[key], int) or isinstance(gpu[key], bool) or gpu[key] < 1):
+            raise ValueError(f"gpu {key} must be a positive int, not {gpu[key]!r}")
+    if "type" in gpu and not isinstance(gpu["type"], str):
+        raise ValueError(f"gpu type must be a string, not {gpu['type']!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceOptions:
+    """CPU and memory of a sandbox as quantity strings: requests (what it is sure to get) and limits (what it cannot pass).
+
+    A side that is missing equals the other. gpu: {"count", "type", "memory_gb"}.
+    """
+
+    requests: dict[str, str] | None = None
+    limits: dict[str, str] | None = None
+    gpu: dict | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("requests", "limits", "gpu"):
+            value = getattr(self, name)
+            if value is not None and not hasattr(value, "keys"):
+                raise TypeError(f"{name} must be a dict, not {type(value).__name__}")
+            object.__setattr__(self, name, dict(value) if value else None)
+        _check_keys(self.requests, "requests")
+        _check_keys(self.limits, "limits")
+        if self.requests and self.limits:
+            _check_order(self.requests, self.limits)
+        if self.gpu is not None:
+            _check_gpu(self.gpu)
+
+
+def _from_mapping(value: Mapping) -> ResourceOptions:
+    keys = set(value)
+    if keys & {"requests", "limits"}:
+        unknown = sorted(keys - {"requests", "limits", "gpu"})
+        if unknown:
+            raise ValueError(f"unrecognized resource keys: {', '.join(map(str, unknown))}")
+        return ResourceOptions(**value)
+    if not keys & {"cpu", "memory", "gpu"}:
+        raise TypeError(f"unrecognized resources dict keys: {sorted(map(str, keys))}")
+    unknown = sorted(keys - {"cpu", "memory", "gpu"})
+    if unknown:
+        raise ValueError(f"unrecognized resource keys: {', '.join(map(str, unknown))}")
+    # The flat form: guaranteed, the same for requests and limits.
+    same = {key: value[key] for key in ("cpu", "memory") if value.get(key) is not None}
+    gpu = value.get("gpu")
+    if isinstance(gpu, int):
+        gpu = {"count": gpu}
+    return ResourceOptions(requests=same, limits=same, gpu=gpu)
+
+
+def to_resources(value) -> ResourceOptions | None:
+    """ResourceOptions with both sides filled in, from itself, a mapping (nested or flat) or None."""
+    if value is None:
+        return None
+    if not isinstance(value, ResourceOptions):
+        if not hasattr(value, "keys"):
+            raise TypeError(f"resources must be ResourceOptions or a dict, not {type(value).__name__}")
+        value = _from_mapping(value)
+    requests, limits = value.requests or value.limits, value.limits or value.requests
+    if requests:
+        _check_order(requests, limits)
+    return ResourceOptions(requests=requests, limits=limits, gpu=value.gpu)

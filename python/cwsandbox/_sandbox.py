@@ -1,0 +1,508 @@
+"""Sandbox: the keyword arguments, the defaults, the context managers. The operations themselves are in the extension."""
+
+from __future__ import annotations
+
+from . import _core
+from ._config import Config, refuse, string_list
+from ._lib import make_target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from ._core import OperationRef, StreamReader
+    from ._defaults import SandboxDefaults
+    from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
+    from ._secrets import ImagePullCredentials, Secret
+    from ._services import Service
+    from ._session import Session
+    from ._snapshots import FileSystemSnapshot, FileSystemSnapshotBucketConfig
+    from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
+
+_TERMINAL = ("completed", "failed", "terminated")
+
+
+class Sandbox(_core.SandboxBase):
+    """A sandbox: an isolated machine for commands and files.
+
+    ``Sandbox.run()`` starts one and returns it; ``Sandbox(...)`` describes one that starts with its first operation, ``start()``, or a
+    ``with`` / ``async with`` block, which also stops it at the end. Nothing stops a sandbox by itself when the object goes away
+    (a ResourceWarning says so); its lifetime on the service ends it.
+
+    Arguments, all by keyword (times are seconds; None = from defaults, then the service's choice):
+        command, args: the main process. None: none, the sandbox runs until it is stopped.
+        container_image: name of an image. None: the service's default image.
+        defaults: SandboxDefaults or a mapping, merged with the other arguments.
+        tags: list of str to find the sandbox by; added to those of defaults.
+        base_url: service; None: CWSANDBOX_BASE_URL, else the hosted service when CWSANDBOX_API_KEY is set, else this machine.
+        request_timeout_seconds: limit of a request, and the default limit of waits and commands (300).
+        poll_retry_budget_seconds, poll_rpc_timeout_seconds: how waiting treats a service that does not answer (30, 15).
+        max_lifetime_seconds: the service ends the sandbox after it.
+        runner_ids: machines it may run on. placement_mode: PlacementMode or its value.
+        placement_spillover: PlacementSpillover or its value: where to try next when the first place has no room.
+        resources: ResourceOptions or a dict. network: NetworkOptions or a dict.
+        services: ports that others may reach, Service or dict each.
+        volumes: ScratchVolumeOptions, or {"name", "volume_id", "mount_path"} for an existing volume, each.
+        file_system_snapshot: FileSystemSnapshotOptions or a dict: one more scratch volume, for snapshots.
+        secrets: Secret or dict each; added to those of defaults. image_pull_credentials: ImagePullCredentials or a dict.
+        template_id: create it from a template. The other arguments override the template; of defaults only the tags, the
+            times and base_url count. What concerns the container needs container_image, and args need command.
+        mounted_files: list of {"mount_path": str, "file_content": bytes | str}, present and read-only from the start.
+        environment_variables, annotations: dict of str.
+
+    TypeError, ValueError: an argument is wrong. Nothing is sent before the first operation.
+    """
+
+    _session: Session | None = None
+    _config: Config | None = None
+    _stopping = False
+    _spill_logged = False
+    _calls: builtins.list[int] | None = None  # function calls by outcome, when it serves those
+
+    def __init__(
+        self,
+        *,
+        command: str | None = None,
+        args: Sequence[str] | None = None,
+        defaults: SandboxDefaults | Mapping | None = None,
+        container_image: str | None = None,
+        tags: Sequence[str] | None = None,
+        base_url: str | None = None,
+        request_timeout_seconds: float | None = None,
+        poll_retry_budget_seconds: float | None = None,
+        poll_rpc_timeout_seconds: float | None = None,
+        max_lifetime_seconds: float | None = None,
+        profile_ids: None = None,
+        profile_names: None = None,
+        runner_ids: Sequence[str] | None = None,
+        resources: ResourceOptions | Mapping | None = None,
+        mounted_files: Sequence[Mapping] | Mapping[str, bytes] | None = None,
+        s3_mount: None = None,
+        ports: None = None,
+        network: NetworkOptions | Mapping | None = None,
+        file_system_snapshot: FileSystemSnapshotOptions | Mapping | None = None,
+        max_timeout_seconds: None = None,
+        placement_mode: PlacementMode | str | None = None,
+        placement_spillover: PlacementSpillover | str | None = None,
+        services: Sequence[Service | Mapping] | None = None,
+        volumes: Sequence[ScratchVolumeOptions | Mapping] | None = None,
+        template_id: str | None = None,
+        image_pull_credentials: ImagePullCredentials | Mapping | None = None,
+        environment_variables: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        secrets: Sequence[Secret | Mapping] | None = None,
+        _session: Session | None = None,
+    ) -> None:
+        refuse(locals())
+        config = Config(defaults, template_id)
+        config.image = container_image or config.image
+        config.base_url = base_url or config.base_url
+        config.set_main_process(command, args)
+        config.set_times(
+            request_timeout_seconds, poll_retry_budget_seconds, poll_rpc_timeout_seconds, max_lifetime_seconds
+        )
+        config.set_labels(tags, environment_variables, annotations)
+        config.set_placement(runner_ids, placement_mode, placement_spillover)
+        config.set_limits(resources, network)
+        config.set_services(services)
+        config.set_volumes(volumes, file_system_snapshot)
+        config.set_secrets(secrets, image_pull_credentials)
+        config.files = mounted_files
+        self._set_request_timeout(config.request_timeout)
+        self._config = config
+        if _session is not None:
+            self._session = _session
+
+    def _open(self) -> None:
+        """Called once by the extension, before the first operation."""
+        config = self._config
+        if config is None:
+            raise TypeError("Sandbox.__init__() was not called")
+        target = make_target(config.base_url)
+        self._attach(target, config.options(target.url))
+
+    # ---- factories
+
+    @classmethod
+    def run(cls, *args: str, container_image: str | None = None, defaults=None, **kwargs) -> Sandbox:
+        """Start a sandbox and return it when the service has accepted it (blocks; wait() for RUNNING).
+
+        args: command and arguments of the main process; none: the sandbox runs until it is stopped.
+        The other arguments are those of Sandbox() without command, args and base_url.
+        """
+        for name in ("command", "args", "base_url"):
+            if name in kwargs:
+                raise TypeError(f"Sandbox.run() got an unexpected keyword argument {name!r}")
+        if args:
+            kwargs["command"], kwargs["args"] = args[0], list(args[1:])
+        return cls._run(cls(container_image=container_image, defaults=defaults, **kwargs))
+
+    @staticmethod
+    def _run(sandbox: Sandbox) -> Sandbox:
+        try:
+            sandbox.start().result()
+        except Exception:
+            raise
+        except BaseException:
+            # Ctrl-C: nobody will hold this sandbox, so do not leave it behind
+            sandbox._stop(0, True)
+            raise
+        return sandbox
+
+    @classmethod
+    def run_from_template(
+        cls, template_id: str, /, *args: str, command: str | None = None, defaults=None, **kwargs
+    ) -> Sandbox:
+        """Start a sandbox from a template and return it when the service has accepted it (blocks).
+
+        args: arguments of the main process (never the command). The others are those of Sandbox(); see template_id there.
+        ValueError: template_id is empty.
+        """
+        if not template_id:
+            raise ValueError("template_id cannot be empty")
+        for name in ("args", "base_url", "template_id"):
+            if name in kwargs:
+                raise TypeError(f"Sandbox.run_from_template() got an unexpected keyword argument {name!r}")
+        given = list(args) if args else None
+        return cls._run(cls(template_id=template_id, command=command, args=given, defaults=defaults, **kwargs))
+
+    @classmethod
+    def session(cls, defaults: SandboxDefaults | Mapping | None = None) -> Session:
+        """A Session: sandboxes with common defaults that are stopped together."""
+        from ._session import Session
+
+        return Session(defaults)
+
+    @classmethod
+    def list(
+        cls,
+        *,
+        tags: Sequence[str] | None = None,
+        status: str | None = None,
+        profile_ids: None = None,
+        profile_names: None = None,
+        runner_ids: Sequence[str] | None = None,
+        show_terminated: bool = False,
+        base_url: str | None = None,
+        timeout_seconds: float | None = None,
+        poll_retry_budget_seconds: float | None = None,
+        poll_rpc_timeout_seconds: float | None = None,
+    ) -> OperationRef[builtins.list[Sandbox]]:
+        """Handle for the sandboxes of this account that match: all the tags, a status, some runners.
+
+        Ended ones are left out unless show_terminated or status asks for them. Wrong arguments raise from the handle.
+        """
+        try:
+            refuse({"profile_ids": profile_ids, "profile_names": profile_names})
+            _check_poll_pair(poll_retry_budget_seconds, poll_rpc_timeout_seconds)
+            ref = _core.list_sandboxes(
+                cls,
+                make_target(base_url),
+                string_list(tags, "tags"),
+                string_list(runner_ids, "runner_ids"),
+                status_number(status),
+                show_terminated,
+                timeout_seconds,
+            )
+        except Exception as exc:
+            return _core.failed(exc)
+        return _timed(ref, timeout_seconds, poll_retry_budget_seconds, poll_rpc_timeout_seconds)
+
+    @classmethod
+    def from_id(
+        cls,
+        sandbox_id: str,
+        *,
+        base_url: str | None = None,
+        timeout_seconds: float | None = None,
+        poll_retry_budget_seconds: float | None = None,
+        poll_rpc_timeout_seconds: float | None = None,
+    ) -> OperationRef[Sandbox]:
+        """Handle for the sandbox with this id, running or ended. SandboxNotFoundError when there is none."""
+        try:
+            _check_poll_pair(poll_retry_budget_seconds, poll_rpc_timeout_seconds)
+            ref = _core.from_id(cls, make_target(base_url), sandbox_id, timeout_seconds)
+        except Exception as exc:
+            return _core.failed(exc)
+        return _timed(ref, timeout_seconds, poll_retry_budget_seconds, poll_rpc_timeout_seconds)
+
+    @classmethod
+    def delete(
+        cls,
+        sandbox_id: str,
+        *,
+        base_url: str | None = None,
+        timeout_seconds: float | None = None,
+        missing_ok: bool = False,
+    ) -> OperationRef[None]:
+        """End the sandbox with this id at once. SandboxNotFoundError when there is none, unless missing_ok."""
+        try:
+            return _core.delete(make_target(base_url), sandbox_id, missing_ok, timeout_seconds)
+        except Exception as exc:
+            return _core.failed(exc)
+
+    @classmethod
+    def get_snapshot(
+        cls, file_system_snapshot_id: str, *, base_url: str | None = None, timeout_seconds: float | None = None
+    ) -> OperationRef[FileSystemSnapshot]:
+        """Handle for the description of a snapshot. SnapshotNotFoundError: there is none."""
+        try:
+            from ._snapshots import finish_one
+
+            ref = _core.snapshot_get(make_target(base_url), file_system_snapshot_id, timeout_seconds)
+        except Exception as exc:
+            return _core.failed(exc)
+        return _core.derive(ref, finish_one)
+
+    @classmethod
+    def list_snapshots(
+        cls,
+        *,
+        source_sandbox_id: str | None = None,
+        status: str | None = None,
+        base_url: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> OperationRef[builtins.list[FileSystemSnapshot]]:
+        """Handle for the snapshots: all, those of one sandbox, those with a status. A wrong status raises from the handle."""
+        try:
+            from ._snapshots import finish_list
+            from ._snapshots import status_number as snapshot_status_number
+
+            number = snapshot_status_number(status)
+            ref = _core.snapshot_list(make_target(base_url), source_sandbox_id, number, timeout_seconds)
+        except Exception as exc:
+            return _core.failed(exc)
+        return _core.derive(ref, finish_list)
+
+    @classmethod
+    def delete_snapshot(
+        cls,
+        file_system_snapshot_id: str,
+        *,
+        base_url: str | None = None,
+        timeout_seconds: float | None = None,
+        missing_ok: bool = False,
+    ) -> OperationRef[None]:
+        """Delete a snapshot. SnapshotNotFoundError when there is none, unless missing_ok."""
+        try:
+            return _core.snapshot_delete(make_target(base_url), file_system_snapshot_id, missing_ok, timeout_seconds)
+        except Exception as exc:
+            return _core.failed(exc)
+
+    @classmethod
+    def get_snapshot_bucket_config(
+        cls, *, base_url: str | None = None, timeout_seconds: float | None = None
+    ) -> OperationRef[FileSystemSnapshotBucketConfig]:
+        """Handle for where snapshots are kept."""
+        try:
+            from ._snapshots import finish_bucket
+
+            ref = _core.bucket_get(make_target(base_url), timeout_seconds)
+        except Exception as exc:
+            return _core.failed(exc)
+        return _core.derive(ref, finish_bucket)
+
+    @classmethod
+    def set_snapshot_bucket_config(
+        cls, *, bucket_name: str, region: str = "", base_url: str | None = None, timeout_seconds: float | None = None
+    ) -> OperationRef[FileSystemSnapshotBucketConfig]:
+        """Keep snapshots in a bucket of one's own; bucket_name "": in the service's again."""
+        try:
+            from ._snapshots import finish_bucket
+
+            ref = _core.bucket_set(make_target(base_url), bucket_name, region, timeout_seconds)
+        except Exception as exc:
+            return _core.failed(exc)
+        return _core.derive(ref, finish_bucket)
+
+    # ---- operations that need more than the extension does
+
+    def start(self) -> OperationRef[None]:
+        """Create the sandbox. The handle is done when the service accepted it (sandbox_id is known), not when it runs.
+
+        Calling it again returns the same start. A placement spillover is logged as a warning.
+        """
+        ref = super().start()
+        if self._config is None or self._config.spillover == "strict":
+            return ref
+        return _core.derive(ref, self._started)
+
+    def _started(self, value, error):
+        """finish function of start(), with placement_spillover."""
+        if self._spilled and not self._spill_logged:
+            import logging
+
+            self._spill_logged = True
+            logging.getLogger(__name__).warning(
+                "the first placement had no room: sandbox %s went to the other one (%s)", self.sandbox_id, self._config.spillover
+            )
+        if error is not None:
+            raise error
+        return value
+
+    def snapshot(self, *, wait_for_ready: bool = True, request_id: str | None = None) -> OperationRef[str]:
+        """Keep the files of the sandbox's scratch volume; handle for the snapshot's id. Starts the sandbox if needed.
+
+        wait_for_ready: done when the snapshot is READY (600 s at most), else when it was accepted.
+        request_id: makes the call repeatable; None: a random one.
+        SandboxSnapshotError: it failed, or there are multiple scratch volumes. SnapshotWaitTimeoutError: not READY in time.
+        """
+        try:
+            from ._snapshots import finish_id
+
+            ref = self._snapshot(wait_for_ready, request_id)
+        except Exception as exc:
+            return _core.failed(exc)
+        return _core.derive(ref, finish_id)
+
+    def stop(
+        self,
+        *,
+        snapshot_on_stop: bool = False,
+        graceful_shutdown_seconds: float = 10.0,
+        missing_ok: bool = False,
+        wait_for_ready: bool = True,
+        request_id: str | None = None,
+    ) -> OperationRef[None]:
+        """End the sandbox: SIGTERM to the main process, SIGKILL after graceful_shutdown_seconds. Done when it has ended.
+
+        Never started: nothing is sent, and it can no longer be started. Already ended: nothing to do.
+        missing_ok: a sandbox the service no longer knows is fine; else SandboxNotFoundError.
+        snapshot_on_stop: keep the files of all scratch volumes first; file_system_snapshot_id is the first snapshot.
+        wait_for_ready: wait until the snapshots are READY. request_id: makes the snapshot repeatable.
+        SandboxSnapshotError: there is no known scratch volume, or it failed. SnapshotOnStopConflictError: the sandbox ends or
+        ended without a snapshot.
+        """
+        self._stopping = True
+        if not snapshot_on_stop:
+            return self._stop(graceful_shutdown_seconds, missing_ok)
+        return self._stop(graceful_shutdown_seconds, missing_ok, True, wait_for_ready, request_id)
+
+    def write_file_streaming(
+        self,
+        filepath: str,
+        source: bytes | Iterable[bytes] | AsyncIterable[bytes],
+        *,
+        timeout_seconds: float | None = None,
+    ) -> OperationRef[None]:
+        """Write a file of any size from bytes, an iterable or an async iterable of bytes.
+
+        The source is read on a thread of its own (an async one on an event loop there). SandboxFileError: the write failed, and
+        the file may be partial; its __cause__ is the exception of the source, if that was the reason.
+        """
+        from ._streaming import write_file_streaming
+
+        return write_file_streaming(self, filepath, source, timeout_seconds)
+
+    def stream_logs(
+        self,
+        *,
+        follow: bool = False,
+        tail_lines: int | None = None,
+        since_time: datetime | None = None,
+        timestamps: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> StreamReader[str]:
+        """The output of the main process, line by line. Errors, also of the arguments, are raised by the iteration.
+
+        follow: go on until the process ends. tail_lines: only the last so many. since_time: only newer lines; needs a
+        time zone. timestamps: a time before each line. timeout_seconds: of the call, without follow.
+        """
+        since_ns = None
+        if since_time is not None:
+            if since_time.tzinfo is None:
+                return _core.failed_reader(ValueError("since_time must have a time zone"))
+            since_ns = max(int(since_time.timestamp() * 1_000_000), 0) * 1000
+        return self._logs(follow, tail_lines, since_ns, timestamps, timeout_seconds)
+
+    # ---- context managers
+
+    def __enter__(self) -> Sandbox:
+        if self.sandbox_id is None:
+            self.start().result()
+        return self
+
+    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
+        ref = self._leave()
+        if ref is None:
+            return
+        try:
+            ref.result()
+        except Exception as error:
+            self._stop_failed(exc, error)
+
+    async def __aenter__(self) -> Sandbox:
+        # The guide promises RUNNING inside `async with`; if that fails nobody else will stop the sandbox.
+        try:
+            await self._running()
+        except BaseException:
+            self.stop(missing_ok=True)
+            raise
+        return self
+
+    async def __aexit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
+        ref = self._leave()
+        if ref is None:
+            return
+        try:
+            await ref
+        except Exception as error:
+            self._stop_failed(exc, error)
+
+    def _leave(self) -> OperationRef[None] | None:
+        if self.sandbox_id is None:
+            return None
+        if self.status in _TERMINAL:
+            if self._session is not None:
+                self._session._forget(self)
+            return None
+        return self.stop()
+
+    def _stop_failed(self, body_error: BaseException | None, error: Exception) -> None:
+        """Raise the error of a stop, unless the body of the with statement raised: that one matters more."""
+        if body_error is None:
+            raise error
+        import logging
+
+        logging.getLogger(__name__).warning("could not stop sandbox %s: %s", self.sandbox_id, error)
+
+    def __repr__(self) -> str:
+        status = self.status
+        return f"<{type(self).__name__} id={self.sandbox_id} status={status if status is not None else 'not_started'}>"
+
+    def _ended_by_us(self) -> bool:
+        return self._stopping and self.status in ("terminating", *_TERMINAL, None)
+
+
+def status_number(status: str | None) -> int:
+    """The wire's number of a status name; None: 0, any. ValueError: no such status."""
+    if status is None:
+        return 0
+    from ._status import SandboxStatus
+
+    return SandboxStatus(status).to_proto()
+
+
+def _check_poll_pair(budget: float | None, rpc: float | None) -> None:
+    if budget is None and rpc is None:
+        return
+    from ._defaults import check_poll
+
+    check_poll(30.0 if budget is None else budget, 15.0 if rpc is None else rpc)
+
+
+def _timed(ref: OperationRef, *times: float | None) -> OperationRef:
+    """The same handle; what it finds takes over the times that were given."""
+    if times == (None, None, None):
+        return ref
+
+    def finish(value, error):
+        if error is not None:
+            raise error
+        for sandbox in value if isinstance(value, list) else [value]:
+            sandbox._set_times(*times)
+        return value
+
+    return _core.derive(ref, finish)

@@ -1,0 +1,71 @@
+"""Plain data that comes out of operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+TYPE_CHECKING = False
+
+
+@dataclass
+class ProcessResult:
+    """What a finished command left: output as text and as bytes, exit code, the command as it was given.
+
+    stdout and stderr are the bytes decoded as UTF-8, with U+FFFD where they are not.
+    """
+
+    stdout: str
+    stderr: str
+    returncode: int
+    stdout_bytes: bytes = b""
+    stderr_bytes: bytes = b""
+    command: list[str] = field(default_factory=list)
+
+    # A large result that came from a command makes its output when it is first asked for: who streamed a gigabyte does
+    # not pay for two more copies of it. `_output` is a function of the extension: (is_stdout) -> bytes.
+
+    @classmethod
+    def _late(cls, returncode: int, command: list[str], output) -> ProcessResult:
+        self = cls.__new__(cls)
+        self.__dict__.update(returncode=returncode, command=command, _output=output)
+        return self
+
+    if not TYPE_CHECKING:  # a checker would believe that any attribute exists
+
+        def __getattr__(self, name: str):
+            output = self.__dict__.get("_output")
+            if output is None or name not in _LATE:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            stream, is_text = _LATE[name]
+            if is_text:
+                value = getattr(self, f"{stream}_bytes").decode("utf-8", "replace")
+            else:
+                value = output(stream == "stdout")
+            self.__dict__[name] = value
+            return value
+
+    def __getstate__(self) -> dict:
+        """For pickle and copy: everything made, no handle."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+# name -> (stream, text?)
+_LATE = {"stdout": ("stdout", True), "stderr": ("stderr", True), "stdout_bytes": ("stdout", False), "stderr_bytes": ("stderr", False)}
+# The defaults live on in __init__; as class attributes they would hide what __getattr__ makes.
+del ProcessResult.stdout_bytes, ProcessResult.stderr_bytes
+
+
+@dataclass(frozen=True)
+class TerminalResult:
+    """Exit code of a terminal session; -1 when the session ended without one."""
+
+    returncode: int
+    command: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """One value that the service refused, and why."""
+
+    field: str = ""
+    description: str = ""
