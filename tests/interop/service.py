@@ -1,0 +1,232 @@
+"""A cwsandboxd of our own, and short words for its RPCs. Nothing here knows how the service works inside."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+
+import grpc
+from coreweave.sandbox.v1 import sandbox_pb2 as pb
+from coreweave.sandbox.v1 import sandbox_pb2_grpc as rpc
+from google.rpc import error_details_pb2, status_pb2
+
+from conftest import BUILD
+
+KEY = "interop-key-1"
+OTHER_KEY = "interop-key-2"
+USER_ID = 54321  # owns nothing and has no entry in /etc/passwd
+OPTIONS = [("grpc.max_receive_message_length", 200 << 20), ("grpc.max_send_message_length", 200 << 20)]
+TIMEOUT = 60  # of every call: a test that hangs fails
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def programs() -> tuple[Path, Path, Path]:
+    return (BUILD / "src/server/cwsandboxd", BUILD / "src/launch/cwsandbox-launch", BUILD / "src/init/cwsandbox-init")
+
+
+def as_user_args(as_user: bool) -> dict:
+    """Popen arguments for the ordinary user; when we are one already there is nothing to change."""
+    if not as_user or os.geteuid() != 0:
+        return {}
+    return {"user": USER_ID, "group": USER_ID, "extra_groups": []}
+
+
+def clean_env(home: Path, **extra) -> dict:
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("CWSANDBOX", "XDG_"))}
+    # A sanitizer build must not count what it keeps to detect use after free.
+    return env | {"HOME": str(home), "ASAN_OPTIONS": "quarantine_size_mb=1"} | extra
+
+
+class Service:
+    """Starts in __enter__; the text on --ready-fd is in `ready`."""
+
+    def __init__(self, as_user=False, args=(), keys=True, expect_ready=True, wrapper=()):
+        self.as_user = as_user
+        self.extra = list(args)
+        self.wrapper = list(wrapper)  # a command that runs the service
+        self.keys = keys
+        self.expect_ready = expect_ready
+        self.signalled = False  # a second signal means "at once"
+
+    def __enter__(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="cws-interop-"))
+        self.socket = self.dir / "s"
+        self.port = free_port()
+        keys = self.dir / "keys"
+        keys.write_text(f"# interop\nalice:{KEY}\nbob:{OTHER_KEY}\n")
+        keys.chmod(0o600)
+        if self.as_user and os.geteuid() == 0:
+            for path in (self.dir, keys):
+                os.chown(path, USER_ID, USER_ID)
+        daemon, launch, init = programs()
+        read_end, write_end = os.pipe()
+        command = [str(daemon), "--config", "/dev/null", "--listen", f"unix://{self.socket}",
+                   "--listen", f"http://127.0.0.1:{self.port}", "--data-dir", str(self.dir / "data"),
+                   "--launch-path", str(launch), "--init-path", str(init), "--log-level", "debug",
+                   "--image-alias", "python:*=host", "--ready-fd", str(write_end)]
+        if self.keys:
+            command += ["--api-keys", str(keys)]
+        self.log_path = self.dir / "log"
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(self.wrapper + command + self.extra, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            pass_fds=[write_end], env=clean_env(self.dir), **as_user_args(self.as_user))
+        os.close(write_end)
+        with os.fdopen(read_end) as ready:
+            self.ready = ready.read().strip()
+        assert not self.expect_ready or self.ready == "ready", self.log()
+        self.unix = f"unix:{self.socket}"
+        self.tcp = f"127.0.0.1:{self.port}"
+        self.channel = grpc.insecure_channel(self.unix, OPTIONS)
+        self.stub = rpc.SandboxServiceStub(self.channel)
+        return self
+
+    def __exit__(self, *_):
+        self.channel.close()
+        if self.process.poll() is None and not self.signalled:
+            self.process.terminate()
+        code = self.process.wait(timeout=TIMEOUT)
+        log = self.log()
+        shutil.rmtree(self.dir, ignore_errors=True)
+        assert "AddressSanitizer" not in log and "runtime error" not in log and "LeakSanitizer" not in log, log
+        assert code in (0, 2, -signal.SIGKILL) or not self.expect_ready, log
+
+    def stop(self, signo=signal.SIGTERM):
+        """Asks it to stop; a test may ask twice."""
+        self.signalled = True
+        self.process.send_signal(signo)
+
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def wait_log(self, text):
+        """Follows the log until a line holds `text`."""
+        command = ["timeout", str(TIMEOUT), "tail", "-n", "+1", "-F", "-s", "0.05", str(self.log_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as tail:
+            for line in tail.stdout:
+                if text in line:
+                    tail.kill()
+                    return line
+        raise AssertionError(f"no `{text}` in the log")
+
+    def memory_peak_kib(self) -> int:
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+        raise AssertionError("no VmHWM")
+
+    def create(self, command="", args=(), wait=True, stub=None, metadata=None, **spec) -> "Box":
+        stub = stub or self.stub
+        container = pb.Container(name="main", image="python:3.11", command=command, args=args,
+                                 **{k: spec.pop(k) for k in list(spec) if k in pb.Container.DESCRIPTOR.fields_by_name})
+        request = pb.CreateSandboxRequest(
+            sandbox=pb.Sandbox(spec=pb.SandboxSpec(containers=[container], primary_container="main", **spec)),
+            request_id=str(uuid.uuid4()))
+        box = stub.CreateSandbox(request, timeout=TIMEOUT, metadata=metadata)
+        if wait and box.status.state in (pb.STATE_PENDING, pb.STATE_CREATING):
+            box = stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=box.sandbox_id), timeout=TIMEOUT,
+                                  metadata=[("x-cwsandbox-wait", "stable")])
+        return Box(stub, box, metadata)
+
+
+class Box:
+    """One sandbox."""
+
+    def __init__(self, stub, message, metadata=None):
+        self.stub, self.message, self.id, self.metadata = stub, message, message.sandbox_id, metadata
+
+    def get(self, wait=None):
+        metadata = list(self.metadata or []) + ([("x-cwsandbox-wait", wait)] if wait else [])
+        return self.stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=self.id), timeout=TIMEOUT, metadata=metadata)
+
+    def run(self, *command, **fields) -> pb.ExecResponse:
+        return self.stub.Exec(pb.ExecRequest(sandbox_id=self.id, command=command, **fields), timeout=TIMEOUT,
+                              metadata=self.metadata)
+
+    def sh(self, script) -> str:
+        r = self.run("/bin/sh", "-c", script)
+        assert r.exit_code == 0, (r.exit_code, r.stdout, r.stderr)
+        return r.stdout.decode()
+
+    def stream(self, *command, requests=(), timeout=TIMEOUT, **init):
+        """A StreamExec call: init, then what `requests` yields."""
+        def messages():
+            yield pb.ExecStreamRequest(init=pb.ExecStreamInit(sandbox_id=self.id, command=command, **init))
+            yield from requests
+        return self.stub.StreamExec(messages(), timeout=timeout, metadata=self.metadata)
+
+    def read(self, path) -> bytes:
+        return self.stub.ReadFile(pb.ReadFileRequest(sandbox_id=self.id, path=path), timeout=TIMEOUT).content
+
+    def write(self, path, content):
+        self.stub.WriteFile(pb.WriteFileRequest(sandbox_id=self.id, path=path, content=content), timeout=TIMEOUT)
+
+    def logs(self, **fields):
+        return self.stub.StreamLogs(pb.StreamLogsRequest(sandbox_id=self.id, **fields), timeout=TIMEOUT)
+
+    def delete(self, grace=0, **fields):
+        return self.stub.DeleteSandbox(
+            pb.DeleteSandboxRequest(sandbox_id=self.id, grace_period_seconds=grace, **fields), timeout=TIMEOUT,
+            metadata=self.metadata)
+
+
+def collect(call) -> tuple[bytes, bytes, int]:
+    """A whole StreamExec: stdout, stderr, exit code; checks the order of the frames."""
+    out, err, code, ready = b"", b"", None, False
+    for frame in call:
+        kind = frame.WhichOneof("message")
+        assert code is None, "a frame behind the exit"
+        if kind == "ready":
+            assert not ready
+            ready = True
+        elif kind == "output":
+            assert ready and frame.output.data
+            if frame.output.stream == pb.ExecStreamOutput.STREAM_STDERR:
+                err += frame.output.data
+            else:
+                out += frame.output.data
+        else:
+            assert kind == "exit", frame
+            code = frame.exit.exit_code
+    assert code is not None, "no exit frame"
+    return out, err, code
+
+
+class Failure:
+    """What a failed call carries: code, text, reason, metadata, violations."""
+
+    def __init__(self, error: grpc.RpcError):
+        self.code, self.text = error.code(), error.details()
+        self.reason, self.domain, self.metadata, self.violations = None, None, {}, []
+        for key, value in error.trailing_metadata() or ():
+            if key != "grpc-status-details-bin":
+                continue
+            status = status_pb2.Status.FromString(value)
+            assert status.code == self.code.value[0] and status.message == self.text
+            for detail in status.details:
+                info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+                if detail.Unpack(info):
+                    self.reason, self.domain, self.metadata = info.reason, info.domain, dict(info.metadata)
+                elif detail.Unpack(bad):
+                    self.violations = [v.field for v in bad.field_violations]
+        assert self.domain in (None, "cwsandbox.com")
+
+
+def failure(function, *args, **kwargs) -> Failure:
+    """The failure of a call (unary, or a stream that is read to its end)."""
+    try:
+        result = function(*args, **kwargs)
+        if hasattr(result, "__next__"):
+            for _ in result:
+                pass
+    except grpc.RpcError as error:
+        return Failure(error)
+    raise AssertionError("the call succeeded")

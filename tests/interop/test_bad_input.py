@@ -1,0 +1,190 @@
+"""What a peer may get wrong, and that the service says so and lives on."""
+
+import os
+import signal
+import socket
+
+import grpc
+import pytest
+from coreweave.sandbox.v1 import sandbox_pb2_grpc as rpc
+from coreweave.sandbox.v1 import sandbox_pb2 as pb
+from coreweave.sandbox.v1 import settings_pb2, settings_pb2_grpc, volume_pb2, volume_pb2_grpc
+
+from service import KEY, OPTIONS, OTHER_KEY, TIMEOUT, collect, failure
+
+SANDBOX = "/coreweave.sandbox.v1.SandboxService/"
+MISSING = "sb-0123456789abcdef"
+
+
+def raw(service, path, data, **kwargs):
+    """A unary call with bytes of our choice."""
+    call = service.channel.unary_unary(path, request_serializer=bytes, response_deserializer=bytes)
+    return failure(call, data, timeout=TIMEOUT, **kwargs)
+
+
+@pytest.mark.parametrize("method, request_type", [
+    ("GetSandbox", pb.GetSandboxRequest), ("DeleteSandbox", pb.DeleteSandboxRequest), ("ReadFile", pb.ReadFileRequest),
+    ("WriteFile", pb.WriteFileRequest), ("Exec", pb.ExecRequest), ("StreamLogs", pb.StreamLogsRequest)])
+def test_an_unknown_id_is_not_found(service, method, request_type):
+    error = failure(getattr(service.stub, method), request_type(sandbox_id=MISSING), timeout=TIMEOUT)
+    assert error.code == grpc.StatusCode.NOT_FOUND and error.reason == "CWSANDBOX_SANDBOX_NOT_FOUND"
+    assert MISSING in error.text
+
+
+def test_an_unknown_id_is_not_found_by_a_stream(service):
+    init = pb.ExecStreamRequest(init=pb.ExecStreamInit(sandbox_id=MISSING, command=["true"]))
+    error = failure(service.stub.StreamExec, iter([init]), timeout=TIMEOUT)
+    assert error.code == grpc.StatusCode.NOT_FOUND and error.reason == "CWSANDBOX_SANDBOX_NOT_FOUND"
+
+
+@pytest.mark.parametrize("command", [[], [""]])
+def test_an_empty_command_is_refused(sandbox, command):
+    assert failure(sandbox.run, *command).code == grpc.StatusCode.INVALID_ARGUMENT
+    error = failure(sandbox.stream, *command)
+    assert error.code == grpc.StatusCode.INVALID_ARGUMENT and error.violations == ["command"]
+
+
+def test_an_unknown_container_is_refused(sandbox):
+    for call in (lambda: failure(sandbox.run, "true", container="other"),
+                 lambda: failure(sandbox.stream, "true", container="other"),
+                 lambda: failure(sandbox.logs, container="other")):
+        error = call()
+        assert error.code == grpc.StatusCode.INVALID_ARGUMENT and error.violations == ["container"]
+    assert sandbox.run("true", container="main").exit_code == 0
+
+
+@pytest.mark.parametrize("data", [b"\x0a\x02\xff\xfe", b"\x0a\x03a\0b", b"\x0a\x7f", b"\xff" * 50, b"\x08\x01"])
+def test_bytes_that_are_no_message_are_refused(service, data):
+    """Invalid UTF-8, a NUL, a field past the end, noise, a wrong wire type."""
+    assert raw(service, SANDBOX + "GetSandbox", data).code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_stream_must_begin_with_init(sandbox):
+    error = failure(sandbox.stub.StreamExec, iter([pb.ExecStreamRequest(stdin=b"x")]), timeout=TIMEOUT)
+    assert error.code == grpc.StatusCode.INVALID_ARGUMENT and error.violations == ["init"]
+    error = failure(sandbox.stub.StreamExec, iter([]), timeout=TIMEOUT)
+    assert error.code == grpc.StatusCode.INVALID_ARGUMENT
+    init = pb.ExecStreamRequest(init=pb.ExecStreamInit(sandbox_id=sandbox.id, command=["sleep", "1000"]))
+    assert failure(sandbox.stub.StreamExec, iter([init, init]), timeout=TIMEOUT).code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_message_over_the_limit_says_so(service, sandbox):
+    error = raw(service, SANDBOX + "WriteFile", b"\x1a" + b"\x80\x80\x80\x3a" + b"x" * (116 << 20))
+    assert error.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "message" in error.text and "larger than max" in error.text
+    error = raw(service, SANDBOX + "GetSandbox", b"\x0a\x80\x80\x08" + b"x" * (128 << 10))
+    assert error.code == grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in error.text
+    assert sandbox.sh("echo alive") == "alive\n"
+
+
+def test_unknown_methods_are_unimplemented(service):
+    for path in (SANDBOX + "NoSuchMethod", "/no.such.Service/Method", "/x"):
+        assert raw(service, path, b"").code == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_methods_of_the_contract_that_are_not_built_say_so(service):
+    cases = [
+        (volume_pb2_grpc.VolumeServiceStub(service.channel).ListVolumes, volume_pb2.ListVolumesRequest()),
+        (settings_pb2_grpc.SettingsServiceStub(service.channel).ListSecretStores, settings_pb2.ListSecretStoresRequest()),
+        (service.stub.PurgeSandboxes, pb.PurgeSandboxesRequest()),
+        (service.stub.CreateFileSystemSnapshot, pb.CreateFileSystemSnapshotRequest()),
+    ]
+    for call, request in cases:
+        error = failure(call, request, timeout=TIMEOUT)
+        assert error.code == grpc.StatusCode.UNIMPLEMENTED and error.reason == "CWSANDBOX_NOT_IMPLEMENTED"
+        assert "not implemented" in error.text
+
+
+@pytest.mark.parametrize("fields, field", [
+    ({"services": [pb.Service(port=80)]}, "services"),
+    ({"volumes": [pb.SandboxVolume(name="v")]}, "volumes"),
+    ({"network": pb.NetworkOptions(egress=[pb.EgressRule(dns_name="pypi.org")])}, "dns_name"),
+    ({"tags": ["no blanks"]}, "tags"),
+    ({"args": ["x"]}, "args"),
+    ({"resource_requirements": pb.ResourceRequirements(limits=pb.Resources(memory="much"))}, "limits.memory"),
+    ({"resource_requirements": pb.ResourceRequirements(limits=pb.Resources(gpu=pb.Gpu(count=1)))}, "gpu"),
+    ({"files": [pb.FileMount(path="/a"), pb.FileMount(path="/a")]}, "files"),
+    ({"max_lifetime_seconds": -1}, "max_lifetime_seconds"),
+])
+def test_a_spec_that_cannot_be_served_names_its_field(service, fields, field):
+    error = failure(service.create, **fields)
+    assert error.code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED)
+    assert field in error.text and any(field in v for v in error.violations)
+
+
+def test_a_create_without_a_spec_is_refused(service):
+    for request in (pb.CreateSandboxRequest(), pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=pb.SandboxSpec()))):
+        assert failure(service.stub.CreateSandbox, request, timeout=TIMEOUT).code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_deletes_that_make_no_sense_are_refused(sandbox):
+    assert failure(sandbox.delete, grace=-1).violations == ["grace_period_seconds"]
+    assert failure(sandbox.delete, grace=3601).violations == ["grace_period_seconds"]
+    error = failure(sandbox.delete, snapshot_volumes=["v"])
+    assert error.code == grpc.StatusCode.UNIMPLEMENTED and error.reason == "CWSANDBOX_FSS_NOT_SUPPORTED"
+    error = failure(sandbox.delete, snapshot_volumes=["v"], allow_missing=True)
+    assert error.reason == "CWSANDBOX_INVALID_REQUEST"
+    assert sandbox.get().status.state == pb.STATE_RUNNING
+
+
+@pytest.mark.parametrize("metadata", [
+    None, [("authorization", "Bearer wrong-key-1")], [("authorization", KEY)], [("authorization", "Bearer")],
+    [("x-wandb-api-key", KEY)]])
+def test_without_a_known_key_tcp_is_closed(service, metadata):
+    with grpc.insecure_channel(service.tcp, OPTIONS) as channel:
+        stub = rpc.SandboxServiceStub(channel)
+        error = failure(stub.ListSandboxes, pb.ListSandboxesRequest(), timeout=TIMEOUT, metadata=metadata)
+        assert error.code == grpc.StatusCode.UNAUTHENTICATED
+        assert KEY not in error.text and "wrong-key" not in error.text
+        if metadata and metadata[0][0].startswith("x-wandb"):
+            assert "x-wandb-api-key is not accepted" in error.text
+    assert KEY not in service.log() and "wrong-key" not in service.log()
+
+
+def test_owners_do_not_see_each_other(service):
+    with grpc.insecure_channel(service.tcp, OPTIONS) as channel:
+        stub = rpc.SandboxServiceStub(channel)
+        alice, bob = ([("authorization", f"Bearer {key}")] for key in (KEY, OTHER_KEY))
+        box = service.create(stub=stub, metadata=alice)
+        assert box.run("true").exit_code == 0
+        error = failure(stub.GetSandbox, pb.GetSandboxRequest(sandbox_id=box.id), timeout=TIMEOUT, metadata=bob)
+        assert error.code == grpc.StatusCode.NOT_FOUND
+        listed = stub.ListSandboxes(pb.ListSandboxesRequest(), timeout=TIMEOUT, metadata=bob)
+        assert box.id not in [s.sandbox_id for s in listed.sandboxes]
+        assert failure(service.stub.GetSandbox, pb.GetSandboxRequest(sandbox_id=box.id), timeout=TIMEOUT).code \
+            == grpc.StatusCode.NOT_FOUND
+        box.delete()
+
+
+def test_keys_are_read_again_on_sighup(own_service):
+    service = own_service()
+    with grpc.insecure_channel(service.tcp, OPTIONS) as channel:
+        stub = rpc.SandboxServiceStub(channel)
+
+        def listing(key):
+            return stub.ListSandboxes(pb.ListSandboxesRequest(), timeout=TIMEOUT,
+                                      metadata=[("authorization", f"Bearer {key}")])
+        listing(KEY)
+        (service.dir / "keys").write_text("carol:interop-key-3\n")
+        service.process.send_signal(signal.SIGHUP)
+        service.wait_log("keys_loaded")
+        listing("interop-key-3")
+        assert failure(listing, KEY).code == grpc.StatusCode.UNAUTHENTICATED
+        (service.dir / "keys").write_text("broken\n")
+        service.process.send_signal(signal.SIGHUP)
+        service.wait_log("keys_kept")
+        listing("interop-key-3")
+
+
+def test_noise_on_the_socket_hurts_nobody(service, sandbox):
+    for noise in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(4096), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + os.urandom(4096), b""):
+        with socket.create_connection(("127.0.0.1", service.port)) as s:
+            s.settimeout(TIMEOUT)
+            s.sendall(noise)
+            s.shutdown(socket.SHUT_WR)
+            try:
+                while s.recv(65536):
+                    pass
+            except ConnectionResetError:
+                pass
+    assert collect(sandbox.stream("echo", "alive"))[0] == b"alive\n"

@@ -1,0 +1,200 @@
+"""Create, Get, List, Delete with grpcio."""
+
+import time
+import uuid
+
+import grpc
+import pytest
+from coreweave.sandbox.v1 import sandbox_pb2 as pb
+
+from service import TIMEOUT, failure
+
+TERMINAL = (pb.STATE_COMPLETED, pb.STATE_FAILED, pb.STATE_TERMINATED)
+
+
+def test_create_answers_with_a_running_sandbox(service):
+    box = service.create()
+    status = box.message.status
+    assert status.state == pb.STATE_RUNNING
+    assert status.start_time.seconds > 0
+    assert status.runner_id.strip() and status.runner_group_id
+    assert not status.HasField("exit_code")
+    again = box.get()
+    assert again.status.start_time == status.start_time
+    box.delete()
+
+
+def test_a_short_command_completes_with_its_exit_code(service):
+    for code in (0, 7):
+        box = service.create("/bin/sh", ["-c", f"exit {code}"])
+        ended = box.get(wait="terminal")
+        assert ended.status.state == pb.STATE_COMPLETED
+        assert ended.status.HasField("exit_code") and ended.status.exit_code == code
+        assert ended.status.HasField("end_time")
+
+
+def test_the_spec_comes_back_verbatim(service):
+    requirements = pb.ResourceRequirements(requests=pb.Resources(cpu="500m", memory="256Mi"),
+                                           limits=pb.Resources(cpu="1", memory="1Gi"))
+    box = service.create("/bin/sh", ["-c", "sleep infinity"], environment_variables={"A": "1"},
+                         resource_requirements=requirements, tags=["t1", "t2"], annotations={"k": "v"},
+                         max_lifetime_seconds=60, network=pb.NetworkOptions(deny_egress=True, deny_ingress=False))
+    got = box.get()
+    spec = got.spec
+    assert spec.containers[0].image == "python:3.11" and list(spec.containers[0].args) == ["-c", "sleep infinity"]
+    assert dict(spec.containers[0].environment_variables) == {"A": "1"}
+    assert list(spec.tags) == ["t1", "t2"] and dict(spec.annotations) == {"k": "v"}
+    assert spec.network.HasField("deny_ingress") and not spec.network.deny_ingress
+    assert got.status.effective_resource_requirements == requirements
+    assert got.status.effective_max_lifetime_seconds == 60
+    box.delete()
+
+
+def test_mounted_files_are_there_before_the_command_runs(service):
+    box = service.create("/bin/cat", ["/workspace/deep/a.txt"],
+                         files=[pb.FileMount(path="/workspace/deep/a.txt", content=b"mounted\n")])
+    box.get(wait="terminal")
+    assert b"".join(e.data for e in box.logs()) == b"mounted\n"
+    assert box.get().spec.containers[0].files[0].path == "/workspace/deep/a.txt"
+
+
+def test_the_same_request_id_gives_the_same_sandbox(service):
+    request = pb.CreateSandboxRequest(request_id=str(uuid.uuid4()), sandbox=pb.Sandbox(spec=pb.SandboxSpec(
+        containers=[pb.Container(name="main", image="host")])))
+    first = service.stub.CreateSandbox(request, timeout=TIMEOUT)
+    futures = [service.stub.CreateSandbox.future(request, timeout=TIMEOUT) for _ in range(5)]
+    assert {f.result().sandbox_id for f in futures} == {first.sandbox_id}
+    service.stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=first.sandbox_id), timeout=TIMEOUT)
+
+
+def test_an_unknown_image_fails_the_sandbox_with_a_reason(service):
+    message = service.stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=pb.SandboxSpec(
+        containers=[pb.Container(name="main", image="no-such-image:1")]))), timeout=TIMEOUT)
+    got = service.stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=message.sandbox_id), timeout=TIMEOUT,
+                                  metadata=[("x-cwsandbox-wait", "terminal")])
+    assert got.status.state == pb.STATE_FAILED
+    assert "no-such-image:1" in got.status.state_reason
+
+
+def test_answers_name_the_server_version(service):
+    _, call = service.stub.ListSandboxes.with_call(pb.ListSandboxesRequest(), timeout=TIMEOUT)
+    assert dict(call.initial_metadata())["x-cwsandbox-server"]
+
+
+def test_a_wait_ends_shortly_before_the_deadline_with_the_state_as_it_is(service, sandbox):
+    begin = time.monotonic()
+    got = service.stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=sandbox.id), timeout=0.4,
+                                  metadata=[("x-cwsandbox-wait", "terminal")])
+    assert got.status.state == pb.STATE_RUNNING
+    assert 0.2 < time.monotonic() - begin < 0.4
+
+
+def test_a_wait_ends_with_the_state(service):
+    box = service.create()
+    future = service.stub.GetSandbox.future(pb.GetSandboxRequest(sandbox_id=box.id), timeout=TIMEOUT,
+                                            metadata=[("x-cwsandbox-wait", "terminal")])
+    box.delete()
+    assert future.result().status.state in TERMINAL
+
+
+def test_a_stopped_sandbox_ends_terminated_and_stays_readable(service):
+    box = service.create("/bin/sleep", ["infinity"])
+    answer = box.delete(grace=10)
+    assert answer.sandbox.sandbox_id == box.id
+    assert answer.sandbox.status.state in (pb.STATE_TERMINATING, *TERMINAL)
+    begin = time.monotonic()
+    ended = box.get(wait="terminal")
+    assert ended.status.state in (pb.STATE_TERMINATED, pb.STATE_COMPLETED)
+    assert time.monotonic() - begin < 5, "sleep dies of SIGTERM, not of the grace period"
+    assert box.delete().sandbox.status.state in TERMINAL
+
+
+def test_a_process_that_ignores_sigterm_is_killed_after_the_grace(service):
+    box = service.create("/bin/sh", ["-c", "trap '' TERM; while :; do sleep 1; done"])
+    box.delete(grace=1)
+    assert box.get(wait="terminal").status.state in (pb.STATE_TERMINATED, pb.STATE_COMPLETED)
+
+
+def test_deleting_what_is_not_there(service):
+    missing = pb.DeleteSandboxRequest(sandbox_id="sb-0000000000000000", allow_missing=True)
+    answer = service.stub.DeleteSandbox(missing, timeout=TIMEOUT)
+    assert not answer.HasField("sandbox") and not answer.file_system_snapshot_ids
+    missing.allow_missing = False
+    error = failure(service.stub.DeleteSandbox, missing, timeout=TIMEOUT)
+    assert error.code == grpc.StatusCode.NOT_FOUND and error.reason == "CWSANDBOX_SANDBOX_NOT_FOUND"
+
+
+def listed(service, **fields):
+    """All ids through all pages; checks that no page is empty."""
+    ids, token = [], ""
+    while True:
+        page = service.stub.ListSandboxes(pb.ListSandboxesRequest(page_token=token, **fields), timeout=TIMEOUT)
+        assert page.sandboxes or not token, "an empty page"
+        ids += [s.sandbox_id for s in page.sandboxes]
+        if not page.next_page_token:
+            return ids
+        assert page.next_page_token != token
+        token = page.next_page_token
+
+
+def test_pages_of_one_hold_matching_entries_only(service):
+    tag = f"page-{uuid.uuid4().hex[:8]}"
+    mine = []
+    for i in range(3):
+        mine.append(service.create(tags=[tag, f"n{i}"]))
+        service.create(tags=["other"]).delete()
+    assert listed(service, tags=[tag], page_size=1) == [b.id for b in mine]
+    assert listed(service, tags=[tag, "n1"]) == [mine[1].id]
+    assert listed(service, tags=[tag, "absent"]) == []
+    mine[1].delete()
+    mine[1].get(wait="terminal")
+    assert listed(service, tags=[tag], page_size=1) == [mine[0].id, mine[2].id]
+    assert listed(service, tags=[tag], page_size=2, show_terminated=True) == [b.id for b in mine]
+    ended = mine[1].get().status.state
+    assert listed(service, tags=[tag], state=ended) == [mine[1].id]
+    assert listed(service, tags=[tag], runner_ids=["elsewhere"]) == []
+    for b in (mine[0], mine[2]):
+        b.delete()
+
+
+def test_a_page_stays_right_while_sandboxes_come_and_go(service):
+    tag = f"flux-{uuid.uuid4().hex[:8]}"
+    boxes = [service.create(tags=[tag]) for _ in range(4)]
+    first = service.stub.ListSandboxes(pb.ListSandboxesRequest(tags=[tag], page_size=2), timeout=TIMEOUT)
+    boxes[0].delete()
+    boxes[0].get(wait="terminal")
+    late = service.create(tags=[tag])
+    rest = service.stub.ListSandboxes(
+        pb.ListSandboxesRequest(tags=[tag], page_size=100, page_token=first.next_page_token), timeout=TIMEOUT)
+    assert [s.sandbox_id for s in rest.sandboxes] == [boxes[2].id, boxes[3].id, late.id]
+    for b in [*boxes, late]:
+        b.delete()
+
+
+@pytest.mark.parametrize("token", ["x", "p1" + "0" * 32, "ÿ"])
+def test_a_bad_page_token_is_refused(service, token):
+    error = failure(service.stub.ListSandboxes, pb.ListSandboxesRequest(page_token=token), timeout=TIMEOUT)
+    assert error.code == grpc.StatusCode.INVALID_ARGUMENT and error.violations == ["page_token"]
+
+
+def test_a_token_is_bound_to_its_filters(service):
+    tag = f"bind-{uuid.uuid4().hex[:8]}"
+    boxes = [service.create(tags=[tag]) for _ in range(2)]
+    page = service.stub.ListSandboxes(pb.ListSandboxesRequest(tags=[tag], page_size=1), timeout=TIMEOUT)
+    error = failure(service.stub.ListSandboxes,
+                    pb.ListSandboxesRequest(page_token=page.next_page_token, tags=["zz"]), timeout=TIMEOUT)
+    assert error.code == grpc.StatusCode.INVALID_ARGUMENT and error.violations == ["page_token"]
+    for b in boxes:
+        b.delete()
+
+
+def test_a_limit_that_cannot_be_enforced_is_refused_by_name(own_service):
+    service = own_service()
+    limits = pb.ResourceRequirements(limits=pb.Resources(memory="64Mi"))
+    if "limit_memory=1" in service.log():
+        box = service.create(resource_requirements=limits)
+        killed = box.run("/bin/sh", "-c", "head -c 200000000 /dev/zero | tail -c 150000000 | wc -c")
+        assert killed.stdout != b"150000000\n"
+    else:
+        error = failure(service.create, resource_requirements=limits)
+        assert error.code == grpc.StatusCode.FAILED_PRECONDITION and "memory limit" in error.text

@@ -1,0 +1,303 @@
+/* Processes in a sandbox: start, signals, killing, terminals, files passed out. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "harness.h"
+#include "tests.h"
+
+static struct run result; /* too large for a stack; each run fills it */
+
+static void test_exec_echo_through_pipes(void **state)
+{
+    struct service s;
+    struct box b;
+
+    service_start(&s);
+    box_create(&s, &b);
+    assert_shell(&b, "echo hello; echo error >&2", "hello\nerror\n");
+    assert_shell(&b, "id -u; id -g; pwd", "0\n0\n/\n");
+    run_shell(&b, "exit 7", &result);
+    assert_int_equal(result.exit_code, 7);
+    run_shell(&b, "kill -TERM $$", &result);
+    assert_int_equal(result.exit_code, 128 + SIGTERM);
+    end_all(&s, &b);
+}
+
+/* The number of processes inside that are called `sleep` and not zombies; waits a moment for 0.
+ */
+static int count_sleeps(struct box *b)
+{
+    int n = -1;
+
+    for (int i = 0; i < 50 && n != 0; i++) {
+        run_shell(b, "grep -l '(sleep) [^Z]' /proc/[0-9]*/stat 2>/dev/null | wc -l", &result);
+        n = atoi(result.out);
+    }
+    return n;
+}
+
+static void test_exec_kill_takes_all_descendants(void **state)
+{
+    struct service s;
+    struct box b;
+    struct init_packet packet;
+    uint32_t id, other;
+    int fd;
+
+    service_start(&s);
+    box_create(&s, &b);
+    other = start_script(&b, "echo; exec sleep 301");
+    id = start_script(&b, "setsid sh -c 'sleep 302 & sleep 303' & (setsid sleep 304 &) ; "
+                          "(sleep 305 & exec sleep 306) & "
+                          "while ! grep -q 306 /proc/*/cmdline; do :; done; echo; sleep 307");
+    control_request(&b, INIT_KILL, id, 0);
+    control_wait(&b, &packet, &fd);
+    assert_int_equal(packet.type, INIT_EXITED);
+    assert_int_equal(packet.id, id);
+    assert_true(WIFSIGNALED(packet.value) && WTERMSIG(packet.value) == SIGKILL);
+    for (int i = 0; i < 50; i++) {
+        run_shell(&b,
+                  "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -o 'sleep "
+                  "30[0-9]' | sort | tr '\\n' ' '",
+                  &result);
+        if (strcmp(result.out, "sleep 301 ") == 0)
+            break;
+    }
+    assert_string_equal(result.out, "sleep 301 "); /* the other exec is untouched */
+    control_request(&b, INIT_SIGNAL, other, SIGINT);
+    control_wait(&b, &packet, &fd);
+    assert_int_equal(packet.id, other);
+    assert_int_equal(WTERMSIG(packet.value), SIGINT);
+    assert_int_equal(count_sleeps(&b), 0);
+    end_all(&s, &b);
+}
+
+static void test_background_processes_outlive_their_exec_until_killed(void **state)
+{
+    struct service s;
+    struct box b;
+
+    service_start(&s);
+    box_create(&s, &b);
+    assert_shell(&b, "sleep 300 </dev/null >/dev/null 2>&1 & echo started", "started\n");
+    assert_shell(&b, "grep -l '(sleep)' /proc/[0-9]*/stat | wc -l", "1\n");
+    for (int i = 0; i < 10; i++) /* its slot must not be given to others */
+        assert_shell(&b, "true", "");
+    assert_shell(&b, "grep -l '(sleep)' /proc/[0-9]*/stat | wc -l", "1\n");
+    if (s.features.cgroup_kill) {
+        control_request(&b, INIT_KILL, 1, 0); /* the first exec: its leader ended long ago */
+        assert_int_equal(count_sleeps(&b), 0);
+    }
+    end_all(&s, &b);
+}
+
+static void test_orphans_are_reaped(void **state)
+{
+    struct service s;
+    struct box b;
+
+    service_start(&s);
+    box_create(&s, &b);
+    assert_shell(&b, "for i in 1 2 3 4 5; do (sleep 0.01 &); done; sleep 0.2", "");
+    assert_shell(&b, "grep -l ') Z' /proc/[0-9]*/stat 2>/dev/null | wc -l", "0\n");
+    end_all(&s, &b);
+}
+
+static void expect_start_failure(struct box *b, const char *cwd, const char *program,
+                                 int status, const char *stage)
+{
+    const char *argv[] = {program, NULL};
+    struct exec_spec spec = {.cwd = cwd, .argv = argv};
+
+    run_spec(b, &spec, &result);
+    assert_int_equal(result.status, status);
+    assert_string_equal(result.stage, stage);
+}
+
+static void test_start_failures_name_their_stage(void **state)
+{
+    struct service s;
+    struct box b;
+
+    service_start(&s);
+    box_create(&s, &b);
+    expect_start_failure(&b, NULL, "no-such-program", -ENOENT, "execve");
+    expect_start_failure(&b, NULL, "/no/such/program", -ENOENT, "execve");
+    expect_start_failure(&b, NULL, "", -ENOENT, "execve");
+    expect_start_failure(&b, NULL, "/etc/passwd", -EACCES, "execve");
+    expect_start_failure(&b, NULL, "/etc", -EACCES, "execve");
+    expect_start_failure(&b, "/nowhere", "true", -ENOENT, "chdir");
+    expect_start_failure(&b, "/etc/passwd", "true", -ENOTDIR, "chdir");
+    assert_shell(&b, "echo fine", "fine\n");
+    end_all(&s, &b);
+}
+
+static void test_exec_follows_execvp(void **state)
+{
+    struct service s;
+    struct box b;
+    const char *script_argv[] = {"script", "one", NULL}, *env_argv[] = {"env", NULL};
+    const char *env[] = {"PATH=/opt:/usr/bin", "B=2", NULL}, *no_env[] = {NULL};
+    struct exec_spec script = {.argv = script_argv, .envp = env, .cwd = "/var"};
+    struct exec_spec empty = {.argv = env_argv, .envp = no_env};
+
+    service_start(&s);
+    box_create(&s, &b);
+    assert_shell(&b, "printf 'echo $0 $1 $B; pwd' > /opt/script; chmod +x /opt/script", "");
+    run_spec(&b, &script, &result);
+    assert_string_equal(result.out, "/opt/script one 2\n/var\n");
+    run_spec(&b, &empty, &result);
+    assert_string_equal(result.out, "");
+    assert_int_equal(result.exit_code, 0);
+    assert_shell(&b, "umask; ulimit -Sn; ulimit -c; cat /proc/self/oom_score_adj",
+                 "0022\n1024\n0\n200\n");
+    assert_shell(&b, "grep -E '^Sig(Blk|Ign)' /proc/self/status",
+                 "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    end_all(&s, &b);
+}
+
+static void test_large_bodies_travel_in_a_memfd(void **state)
+{
+    struct service s;
+    struct box b;
+    static char large[100001];
+    const char *argv[] = {"/bin/sh", "-c", "printf %s \"$1\" | wc -c", "sh", large, NULL};
+    struct exec_spec spec = {.argv = argv, .body_in_memfd = true};
+
+    memset(large, 'x', sizeof(large) - 1);
+    service_start(&s);
+    box_create(&s, &b);
+    run_spec(&b, &spec, &result);
+    assert_string_equal(result.out, "100000\n");
+    end_all(&s, &b);
+}
+
+static void test_tty_exec_has_a_terminal_of_the_right_size(void **state)
+{
+    struct service s;
+    struct box b;
+    const char *argv[] = {
+        "/bin/sh", "-c",
+        "stty size; tty; ls /dev/pts | tr '\\n' ' '; read x; echo got $x; exec sleep 100",
+        NULL};
+    struct exec_spec spec = {.argv = argv, .tty = true, .width = 101, .height = 37};
+    struct init_packet packet;
+    char text[512] = {0};
+    size_t n = 0;
+    int master, fd;
+
+    service_start(&s);
+    box_create(&s, &b);
+    (void)exec_send(&b, &spec, NULL);
+    control_wait(&b, &packet, &master);
+    assert_int_equal(packet.value, 0);
+    assert_true(master >= 0);
+    while (!strstr(text, "ptmx"))
+        n += read_to_end(master, text + n, 1);
+    assert_non_null(strstr(text, "37 101\r\n/dev/pts/0\r\n0 ptmx"));
+    assert_int_equal(write(master, "abc\n", 4), 4);
+    while (!strstr(text, "got abc"))
+        n += read_to_end(master, text + n, 1);
+    assert_int_equal(write(master, "\3", 1), 1); /* ^C reaches the foreground group */
+    control_wait(&b, &packet, &fd);
+    assert_int_equal(packet.type, INIT_EXITED);
+    assert_true(WIFSIGNALED(packet.value) ? WTERMSIG(packet.value) == SIGINT
+                                          : WEXITSTATUS(packet.value) == 130);
+    (void)close(master);
+    end_all(&s, &b);
+}
+
+static void test_open_passes_descriptors_out(void **state)
+{
+    struct service s;
+    struct box b;
+    char text[64];
+    int fd;
+
+    service_start(&s);
+    box_create(&s, &b);
+    assert_int_equal(open_path(&b, "/etc/hostname", O_RDONLY, false, &fd), 0);
+    assert_int_equal(read(fd, text, sizeof(text)), 8);
+    (void)close(fd);
+    assert_int_equal(open_path(&b, "/new/dir/file", O_WRONLY | O_CREAT, false, &fd), -ENOENT);
+    assert_int_equal(fd, -1);
+    assert_int_equal(open_path(&b, "/new/dir/file", O_WRONLY | O_CREAT, true, &fd), 0);
+    assert_int_equal(write(fd, "content", 7), 7);
+    (void)close(fd);
+    assert_shell(&b, "cat /new/dir/file; stat -c ' %a' /new/dir /new/dir/file",
+                 "content 755\n 644\n");
+    assert_int_equal(open_path(&b, "tmp", O_RDONLY | O_DIRECTORY, false, &fd),
+                     0); /* relative: from / */
+    (void)close(fd);
+    assert_int_equal(open_path(&b, "/tmp", O_WRONLY, false, &fd), -EISDIR);
+    assert_shell(&b, "mkfifo /tmp/fifo", "");
+    assert_int_equal(open_path(&b, "/tmp/fifo", O_RDONLY, false, &fd), 0); /* does not block */
+    (void)close(fd);
+    assert_int_equal(open_path(&b, "/tmp/fifo", O_WRONLY, false, &fd), -ENXIO);
+    assert_int_equal(open_path(&b, "/proc/self/fd/3", O_RDONLY, false, &fd),
+                     -ELOOP); /* init's own */
+    assert_int_equal(open_path(&b, "/proc/self/exe", O_RDONLY, false, &fd), -ELOOP);
+    assert_int_equal(open_path(&b, "", O_RDONLY, false, &fd), -EINVAL);
+    assert_int_equal(open_path(&b, "/etc/hostname", O_RDONLY | O_PATH, false, &fd), 0);
+    (void)close(fd);
+    end_all(&s, &b);
+}
+
+static void test_the_hostname_is_the_id(void **state)
+{
+    struct service s;
+    struct box b;
+    char wanted[80];
+
+    service_start(&s);
+    box_create(&s, &b);
+    (void)snprintf(wanted, sizeof(wanted), "%s\n", b.id);
+    assert_shell(&b, "hostname", wanted);
+    end_all(&s, &b);
+}
+
+static void test_everyday_programs_run(void **state)
+{
+    struct service s;
+    struct box b;
+
+    service_start(&s);
+    box_create(&s, &b);
+    if (access("/usr/bin/cc", X_OK) < 0 || access("/usr/bin/git", X_OK) < 0) {
+        end_all(&s, &b);
+        skip(); /* the machine of tests/vm has neither */
+    }
+    assert_shell(&b,
+                 "cd /tmp && printf '#include <stdio.h>\\nint main(void){puts(\"compiled\");}' "
+                 "> a.c && cc a.c -o a 2>&1 && ./a",
+                 "compiled\n");
+    assert_shell(&b,
+                 "cd /tmp && git init -q r && cd r && git -c user.name=n -c user.email=e "
+                 "commit -q --allow-empty -m m && git log --format=%s",
+                 "m\n");
+    end_all(&s, &b);
+}
+
+int run_exec_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exec_echo_through_pipes),
+        cmocka_unit_test(test_exec_kill_takes_all_descendants),
+        cmocka_unit_test(test_background_processes_outlive_their_exec_until_killed),
+        cmocka_unit_test(test_orphans_are_reaped),
+        cmocka_unit_test(test_start_failures_name_their_stage),
+        cmocka_unit_test(test_exec_follows_execvp),
+        cmocka_unit_test(test_large_bodies_travel_in_a_memfd),
+        cmocka_unit_test(test_tty_exec_has_a_terminal_of_the_right_size),
+        cmocka_unit_test(test_open_passes_descriptors_out),
+        cmocka_unit_test(test_the_hostname_is_the_id),
+        cmocka_unit_test(test_everyday_programs_run),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

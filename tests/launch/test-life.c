@@ -1,0 +1,347 @@
+/* Limits, and every way a sandbox or launch can end; the measurement is last. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "harness.h"
+#include "tests.h"
+
+static struct run result; /* too large for a stack; each run fills it */
+
+static void test_memory_limit_kills_the_process_and_not_init(void **state)
+{
+    struct service s;
+    struct box b;
+    struct launch_exited end;
+    const char *argv[] = {"python3", "-c", "x = bytearray(300 << 20)", NULL};
+
+    service_start(&s);
+    if (!s.features.limit_memory) {
+        service_stop(&s);
+        skip();
+    }
+    box_create(&s, &b);
+    assert_int_equal(box_limit(&b, (struct launch_limits){.memory_bytes = 64 << 20}, NULL), 0);
+    run_argv(&b, argv, &result);
+    assert_int_equal(result.exit_code, 137);
+    assert_shell(&b, "echo alive", "alive\n");
+    assert_int_equal(box_limit(&b, (struct launch_limits){.memory_bytes = 600 << 20}, NULL), 0);
+    run_argv(&b, argv, &result);
+    assert_int_equal(result.exit_code, 0);
+    box_end(&b, &end);
+    assert_true(end.n_oom_kills >= 1);
+    assert_true(end.memory_peak_bytes >= 300 << 20);
+    assert_true(end.cpu_ns > 0);
+    service_stop(&s);
+}
+
+static void test_pids_limit_stops_a_fork_bomb(void **state)
+{
+    struct service s;
+    struct box b;
+
+    service_start(&s);
+    assert_true(s.features.limit_pids);
+    box_create(&s, &b);
+    assert_int_equal(box_limit(&b, (struct launch_limits){.pids = 20}, NULL), 0);
+    assert_python(&b,
+                  "import os, time\n"
+                  "n = 0\n"
+                  "try:\n"
+                  "    while n < 100:\n"
+                  "        if os.fork() == 0: os.close(1); os.close(2); time.sleep(100)\n"
+                  "        n += 1\n"
+                  "except BlockingIOError: print(n)\n"
+                  "os.system('true')\n",
+                  "19\n"); /* 20 with python itself */
+    assert_int_equal(box_limit(&b, (struct launch_limits){.pids = 0}, NULL), 0);
+    assert_shell(&b, "echo again", "again\n");
+    end_all(&s, &b);
+}
+
+static void test_cpu_limit_holds(void **state)
+{
+    struct service s;
+    struct box b;
+    const char *argv[] = {"python3", "-c",
+                          "import time\nt, c = time.time(), time.process_time()\n"
+                          "while time.time() - t < 1: pass\nprint(time.process_time() - c)",
+                          NULL};
+
+    service_start(&s);
+    if (!s.features.limit_cpu) {
+        service_stop(&s);
+        skip();
+    }
+    box_create(&s, &b);
+    assert_int_equal(box_limit(&b, (struct launch_limits){.cpu_millis = 200}, NULL), 0);
+    run_argv(&b, argv, &result);
+    assert_int_equal(result.exit_code, 0);
+    if (strtod(result.out, NULL) > 0.4)
+        fail_msg("used %s s of cpu in 1 s at 0.2 cores", result.out);
+    end_all(&s, &b);
+}
+
+static void test_limits_that_cannot_be_enforced_are_named(void **state)
+{
+    struct service s;
+    struct box b;
+    char stage[64];
+
+    service_start(&s);
+    box_create(&s, &b);
+    if (!s.features.limit_memory) {
+        assert_int_equal(box_limit(&b, (struct launch_limits){.memory_bytes = 1 << 30}, stage),
+                         -ENOTSUP);
+        assert_string_equal(stage, "memory");
+    }
+    assert_int_equal(
+        box_limit(&b,
+                  (struct launch_limits){.memory_bytes = 1 << 30, .accept_unenforced = true},
+                  stage),
+        0);
+    assert_int_equal(box_limit(&b, (struct launch_limits){0}, stage), 0);
+    end_all(&s, &b);
+}
+
+static void test_root_size_and_inodes_are_limited(void **state)
+{
+    struct service s;
+    struct box b;
+
+    service_start(&s);
+    box_create_sized(&s, &b, 4 << 20, 200);
+    run_shell(&b, "head -c 8388608 /dev/zero > /root/big", &result);
+    assert_int_not_equal(result.exit_code, 0);
+    run_shell(&b,
+              "rm -f /root/big; i=0; while [ $i -lt 300 ]; do : > /tmp/$i || exit 9; "
+              "i=$((i+1)); done",
+              &result);
+    assert_int_not_equal(result.exit_code, 0);
+    assert_shell(&b, "rm -f /tmp/*; echo room > /tmp/file; cat /tmp/file", "room\n");
+    end_all(&s, &b);
+}
+
+static void test_closing_the_control_socket_ends_the_sandbox(void **state)
+{
+    struct service s;
+    struct box b;
+    struct launch_exited end;
+
+    service_start(&s);
+    box_create(&s, &b);
+    (void)start_script(&b, "echo; sleep 300");
+    (void)close(b.control);
+    service_wait_exited(&s, b.id, &end);
+    assert_int_equal(end.wait_status, 0);
+    assert_false(process_alive(b.pid));
+    service_stop(&s);
+}
+
+static void test_end_of_the_socket_leaves_nothing(void **state)
+{
+    struct service s;
+    struct box boxes[5];
+
+    service_start(&s);
+    for (size_t i = 0; i < ARRAY_SIZE(boxes); i++) {
+        box_create(&s, &boxes[i]);
+        (void)start_script(&boxes[i], "setsid sleep 300 & echo; sleep 300");
+    }
+    service_stop(&s); /* asserts exit 0 and that the cgroups are gone */
+    for (size_t i = 0; i < ARRAY_SIZE(boxes); i++) {
+        assert_false(process_alive(boxes[i].pid));
+        (void)close(boxes[i].control);
+    }
+}
+
+static void test_sigterm_leaves_nothing(void **state)
+{
+    struct service s;
+    struct box b;
+
+    service_start(&s);
+    box_create(&s, &b);
+    assert_int_equal(kill(s.pid, SIGTERM), 0);
+    service_stop(&s);
+    assert_false(process_alive(b.pid));
+    (void)close(b.control);
+}
+
+static void test_killed_launch_leaves_no_process_and_the_next_one_cleans_up(void **state)
+{
+    struct service s, next;
+    struct box b;
+    int status;
+
+    service_start(&s);
+    box_create(&s, &b);
+    (void)start_script(&b, "echo; sleep 300");
+    assert_int_equal(kill(s.pid, SIGKILL), 0);
+    assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
+    for (int i = 0; i < 100 && process_alive(b.pid); i++)
+        (void)poll(NULL, 0, 10);
+    assert_false(process_alive(b.pid));
+    (void)close(b.control);
+    service_start_named(&next, s.name);
+    box_create(&next, &b);
+    assert_shell(&b, "echo works", "works\n");
+    box_end(&b, NULL);
+    service_stop(&next);
+    (void)close(s.sock);
+    service_remove_dir(&s);
+}
+
+static void test_bad_requests(void **state)
+{
+    struct service s;
+    struct box b;
+    struct launch_message msg = {.type = LAUNCH_CREATE}, answer;
+    int fd, status;
+
+    service_start(&s);
+    box_create(&s, &b);
+    memcpy(msg.u.create.id, b.id, sizeof(b.id)); /* a second one of that id */
+    msg.u.create.host_image = true;
+    msg.u.create.root_size_bytes = msg.u.create.root_inodes = 1 << 20;
+    service_call(&s, &msg, &answer, &fd);
+    assert_int_equal(answer.u.created.status, -EEXIST);
+    (void)snprintf(msg.u.create.id, sizeof(msg.u.create.id),
+                   "layers"); /* layers outside of the image store */
+    msg.u.create.host_image = false;
+    msg.u.create.n_lowers = 1;
+    msg.u.create.lowers[0] = "/etc";
+    service_call(&s, &msg, &answer, &fd);
+    assert_int_equal(answer.u.created.status, -EPERM);
+    assert_string_equal(answer.u.created.stage, "image layers");
+    msg = (struct launch_message){.type = LAUNCH_KILL, .u.id = "unknown"};
+    service_call(&s, &msg, &answer, &fd);
+    assert_int_equal(answer.u.status.status, -ENOENT);
+    assert_shell(&b, "echo unharmed", "unharmed\n");
+    (void)close(b.control);
+    assert_int_equal(send(s.sock, "nonsense", 8, 0), 8); /* ends everything */
+    assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
+    assert_int_equal(WEXITSTATUS(status), 1);
+    assert_false(process_alive(b.pid));
+    (void)close(s.sock);
+    service_remove_dir(&s);
+}
+
+static void test_image_layers(void **state)
+{
+    struct service s;
+    struct box b = {0};
+    struct launch_message msg = {.type = LAUNCH_CREATE}, answer;
+    char images[128], path[256], command[1024];
+
+    service_start(&s);
+    (void)snprintf(images, sizeof(images), "%s/images/layer", s.dir);
+    (void)snprintf(
+        command, sizeof(command),
+        "mkdir -p %s/bin && cp \"$CWS_INIT\" %s/bin/program && echo content > %s/file", images,
+        images, images);
+    assert_int_equal(system(command), 0);
+    (void)snprintf(msg.u.create.id, sizeof(msg.u.create.id), "layers");
+    msg.u.create.root_size_bytes = 1 << 20;
+    msg.u.create.root_inodes = 100;
+    msg.u.create.n_lowers = 1;
+    (void)snprintf(path, sizeof(path), "%s/../layer", images);
+    msg.u.create.lowers[0] = path;
+    service_call(&s, &msg, &answer, &b.control);
+    assert_int_equal(answer.u.created.status, 0); /* ".." that stays inside is harmless */
+    b.service = &s;
+    memcpy(b.id, msg.u.create.id, sizeof(b.id));
+    box_end(&b, NULL);
+    msg.u.create.lowers[0] = images;
+    service_call(&s, &msg, &answer, &b.control);
+    assert_int_equal(answer.u.created.status, 0);
+    {
+        char text[16] = {0};
+        int fd;
+
+        assert_int_equal(open_path(&b, "/file", O_RDONLY, false, &fd), 0);
+        assert_int_equal(read(fd, text, sizeof(text)), 8);
+        assert_string_equal(text, "content\n");
+        (void)close(fd);
+    }
+    box_end(&b, NULL);
+    (void)snprintf(command, sizeof(command), "rm -r %s", images);
+    assert_int_equal(system(command), 0);
+    service_stop(&s);
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static void print_times(const char *what, uint64_t *us, size_t n)
+{
+    qsort(us, n, sizeof(*us), compare_u64);
+    print_message("%s: p50 %.2f ms, p99 %.2f ms (n=%zu)\n", what, (double)us[n / 2] / 1000,
+                  (double)us[n * 99 / 100] / 1000, n);
+}
+
+/* Prints, never asserts on time. */
+static void test_measure(void **state)
+{
+    enum { N = 300 };
+    static uint64_t create[N], first[N], exec[N], end[N];
+    const char *argv[] = {"/bin/echo", "hello", NULL};
+    struct service s;
+    uint64_t start;
+    struct box b;
+
+    service_start(&s);
+    start = now_us();
+    for (int i = 0; i < N; i++) {
+        uint64_t t = now_us();
+
+        box_create(&s, &b);
+        create[i] = now_us() - t;
+        run_argv(&b, argv, &result);
+        first[i] = now_us() - t;
+        t = now_us();
+        box_end(&b, NULL);
+        end[i] = now_us() - t;
+    }
+    print_message("sustained create+exec+end: %.0f/s\n", N * 1e6 / (double)(now_us() - start));
+    print_times("create", create, N);
+    print_times("create to first exec's exit", first, N);
+    print_times("end", end, N);
+    box_create(&s, &b);
+    for (int i = 0; i < N; i++) {
+        uint64_t t = now_us();
+
+        run_argv(&b, argv, &result);
+        exec[i] = now_us() - t;
+    }
+    print_times("exec /bin/echo", exec, N);
+    end_all(&s, &b);
+}
+
+int run_life_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_memory_limit_kills_the_process_and_not_init),
+        cmocka_unit_test(test_pids_limit_stops_a_fork_bomb),
+        cmocka_unit_test(test_cpu_limit_holds),
+        cmocka_unit_test(test_limits_that_cannot_be_enforced_are_named),
+        cmocka_unit_test(test_root_size_and_inodes_are_limited),
+        cmocka_unit_test(test_closing_the_control_socket_ends_the_sandbox),
+        cmocka_unit_test(test_end_of_the_socket_leaves_nothing),
+        cmocka_unit_test(test_sigterm_leaves_nothing),
+        cmocka_unit_test(test_killed_launch_leaves_no_process_and_the_next_one_cleans_up),
+        cmocka_unit_test(test_bad_requests),
+        cmocka_unit_test(test_image_layers),
+        cmocka_unit_test(test_measure),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,11 @@
+/* The groups of test-launch, one per file. */
+#ifndef CWS_TESTS_LAUNCH_TESTS_H
+#define CWS_TESTS_LAUNCH_TESTS_H
+
+#include "harness.h"
+
+int run_isolation_tests(void);
+int run_exec_tests(void);
+int run_life_tests(void);
+
+#endif

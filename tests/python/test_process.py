@@ -1,0 +1,157 @@
+"""exec(): results, options, exit codes, check, output, statistics."""
+
+from __future__ import annotations
+
+import pytest
+from cwsandbox import ProcessResult, Sandbox, SandboxExecutionError, SandboxNotRunningError, SandboxTimeoutError
+
+
+def test_result_has_everything(shared, consume):
+    result = consume(lambda: shared.exec(["sh", "-c", "printf out; printf err >&2; exit 3"]))
+    assert result == ProcessResult(
+        stdout="out", stderr="err", returncode=3, stdout_bytes=b"out", stderr_bytes=b"err",
+        command=["sh", "-c", "printf out; printf err >&2; exit 3"],
+    )  # fmt: skip
+
+
+def test_output_that_is_not_utf8_is_replaced_in_text_and_kept_in_bytes(shared):
+    result = shared.exec(["printf", r"a\377b\303\251"]).result()
+    assert result.stdout == "a\ufffdb\u00e9"
+    assert result.stdout_bytes == b"a\xffb\xc3\xa9"
+
+
+def test_check_raises_with_the_result(shared, consume):
+    with pytest.raises(SandboxExecutionError, match="exit code 7") as info:
+        consume(lambda: shared.exec(["sh", "-c", "echo partial; exit 7"], check=True))
+    assert info.value.exec_result.returncode == 7
+    assert info.value.exec_result.stdout == "partial\n"
+    assert "sh -c" in str(info.value)
+
+
+def test_check_accepts_success(shared):
+    assert shared.exec(["true"], check=True).result().returncode == 0
+
+
+def test_command_that_does_not_exist_exits_127(shared):
+    result = shared.exec(["no-such-program"]).result()
+    assert result.returncode == 127
+    assert "no-such-program" in result.stderr
+
+
+def test_cwd(shared):
+    assert shared.exec(["pwd"], cwd="/usr").result().stdout == "/usr\n"
+    assert shared.exec(["pwd"], cwd="/no/such/dir").result().returncode != 0
+    assert shared.exec(["sh", "-c", "echo $1", "x", "a b'c\"d"], cwd="/tmp").result().stdout == "a b'c\"d\n"
+
+
+def test_command_is_kept_as_given(shared):
+    process = shared.exec(["pwd"], cwd="/usr")
+    assert process.command == ["pwd"]
+    assert process.result().command == ["pwd"]
+    tuple_process = shared.exec(("echo", "x"))
+    assert tuple_process.command == ["echo", "x"]
+    tuple_process.result()
+
+
+def test_bad_arguments_raise_at_once(shared):
+    with pytest.raises(ValueError, match="Command cannot be empty"):
+        shared.exec([])
+    with pytest.raises(ValueError, match="cwd cannot be empty string"):
+        shared.exec(["true"], cwd="")
+    with pytest.raises(ValueError, match="cwd must be an absolute path"):
+        shared.exec(["true"], cwd="tmp")
+    with pytest.raises(TypeError, match="command must be a sequence of strings"):
+        shared.exec("echo hello")
+    with pytest.raises(TypeError):
+        shared.exec(["echo", 3])
+    with pytest.raises(ValueError, match="NUL"):
+        shared.exec(["echo", "a\0b"])
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        shared.exec(["true"], env={})
+    with pytest.raises(TypeError, match="missing required argument"):
+        shared.exec()
+    with pytest.raises(ValueError):
+        shared.exec(["true"], timeout_seconds=-1)
+
+
+def test_timeout_kills_the_command(sb, consume):
+    with pytest.raises(SandboxTimeoutError):
+        consume(lambda: sb.exec(["sh", "-c", "sleep 1000; echo never"], timeout_seconds=0.3))
+    assert sb.exec(["sh", "-c", "ps ax 2>/dev/null | grep -c '[s]leep 1000'"]).result().stdout.strip() in ("0", "")
+
+
+def test_poll_wait_and_returncode(shared):
+    process = shared.exec(["sh", "-c", "read x; exit 5"], stdin=True)
+    assert process.poll() is None and process.returncode is None
+    with pytest.raises(TimeoutError):
+        process.wait(timeout=0.01)
+    process.stdin.close()
+    assert process.wait() == 5
+    assert process.poll() == 5 and process.returncode == 5 and process.result().returncode == 5
+
+
+def test_returncode_appears_when_only_streamed(shared):
+    process = shared.exec(["sh", "-c", "echo x; exit 4"])
+    assert "".join(process.stdout) == "x\n"
+    # the stream's end and the exit arrive together; the code may be a message behind
+    process.wait()
+    assert process.returncode == 4
+
+
+def test_poll_is_none_for_a_failed_operation():
+    sandbox = Sandbox()
+    sandbox.stop().result()
+    process = sandbox.exec(["true"])
+    with pytest.raises(SandboxNotRunningError):
+        process.result()
+    assert process.poll() is None and process.returncode is None
+    assert list(process.stdout) == [] and list(process.stderr) == []
+
+
+def test_exit_by_signal_is_128_plus(shared):
+    assert shared.exec(["sh", "-c", "kill -9 $$"]).result().returncode == 137
+
+
+def test_statistics(sb):
+    fresh = sb.exec_stats
+    assert fresh == {"exec_count": 0, "exec_completed_ok": 0, "exec_completed_nonzero": 0, "exec_failures": 0}
+    sb.exec(["true"]).result()
+    sb.exec(["false"]).result()
+    for chunk in (streamed := sb.exec(["echo", "x"])).stdout:
+        assert chunk == "x\n"
+    streamed.result()
+    assert sb.exec_stats == {"exec_count": 3, "exec_completed_ok": 2, "exec_completed_nonzero": 1, "exec_failures": 0}
+    with pytest.raises(SandboxTimeoutError):
+        sb.exec(["sleep", "1000"], timeout_seconds=0.2).result()
+    assert sb.exec_stats["exec_failures"] == 1
+
+
+def test_many_at_once(shared):
+    processes = [shared.exec(["sh", "-c", f"echo {i}"]) for i in range(100)]
+    assert [p.result().stdout for p in processes] == [f"{i}\n" for i in range(100)]
+
+
+def test_large_output_is_complete(shared):
+    result = shared.exec(["sh", "-c", "head -c 20000000 /dev/zero | tr '\\0' a; echo end >&2"]).result()
+    assert len(result.stdout_bytes) == 20_000_000 and set(result.stdout_bytes) == {ord("a")}
+    assert result.stderr == "end\n"
+
+
+def test_python_is_there(shared):
+    assert shared.exec(["python", "-c", "print(6 * 7)"]).result().stdout == "42\n"
+
+
+def test_a_large_result_makes_its_output_when_asked(shared):
+    import copy
+    import dataclasses
+    import pickle
+
+    size = 5 << 20
+    result = shared.exec(["sh", "-c", f"head -c {size} /dev/zero | tr '\\0' x; printf e >&2"]).result()
+    assert "stdout" not in vars(result)
+    assert result.stdout_bytes == b"x" * size and result.stdout == "x" * size
+    assert (result.stderr, result.stderr_bytes, result.returncode) == ("e", b"e", 0)
+    for other in (copy.copy(result), pickle.loads(pickle.dumps(result)), dataclasses.replace(result)):
+        assert other == result
+    assert dataclasses.asdict(result)["stderr"] == "e"
+    assert not hasattr(result, "nothing")

@@ -1,0 +1,152 @@
+"""py.typed and the stubs, as type checkers see them: the document's programs, our examples, and what must be an error.
+
+The document's blocks are put into one async function each, with the names they take for granted declared. Programs for people annotate
+little, which is their style and no fault of the stubs: the rules of --strict about a program's own annotations are off for them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import cwsandbox
+import pytest
+from test_seed import BLOCKS
+
+PACKAGES = Path(cwsandbox.__file__).resolve().parents[1]
+EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.py"))
+PRELUDE = """\
+import asyncio
+import cwsandbox
+from cwsandbox import Process, ProcessResult, Sandbox, SandboxDefaults, SandboxStatus, Session
+sb: Sandbox
+sandbox: Sandbox
+session: Session
+defaults: SandboxDefaults
+files: list[str]
+procs: list[Process]
+"""
+
+RIGHT = """\
+from collections.abc import AsyncIterator, Iterator
+from typing import assert_type
+import cwsandbox
+from cwsandbox import Process, ProcessResult, Sandbox, SandboxExecutionError, SandboxStatus, Session
+
+def sync(sb: Sandbox) -> None:
+    assert_type(Sandbox.run("true", tags=["x"]), Sandbox)
+    assert_type(sb.wait(), Sandbox)
+    assert_type(sb.exec(["x"]).result(), ProcessResult)
+    assert_type(sb.exec(["x"]).wait(timeout=1), int)
+    assert_type(sb.exec(["x"]).returncode, int | None)
+    assert_type(sb.read_file("/x").result(), bytes)
+    assert_type(sb.write_file("/x", b"").result(), None)
+    assert_type(sb.stop().result(), None)
+    assert_type(sb.wait_until_complete().result(), Sandbox)
+    assert_type(sb.get_status(), SandboxStatus)
+    assert_type(Sandbox.list(tags=["x"]).result(), list[Sandbox])
+    assert_type(Sandbox.from_id("x").result(), Sandbox)
+    assert_type(cwsandbox.results(sb.exec(["x"])), ProcessResult)
+    assert_type(cwsandbox.results([sb.read_file("/x")]), list[bytes])
+    for text in sb.exec(["x"]).stdout:
+        assert_type(text, str)
+    for raw in sb.shell().output:
+        assert_type(raw, bytes)
+    for line in sb.stream_logs(follow=True):
+        assert_type(line, str)
+    with Sandbox() as other, Session() as session:
+        assert_type(other, Sandbox)
+        assert_type(session.sandbox(tags=["x"]), Sandbox)
+    done, pending = cwsandbox.wait([sb, sb.exec(["x"])], num_returns=1)
+    try:
+        sb.exec(["x"], check=True).result()
+    except SandboxExecutionError as error:
+        assert_type(error.exec_result, ProcessResult | None)
+        assert_type(error.reason, str | None)
+        assert_type(error.metadata, dict[str, str])
+
+async def asynchronous(sb: Sandbox) -> None:
+    assert_type(await sb, Sandbox)
+    assert_type(await sb.exec(["x"]), ProcessResult)
+    assert_type(await sb.read_file("/x"), bytes)
+    async for text in sb.exec(["x"]).stdout:
+        assert_type(text, str)
+    async with Sandbox() as other, Session() as session:
+        assert_type(other, Sandbox)
+        assert_type(await session.list(), list[Sandbox])
+    process = sb.exec(["x"], stdin=True)
+    if process.stdin is not None:
+        await process.stdin.write(b"x")
+"""
+
+WRONG = """\
+from cwsandbox import Sandbox
+sb = Sandbox()
+sb.exec("not a list", timeout="soon")
+sb.read_file(7)
+sb.no_such_thing()
+Sandbox(no_such_option=1)
+len(sb.exec(["x"]).result())
+"""
+
+
+def block_program() -> str:
+    parts = [PRELUDE]
+    for block in BLOCKS:
+        parts.append(f"async def block_{block.number}() -> None:\n" + textwrap.indent(block.code, "    "))
+    return "\n".join(parts)
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("types")
+    rules = "# mypy: disable-error-code=\"no-untyped-def,no-untyped-call,var-annotated,type-arg,no-any-return\"\n# pyright: reportSelfClsParameterName=false\n"
+    (directory / "seed.py").write_text(rules + block_program())
+    (directory / "right.py").write_text(RIGHT)
+    (directory / "wrong.py").write_text(WRONG)
+    for example in EXAMPLES:
+        (directory / f"example_{example.name}").write_text(rules + example.read_text())
+    return directory
+
+
+def mypy(directory: Path, *names: str) -> subprocess.CompletedProcess:
+    pytest.importorskip("mypy", reason="mypy is not installed")
+    return subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "--no-error-summary", *names], cwd=directory,
+        env={**os.environ, "MYPYPATH": str(PACKAGES)}, capture_output=True, text=True, timeout=120)
+
+
+def pyright(directory: Path, *names: str) -> list[str]:
+    pytest.importorskip("basedpyright", reason="basedpyright is not installed")
+    config = {"include": list(names), "extraPaths": [str(PACKAGES)], "typeCheckingMode": "standard", "reportMissingModuleSource": False}
+    (directory / "pyrightconfig.json").write_text(json.dumps(config))
+    done = subprocess.run([sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable], cwd=directory,
+                          capture_output=True, text=True, timeout=120)
+    report = json.loads(done.stdout)
+    assert report["summary"]["filesAnalyzed"] >= len(names)
+    return [f"{Path(d['file']).name}:{d['range']['start']['line'] + 1}: {d['message']}"
+            for d in report["generalDiagnostics"] if d["severity"] == "error"]
+
+
+def test_the_package_says_that_it_is_typed():
+    assert (PACKAGES / "cwsandbox" / "py.typed").exists()
+
+
+def test_mypy_strict_accepts_the_document_and_the_examples(programs):
+    names = [p.name for p in programs.glob("*.py") if p.name != "wrong.py"]
+    done = mypy(programs, *names)
+    assert done.stdout == "" and done.returncode == 0
+
+
+def test_pyright_accepts_the_document_and_the_examples(programs):
+    assert pyright(programs, *[p.name for p in programs.glob("*.py") if p.name != "wrong.py"]) == []
+
+
+def test_both_refuse_what_is_wrong(programs):
+    wrong = {3, 4, 5, 6, 7}
+    assert {int(line.split(":")[1]) for line in mypy(programs, "wrong.py").stdout.splitlines() if ": error:" in line} == wrong
+    assert {int(line.split(":")[1]) for line in pyright(programs, "wrong.py")} == wrong

@@ -1,0 +1,270 @@
+/* Limits of a sandbox and of the service: processes, memory, numbers, retention. */
+#include "harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+static struct sandbox_spec base_spec(void)
+{
+    return (struct sandbox_spec){
+        .owner = "test", .request_id = "", .image = "", .command = "", .working_dir = ""};
+}
+
+static struct sandbox *create_sh(struct world *w, const char *script)
+{
+    return world_create(w, "sh", (const char *const[]){"-c", script, NULL});
+}
+
+static bool has_limits(struct world *w)
+{
+    const struct launch_features *f = runtime_features(w->rt);
+    return f->limit_memory && f->limit_pids && f->limit_cpu;
+}
+
+static void small_pids(struct runtime_config *config)
+{
+    config->pids_max = 64;
+}
+
+static void test_fork_bomb_is_contained_and_the_sandbox_survives(void **state)
+{
+    struct world *w = world_open(small_pids);
+    struct sandbox *sb = world_create(w, "", NULL);
+    CLEANUP_RUN struct run bomb = {0};
+    CLEANUP_RUN struct run look = {0};
+    const char *const argv[] = {"bash", "-c", "echo up; b() { b | b & }; b; sleep 1000"};
+    struct process_spec spec = {.argv = argv, .n_argv = 3, .cwd = ""};
+    (void)state;
+    /* By a cgroup or by RLIMIT_NPROC, but always; without it this test must not go on. */
+    assert_true(runtime_features(w->rt)->limit_pids);
+    wait_state(w, sb, SANDBOX_RUNNING);
+    run_start(&bomb, sb, &spec);
+    while (buf_len(&bomb.out) == 0)
+        world_turn(w);
+    process_kill(bomb.p);
+    run_wait(w, &bomb);
+    do {
+        run_done(&look); /* the bomb's last children are still being reaped */
+        run_sh(w, &look, sb, "echo alive");
+    } while (look.failed && look.code == ERR_RESOURCE_EXHAUSTED);
+    assert_buf(&look.out, "alive\n");
+    world_close(w);
+}
+
+static void test_memory_hog_is_killed_and_the_sandbox_survives(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox_spec spec = base_spec();
+    CLEANUP_RUN struct run hog = {0};
+    CLEANUP_RUN struct run look = {0};
+    (void)state;
+    if (!has_limits(w)) {
+        world_close(w);
+        skip();
+    }
+    spec.memory_bytes = 32 << 20;
+    struct sandbox *sb = world_create_spec(w, &spec);
+    wait_state(w, sb, SANDBOX_RUNNING);
+    run_sh(w, &hog, sb, "head -c 200000000 /dev/zero | tail -c 150000000 | wc -c");
+    if (buf_len(&hog.out) >= 9)
+        assert_memory_not_equal(buf_head(&hog.out), "150000000", 9);
+    run_sh(w, &look, sb, "echo alive");
+    assert_buf(&look.out, "alive\n");
+    world_close(w);
+}
+
+static void test_unenforceable_limit_is_refused_with_its_name(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox_spec spec = base_spec();
+    struct sandbox *sb = NULL;
+    struct err err = {0};
+    bool existing;
+    (void)state;
+    if (runtime_features(w->rt)->limit_memory) {
+        world_close(w);
+        skip();
+    }
+    spec.memory_bytes = 32 << 20;
+    assert_int_equal(sandbox_create(w->rt, &spec, NULL, NULL, &sb, &existing, &err), -1);
+    assert_int_equal(err.code, ERR_FAILED_PRECONDITION);
+    assert_non_null(strstr(err_text(&err), "memory"));
+    err_done(&err);
+    world_close(w);
+}
+
+struct usage_wait {
+    struct sandbox_usage usage;
+    bool done, failed;
+};
+
+static void on_usage(void *user, const struct sandbox_usage *u, const struct err *err)
+{
+    struct usage_wait *wait = user;
+    wait->done = true;
+    wait->failed = err != NULL;
+    if (u)
+        wait->usage = *u;
+}
+
+static void test_usage_is_known_alive_and_after_the_end(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox *sb =
+        create_sh(w, "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 1000");
+    struct usage_wait alive = {0}, ended = {0};
+    (void)state;
+    wait_state(w, sb, SANDBOX_RUNNING);
+    sandbox_usage(sb, on_usage, &alive);
+    assert_false(alive.done);
+    world_wait(w, &alive.done);
+    assert_false(alive.failed);
+    sandbox_stop(sb, 0, "test");
+    assert_int_equal(wait_terminal(w, sb), SANDBOX_TERMINATED);
+    sandbox_usage(sb, on_usage, &ended);
+    world_wait(w, &ended.done);
+    assert_false(ended.failed);
+    assert_true(ended.usage.cpu_ns >= alive.usage.cpu_ns);
+    world_close(w);
+}
+
+static void few_allowed(struct runtime_config *config)
+{
+    config->max_sandboxes = 2;
+}
+
+static void test_too_many_sandboxes_are_refused(void **state)
+{
+    struct world *w = world_open(few_allowed);
+    struct sandbox_spec spec = base_spec();
+    struct sandbox *a = world_create(w, "", NULL), *b = world_create(w, "", NULL), *c = NULL;
+    struct err err = {0};
+    bool existing;
+    (void)state;
+    assert_int_equal(sandbox_create(w->rt, &spec, NULL, NULL, &c, &existing, &err), -1);
+    assert_int_equal(err.code, ERR_RESOURCE_EXHAUSTED);
+    err_done(&err);
+    wait_state(w, b, SANDBOX_RUNNING);
+    sandbox_stop(a, 0, "test");
+    assert_int_equal(wait_terminal(w, a), SANDBOX_TERMINATED);
+    c = world_create(w, "", NULL);
+    wait_state(w, c, SANDBOX_RUNNING);
+    world_close(w);
+}
+
+/* ---- retention ---- */
+
+static void keep_two(struct runtime_config *config)
+{
+    config->max_retained = 2;
+}
+
+static void test_ended_sandboxes_are_kept_by_number_oldest_go_first(void **state)
+{
+    struct world *w = world_open(keep_two);
+    char ids[4][64];
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+        struct sandbox *sb = world_create(w, "true", NULL);
+        (void)snprintf(ids[i], sizeof(ids[i]), "%s", info_of(sb).id);
+        (void)sandbox_ref(sb);
+        (void)wait_terminal(w, sb);
+        sandbox_unref(sb);
+    }
+    while (sandbox_find(w->rt, "test", ids[1], NULL)) /* until the last cell is gone */
+        world_turn(w);
+    assert_null(sandbox_find(w->rt, "test", ids[0], NULL));
+    assert_non_null(sandbox_find(w->rt, "test", ids[2], NULL));
+    assert_non_null(sandbox_find(w->rt, "test", ids[3], NULL));
+    world_close(w);
+}
+
+static void keep_briefly(struct runtime_config *config)
+{
+    config->retention_ns = 50 * NS_PER_MS;
+}
+
+static void test_ended_sandboxes_and_their_logs_go_after_the_retention_time(void **state)
+{
+    struct world *w = world_open(keep_briefly);
+    struct sandbox *sb = world_create(w, "true", NULL);
+    char id[64], path[160];
+    struct stat st;
+    (void)state;
+    (void)snprintf(id, sizeof(id), "%s", info_of(sb).id);
+    (void)snprintf(path, sizeof(path), "%s/logs/%s.log", w->dir, id);
+    assert_int_equal(wait_terminal(w, sb), SANDBOX_COMPLETED);
+    assert_non_null(sandbox_find(w->rt, "test", id, NULL));
+    assert_int_equal(stat(path, &st), 0);
+    while (sandbox_find(w->rt, "test", id, NULL))
+        world_turn(w);
+    while (stat(path, &st) == 0)
+        world_turn(w);
+    assert_int_equal(errno, ENOENT);
+    world_close(w);
+}
+
+static void test_service_without_free_descriptors_refuses_and_recovers(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox *sb = world_create(w, "", NULL);
+    CLEANUP_ERR struct err err = {0};
+    CLEANUP_BUF struct buf content = {0};
+    struct rlimit limit, tight;
+    (void)state;
+    wait_state(w, sb, SANDBOX_RUNNING);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    int next = fcntl(0, F_DUPFD_CLOEXEC, 0);
+    (void)close(next);
+    tight = limit;
+    tight.rlim_cur = (rlim_t)next; /* not one more */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    struct sandbox *refused[3];
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+        refused[i] = world_create(w, "", NULL); /* the first may get the blank that was ready */
+    (void)sandbox_ref(refused[2]);
+    while (info_of(refused[2]).state != SANDBOX_FAILED)
+        world_turn(w);
+    assert_non_null(strstr(info_of(refused[2]).state_reason, "too many open files"));
+    sandbox_unref(refused[2]);
+    read_file(w, sb, "/etc/passwd", &content, &err);
+    assert_int_equal(err.code, ERR_INTERNAL);
+    const char *const argv[] = {"true"};
+    struct process_spec spec = {.argv = argv, .n_argv = 1, .cwd = ""};
+    static const struct process_events events;
+    struct process *p = NULL;
+    assert_int_equal(process_start(sb, &spec, &events, NULL, &p, &err), -1);
+    assert_int_equal(err.code, ERR_RESOURCE_EXHAUSTED);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    struct sandbox *fine = world_create(w, "", NULL);
+    (void)sandbox_ref(fine);
+    while (info_of(fine).state ==
+           SANDBOX_PENDING) /* maybe the last one that was asked for too early */
+        world_turn(w);
+    sandbox_unref(fine);
+    fine = world_create(w, "", NULL);
+    wait_state(w, fine, SANDBOX_RUNNING);
+    assert_false(w->lost);
+    world_close(w);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_service_without_free_descriptors_refuses_and_recovers),
+        cmocka_unit_test(test_fork_bomb_is_contained_and_the_sandbox_survives),
+        cmocka_unit_test(test_memory_hog_is_killed_and_the_sandbox_survives),
+        cmocka_unit_test(test_unenforceable_limit_is_refused_with_its_name),
+        cmocka_unit_test(test_usage_is_known_alive_and_after_the_end),
+        cmocka_unit_test(test_too_many_sandboxes_are_refused),
+        cmocka_unit_test(test_ended_sandboxes_are_kept_by_number_oldest_go_first),
+        cmocka_unit_test(test_ended_sandboxes_and_their_logs_go_after_the_retention_time),
+    };
+    if (become(argc, argv) < 0)
+        return 77;
+    cmocka_set_test_filter(getenv("CWS_TEST"));
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,222 @@
+/*
+ * Runs inside a sandbox and tries what must not work there. One line per attempt: "name errno-name", or "name OPEN" when it
+ * worked. The expectations are in test_escape.py; nothing here does damage where it works.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void say(const char *name, long result)
+{
+    printf("%s %s\n", name, result < 0 ? strerrorname_np(errno) : "OPEN");
+    fflush(stdout);
+}
+
+/* In a child, so that an attempt that works changes nobody else. */
+#define TRY_IN_CHILD(name, expression) \
+    do { \
+        pid_t pid_ = fork(); \
+        if (pid_ == 0) { \
+            say(name, (long)(expression)); \
+            _exit(0); \
+        } \
+        (void)waitpid(pid_, NULL, 0); \
+    } while (0)
+
+static int open_and_close(const char *path, int flags)
+{
+    int fd = open(path, flags | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    return fd;
+}
+
+static int write_word(const char *path, const char *word)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : write(fd, word, strlen(word));
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    errno = error;
+    return n < 0 ? -1 : 0;
+}
+
+static void kernel_entries(void)
+{
+    struct io_uring_params params = {0};
+    struct timeval now = {0};
+
+    say("io_uring_setup", syscall(SYS_io_uring_setup, 1, &params));
+    say("userfaultfd", syscall(SYS_userfaultfd, O_CLOEXEC));
+    say("bpf", syscall(SYS_bpf, 0, NULL, 0));
+    say("perf_event_open", syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0));
+    say("add_key", syscall(SYS_add_key, "user", "x", "y", 1, -5));
+    say("keyctl",
+        syscall(SYS_keyctl, 0, -3, 1, 0, 0)); /* KEYCTL_GET_KEYRING_ID of the session */
+    say("request_key", syscall(SYS_request_key, "user", "x", NULL, 0));
+    say("open_by_handle_at", syscall(SYS_open_by_handle_at, AT_FDCWD, NULL, 0));
+    say("syslog", syscall(SYS_syslog, 3, NULL, 0));
+    say("kexec_load", syscall(SYS_kexec_load, 0, 0, NULL, 0));
+    say("init_module", syscall(SYS_init_module, "", 0, ""));
+    say("swapoff", syscall(SYS_swapoff, "/x"));
+    say("reboot", syscall(SYS_reboot, 0, 0, 0, NULL)); /* wrong magic: harmless */
+    say("settimeofday", settimeofday(&now, NULL) < 0 ? -1 : 0);
+    say("acct", syscall(SYS_acct, NULL));
+    say("quotactl", syscall(SYS_quotactl, 0, NULL, 0, NULL));
+    say("fanotify_init", syscall(SYS_fanotify_init, 0, 0));
+    say("iopl", syscall(SYS_iopl, 3));
+}
+
+static void namespaces(void)
+{
+    struct {
+        uint64_t flags, rest[10];
+    } clone3 = {.flags = CLONE_NEWUSER};
+
+    TRY_IN_CHILD("unshare_user", unshare(CLONE_NEWUSER));
+    TRY_IN_CHILD("unshare_mnt", unshare(CLONE_NEWNS));
+    TRY_IN_CHILD("unshare_net", unshare(CLONE_NEWNET));
+    TRY_IN_CHILD("clone_user", syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0));
+    TRY_IN_CHILD("clone3_user", syscall(SYS_clone3, &clone3, sizeof(clone3)));
+    TRY_IN_CHILD("setns", setns(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC), 0));
+    TRY_IN_CHILD("setns_init", setns(open("/proc/1/ns/mnt", O_RDONLY | O_CLOEXEC), 0));
+    say("mount_tmpfs", mount("x", "/mnt", "tmpfs", 0, NULL));
+    say("mount_proc", mount("x", "/mnt", "proc", 0, NULL));
+    say("remount_root", mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND, NULL));
+    say("umount_proc_sys", umount2("/proc/sys", MNT_DETACH));
+    say("umount_dev", umount2("/dev", MNT_DETACH));
+    say("open_tree", syscall(SYS_open_tree, AT_FDCWD, "/", 1));
+    say("fsopen", syscall(SYS_fsopen, "tmpfs", 0));
+    say("pivot_root", syscall(SYS_pivot_root, "/", "/mnt"));
+    say("sethostname", sethostname("x", 1));
+    say("move_mount", syscall(SYS_move_mount, AT_FDCWD, "/tmp", AT_FDCWD, "/mnt", 0));
+}
+
+static void devices(void)
+{
+    say("mknod_sda", mknod("/tmp/disk", S_IFBLK | 0666, makedev(8, 0)));
+    say("mknod_mem", mknod("/tmp/mem", S_IFCHR | 0666, makedev(1, 1)));
+    say("mknod_null", mknod("/tmp/null", S_IFCHR | 0666, makedev(1, 3)));
+    say("mknod_fuse", mknod("/tmp/fuse", S_IFCHR | 0666, makedev(10, 229)));
+    /* Character device 0:0 is overlayfs's whiteout, the one that needs no CAP_MKNOD. */
+    (void)!mknod("/tmp/whiteout", S_IFCHR | 0666, makedev(0, 0));
+    say("open_whiteout", open_and_close("/tmp/whiteout", O_RDONLY));
+    say("open_kmsg", open_and_close("/dev/kmsg", O_RDONLY));
+    say("open_mem", open_and_close("/dev/mem", O_RDONLY));
+    say("open_fuse", open_and_close("/dev/fuse", O_RDWR));
+    say("write_kcore", write_word("/proc/kcore", "x"));
+    say("create_in_dev", open_and_close("/dev/new", O_CREAT | O_WRONLY));
+    say("chmod_dev_null", chmod("/dev/null", 0600));
+    say("unlink_dev_null", unlink("/dev/null"));
+}
+
+static void proc_writes(void)
+{
+    say("sysctl_core_pattern", write_word("/proc/sys/kernel/core_pattern", "|/x"));
+    say("sysctl_modprobe", write_word("/proc/sys/kernel/modprobe", "/x"));
+    say("sysctl_hostname", write_word("/proc/sys/kernel/hostname", "x"));
+    say("sysctl_userns", write_word("/proc/sys/user/max_user_namespaces", "100"));
+    say("sysctl_ip_forward", write_word("/proc/sys/net/ipv4/ip_forward", "1"));
+    say("sysctl_pid_max", write_word("/proc/sys/kernel/pid_max", "400"));
+    say("sysrq", open_and_close("/proc/sysrq-trigger", O_WRONLY) < 0
+                     ? -1
+                     : write_word("/proc/sysrq-trigger", "h"));
+    say("uid_map", write_word("/proc/self/uid_map", "0 0 1"));
+    say("setgroups", write_word("/proc/self/setgroups", "allow"));
+    say("lower_oom_score", write_word("/proc/self/oom_score_adj", "-999"));
+    say("binfmt_misc", write_word("/proc/sys/fs/binfmt_misc/register", ":x:M::xx::/x:"));
+}
+
+static void against_init(void)
+{
+    char byte;
+    struct iovec here = {.iov_base = &byte, .iov_len = 1},
+                 there = {.iov_base = (void *)4096, .iov_len = 1};
+    int pidfd = (int)syscall(SYS_pidfd_open, 1, 0);
+
+    say("init_root", open_and_close("/proc/1/root", O_RDONLY));
+    say("init_cwd", open_and_close("/proc/1/cwd", O_RDONLY));
+    say("init_exe", open_and_close("/proc/1/exe", O_RDONLY));
+    say("init_exe_write", open_and_close("/proc/1/exe", O_WRONLY));
+    say("init_mem", open_and_close("/proc/1/mem", O_RDWR));
+    say("init_maps", open_and_close("/proc/1/maps", O_RDONLY));
+    say("init_environ", open_and_close("/proc/1/environ", O_RDONLY));
+    say("init_fd_0", open_and_close("/proc/1/fd/0", O_RDONLY));
+    say("init_fd_3", open_and_close("/proc/1/fd/3", O_RDWR));
+    say("init_fd_4", open_and_close("/proc/1/fd/4", O_RDONLY));
+    say("init_ptrace", ptrace(PTRACE_SEIZE, 1, 0, 0));
+    say("init_attach", ptrace(PTRACE_ATTACH, 1, 0, 0));
+    say("init_vm_readv", process_vm_readv(1, &here, 1, &there, 1, 0));
+    say("init_pidfd_getfd", syscall(SYS_pidfd_getfd, pidfd, 3, 0));
+    say("init_migrate", syscall(SYS_migrate_pages, 1, 1, NULL, NULL));
+    for (int signo = 1; signo < 65; signo++)
+        (void)kill(1, signo);
+    printf("init_after_64_signals %s\n", kill(1, 0) == 0 ? "alive" : "dead");
+}
+
+static void sockets(void)
+{
+    say("socket_packet", socket(AF_PACKET, SOCK_RAW, 0));
+    say("socket_raw", socket(AF_INET, SOCK_RAW, 1));
+    say("socket_vsock", socket(40, SOCK_STREAM, 0));
+    say("socket_alg", socket(38, SOCK_SEQPACKET, 0));
+    say("socketpair_vsock", socketpair(40, SOCK_STREAM, 0, (int[2]){0}));
+}
+
+static void filters(void)
+{
+    struct {
+        long number;
+    } x32 = {SYS_getpid | 0x40000000};
+
+    say("personality", syscall(SYS_personality, 0x0400000)); /* READ_IMPLIES_EXEC */
+    say("x32", syscall(x32.number));
+    say("regain_caps", prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, 21 /* SYS_ADMIN */, 0, 0));
+    say("no_new_privs", prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0));
+    say("no_seccomp", prctl(PR_SET_SECCOMP, 0));
+    say("chroot_escape", ({
+            (void)!mkdir("/tmp/jail", 0755);
+            int root = open("/", O_RDONLY | O_DIRECTORY), r = chroot("/tmp/jail");
+            if (r == 0 && fchdir(root) == 0) {
+                for (int i = 0; i < 64; i++)
+                    (void)!chdir("..");
+                (void)!chroot(".");
+            }
+            /* Back at our own root is fine; the launcher's root has /box. */
+            access("/box", F_OK) == 0 || access("/skel", F_OK) == 0 ? 0 : (errno = ENOENT, -1);
+        }));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } groups[] = {
+        {"kernel", kernel_entries}, {"namespaces", namespaces}, {"devices", devices},
+        {"proc", proc_writes},      {"init", against_init},     {"sockets", sockets},
+        {"filters", filters},
+    };
+
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+        if (argc == 2 && strcmp(argv[1], groups[i].name) == 0)
+            groups[i].run();
+    return 0;
+}
