@@ -1,0 +1,59 @@
+# Thin front door; meson.build is the real build. `make help` lists what there is.
+.DEFAULT_GOAL := help
+BUILD ?= build
+STAGE := $(CURDIR)/$(BUILD)/stage
+PREFIX ?= /usr/local
+DESTDIR ?=
+# The interpreter whose extension is built and tested. Debian's, unless told otherwise.
+PYTHON ?= /usr/bin/python3
+RUN_PY = CWSANDBOX_SERVICE_PATH= PYTHONPATH=$(STAGE)/python $(PYTHON)
+.PHONY: help deps build demo check bench install wheel docs format clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## install the missing Debian packages (ci/debian-packages.txt)
+	@tools/install-deps ci/debian-packages.txt
+
+$(BUILD)/build.ninja:
+	@meson setup $(BUILD) --prefix=$(STAGE) --libdir=lib --buildtype=release -Db_ndebug=true -Dtests=false \
+	  -Dpython_exe=$(PYTHON) -Dpython_dir=$(STAGE)/python >$(BUILD).setup.log 2>&1 || { cat $(BUILD).setup.log; exit 1; }
+	@rm -f $(BUILD).setup.log
+
+build: deps $(BUILD)/build.ninja ## build everything into build/stage
+	@ninja -C $(BUILD) --quiet
+	@meson install -C $(BUILD) --quiet --no-rebuild
+
+demo: build ## install what is missing, build, run the main job on real input
+	@$(RUN_PY) examples/quickstart.py
+	@$(RUN_PY) examples/cpython_suite.py
+
+check: deps ## every test: unit, whole system, sanitizers, fuzz, interop, leftovers
+	@tools/run-checks --python $(PYTHON)
+
+bench: build ## measure, beside the peers installed here; writes bench/out/
+	@tools/install-deps ci/bench-packages.txt
+	@$(RUN_PY) bench/bench.py --stage $(STAGE)
+
+install: deps ## install to PREFIX (default /usr/local), honours DESTDIR
+	@meson setup $(BUILD)-install --prefix=$(PREFIX) --buildtype=release -Db_ndebug=true -Dtests=false \
+	  -Dpython_exe=$(PYTHON) --reconfigure >/dev/null 2>&1 || \
+	 meson setup $(BUILD)-install --prefix=$(PREFIX) --buildtype=release -Db_ndebug=true -Dtests=false -Dpython_exe=$(PYTHON)
+	@ninja -C $(BUILD)-install --quiet
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)-install --no-rebuild
+
+wheel: deps ## a wheel with the extension and the service programs, in build/wheel/
+	@$(PYTHON) -m venv $(BUILD)/venv-wheel
+	@$(BUILD)/venv-wheel/bin/pip install --quiet build
+	@$(BUILD)/venv-wheel/bin/python -m build --wheel --outdir $(BUILD)/wheel .
+
+docs: build ## the documentation as a site: build/docs/index.html
+	@[ -x $(BUILD)/venv-docs/bin/python ] || $(PYTHON) -m venv $(BUILD)/venv-docs
+	@$(BUILD)/venv-docs/bin/pip install --quiet -r tools/docs/requirements.txt
+	@$(BUILD)/venv-docs/bin/python tools/make-docs --stage $(STAGE) $(BUILD)/docs
+
+format: ## clang-format the C sources in place
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean: ## remove build directories
+	@rm -rf $(BUILD) $(BUILD)-*
