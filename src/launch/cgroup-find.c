@@ -21,6 +21,7 @@
     TOP "-supervisor" /* where processes go that stand in the way of enabling controllers */
 #define MAX_TRIES 16  /* chosen: as many services would have to end in the same moment */
 #define MAX_MOUNTINFO (1u << 20)
+#define LEFTOVERS_NS (5 * NS_PER_SEC) /* chosen: for all of them; a killed process ends within ms, one in a dead disk does not */
 
 /* Mount points as found in /proc/self/mountinfo; heap. */
 struct hierarchies {
@@ -243,9 +244,9 @@ static void close_dir(DIR **dir)
         (void)closedir(*dir);
 }
 
-/* What a launch that was killed left in @base. Only after the lock: nobody else uses this
- * service name. */
-static void remove_leftovers(const struct cgroups *g, int base)
+/* What a launch that was killed left in @base; its processes die with it, but not at once. Only after the lock: nobody
+ * else uses this service name. */
+static void remove_leftovers(const struct cgroups *g, int base, uint64_t deadline_ns)
 {
     CLEANUP(close_dir) DIR *dir = base < 0 ? NULL : fdopendir(dup(base));
     const struct dirent *entry;
@@ -254,6 +255,7 @@ static void remove_leftovers(const struct cgroups *g, int base)
         if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
             continue;
         (void)cgroup_kill(g, entry->d_name);
+        cgroup_wait_empty(g, entry->d_name, deadline_ns);
         (void)cgroup_remove(g, entry->d_name); /* a busy one stays for the next start */
     }
 }
@@ -294,6 +296,7 @@ int cgroups_find(struct cgroups *g, bool root, const char *service,
                  struct launch_features *features)
 {
     CLEANUP(hierarchies_done) struct hierarchies h = {0};
+    uint64_t deadline_ns = clock_now_ns() + LEFTOVERS_NS;
     int r = find_mounts(&h);
 
     *g = (struct cgroups){.v2 = -1, .v1_memory = -1, .v1_cpu = -1, .v1_pids = -1};
@@ -307,10 +310,10 @@ int cgroups_find(struct cgroups *g, bool root, const char *service,
     }
     if (g->v2 >= 0 && flock(g->v2, LOCK_EX | LOCK_NB) < 0)
         return -errno; /* another launch has this service name */
-    remove_leftovers(g, g->v2);
-    remove_leftovers(g, g->v1_memory);
-    remove_leftovers(g, g->v1_cpu);
-    remove_leftovers(g, g->v1_pids);
+    remove_leftovers(g, g->v2, deadline_ns);
+    remove_leftovers(g, g->v1_memory, deadline_ns);
+    remove_leftovers(g, g->v1_cpu, deadline_ns);
+    remove_leftovers(g, g->v1_pids, deadline_ns);
     describe(g, root, features);
     return 0;
 }

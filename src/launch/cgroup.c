@@ -7,9 +7,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/util.h"
 #include "launch/launch.h"
 
 #define MAX_DEPTH \
@@ -157,6 +159,28 @@ int cgroup_remove(const struct cgroups *g, const char *id)
 int cgroup_kill(const struct cgroups *g, const char *id)
 {
     return cgroup_write(g->v2, id, "cgroup.kill", "1");
+}
+
+/* cgroup.events of v2 raises POLLPRI at each change; one css_set holds all hierarchies, so empty there is empty in v1. */
+void cgroup_wait_empty(const struct cgroups *g, const char *id, uint64_t deadline_ns)
+{
+    char path[LAUNCH_MAX_ID + 32], text[128];
+    CLEANUP_FD int fd = -1;
+
+    (void)snprintf(path, sizeof(path), "%s/cgroup.events", id);
+    fd = g->v2 < 0 ? -1 : openat(g->v2, path, O_RDONLY | O_CLOEXEC);
+    while (fd >= 0) {
+        struct pollfd change = {.fd = fd, .events = POLLPRI};
+        ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+        uint64_t now_ns = clock_now_ns();
+
+        if (n <= 0 || now_ns >= deadline_ns)
+            return;
+        text[n] = 0;
+        if (strstr(text, "populated 0"))
+            return;
+        (void)poll(&change, 1, (int)((deadline_ns - now_ns) / NS_PER_MS) + 1);
+    }
 }
 
 int cgroup_freeze(const struct cgroups *g, const char *id, bool frozen)

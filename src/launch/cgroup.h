@@ -38,6 +38,8 @@ int cgroup_join_v1(int base, const char *id, pid_t init_pid);
 /** cgroup_remove() - 0, or -EBUSY while a member is not gone yet. */
 int cgroup_remove(const struct cgroups *g, const char *id);
 int cgroup_kill(const struct cgroups *g, const char *id);
+/** cgroup_wait_empty() - until no process lives in @id or below, or @deadline_ns; without v2 (nothing tells) at once. */
+void cgroup_wait_empty(const struct cgroups *g, const char *id, uint64_t deadline_ns);
 int cgroup_freeze(const struct cgroups *g, const char *id, bool frozen);
 /** cgroup_write() - @value to @file of directory @id below @base (-1: -ENOTSUP). */
 int cgroup_write(int base, const char *id, const char *file, const char *value);

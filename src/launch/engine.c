@@ -23,6 +23,7 @@ static int open_signals(void)
 
     for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
         (void)signal(ignored[i], SIG_IGN); /* init puts every disposition back to default */
+    (void)signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would take our children's ends from us */
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGCHLD);
     (void)sigaddset(&set, SIGTERM);

@@ -196,6 +196,26 @@ static void test_killed_launch_leaves_no_process_and_the_next_one_cleans_up(void
     service_remove_dir(&s);
 }
 
+/* The end of a process takes time when it has memory to give back. */
+static void test_next_launch_waits_for_what_is_still_dying(void **state)
+{
+    struct service s, next;
+    struct box b;
+    int status;
+
+    service_start(&s);
+    box_create(&s, &b);
+    (void)start_script(&b, "exec python3 -c 'import time; a = bytearray(b\"x\" * (200 << 20)); print(flush=True); "
+                           "time.sleep(300)'");
+    assert_int_equal(kill(s.pid, SIGKILL), 0);
+    assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
+    service_start_named(&next, s.name);
+    service_stop(&next); /* asserts that the cgroups are gone */
+    (void)close(b.control);
+    (void)close(s.sock);
+    service_remove_dir(&s);
+}
+
 static void test_bad_requests(void **state)
 {
     struct service s;
@@ -338,6 +358,7 @@ int run_life_tests(void)
         cmocka_unit_test(test_end_of_the_socket_leaves_nothing),
         cmocka_unit_test(test_sigterm_leaves_nothing),
         cmocka_unit_test(test_killed_launch_leaves_no_process_and_the_next_one_cleans_up),
+        cmocka_unit_test(test_next_launch_waits_for_what_is_still_dying),
         cmocka_unit_test(test_bad_requests),
         cmocka_unit_test(test_image_layers),
         cmocka_unit_test(test_measure),
