@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -85,6 +86,15 @@ void service_start(struct service *s)
     service_start_named(s, name);
 }
 
+/* What a careless parent leaves us: every signal ignored, also those that libc's signal() does not touch. */
+static void ignore_signals(void)
+{
+    static const unsigned long ignore[8] = {(unsigned long)SIG_IGN}; /* the kernel's struct sigaction */
+
+    for (int signo = 1; signo < _NSIG; signo++)
+        (void)syscall(SYS_rt_sigaction, signo, ignore, NULL, _NSIG / 8);
+}
+
 void service_start_named(struct service *s, const char *name)
 {
     struct launch_message hello = {.type = LAUNCH_HELLO}, answer;
@@ -101,6 +111,7 @@ void service_start_named(struct service *s, const char *name)
         char number[16];
 
         (void)close(pair[0]);
+        ignore_signals();
         (void)snprintf(number, sizeof(number), "%d", pair[1]);
         (void)execl(launch, "cwsandbox-launch", "--fd", number, "--init", init, "--state-dir",
                     s->dir, "--service", s->name, NULL);
