@@ -292,6 +292,14 @@ static void describe(const struct cgroups *g, bool root, struct launch_features 
                               "killed one by one");
 }
 
+static void close_all(struct cgroups *g)
+{
+    cleanup_fd(&g->v2);
+    cleanup_fd(&g->v1_memory);
+    cleanup_fd(&g->v1_cpu);
+    cleanup_fd(&g->v1_pids);
+}
+
 int cgroups_find(struct cgroups *g, bool root, const char *service,
                  struct launch_features *features)
 {
@@ -299,7 +307,7 @@ int cgroups_find(struct cgroups *g, bool root, const char *service,
     uint64_t deadline_ns = clock_now_ns() + LEFTOVERS_NS;
     int r = find_mounts(&h);
 
-    *g = (struct cgroups){.v2 = -1, .v1_memory = -1, .v1_cpu = -1, .v1_pids = -1};
+    *g = CGROUPS_NONE;
     if (r < 0)
         return r;
     (void)open_v2(g, &h, root, service); /* without it: described below */
@@ -308,8 +316,11 @@ int cgroups_find(struct cgroups *g, bool root, const char *service,
         g->v1_cpu = MAX(-1, open_v1(h.cpu, service));
         g->v1_pids = MAX(-1, open_v1(h.pids, service));
     }
-    if (g->v2 >= 0 && flock(g->v2, LOCK_EX | LOCK_NB) < 0)
-        return -errno; /* another launch has this service name */
+    if (g->v2 >= 0 && flock(g->v2, LOCK_EX | LOCK_NB) < 0) {
+        r = -errno; /* another launch has this service name, and these directories */
+        close_all(g);
+        return r;
+    }
     remove_leftovers(g, g->v2, deadline_ns);
     remove_leftovers(g, g->v1_memory, deadline_ns);
     remove_leftovers(g, g->v1_cpu, deadline_ns);

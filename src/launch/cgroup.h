@@ -20,8 +20,11 @@ struct cgroups {
     bool v2_memory, v2_cpu, v2_pids; /* controllers enabled there for our children */
 };
 
+#define CGROUPS_NONE ((struct cgroups){.v2 = -1, .v1_memory = -1, .v1_cpu = -1, .v1_pids = -1})
+
 int cgroups_find(struct cgroups *g, bool root, const char *service,
                  struct launch_features *features);
+/** cgroups_done() - closes, and removes the directories of @service, which hold nothing any more. */
 void cgroups_done(struct cgroups *g, const char *service);
 /** cgroup_make() - the directories of @id. *ret_v2_fd: O_DIRECTORY descriptor or -1. Leaves
  * nothing on failure. */

@@ -109,8 +109,11 @@ static int serve(const struct options *options)
     uint32_t n_dead = 0;
     int r = engine_start(&e, options, &stage);
 
-    if (r < 0)
-        return refuse(&e, stage, -r);
+    if (r < 0) {
+        r = refuse(&e, stage, -r);
+        engine_done(&e);
+        return r;
+    }
     while (r >= 0 && !e.stopping)
         r = turn(&e, &n_dead);
     if (r == -EBADMSG)

@@ -95,16 +95,20 @@ static void ignore_signals(void)
         (void)syscall(SYS_rt_sigaction, signo, ignore, NULL, _NSIG / 8);
 }
 
-void service_start_named(struct service *s, const char *name)
+void service_make(struct service *s, const char *name)
+{
+    memset(s, 0, sizeof(*s));
+    (void)snprintf(s->dir, sizeof(s->dir), "/tmp/cwstest-XXXXXX");
+    assert_non_null(mkdtemp(s->dir));
+    (void)snprintf(s->name, sizeof(s->name), "%s", name);
+}
+
+void service_launch(struct service *s)
 {
     struct launch_message hello = {.type = LAUNCH_HELLO}, answer;
     const char *launch = need_env("CWS_LAUNCH"), *init = need_env("CWS_INIT");
     int pair[2], fd;
 
-    memset(s, 0, sizeof(*s));
-    (void)snprintf(s->dir, sizeof(s->dir), "/tmp/cwstest-XXXXXX");
-    assert_non_null(mkdtemp(s->dir));
-    (void)snprintf(s->name, sizeof(s->name), "%s", name);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
     s->pid = fork();
     if (s->pid == 0) {
@@ -122,6 +126,12 @@ void service_start_named(struct service *s, const char *name)
     (void)fcntl(s->sock, F_SETFD, FD_CLOEXEC);
     service_call(s, &hello, &answer, &fd);
     s->features = answer.u.features;
+}
+
+void service_start_named(struct service *s, const char *name)
+{
+    service_make(s, name);
+    service_launch(s);
 }
 
 bool service_receive(struct service *s, struct launch_message *ret, int *ret_fd)
@@ -163,7 +173,7 @@ void service_wait_exited(struct service *s, const char *id, struct launch_exited
         *ret = msg.u.exited;
 }
 
-static void assert_no_cgroup(const struct service *s)
+void assert_no_cgroup(const struct service *s)
 {
     static const char *const tops[] = {"unified", "memory", "cpu", "pids", "."};
 

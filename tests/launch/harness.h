@@ -50,8 +50,12 @@ struct run {
 void service_start(struct service *s);
 /** service_start_named() - with the service name of an earlier one. */
 void service_start_named(struct service *s, const char *name);
+/** service_make(), service_launch() - the two steps of service_start_named(): a directory, then the program in it. */
+void service_make(struct service *s, const char *name);
+void service_launch(struct service *s);
 /** service_stop() - close the socket, expect exit 0 and nothing left of its cgroups. */
 void service_stop(struct service *s);
+void assert_no_cgroup(const struct service *s);
 /** service_remove_dir() - for launches that did not end through service_stop(). */
 void service_remove_dir(const struct service *s);
 /** service_call() - one request, its answer; events before it are dropped. *ret_fd: -1 or the

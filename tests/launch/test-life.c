@@ -216,6 +216,26 @@ static void test_next_launch_waits_for_what_is_still_dying(void **state)
     service_remove_dir(&s);
 }
 
+static void test_a_start_that_fails_says_why_and_leaves_no_cgroup(void **state)
+{
+    struct service s;
+    char path[128];
+    int status;
+
+    service_make(&s, "fails");
+    (void)snprintf(path, sizeof(path), "%s/images", s.dir);
+    (void)close(open(path, O_WRONLY | O_CREAT | O_EXCL, 0600)); /* where a directory must be */
+    service_launch(&s);
+    assert_int_equal(s.features.uid_count, 0);
+    assert_string_not_equal(s.features.problems, "");
+    assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
+    assert_int_equal(WEXITSTATUS(status), 1);
+    assert_no_cgroup(&s);
+    (void)close(s.sock);
+    assert_int_equal(unlink(path), 0);
+    service_remove_dir(&s);
+}
+
 static void test_bad_requests(void **state)
 {
     struct service s;
@@ -359,6 +379,7 @@ int run_life_tests(void)
         cmocka_unit_test(test_sigterm_leaves_nothing),
         cmocka_unit_test(test_killed_launch_leaves_no_process_and_the_next_one_cleans_up),
         cmocka_unit_test(test_next_launch_waits_for_what_is_still_dying),
+        cmocka_unit_test(test_a_start_that_fails_says_why_and_leaves_no_cgroup),
         cmocka_unit_test(test_bad_requests),
         cmocka_unit_test(test_image_layers),
         cmocka_unit_test(test_measure),
