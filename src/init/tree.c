@@ -3,6 +3,7 @@
  * started, setsid or double fork or not, stays below it until it is reaped. Stop first: a
  * stopped process cannot fork, so the set closes.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -20,18 +21,15 @@ struct tree {
     uint32_t n;
 };
 
-/* Appends the children of every thread of @pid. */
-static void add_children(struct tree *t, pid_t pid)
+/* Appends the pids in the file "<thread>/children" below @tasks, the task directory of a process. */
+static void add_thread(struct tree *t, int tasks, const char *thread)
 {
-    char path[64], text[4096];
+    char path[32], text[4096];
     char *at, *end;
     ssize_t n;
 
-    /* Children are listed under the thread that forked them; subreaping attaches to the main
-     * thread. Other threads' children appear there too once their thread ends, and the rounds
-     * find them. */
-    (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
-    CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    (void)snprintf(path, sizeof(path), "%.10s/children", thread);
+    CLEANUP_FD int fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return;
     n = read(fd, text, sizeof(text) - 1);
@@ -44,6 +42,24 @@ static void add_children(struct tree *t, pid_t pid)
         if (end == at || *end == 0) /* the last, maybe cut, number has no space after it */
             break;
         t->pids[t->n++] = child;
+    }
+}
+
+/* Appends the children of @pid. The kernel lists each under the thread that forked it. */
+static void add_children(struct tree *t, pid_t pid)
+{
+    char path[32], entries[4096];
+    ssize_t n;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    CLEANUP_FD int tasks = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (tasks < 0)
+        return;
+    while ((n = getdents64(tasks, entries, sizeof(entries))) > 0) { /* readdir(3) would allocate */
+        for (char *at = entries; at < entries + n; at += ((struct dirent64 *)at)->d_reclen) {
+            if (((struct dirent64 *)at)->d_name[0] != '.')
+                add_thread(t, tasks, ((struct dirent64 *)at)->d_name);
+        }
     }
 }
 
@@ -62,24 +78,40 @@ static void signal_all(const struct tree *t, int signo)
         (void)kill(t->pids[i - 1], signo);
 }
 
+static bool tree_equal(const struct tree *a, const struct tree *b)
+{
+    return a->n == b->n && memcmp(a->pids, b->pids, a->n * sizeof(a->pids[0])) == 0;
+}
+
+/*
+ * Fills @t with every descendant of @leader, all of them stopped: two walks that find the same. A process with a signal
+ * pending does not fork (fork(2) is restarted after it), so what stands in the first of the two has no child that the
+ * second does not show. Not the number alone: one may end while another is born.
+ */
+static void stop_all(struct tree *t, pid_t leader)
+{
+    static struct tree before; /* single-threaded; too large for a stack */
+
+    walk(t, leader);
+    for (int i = 0; i < MAX_ROUNDS; i++) {
+        signal_all(t, SIGSTOP);
+        before = *t;
+        walk(t, leader);
+        if (tree_equal(t, &before))
+            return;
+    }
+}
+
 void tree_kill(pid_t leader)
 {
-    static struct tree t; /* single-threaded; too large for a stack */
-    uint32_t before = UINT32_MAX;
+    static struct tree t;
 
     (void)kill(leader, SIGSTOP);
-    for (int round = 0; round < MAX_ROUNDS && before != 0; round++) {
-        uint32_t known = UINT32_MAX;
-
-        for (int i = 0; i < MAX_ROUNDS; i++) {
-            walk(&t, leader);
-            if (t.n == known)
-                break;
-            known = t.n;
-            signal_all(&t, SIGSTOP);
-        }
+    for (int round = 0; round < MAX_ROUNDS; round++) {
+        stop_all(&t, leader);
         signal_all(&t, SIGKILL);
-        before = t.n == MAX_TREE ? t.n : 0; /* a full table may have hidden more */
+        if (t.n < MAX_TREE) /* a full table may have hidden more */
+            break;
     }
     (void)kill(leader, SIGKILL);
 }

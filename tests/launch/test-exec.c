@@ -77,6 +77,26 @@ static void test_exec_kill_takes_all_descendants(void **state)
     end_all(&s, &b);
 }
 
+static void test_exec_kill_takes_children_of_every_thread(void **state)
+{
+    struct service s;
+    struct box b;
+    struct init_packet packet;
+    uint32_t id;
+    int fd;
+
+    service_start(&s);
+    box_create(&s, &b);
+    id = start_script(&b, "exec python3 -c 'import subprocess, threading, time\n"
+                          "def work(): subprocess.Popen([\"sleep\", \"300\"]); print(flush=True); time.sleep(300)\n"
+                          "threading.Thread(target=work).start()'");
+    control_request(&b, INIT_KILL, id, 0);
+    control_wait(&b, &packet, &fd);
+    assert_int_equal(packet.id, id);
+    assert_int_equal(count_sleeps(&b), 0);
+    end_all(&s, &b);
+}
+
 static void test_background_processes_outlive_their_exec_until_killed(void **state)
 {
     struct service s;
@@ -288,6 +308,7 @@ int run_exec_tests(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exec_echo_through_pipes),
         cmocka_unit_test(test_exec_kill_takes_all_descendants),
+        cmocka_unit_test(test_exec_kill_takes_children_of_every_thread),
         cmocka_unit_test(test_background_processes_outlive_their_exec_until_killed),
         cmocka_unit_test(test_orphans_are_reaped),
         cmocka_unit_test(test_start_failures_name_their_stage),
