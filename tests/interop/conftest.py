@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+# grpcio's handlers of fork() abort the child now and then, before subprocess.run(user=...) gets to its exec.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]

@@ -16,6 +16,13 @@
 #include "privproto/initproto.h"
 #include "privproto/launchproto.h"
 
+/* skip() that says why: tools/run-checks and tests/vm print it. */
+#define skip_because(why)                   \
+    do {                                    \
+        print_message("skip: " why "\n"); \
+        skip();                             \
+    } while (0)
+
 #define TIMEOUT_MS 20000
 #define MAX_OUTPUT 262144
 

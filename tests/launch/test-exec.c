@@ -290,7 +290,7 @@ static void test_everyday_programs_run(void **state)
     box_create(&s, &b);
     if (access("/usr/bin/cc", X_OK) < 0 || access("/usr/bin/git", X_OK) < 0) {
         end_all(&s, &b);
-        skip(); /* the machine of tests/vm has neither */
+        skip_because("no cc or no git on this machine");
     }
     assert_shell(&b,
                  "cd /tmp && printf '#include <stdio.h>\\nint main(void){puts(\"compiled\");}' "

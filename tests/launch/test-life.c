@@ -22,7 +22,7 @@ static void test_memory_limit_kills_the_process_and_not_init(void **state)
     service_start(&s);
     if (!s.features.limit_memory) {
         service_stop(&s);
-        skip();
+        skip_because("no cgroup of this user limits memory");
     }
     box_create(&s, &b);
     assert_int_equal(box_limit(&b, (struct launch_limits){.memory_bytes = 64 << 20}, NULL), 0);
@@ -75,7 +75,7 @@ static void test_cpu_limit_holds(void **state)
     service_start(&s);
     if (!s.features.limit_cpu) {
         service_stop(&s);
-        skip();
+        skip_because("no cgroup of this user limits CPU time");
     }
     box_create(&s, &b);
     assert_int_equal(box_limit(&b, (struct launch_limits){.cpu_millis = 200}, NULL), 0);

@@ -16,6 +16,13 @@
 #include "base/util.h"
 #include "runtime/io.h"
 
+/* skip() that says why: tools/run-checks and tests/vm print it. */
+#define skip_because(why)                   \
+    do {                                    \
+        print_message("skip: " why "\n"); \
+        skip();                             \
+    } while (0)
+
 #define WAIT_MS 20000
 
 struct world {

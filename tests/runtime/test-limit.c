@@ -63,7 +63,7 @@ static void test_memory_hog_is_killed_and_the_sandbox_survives(void **state)
     (void)state;
     if (!has_limits(w)) {
         world_close(w);
-        skip();
+        skip_because("no cgroup of this user limits memory");
     }
     spec.memory_bytes = 32 << 20;
     struct sandbox *sb = world_create_spec(w, &spec);
@@ -86,7 +86,7 @@ static void test_unenforceable_limit_is_refused_with_its_name(void **state)
     (void)state;
     if (runtime_features(w->rt)->limit_memory) {
         world_close(w);
-        skip();
+        skip_because("every limit can be enforced here");
     }
     spec.memory_bytes = 32 << 20;
     assert_int_equal(sandbox_create(w->rt, &spec, NULL, NULL, &sb, &existing, &err), -1);
