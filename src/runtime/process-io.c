@@ -164,11 +164,10 @@ static ssize_t read_once(struct process_output *out)
     }
     n = (ssize_t)buf_len(scratch);
     struct buf data = {0};
-    if (n > PROCESS_COPY_MAX) {
+    /* Little is copied, so that the scratch stays; out of memory it goes along instead: output is never lost. */
+    if (n > PROCESS_COPY_MAX || buf_put(&data, buf_head(scratch), (size_t)n) < 0) {
         data = *scratch;
         *scratch = (struct buf){0};
-    } else if (buf_put(&data, buf_head(scratch), (size_t)n) < 0) {
-        return n; /* out of memory: lost, as the connection is about to be */
     }
     process_emit(p, out->stream, &data);
     return n;
