@@ -151,32 +151,43 @@ static void bench_stdout(cws_sandbox *sb, size_t mib)
     cws_process_unref(p);
 }
 
+static double mb_per_second(size_t size, uint64_t began)
+{
+    return (double)size / 1e6 / ((double)(now_ns() - began) / 1e9);
+}
+
+static double median(double *values, size_t n)
+{
+    qsort(values, n, sizeof(*values), compare);
+    return values[n / 2];
+}
+
+#define N_FILE 9
+
 static void bench_file(cws_sandbox *sb, size_t size)
 {
     char *data = malloc(size);
     memset(data, 'x', size);
     cws_error *error = NULL;
-    double write_mbs = 0, read_mbs = 0;
-    for (int i = 0; i < 5; i++) { /* best of five: the first one faults the tmpfs pages in */
+    double writes[N_FILE], reads[N_FILE];
+    for (int i = 0; i < N_FILE; i++) {
         uint64_t began = now_ns();
         cws_op *op = cws_sandbox_write_file(sb, "/tmp/bench.bin", data, size, 0, &error);
         if (!op)
             die("write", error);
         finish(op, "write");
-        double mbs = (double)size / 1e6 / ((double)(now_ns() - began) / 1e9);
-        write_mbs = mbs > write_mbs ? mbs : write_mbs;
+        writes[i] = mb_per_second(size, began);
         cws_op_unref(op);
         began = now_ns();
         op = cws_sandbox_read_file(sb, "/tmp/bench.bin", 0, &error);
         if (!op)
             die("read", error);
         finish(op, "read");
-        mbs = (double)size / 1e6 / ((double)(now_ns() - began) / 1e9);
-        read_mbs = mbs > read_mbs ? mbs : read_mbs;
+        reads[i] = mb_per_second(size, began);
         cws_op_unref(op);
     }
-    printf("\"file\": {\"write_mb_per_second\": %.1f, \"read_mb_per_second\": %.1f, \"mib\": %zu}", write_mbs,
-           read_mbs, size >> 20);
+    printf("\"file\": {\"write_mb_per_second\": %.1f, \"read_mb_per_second\": %.1f, \"mib\": %zu, \"n\": %d}",
+           median(writes, N_FILE), median(reads, N_FILE), size >> 20, N_FILE);
     free(data);
 }
 
