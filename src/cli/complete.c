@@ -14,7 +14,7 @@ struct scan {
 
 static bool takes_value(const struct option *o)
 {
-    return o && o->kind != OPTION_FLAG;
+    return o && option_takes_value(o);
 }
 
 /* "-it" opens nothing, "-n" its value, "-n5" is complete. */

@@ -42,6 +42,11 @@ const struct option *option_find_letter(const struct verb *verb, char letter)
     return NULL;
 }
 
+bool option_takes_value(const struct option *o)
+{
+    return o->kind != OPTION_FLAG && o->kind != OPTION_UNFLAG;
+}
+
 /* "'--timeout' / '-t'": how messages call an option. */
 static char *option_title(const struct option *o)
 {
@@ -82,12 +87,12 @@ static void parse_long(struct parser *p, const char *word)
         p->problem = text_printf("No such option: --%.*s", (int)len, name);
         return;
     }
-    if (o->kind == OPTION_FLAG && equals) {
+    if (!option_takes_value(o) && equals) {
         p->problem = text_printf("Option '--%s' does not take a value.", o->name);
         return;
     }
-    if (o->kind == OPTION_FLAG) {
-        *(bool *)slot_of(p, o->slot) = true;
+    if (!option_takes_value(o)) {
+        set_value(p, o, "");
         return;
     }
     const char *value = equals ? equals + 1 : take_value(p, o);
@@ -104,8 +109,8 @@ static void parse_letters(struct parser *p, const char *word)
             p->help = true;
         } else if (!o) {
             p->problem = text_printf("No such option: -%c", *c);
-        } else if (o->kind == OPTION_FLAG) {
-            *(bool *)slot_of(p, o->slot) = true;
+        } else if (!option_takes_value(o)) {
+            set_value(p, o, "");
         } else {
             const char *value = c[1] ? c + 1 : take_value(p, o);
             if (value)

@@ -21,6 +21,7 @@ struct cli;
 /* The comment is the type of the slot in the args struct. */
 enum option_kind {
     OPTION_FLAG,     /* bool */
+    OPTION_UNFLAG,   /* bool of another flag: takes it back; the last one given wins */
     OPTION_STRING,   /* const char *, NULL when not given */
     OPTION_LIST,     /* struct words; repeatable */
     OPTION_SECONDS,  /* uint64_t, nanoseconds; > 0 */
@@ -101,6 +102,8 @@ void options_done(const struct verb *verb, void *args);
 
 /** option_find() - by long name, which need not end at @len; NULL = no such option. */
 const struct option *option_find(const struct verb *verb, const char *name, size_t len);
+/** option_takes_value() - it is not a flag. */
+bool option_takes_value(const struct option *o);
 /** option_find_letter() - by short name. */
 const struct option *option_find_letter(const struct verb *verb, char letter);
 

@@ -9,7 +9,7 @@
 #include "cli/options.h"
 
 struct args {
-    bool all, quiet;
+    bool all, quiet, no_wait;
     const char *name;
     struct words tags;
     uint64_t timeout_ns, grace_ns;
@@ -24,6 +24,8 @@ static const char *const colours[] = {"red", "green", NULL};
 static const struct option options[] = {
     {"all", 'a', OPTION_FLAG, NULL, NULL, NULL, offsetof(struct args, all), "All."},
     {"quiet", 'q', OPTION_FLAG, NULL, NULL, NULL, offsetof(struct args, quiet), "Quiet."},
+    {"wait", 0, OPTION_UNFLAG, NULL, NULL, NULL, offsetof(struct args, no_wait), "Wait."},
+    {"no-wait", 0, OPTION_FLAG, NULL, NULL, NULL, offsetof(struct args, no_wait), "Don't."},
     {"name", 'n', OPTION_STRING, "NAME", NULL, NULL, offsetof(struct args, name), "Name."},
     {"tag", 0, OPTION_LIST, "TAG", NULL, NULL, offsetof(struct args, tags), "Tags."},
     {"timeout", 't', OPTION_SECONDS, "SECONDS", NULL, NULL, offsetof(struct args, timeout_ns),
@@ -116,6 +118,18 @@ static void test_letters_may_be_bundled(void **state)
     assert_string_equal(p.args.name, "value");
 }
 
+static void test_a_flag_is_taken_back_and_the_last_word_wins(void **state)
+{
+    CLEANUP_PARSE struct parse neither, both, turned;
+    PARSE(&neither, one, "word");
+    assert_false(neither.args.no_wait);
+    PARSE(&both, one, "--no-wait", "word", "--wait");
+    assert_int_equal(both.result, PARSE_OK);
+    assert_false(both.args.no_wait);
+    PARSE(&turned, one, "--wait", "--no-wait", "word");
+    assert_true(turned.args.no_wait);
+}
+
 static void test_words_of_a_command_are_not_looked_at(void **state)
 {
     CLEANUP_PARSE struct parse p;
@@ -186,6 +200,7 @@ static void test_refusals_name_the_word(void **state)
         {{"x", "extra"}, "unexpected extra argument (extra)"},
         {{"x", "--name"}, "Option '--name' / '-n' requires a value."},
         {{"--all=yes", "x"}, "Option '--all' does not take a value."},
+        {{"--wait=no", "x"}, "Option '--wait' does not take a value."},
         {{"--timeout", "soon", "x"}, "'--timeout' / '-t': 'soon' is not a number"},
         {{"--timeout", "0", "x"}, "'0' is not in the range x>0"},
         {{"--timeout", "-1", "x"}, "'-1' is not in the range x>0"},
@@ -249,6 +264,7 @@ int main(void)
         cmocka_unit_test(test_options_and_operands_may_be_mixed),
         cmocka_unit_test(test_defaults_are_parsed_like_words),
         cmocka_unit_test(test_letters_may_be_bundled),
+        cmocka_unit_test(test_a_flag_is_taken_back_and_the_last_word_wins),
         cmocka_unit_test(test_words_of_a_command_are_not_looked_at),
         cmocka_unit_test(test_a_command_may_start_with_a_dash_behind_dashes),
         cmocka_unit_test(test_everything_behind_dashes_is_the_command),

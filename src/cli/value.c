@@ -96,7 +96,8 @@ bool value_parse(const struct option *option, const char *text, void *slot, char
 {
     switch (option->kind) {
     case OPTION_FLAG:
-        *(bool *)slot = true;
+    case OPTION_UNFLAG:
+        *(bool *)slot = option->kind == OPTION_FLAG;
         return true;
     case OPTION_STRING:
         *(const char **)slot = text;

@@ -8,7 +8,7 @@
 #include "cli/options.h"
 
 /**
- * value_parse() - read @text as the kind of @option into its slot
+ * value_parse() - read @text as the kind of @option into its slot; flags have no use for @text
  * @ret_why: heap, set when false is returned: the end of a sentence that starts with the word
  */
 bool value_parse(const struct option *option, const char *text, void *slot, char **ret_why);
