@@ -93,6 +93,8 @@ void call_stop_waiting(struct call *call);
 const struct method *method_find(const char *path);
 /** call_not_implemented() - on_request of the contract's methods that are not built. */
 void call_not_implemented(struct call *call, void *request);
+/** snapshots_not_supported() - the same for those about file system snapshots. */
+void snapshots_not_supported(struct call *call, void *request);
 
 /* ---- the handlers, one file per group ---- */
 

@@ -18,6 +18,12 @@
     { \
         .path = (p), .max_request_bytes = CONTENT, .on_request = call_not_implemented \
     }
+/* Clients tell "this service has no snapshots" from other failures by its reason,
+ * contract/server.md section 4. */
+#define NO_SNAPSHOTS(p) \
+    { \
+        .path = (p), .max_request_bytes = SMALL, .on_request = snapshots_not_supported \
+    }
 #define UNARY(p, max, type, handler, ...) \
     { \
         .path = (p), .kind = METHOD_UNARY, .max_request_bytes = (max), \
@@ -35,19 +41,19 @@ static const struct method methods[] = {
           get_runner_on_request),
     UNARY(PROTO_PATH_DISCOVERY("ListAvailableRunners"), SMALL,
           pb__list_available_runners_request, list_runners_on_request),
-    TODO_METHOD(PROTO_PATH_SANDBOX("CreateFileSystemSnapshot")),
+    NO_SNAPSHOTS(PROTO_PATH_SANDBOX("CreateFileSystemSnapshot")),
     UNARY(PROTO_PATH_SANDBOX("CreateSandbox"), SPEC, pb__create_sandbox_request,
           create_on_request, .on_release = create_on_release),
     TODO_METHOD(PROTO_PATH_SANDBOX("CreateSandboxFromTemplate")),
-    TODO_METHOD(PROTO_PATH_SANDBOX("DeleteFileSystemSnapshot")),
+    NO_SNAPSHOTS(PROTO_PATH_SANDBOX("DeleteFileSystemSnapshot")),
     UNARY(PROTO_PATH_SANDBOX("DeleteSandbox"), SMALL, pb__delete_sandbox_request,
           delete_on_request),
     UNARY(PROTO_PATH_SANDBOX("Exec"), COMMAND, pb__exec_request, exec_on_request,
           .runs_command = true, .on_release = exec_on_release),
-    TODO_METHOD(PROTO_PATH_SANDBOX("GetFileSystemSnapshot")),
+    NO_SNAPSHOTS(PROTO_PATH_SANDBOX("GetFileSystemSnapshot")),
     UNARY(PROTO_PATH_SANDBOX("GetSandbox"), SMALL, pb__get_sandbox_request, get_on_request,
           .on_stopping = get_on_stopping, .on_release = get_on_release),
-    TODO_METHOD(PROTO_PATH_SANDBOX("ListFileSystemSnapshots")),
+    NO_SNAPSHOTS(PROTO_PATH_SANDBOX("ListFileSystemSnapshots")),
     UNARY(PROTO_PATH_SANDBOX("ListSandboxes"), SMALL, pb__list_sandboxes_request,
           list_on_request),
     TODO_METHOD(PROTO_PATH_SANDBOX("PurgeSandboxes")),
@@ -78,11 +84,11 @@ static const struct method methods[] = {
     TODO_METHOD(PROTO_PATH_SETTINGS("CreateSecretStore")),
     TODO_METHOD(PROTO_PATH_SETTINGS("DeleteObjectStorageWifConfig")),
     TODO_METHOD(PROTO_PATH_SETTINGS("DeleteSecretStore")),
-    TODO_METHOD(PROTO_PATH_SETTINGS("GetFileSystemSnapshotBucketConfig")),
+    NO_SNAPSHOTS(PROTO_PATH_SETTINGS("GetFileSystemSnapshotBucketConfig")),
     TODO_METHOD(PROTO_PATH_SETTINGS("GetObjectStorageWifConfig")),
     TODO_METHOD(PROTO_PATH_SETTINGS("GetSecretStore")),
     TODO_METHOD(PROTO_PATH_SETTINGS("ListSecretStores")),
-    TODO_METHOD(PROTO_PATH_SETTINGS("UpdateFileSystemSnapshotBucketConfig")),
+    NO_SNAPSHOTS(PROTO_PATH_SETTINGS("UpdateFileSystemSnapshotBucketConfig")),
     TODO_METHOD(PROTO_PATH_SETTINGS("UpdateObjectStorageWifConfig")),
     TODO_METHOD(PROTO_PATH_SETTINGS("UpdateSecretStore")),
     TODO_METHOD(PROTO_PATH_VOLUME("CreateVolume")),
@@ -120,4 +126,10 @@ void call_not_implemented(struct call *call, void *request)
 {
     call_refuse(call, ERR_UNIMPLEMENTED, "CWSANDBOX_NOT_IMPLEMENTED",
                 "%s is not implemented by this service", call->method->path + 1);
+}
+
+void snapshots_not_supported(struct call *call, void *request)
+{
+    call_refuse(call, ERR_UNIMPLEMENTED, "CWSANDBOX_FSS_NOT_SUPPORTED",
+                "file system snapshots are not implemented by this service");
 }

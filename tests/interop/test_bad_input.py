@@ -87,12 +87,18 @@ def test_methods_of_the_contract_that_are_not_built_say_so(service):
         (volume_pb2_grpc.VolumeServiceStub(service.channel).ListVolumes, volume_pb2.ListVolumesRequest()),
         (settings_pb2_grpc.SettingsServiceStub(service.channel).ListSecretStores, settings_pb2.ListSecretStoresRequest()),
         (service.stub.PurgeSandboxes, pb.PurgeSandboxesRequest()),
-        (service.stub.CreateFileSystemSnapshot, pb.CreateFileSystemSnapshotRequest()),
     ]
     for call, request in cases:
         error = failure(call, request, timeout=TIMEOUT)
         assert error.code == grpc.StatusCode.UNIMPLEMENTED and error.reason == "CWSANDBOX_NOT_IMPLEMENTED"
         assert "not implemented" in error.text
+
+
+@pytest.mark.parametrize("method", ["Create", "Get", "List", "Delete"])
+def test_a_service_without_snapshots_says_so(service, method):
+    error = raw(service, f"{SANDBOX}{method}FileSystemSnapshot{'s' if method == 'List' else ''}", b"")
+    assert error.code == grpc.StatusCode.UNIMPLEMENTED and error.reason == "CWSANDBOX_FSS_NOT_SUPPORTED"
+    assert "snapshots are not implemented" in error.text
 
 
 @pytest.mark.parametrize("fields, field", [

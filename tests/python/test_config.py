@@ -190,9 +190,9 @@ def test_snapshots_of_this_service(consume):
         lambda: Sandbox.get_snapshot_bucket_config(),
         lambda: Sandbox.set_snapshot_bucket_config(bucket_name="b", region="r"),
     ):
-        with pytest.raises(cwsandbox.SandboxError, match="not implemented") as info:
+        with pytest.raises(cwsandbox.SnapshotNotSupportedError, match="not implemented") as info:
             consume(make)
-        assert info.value.reason == "CWSANDBOX_NOT_IMPLEMENTED"
+        assert info.value.reason == "CWSANDBOX_FSS_NOT_SUPPORTED"
     with pytest.raises(ValueError, match="cannot be empty"):
         consume(lambda: Sandbox.get_snapshot(""))
     with pytest.raises(ValueError, match="not a valid FileSystemSnapshotStatus"):
