@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import termios
 import time
@@ -25,6 +26,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests" / "python" / "scripted"))  # messages, scripted_server: for tests that need them
 LIMIT = 30.0  # seconds; only a hang gets there
 ORDINARY = 65534  # nobody
 
@@ -253,6 +255,16 @@ def sandbox(home):
     sandbox_id = result.stdout.decode().strip()
     yield sandbox_id
     assert home.run("stop", "--missing-ok", "--quiet", "--graceful-shutdown-seconds", "0", sandbox_id).returncode == 0
+
+
+@pytest.fixture
+def scripted():
+    """A service whose every answer is written by the test."""
+    from scripted_server import ScriptedServer
+
+    server = ScriptedServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
