@@ -66,9 +66,12 @@ int cli_await(struct cli *cli, cws_op *take_op, cws_error *take_error, cws_op **
  * the call could not be made. */
 int cli_await_quietly(struct cli *cli, cws_op *take_op, cws_op **ret_op);
 
-/** cli_attach() - connect and fetch a sandbox by id; *@ret_sb is a new reference on EXIT_FINE.
+/**
+ * cli_attach() - connect and fetch a sandbox by id
+ * @timeout_ns: of fetching it; CWS_DEFAULT_TIMEOUT
+ * @ret_sb:     a new reference on EXIT_FINE
  */
-int cli_attach(struct cli *cli, const char *id, cws_sandbox **ret_sb);
+int cli_attach(struct cli *cli, const char *id, uint64_t timeout_ns, cws_sandbox **ret_sb);
 
 static inline void cleanup_op(cws_op **op)
 {

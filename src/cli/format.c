@@ -63,6 +63,20 @@ void json_string(FILE *out, const char *text)
     (void)fputc('"', out);
 }
 
+void table_rule(FILE *out, const int *widths, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (int j = 0; j < widths[i]; j++)
+            (void)fputc('-', out);
+        (void)fputc(i + 1 < n ? ' ' : '\n', out);
+    }
+}
+
+const char *or_dash(const char *text)
+{
+    return text && *text ? text : "-";
+}
+
 static bool split_time(uint64_t wall_ns, struct tm *ret)
 {
     time_t seconds = (time_t)(wall_ns / NS_PER_SEC);

@@ -36,6 +36,7 @@ enum completion {
     COMPLETE_NOTHING,
     COMPLETE_FILES,     /* local ones */
     COMPLETE_SANDBOXES, /* ids */
+    COMPLETE_SNAPSHOTS, /* ids */
 };
 
 struct option {

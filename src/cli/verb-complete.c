@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/complete.h"
+#include "cli/snapshots.h"
 #include "cli/verbs.h"
 #include "cli/view.h"
 
@@ -22,14 +23,19 @@ static const struct operand operands[] = {
 /* Somebody waits at a prompt. Chosen. */
 #define LIST_TIMEOUT_NS (3 * NS_PER_SEC)
 
+static bool connect_quietly(struct cli *cli)
+{
+    cws_error *error = NULL;
+    bool connected = cli_connect_quietly(cli, &error);
+    cws_error_free(error);
+    return connected;
+}
+
 /* The sandboxes that `ls` would list. */
 static void print_sandboxes(struct cli *cli, const char *prefix)
 {
-    cws_error *error = NULL;
-    if (!cli_connect_quietly(cli, &error)) {
-        cws_error_free(error);
+    if (!connect_quietly(cli))
         return;
-    }
     cws_list_options wanted = {.timeout_ns = LIST_TIMEOUT_NS};
     cws_op *call = cws_list(cli->client, cli->target, &wanted, NULL);
     CLEANUP_OP cws_op *list = NULL;
@@ -41,6 +47,20 @@ static void print_sandboxes(struct cli *cli, const char *prefix)
         if (view.id)
             complete_print(stdout, prefix, NULL, view.id, view.status);
     }
+}
+
+static void print_snapshots(struct cli *cli, const char *prefix)
+{
+    CLEANUP_OP cws_op *list = NULL;
+    if (!connect_quietly(cli))
+        return;
+    cws_op *call = cws_snapshot_list(cli->client, cli->target, NULL, CWS_SNAPSHOT_UNSPECIFIED,
+                                     LIST_TIMEOUT_NS, NULL);
+    if (!call || cli_await_quietly(cli, call, &list) != EXIT_FINE)
+        return;
+    for (size_t i = 0; i < cws_op_n_snapshots(list); i++)
+        complete_print(stdout, prefix, NULL, cws_op_snapshot(list, i)->id,
+                       snapshot_status_name(cws_op_snapshot(list, i)->status));
 }
 
 static void complete(struct cli *cli, char *const *words, size_t n_words)
@@ -63,6 +83,9 @@ static void complete(struct cli *cli, char *const *words, size_t n_words)
         break;
     case COMPLETE_SANDBOXES:
         print_sandboxes(cli, words[n_words - 1]);
+        break;
+    case COMPLETE_SNAPSHOTS:
+        print_snapshots(cli, words[n_words - 1]);
         break;
     }
 }

@@ -42,7 +42,7 @@ static int run(struct cli *cli, const void *data)
     if (args->tty && !terminal_usable())
         return cli_fail("--tty needs a terminal on standard input and output");
     CLEANUP_SANDBOX cws_sandbox *sb = NULL;
-    int code = cli_attach(cli, args->id, &sb);
+    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, &sb);
     if (code != EXIT_FINE)
         return code;
     cws_exec_options how = {

@@ -86,7 +86,7 @@ static int run(struct cli *cli, const void *data)
 {
     const struct args *args = data;
     CLEANUP_SANDBOX cws_sandbox *sb = NULL;
-    int code = cli_attach(cli, args->id, &sb);
+    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, &sb);
     if (code != EXIT_FINE)
         return code;
     cws_error *error = NULL;

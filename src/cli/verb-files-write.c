@@ -79,7 +79,7 @@ static int run(struct cli *cli, const void *data)
                          : fd == -EINVAL ? "is not a regular file"
                                          : "cannot be read");
     CLEANUP_SANDBOX cws_sandbox *sb = NULL;
-    int code = cli_attach(cli, args->id, &sb);
+    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, &sb);
     if (code != EXIT_FINE)
         return code;
     uint64_t written = 0;

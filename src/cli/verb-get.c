@@ -26,7 +26,7 @@ static void print_table(const struct sandbox_view *view)
     const char *const values[] = {
         view->id, view->status, view->runner_id, view->runner_group_id, started, code};
     for (size_t i = 0; i < ARRAY_SIZE(labels); i++)
-        (void)printf("%-15s  %s\n", labels[i], values[i] && *values[i] ? values[i] : "-");
+        (void)printf("%-15s  %s\n", labels[i], or_dash(values[i]));
 }
 
 static void print_json(const struct sandbox_view *view)
@@ -52,7 +52,7 @@ static int run(struct cli *cli, const void *data)
 {
     const struct args *args = data;
     CLEANUP_SANDBOX cws_sandbox *sb = NULL;
-    int code = cli_attach(cli, args->id, &sb);
+    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, &sb);
     if (code != EXIT_FINE)
         return code;
     CLEANUP(sandbox_view_done) struct sandbox_view view;

@@ -21,11 +21,6 @@ static const struct option options[] = {
      "Table for people or JSON for programs."},
 };
 
-static const char *dash(const char *text)
-{
-    return text && *text ? text : "-";
-}
-
 static void print_table(const cws_op *list)
 {
     size_t n = cws_op_n_sandboxes(list);
@@ -35,17 +30,13 @@ static void print_table(const cws_op *list)
     }
     (void)printf("%-40s %-14s %-20s %s\n", "SANDBOX ID", "STATUS", "RUNNER", "STARTED AT");
     static const int widths[] = {40, 14, 20, 24};
-    for (size_t i = 0; i < ARRAY_SIZE(widths); i++) {
-        for (int j = 0; j < widths[i]; j++)
-            (void)putchar('-');
-        (void)putchar(i + 1 < ARRAY_SIZE(widths) ? ' ' : '\n');
-    }
+    table_rule(stdout, widths, ARRAY_SIZE(widths));
     for (size_t i = 0; i < n; i++) {
         CLEANUP(sandbox_view_done) struct sandbox_view view;
         sandbox_view_init(&view, cws_op_sandbox(list, i));
         CLEANUP_FREE char *started = time_human(view.started_ns);
-        (void)printf("%-40s %-14s %-20s %s\n", dash(view.id), dash(view.status),
-                     dash(view.runner_id), dash(started));
+        (void)printf("%-40s %-14s %-20s %s\n", or_dash(view.id), or_dash(view.status),
+                     or_dash(view.runner_id), or_dash(started));
     }
 }
 

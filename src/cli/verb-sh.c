@@ -21,7 +21,7 @@ static const struct operand operands[] = {
 static int open_session(struct cli *cli, const char *id, const struct words *command)
 {
     CLEANUP_SANDBOX cws_sandbox *sb = NULL;
-    int code = cli_attach(cli, id, &sb);
+    int code = cli_attach(cli, id, CWS_DEFAULT_TIMEOUT, &sb);
     if (code != EXIT_FINE)
         return code;
     cws_exec_options how = {.tty = 1, .want_stdin = 1};

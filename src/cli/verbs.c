@@ -7,9 +7,26 @@
 #include "cli/complete.h"
 
 static const struct verb *const all[] = {
-    &verb_run,        &verb_exec,        &verb_sh,   &verb_ls,       &verb_get,   &verb_logs,
-    &verb_files_read, &verb_files_write, &verb_stop, &verb_delete,   &verb_serve, &verb_doctor,
-    &verb_completion, &verb_version,     &verb_help, &verb_complete,
+    &verb_run,
+    &verb_exec,
+    &verb_sh,
+    &verb_ls,
+    &verb_get,
+    &verb_logs,
+    &verb_files_read,
+    &verb_files_write,
+    &verb_snapshots_create,
+    &verb_snapshots_get,
+    &verb_snapshots_list,
+    &verb_snapshots_delete,
+    &verb_stop,
+    &verb_delete,
+    &verb_serve,
+    &verb_doctor,
+    &verb_completion,
+    &verb_version,
+    &verb_help,
+    &verb_complete,
 };
 
 const char verbs_about[] =
@@ -64,6 +81,11 @@ bool verb_is_group(const char *word)
     return false;
 }
 
+static bool is_shown(const struct verb *verb, const char *group)
+{
+    return group ? in_group(verb, group) : !verb->hidden;
+}
+
 static const struct {
     const char *label, *word, *help;
 } program_options[] = {
@@ -87,9 +109,13 @@ void verbs_print_help(const char *group, FILE *out)
     else
         print_program(out);
     (void)fputs("\nCommands:\n", out);
+    int width = 0;
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-        if (group ? in_group(all[i], group) : !all[i]->hidden)
-            (void)fprintf(out, "  %-12s  %s\n", all[i]->name, all[i]->summary);
+        if (is_shown(all[i], group) && (int)strlen(all[i]->name) > width)
+            width = (int)strlen(all[i]->name);
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+        if (is_shown(all[i], group))
+            (void)fprintf(out, "  %-*s  %s\n", width, all[i]->name, all[i]->summary);
     if (!group)
         (void)fputs("\n'cwsandbox COMMAND --help' describes a command.\n", out);
 }

@@ -39,7 +39,8 @@ def test_every_verb_is_offered_and_nothing_hidden(ordinary_home):
     assert list(answers(ordinary_home, "--")) == ["--version", "--help"]
 
 
-@pytest.mark.parametrize("verb", ["run", "exec", "sh", "ls", "get", "logs", "files read", "files write", "stop", "delete",
+@pytest.mark.parametrize("verb", ["run", "exec", "sh", "ls", "get", "logs", "files read", "files write", "snapshots create",
+                                  "snapshots get", "snapshots list", "snapshots delete", "stop", "delete",
                                   "doctor", "completion", "version"])
 def test_the_options_offered_are_those_of_the_help(ordinary_home, verb):
     helped = re.findall(r"^  (?:-\w, )?(--[a-z-]+)", ordinary_home.run(*verb.split(), "--help").stdout.decode(), re.M)
@@ -64,6 +65,9 @@ POSITIONS = [
     (["files", "write", "id", "/x", ""], [":files"]),
     (["files", "read", "id", "/x", "--output="], [":files"]),
     (["run", "--file", "/et"], [":files"]),
+    (["snapshots", ""], ["create", "get", "list", "delete"]),
+    (["snapshots", "create", "--no-wait", "--req"], ["--request-id"]),
+    (["snapshots", "list", "--status", ""], ["creating", "ready", "failed", "deleting"]),
     (["completion", ""], ["bash", "zsh", "fish"]),
     (["serve", "--"], []),
     (["no-such-verb", ""], []),

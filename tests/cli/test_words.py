@@ -2,7 +2,8 @@
 
 import pytest
 
-VERBS = ["run", "exec", "sh", "ls", "get", "logs", "files read", "files write", "stop", "delete", "doctor",
+VERBS = ["run", "exec", "sh", "ls", "get", "logs", "files read", "files write", "snapshots create",
+         "snapshots get", "snapshots list", "snapshots delete", "stop", "delete", "doctor",
          "completion", "version", "help"]
 
 
@@ -34,6 +35,14 @@ MISTAKES = [
     (["--bogus"], "No such option '--bogus'"),
     (["files"], "files read"),
     (["files", "list"], "No such command 'list'"),
+    (["snapshots"], "snapshots create"),
+    (["snapshots", "make"], "No such command 'make'"),
+    (["snapshots", "create"], "SANDBOX_ID"),
+    (["snapshots", "create", "id", "--wait=yes"], "--wait"),
+    (["snapshots", "get"], "SNAPSHOT_ID"),
+    (["snapshots", "list", "--status", "unspecified"], "'unspecified'"),
+    (["snapshots", "list", "id"], "id"),
+    (["snapshots", "delete", "a", "b"], "b"),
     (["help", "lst"], "No such command 'lst'"),
     (["run"], "Missing command"),
     (["run", "python:3.11", "echo"], "'echo'"),
