@@ -1,16 +1,29 @@
 /* cwsandbox stop: end a sandbox politely and wait until it ended. */
+#include <stdlib.h>
+
 #include "cli/cli.h"
 #include "cli/verbs.h"
 
 struct args {
     const char *id;
-    bool missing_ok, quiet;
+    bool missing_ok, quiet, snapshot, no_wait_ready;
+    const char *request_id;
     uint64_t grace_ns;
 };
 
 static const struct option options[] = {
     {"missing-ok", 0, OPTION_FLAG, NULL, NULL, NULL, offsetof(struct args, missing_ok),
      "A sandbox that does not exist is no error."},
+    {"snapshot-on-stop", 0, OPTION_FLAG, NULL, NULL, NULL, offsetof(struct args, snapshot),
+     "Keep the files of its scratch volumes as snapshots."},
+    {"wait-for-snapshot", 0, OPTION_UNFLAG, NULL, NULL, NULL,
+     offsetof(struct args, no_wait_ready),
+     "Wait until the snapshots are ready, which is the default."},
+    {"no-wait-for-snapshot", 0, OPTION_FLAG, NULL, NULL, NULL,
+     offsetof(struct args, no_wait_ready),
+     "Do not wait for the snapshots, only for the end of the sandbox."},
+    {"request-id", 0, OPTION_STRING, "ID", NULL, NULL, offsetof(struct args, request_id),
+     "Name of this request for snapshots: repeated, it makes no others."},
     {"graceful-shutdown-seconds", 0, OPTION_SECONDS0, "SECONDS", NULL, "10.0",
      offsetof(struct args, grace_ns),
      "How long the main process may take to end after SIGTERM before it is killed."},
@@ -45,9 +58,23 @@ static int find(struct cli *cli, const struct args *args, cws_sandbox **ret_sb)
     return cli_fail_with(why);
 }
 
+static void print_stopped(const cws_sandbox *sb, const char *id)
+{
+    (void)printf("Stopped sandbox %s.", id);
+    char *snapshot_id;
+    for (size_t i = 0; (snapshot_id = cws_sandbox_snapshot_id(sb, i)); i++) {
+        (void)printf(" Snapshot %s.", snapshot_id);
+        free(snapshot_id);
+    }
+    (void)putchar('\n');
+}
+
 static int run(struct cli *cli, const void *data)
 {
     const struct args *args = data;
+    if (!args->snapshot && (args->no_wait_ready || args->request_id))
+        return cli_usage(cli, "Option '--%s' requires '--snapshot-on-stop'.",
+                         args->request_id ? "request-id" : "no-wait-for-snapshot");
     CLEANUP_SANDBOX cws_sandbox *sb = NULL;
     int code = find(cli, args, &sb);
     if (code != EXIT_FINE)
@@ -58,10 +85,17 @@ static int run(struct cli *cli, const void *data)
         return EXIT_FINE;
     }
     cws_error *error = NULL;
-    cws_op *call = cws_sandbox_stop(sb, args->grace_ns, args->missing_ok, &error);
+    cws_stop_options how = {
+        .grace_ns = args->grace_ns,
+        .missing_ok = args->missing_ok,
+        .snapshot = args->snapshot,
+        .no_wait_ready = args->no_wait_ready,
+        .request_id = args->request_id,
+    };
+    cws_op *call = cws_sandbox_stop_with(sb, &how, &error);
     code = cli_await(cli, call, error, NULL);
     if (code == EXIT_FINE && !args->quiet)
-        (void)printf("Stopped sandbox %s.\n", args->id);
+        print_stopped(sb, args->id);
     return code;
 }
 

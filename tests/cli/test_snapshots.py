@@ -1,4 +1,4 @@
-"""snapshots: against a scripted service, because ours has none, and its refusal."""
+"""snapshots, and stop with snapshots: against a scripted service, because ours has none, and its refusal."""
 
 import json
 import signal
@@ -6,7 +6,7 @@ import signal
 import messages  # noqa: F401  makes the next imports work
 import pytest
 from coreweave.sandbox.v1 import sandbox_pb2 as pb
-from scripted_server import ID, Status
+from scripted_server import ID, Status, sandbox
 
 HEAD = f"{'SNAPSHOT ID':<40} {'STATUS':<10} {'SOURCE SANDBOX':<40} {'TRIGGER':<10} {'SIZE':>12} CREATED AT"
 RULE = " ".join("-" * width for width in (40, 10, 40, 10, 12, 24))
@@ -175,6 +175,69 @@ def test_a_missing_snapshot_is_an_error_unless_allowed(cli, scripted):
         assert result.stderr.startswith(b"Error: ") and b"fss-none" in result.stderr
     result = cli("snapshots", "delete", "--missing-ok", "fss-none")
     assert (result.returncode, result.stdout) == (0, b"Deleted fss-none.\n")
+
+
+# ---- stop ----
+
+@pytest.fixture
+def kept(scripted):
+    """The sandbox has a scratch volume, and deleting it captures fss-1."""
+
+    def get(call):
+        message = sandbox("terminated" if scripted.deleted else "running")
+        message.spec.volumes.add(name="work").scratch.SetInParent()
+        return message
+
+    def delete(call):
+        scripted.deleted = True
+        return pb.DeleteSandboxResponse(sandbox=sandbox("terminating"), file_system_snapshot_ids=["fss-1"])
+
+    scripted.on("GetSandbox", get)
+    scripted.on("DeleteSandbox", delete)
+    scripted.on("GetFileSystemSnapshot", snapshot("CREATING"), snapshot())
+    return scripted
+
+
+def test_stop_keeps_the_files_and_says_where(cli, kept):
+    result = cli("stop", "--snapshot-on-stop", ID)
+    assert (result.returncode, result.stdout.decode()) == (0, f"Stopped sandbox {ID}. Snapshot fss-1.\n"), result.stderr
+    (call,) = kept.of("DeleteSandbox")
+    assert (list(call.request.snapshot_volumes), call.request.grace_period_seconds) == (["work"], 10)
+    assert len(kept.of("GetFileSystemSnapshot")) == 2
+
+
+def test_stop_need_not_wait_for_the_snapshot(cli, kept):
+    result = cli("stop", "--snapshot-on-stop", "--no-wait-for-snapshot", "--request-id", "mine", "-q", ID)
+    assert (result.returncode, result.stdout) == (0, b"")
+    assert not kept.of("GetFileSystemSnapshot")
+    assert kept.of("DeleteSandbox")[0].request.request_id == "mine"
+
+
+@pytest.mark.parametrize("words", [["--no-wait-for-snapshot"], ["--request-id", "x"]], ids=" ".join)
+def test_words_for_a_snapshot_need_one(cli, scripted, words):
+    result = cli("stop", *words, ID)
+    assert result.returncode == 2
+    assert words[0] in result.stderr.decode() and "requires '--snapshot-on-stop'" in result.stderr.decode()
+    assert not scripted.calls
+
+
+def test_waiting_is_the_default_and_needs_no_snapshot(cli, scripted):
+    result = cli("stop", "--wait-for-snapshot", ID)
+    assert (result.returncode, result.stdout.decode()) == (0, f"Stopped sandbox {ID}.\n")
+    assert not scripted.of("DeleteSandbox")[0].request.snapshot_volumes
+
+
+def test_a_sandbox_without_a_scratch_volume_has_nothing_to_keep(cli, scripted):
+    result = cli("stop", "--snapshot-on-stop", ID)
+    assert result.returncode == 1
+    assert b"no known scratch volumes" in result.stderr
+    assert not scripted.of("DeleteSandbox")
+
+
+def test_stop_with_a_snapshot_allows_a_missing_sandbox(cli, scripted):
+    scripted.on("GetSandbox", Status("NOT_FOUND", "gone"))
+    result = cli("stop", "--snapshot-on-stop", "--missing-ok", ID)
+    assert (result.returncode, result.stdout.decode()) == (0, f"Sandbox {ID} is already missing.\n")
 
 
 # ---- completion, and our own service ----
