@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "cli/format.h"
 #include "cli/program.h"
 
 static int open_signals(void)
@@ -84,15 +85,25 @@ int cli_done(struct cli *cli, int code)
     return flush_output(code);
 }
 
+/* The text may be a service's, or hold words that nobody looked at. */
+static void print_error(const char *fmt, va_list ap)
+{
+    char *text = NULL;
+    if (vasprintf(&text, fmt, ap) < 0)
+        text = NULL;
+    CLEANUP_FREE char *owned = must(text);
+    (void)fputs("Error: ", stderr);
+    print_plain(stderr, owned);
+    (void)fputc('\n', stderr);
+}
+
 int cli_fail(const char *fmt, ...)
 {
     (void)fflush(stdout); /* what was printed before the error stays before it */
-    (void)fputs("Error: ", stderr);
     va_list ap;
     va_start(ap, fmt);
-    (void)vfprintf(stderr, fmt, ap);
+    print_error(fmt, ap);
     va_end(ap);
-    (void)fputc('\n', stderr);
     return EXIT_ERROR;
 }
 
@@ -102,7 +113,12 @@ int cli_fail_with(const cws_error *error)
     for (size_t i = 0; i < cws_error_n_violations(error); i++) {
         const char *field, *description;
         cws_error_violation(error, i, &field, &description);
-        (void)fprintf(stderr, "  %s: %s\n", field, description);
+        CLEANUP_FREE char *line = text_printf("%s: %s", field, description);
+        if (strstr(cws_error_message(error), line))
+            continue; /* a service with one thing to say says it there */
+        (void)fputs("  ", stderr);
+        print_plain(stderr, line);
+        (void)fputc('\n', stderr);
     }
     return EXIT_ERROR;
 }
@@ -117,13 +133,12 @@ int cli_fail_free(cws_error *take_error)
 int cli_usage(const struct cli *cli, const char *fmt, ...)
 {
     CLEANUP_FREE char *usage = verb_usage(cli->verb);
-    (void)fprintf(stderr, "Usage: %s\nTry 'cwsandbox %s --help' for help.\n\nError: ", usage,
+    (void)fprintf(stderr, "Usage: %s\nTry 'cwsandbox %s --help' for help.\n\n", usage,
                   cli->verb->name);
     va_list ap;
     va_start(ap, fmt);
-    (void)vfprintf(stderr, fmt, ap);
+    print_error(fmt, ap);
     va_end(ap);
-    (void)fputc('\n', stderr);
     return EXIT_USAGE;
 }
 

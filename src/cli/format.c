@@ -63,6 +63,22 @@ void json_string(FILE *out, const char *text)
     (void)fputc('"', out);
 }
 
+void print_plain(FILE *out, const char *text)
+{
+    for (const unsigned char *s = (const unsigned char *)text; *s;) {
+        size_t len;
+        uint32_t point = decode_utf8(s, &len);
+        bool malformed = point == 0xFFFD && len == 1;
+        bool control =
+            (point < 0x20 && point != '\n' && point != '\t') || (point >= 0x7F && point < 0xA0);
+        if (malformed || control)
+            (void)fprintf(out, "\\x%02x", malformed ? *s : point);
+        else
+            (void)fwrite(s, 1, len, out);
+        s += len;
+    }
+}
+
 void table_rule(FILE *out, const int *widths, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

@@ -13,6 +13,10 @@
  * UTF-8 become U+FFFD. */
 void json_string(FILE *out, const char *text);
 
+/** print_plain() - @text for somebody at a terminal, which it must not command: control
+ * characters but newline and tab, and bytes that are not UTF-8, become \xNN. */
+void print_plain(FILE *out, const char *text);
+
 /** table_rule() - dashes of each width, separated by blanks: the line below a table's head. */
 void table_rule(FILE *out, const int *widths, size_t n);
 /** or_dash() - what a table shows of @text: "-" when it is not known. */

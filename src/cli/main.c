@@ -62,10 +62,9 @@ static int run_without_verb(struct cli *cli, char *const *words, size_t n_words)
     }
     const char *wrong = group ? words[1] : word;
     (void)fprintf(stderr,
-                  "Usage: cwsandbox %s%sCOMMAND [ARGS]...\nTry 'cwsandbox --help' for help.\n\n"
-                  "Error: No such %s '%s'.\n",
-                  group ? group : "[OPTIONS]", " ", *wrong == '-' ? "option" : "command",
-                  wrong);
+                  "Usage: cwsandbox %s COMMAND [ARGS]...\nTry 'cwsandbox --help' for help.\n\n",
+                  group ? group : "[OPTIONS]");
+    (void)cli_fail("No such %s '%s'.", *wrong == '-' ? "option" : "command", wrong);
     return EXIT_USAGE;
 }
 

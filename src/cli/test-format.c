@@ -42,6 +42,27 @@ static void test_json_replaces_what_is_not_utf8(void **state)
     assert_json("\xf4\x90\x80\x80", "\"\\ufffd\\ufffd\\ufffd\\ufffd\""); /* past U+10FFFF */
 }
 
+static void assert_plain(const char *text, const char *expected)
+{
+    char *plain = NULL;
+    size_t size;
+    FILE *out = open_memstream(&plain, &size);
+    print_plain(out, text);
+    (void)fclose(out);
+    assert_string_equal(plain, expected);
+    free(plain);
+}
+
+static void test_what_would_command_a_terminal_is_shown_as_text(void **state)
+{
+    assert_plain("two\nlines\tof ä€😀", "two\nlines\tof ä€😀");
+    assert_plain("\033[31m\r\a\x7f", "\\x1b[31m\\x0d\\x07\\x7f");
+    assert_plain("\xc2\x9b"
+                 "31m",
+                 "\\x9b31m"); /* CSI in one character */
+    assert_plain("a\xff", "a\\xff");
+}
+
 static void test_times_are_written_as_python_writes_them(void **state)
 {
     CLEANUP_FREE char *whole = time_iso(UINT64_C(1700000000) * NS_PER_SEC);
@@ -118,6 +139,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json_escapes_as_python_does),
         cmocka_unit_test(test_json_replaces_what_is_not_utf8),
+        cmocka_unit_test(test_what_would_command_a_terminal_is_shown_as_text),
         cmocka_unit_test(test_times_are_written_as_python_writes_them),
         cmocka_unit_test(test_times_are_read_as_utc),
         cmocka_unit_test(test_commands_are_split_as_a_shell_would),

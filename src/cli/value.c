@@ -50,7 +50,7 @@ static bool parse_count(const char *text, uint32_t *ret, char **ret_why)
     errno = 0;
     unsigned long value = isdigit((unsigned char)*text) ? strtoul(text, &end, 10) : 0;
     if (!isdigit((unsigned char)*text) || *end || errno || value > INT32_MAX) {
-        *ret_why = text_dup("is not a count (0 or more)");
+        *ret_why = text_printf("is not a count (0 to %d)", INT32_MAX);
         return false;
     }
     *ret = (uint32_t)value;

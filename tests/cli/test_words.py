@@ -123,3 +123,17 @@ def test_a_full_disk_behind_stdout_is_an_error(home):
 def test_a_closed_stdout_does_not_crash(home):
     result = home.run("ls", "-o", "json", stdout=None, preexec_fn=lambda: __import__("os").close(1))
     assert result.returncode == 0
+
+
+def test_an_error_cannot_command_the_terminal(ordinary_home):
+    for words in (["get", "sb-\033[31mred\u009b\r"], ["ls", "--output", "\033[31m"], ["\033[31m"]):
+        result = ordinary_home.run(*words)
+        assert result.returncode != 0
+        assert b"\\x1b[31m" in result.stderr and not set(b"\x1b\x9b\r") & set(result.stderr), result.stderr
+
+
+def test_an_error_is_said_once(ordinary_home):
+    sandbox_id = ordinary_home.run("run", "--keep").stdout.decode().strip()
+    result = ordinary_home.run("exec", sandbox_id, "")
+    assert (result.returncode, result.stderr) == (1, b"Error: Execute command: command: must not be empty\n")
+    assert ordinary_home.run("delete", sandbox_id).returncode == 0
