@@ -23,8 +23,8 @@ struct attach {
     struct inlet in;
     struct terminal terminal;
     bool tty;
-    bool op_done;       /* the remote operation; true from the start when there is none */
-    bool input_is_file; /* an input that cannot be read to its end must not look complete */
+    bool op_done;        /* the remote operation; true from the start when there is none */
+    bool input_is_asked; /* somebody named the input: it must be one */
     uint64_t collect_until_ns; /* tty, output ended: give up then; 0 = no limit yet */
     int signal_number;         /* the signal that ends the program, 0 = none */
 };
@@ -90,14 +90,20 @@ static void take_tags(struct attach *a)
     }
 }
 
+/* An input that cannot be read to its end must not look complete. A descriptor that is only for
+ * writing is no input: that is what nohup(1) leaves. */
+static bool has_input_failed(const struct attach *a)
+{
+    int number = a->in.error_number;
+    return number && !a->tty && (number != EBADF || a->input_is_asked);
+}
+
 /* Stop before the process does: a signal, or nobody can be told the rest. A failed *reader* is
  * not in here: what went wrong remotely is reported by the process's handle. */
 static bool is_cut_short(const struct attach *a)
 {
-    if (a->input_is_file && a->in.error_number)
-        return true;
-    return a->signal_number || a->out.state == OUTLET_BROKEN || a->err.state == OUTLET_BROKEN ||
-           a->out.error_number || a->err.error_number;
+    return has_input_failed(a) || a->signal_number || a->out.state == OUTLET_BROKEN ||
+           a->err.state == OUTLET_BROKEN || a->out.error_number || a->err.error_number;
 }
 
 static bool is_over(const struct attach *a)
@@ -174,7 +180,7 @@ static int local_result(const struct attach *a)
         return EXIT_SIGNAL + a->signal_number;
     if (number)
         return cli_fail("write output: %s", strerror(number));
-    if (a->input_is_file && a->in.error_number)
+    if (has_input_failed(a))
         return cli_fail("read input: %s", strerror(a->in.error_number));
     return EXIT_FINE;
 }
@@ -281,7 +287,7 @@ int attach_bytes(struct cli *cli, const void *data, size_t size, int fd)
 int attach_writer(struct cli *cli, cws_op *op, cws_writer *writer, int fd, uint64_t *ret_size)
 {
     cws_error *error = NULL;
-    struct attach a = {.cli = cli, .queue = cws_queue_new(&error), .input_is_file = true};
+    struct attach a = {.cli = cli, .queue = cws_queue_new(&error), .input_is_asked = true};
     if (!a.queue)
         return cli_fail_free(error);
     outlet_init(&a.out, a.queue, NULL, STDOUT_FILENO);

@@ -40,6 +40,20 @@ def test_a_command_that_closes_stdin_early_is_no_error(home, nothing_left):
     assert (result.returncode, result.stdout) == (0, b"xxx")
 
 
+def test_input_that_cannot_be_read_is_an_error(home, nothing_left):
+    directory = os.open("/", os.O_RDONLY)
+    result = home.run("run", "--", "cat", stdin=directory)
+    os.close(directory)
+    assert (result.returncode, result.stdout, result.stderr) == (1, b"", b"Error: read input: Is a directory\n")
+
+
+def test_an_input_that_is_only_for_writing_is_none(home, nothing_left):
+    null = os.open("/dev/null", os.O_WRONLY)  # what nohup(1) puts in place of a terminal
+    result = home.run("run", "--", "cat", stdin=null)
+    os.close(null)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
 def test_output_arrives_while_the_command_runs(home, nothing_left):
     with home.start("run", "--", "sh", "-c", "echo first; read line; echo $line", stdin=subprocess.PIPE) as process:
         assert process.read_until(b"first\n") == b"first\n"
