@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -66,14 +67,15 @@ int cli_connect(struct cli *cli)
 
 /* What was printed must have arrived: `cwsandbox ls > /dev/full` is an error, `| head` is not.
  */
-static int flush_output(int code)
+int cli_flush(int code)
 {
     errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))
         return code;
-    if (errno == EPIPE)
-        return code;
-    return cli_fail("write to stdout: %s", strerror(errno ? errno : EIO));
+    int number = errno ? errno : EIO;
+    __fpurge(stdout); /* said once, and not tried again */
+    clearerr(stdout);
+    return number == EPIPE ? code : cli_fail("write to stdout: %s", strerror(number));
 }
 
 int cli_done(struct cli *cli, int code)
@@ -82,7 +84,7 @@ int cli_done(struct cli *cli, int code)
     cws_client_unref(cli->client);
     if (cli->signal_fd >= 0)
         (void)close(cli->signal_fd);
-    return flush_output(code);
+    return cli_flush(code);
 }
 
 /* The text may be a service's, or hold words that nobody looked at. */

@@ -40,7 +40,9 @@ int cli_connect(struct cli *cli);
 /** cli_connect_quietly() - the same; false with *@ret_error set (NULL: no signal descriptor),
  * which the caller frees. */
 bool cli_connect_quietly(struct cli *cli, cws_error **ret_error);
-/** cli_done() - close the client; flush stdout. Returns @code, or what flushing makes of it. */
+/** cli_flush() - what was printed must have arrived: @code, or EXIT_ERROR with the error printed. */
+int cli_flush(int code);
+/** cli_done() - close the client, cli_flush(). */
 int cli_done(struct cli *cli, int code);
 
 /** cli_fail() - print "Error: ..."; returns EXIT_ERROR. */

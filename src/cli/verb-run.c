@@ -195,7 +195,7 @@ static int wait_and_print_id(struct cli *cli, cws_sandbox *sb)
         return code;
     CLEANUP_FREE char *id = cws_sandbox_id(sb);
     (void)puts(id ? id : "");
-    return EXIT_FINE;
+    return cli_flush(EXIT_FINE); /* nobody can use a sandbox whose id was lost */
 }
 
 /* Nothing in the sandbox is worth a grace time: its command has ended, or must. A second signal

@@ -152,6 +152,14 @@ def test_keep_leaves_the_sandbox_and_says_so(home):
     assert home.run("stop", sandbox_id).returncode == 0
 
 
+@pytest.mark.parametrize("words", [["--keep"], ["-d", "--", "sleep", "1000"]], ids=" ".join)
+def test_a_sandbox_whose_id_cannot_be_told_is_not_kept(home, nothing_left, words):
+    with open("/dev/full", "w") as full:
+        result = home.run("run", *words, stdout=full)
+    assert result.returncode == 1
+    assert result.stderr == b"Error: write to stdout: No space left on device\n"
+
+
 def test_detach_makes_the_command_the_main_process(home):
     sandbox_id = home.run("run", "-d", "--", "sh", "-c", "echo main; exec sleep 1000").stdout.decode().strip()
     assert sandbox_id in home.ids()
