@@ -177,7 +177,7 @@ static int local_result(const struct attach *a)
 {
     int number = a->out.error_number ? a->out.error_number : a->err.error_number;
     if (a->signal_number)
-        return EXIT_SIGNAL + a->signal_number;
+        return cli_interrupted(a->cli, a->signal_number);
     if (number)
         return cli_fail("write output: %s", strerror(number));
     if (has_input_failed(a))

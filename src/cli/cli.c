@@ -80,6 +80,10 @@ int cli_flush(int code)
 
 int cli_done(struct cli *cli, int code)
 {
+    /* Who interrupts waits for nothing that the library's threads are busy with, such as the
+     * start of a service. The kernel closes the connections, which cancels their calls. */
+    if (cli->is_interrupted)
+        _exit(cli_flush(code));
     cws_target_unref(cli->target);
     cws_client_unref(cli->client);
     if (cli->signal_fd >= 0)
@@ -150,8 +154,23 @@ int cli_signal(struct cli *cli)
     return read(cli->signal_fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
-/* EXIT_FINE when done, EXIT_SIGNAL + n, or EXIT_ERROR when no descriptor could be had
- * (printed). */
+int cli_interrupted(struct cli *cli, int signal_number)
+{
+    cli->is_interrupted = true;
+    return EXIT_SIGNAL + signal_number;
+}
+
+/* For poll(): milliseconds left of cli->wait_until_ns. */
+static int patience(const struct cli *cli)
+{
+    uint64_t now = monotonic_ns();
+    if (!cli->wait_until_ns)
+        return -1;
+    return now < cli->wait_until_ns ? (int)((cli->wait_until_ns - now) / NS_PER_MS) + 1 : 0;
+}
+
+/* EXIT_FINE when done, EXIT_SIGNAL + n, or EXIT_ERROR (printed) when no descriptor could
+ * be had or patience ended. */
 static int wait_done(struct cli *cli, cws_op *op)
 {
     if (cws_op_done(op))
@@ -163,11 +182,13 @@ static int wait_done(struct cli *cli, cws_op *op)
     struct pollfd fds[] = {{.fd = op_fd, .events = POLLIN},
                            {.fd = cli->signal_fd, .events = POLLIN}};
     while (!cws_op_done(op)) {
-        if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
+        if (poll(fds, ARRAY_SIZE(fds), patience(cli)) < 0 && errno != EINTR)
             return cli_fail("wait: %s", strerror(errno));
         int signal_number = cli_signal(cli);
         if (signal_number)
-            return EXIT_SIGNAL + signal_number;
+            return cli_interrupted(cli, signal_number);
+        if (patience(cli) == 0 && !cws_op_done(op))
+            return cli_fail("the service does not answer");
     }
     return EXIT_FINE;
 }

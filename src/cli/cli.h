@@ -32,6 +32,9 @@ struct cli {
     int signal_fd;      /* -1 until cli_connect() */
     cws_client *client; /* NULL until cli_connect() */
     cws_target *target; /* NULL until cli_connect() */
+    /* Monotonic: no cli_await() waits longer; 0 = as long as it takes. */
+    uint64_t wait_until_ns;
+    bool is_interrupted; /* a signal ends the program */
 };
 
 /** cli_connect() - take the signals, make client and target. EXIT_FINE, or an exit code with
@@ -42,7 +45,7 @@ int cli_connect(struct cli *cli);
 bool cli_connect_quietly(struct cli *cli, cws_error **ret_error);
 /** cli_flush() - what was printed must have arrived: @code, or EXIT_ERROR with the error printed. */
 int cli_flush(int code);
-/** cli_done() - close the client, cli_flush(). */
+/** cli_done() - close the client, cli_flush(). Ends the program by itself after a signal. */
 int cli_done(struct cli *cli, int code);
 
 /** cli_fail() - print "Error: ..."; returns EXIT_ERROR. */
@@ -56,6 +59,8 @@ int cli_usage(const struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /** cli_signal() - the number of a signal that arrived, 0 = none. Does not block. */
 int cli_signal(struct cli *cli);
+/** cli_interrupted() - this signal ends the program: its exit code. */
+int cli_interrupted(struct cli *cli, int signal_number);
 
 /**
  * cli_await() - wait for @take_op until it is done or a signal ends the program

@@ -20,6 +20,10 @@
  * Chosen: ten years. */
 #define NO_LIMIT_NS (UINT64_C(10) * 365 * 24 * 3600 * NS_PER_SEC)
 
+/* For the end of the sandbox, once the user or a supervisor has said stop. Chosen: what an
+ * answering service needs is far below, and what follows SIGTERM is SIGKILL. */
+#define INTERRUPTED_WAIT_NS (8 * NS_PER_SEC)
+
 struct args {
     const char *image;
     struct words command;
@@ -198,13 +202,19 @@ static int wait_and_print_id(struct cli *cli, cws_sandbox *sb)
     return cli_flush(EXIT_FINE); /* nobody can use a sandbox whose id was lost */
 }
 
-/* Nothing in the sandbox is worth a grace time: its command has ended, or must. A second signal
- * ends the wait. */
+/* Nothing in the sandbox is worth a grace time: its command has ended, or must. After a signal
+ * the wait is short, and a second one ends it. */
 static int stop(struct cli *cli, cws_sandbox *sb, int code)
 {
     cws_error *error = NULL;
     cws_op *call = cws_sandbox_stop(sb, 0, 1, &error);
+    if (cli->is_interrupted)
+        cli->wait_until_ns = monotonic_ns() + INTERRUPTED_WAIT_NS;
     int stopped = cli_await(cli, call, error, NULL);
+    if (stopped == EXIT_FINE)
+        return code;
+    CLEANUP_FREE char *id = cws_sandbox_id(sb);
+    (void)fprintf(stderr, "Sandbox %s may still be running.\n", id ? id : "(without an id)");
     return code == EXIT_FINE ? stopped : code;
 }
 

@@ -23,6 +23,7 @@ from collections import defaultdict
 from concurrent import futures
 
 import grpc
+import messages  # noqa: F401  makes the next imports work
 from coreweave.sandbox.v1 import discovery_pb2, settings_pb2
 from coreweave.sandbox.v1 import sandbox_pb2 as pb
 from google.protobuf import any_pb2, duration_pb2
