@@ -242,6 +242,14 @@ static int read_ready(int fd, uint64_t deadline_ns, char *text, size_t cap)
 
 enum start_result { START_READY, START_RUNNING, START_FAILED };
 
+static void err_ended_early(const char *program, struct err *err)
+{
+    CLEANUP_FREE char *dir = rundir_path();
+    (void)err_set(err, ERR_UNAVAILABLE,
+                  "start the service: `%s` ended before it was ready; its log, if it came to one, is `%s/%s`", program,
+                  dir ? dir : "", RUNDIR_LOG);
+}
+
 static enum start_result service_start(const char *program, uint64_t deadline_ns, struct err *err)
 {
     int pipe_fds[2] = {-1, -1};
@@ -270,8 +278,10 @@ static enum start_result service_start(const char *program, uint64_t deadline_ns
         return START_READY;
     if (strcmp(text, "running") == 0)
         return START_RUNNING;
-    (void)err_set(err, ERR_UNAVAILABLE, "start the service: %s",
-                  *text ? text : "it ended before it was ready; see cwsandboxd.log beside its socket");
+    if (*text)
+        (void)err_set(err, ERR_UNAVAILABLE, "start the service: %s", text);
+    else
+        err_ended_early(program, err);
     return START_FAILED;
 }
 

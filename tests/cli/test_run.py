@@ -207,6 +207,17 @@ def slow_start(ordinary_home, tmp_path):
     shutil.rmtree(place)
 
 
+def test_a_service_that_ends_before_it_is_ready_has_a_log(ordinary_home, slow_start):
+    env, _ = slow_start
+    place = env["CWSANDBOX_SERVICE_PATH"]
+    with open(f"{place}/cwsandboxd", "w") as service:
+        service.write("#!/bin/sh\n")
+    result = ordinary_home.run("ls", env=env)
+    assert result.returncode == 1
+    log = f"{place}/run/cwsandbox/cwsandboxd.log"
+    assert result.stderr.decode().endswith(f"`{place}/cwsandboxd` ended before it was ready; its log, if it came to one, is `{log}`\n")
+
+
 def test_an_interrupt_does_not_wait_for_a_service_that_starts(ordinary_home, slow_start, monkeypatch):
     env, fifo = slow_start
     for name, value in env.items():
