@@ -4,14 +4,16 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define SUBJECT_WIDTH 20
 
 void report_init(struct report *r)
 {
-    const char *plain = getenv("NO_COLOR");
-    *r = (struct report){.colour = isatty(STDOUT_FILENO) && !(plain && *plain)};
+    const char *plain = getenv("NO_COLOR"), *terminal = getenv("TERM");
+    bool refused = (plain && *plain) || (terminal && strcmp(terminal, "dumb") == 0);
+    *r = (struct report){.colour = isatty(STDOUT_FILENO) && !refused};
 }
 
 void report_add(struct report *r, enum finding finding, const char *subject, const char *fmt,

@@ -3,6 +3,8 @@
 import os
 import re
 
+import pytest
+
 
 def test_doctor_finds_that_sandboxes_work(home, nothing_left):
     result = home.run("doctor")
@@ -57,4 +59,12 @@ def test_doctor_asks_only_the_service_when_it_is_elsewhere(home):
 def test_doctor_is_coloured_on_a_terminal_only(home):
     with home.terminal("doctor") as terminal:
         terminal.read_until("\033[32mok")
+        assert terminal.wait() == 0
+
+
+@pytest.mark.parametrize("name, value", [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_doctor_is_not_coloured_on_a_terminal_that_says_no(ordinary_home, monkeypatch, name, value):
+    monkeypatch.setitem(ordinary_home.env, name, value)
+    with ordinary_home.terminal("doctor") as terminal:
+        assert "\033" not in terminal.read_until("Sandboxes work.\r\n")
         assert terminal.wait() == 0
