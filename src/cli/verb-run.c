@@ -248,6 +248,8 @@ static int check_words(const struct cli *cli, const struct args *args)
                                               : NULL;
     if (args->detach && refused)
         return cli_usage(cli, "Option '--detach' cannot be combined with '--%s'.", refused);
+    if (args->image && !*args->image)
+        return cli_usage(cli, "Invalid value for 'IMAGE': '' is no image.");
     if (!args->command.n && !args->tty && (args->detach || !args->keep))
         return cli_usage(cli,
                          "Missing command: write it after '--', or give --keep for a sandbox "

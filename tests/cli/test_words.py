@@ -45,6 +45,7 @@ MISTAKES = [
     (["snapshots", "delete", "a", "b"], "b"),
     (["help", "lst"], "No such command 'lst'"),
     (["run"], "Missing command"),
+    (["run", "", "--", "true"], "'IMAGE'"),
     (["run", "python:3.11", "echo"], "'echo'"),
     (["run", "--bogus", "--", "true"], "--bogus"),
     (["run", "--timeout", "0", "--", "true"], "'0'"),
