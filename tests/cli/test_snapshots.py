@@ -206,6 +206,16 @@ def test_stop_keeps_the_files_and_says_where(cli, kept):
     assert len(kept.of("GetFileSystemSnapshot")) == 2
 
 
+def test_stop_names_the_snapshot_of_every_volume(cli, kept):
+    def delete(call):
+        kept.deleted = True
+        return pb.DeleteSandboxResponse(sandbox=sandbox("terminating"), file_system_snapshot_ids=["fss-1", "fss-2"])
+
+    kept.on("DeleteSandbox", delete)
+    result = cli("stop", "--snapshot-on-stop", ID)
+    assert result.stdout.decode() == f"Stopped sandbox {ID}. Snapshot fss-1. Snapshot fss-2.\n"
+
+
 def test_stop_need_not_wait_for_the_snapshot(cli, kept):
     result = cli("stop", "--snapshot-on-stop", "--no-wait-for-snapshot", "--request-id", "mine", "-q", ID)
     assert (result.returncode, result.stdout) == (0, b"")
