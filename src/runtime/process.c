@@ -104,7 +104,9 @@ static void on_start_failed(struct process *p, const struct init_packet *packet)
         CLEANUP_BUF struct buf output = {0};
         p->verdict = VERDICT_EXIT;
         say_ready(p);
-        if (!p->user_gone && buf_put_str(&output, text) == 0)
+        text[strlen(text) - 1] = '\0'; /* its newline: a raw terminal needs a return, too */
+        if (!p->user_gone && buf_put_str(&output, text) == 0 &&
+            buf_put_str(&output, p->tty ? "\r\n" : "\n") == 0)
             process_emit(p, OUTPUT_STDERR, &output);
     }
 }

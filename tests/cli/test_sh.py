@@ -92,6 +92,12 @@ def test_a_session_ends_when_its_sandbox_does(home, sandbox):
         assert terminal.settings() == terminal.before
 
 
+def test_the_words_of_a_command_that_is_not_there_end_their_line(home, sandbox):
+    with home.terminal("sh", sandbox, "--cmd", "no-such-command") as terminal:
+        terminal.read_until("no-such-command: command not found\r\n")
+        assert terminal.wait() == 127
+
+
 def test_the_command_is_split_like_a_shell_would(home, sandbox):
     with home.terminal("sh", sandbox, "--cmd", "sh -c 'echo \"a  b\"; exit 6'") as terminal:
         terminal.read_until("a  b")
