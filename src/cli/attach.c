@@ -152,6 +152,18 @@ static bool wait_once(struct attach *a, bool again)
     return true;
 }
 
+static int no_exit_code(struct attach *a)
+{
+    terminal_leave(&a->terminal); /* before anything is printed */
+    return cli_fail("the session ended without an exit code");
+}
+
+static int wait_failed(struct attach *a, int number)
+{
+    terminal_leave(&a->terminal);
+    return cli_fail("wait: %s", strerror(number));
+}
+
 static bool collecting_failed(const struct attach *a)
 {
     return a->collect_until_ns && monotonic_ns() >= a->collect_until_ns;
@@ -165,9 +177,9 @@ static int pump(struct attach *a)
         if (is_over(a))
             return EXIT_FINE;
         if (collecting_failed(a))
-            return cli_fail("the session ended without an exit code");
+            return no_exit_code(a);
         if (!wait_once(a, again))
-            return cli_fail("wait: %s", strerror(errno));
+            return wait_failed(a, errno);
     }
 }
 
@@ -185,7 +197,7 @@ static int local_result(const struct attach *a)
     return EXIT_FINE;
 }
 
-static int process_result(const struct attach *a)
+static int process_result(struct attach *a)
 {
     cws_op *op = cws_process_op(a->process);
     if (is_cut_short(a)) {
@@ -195,7 +207,7 @@ static int process_result(const struct attach *a)
     if (cws_op_error(op))
         return cli_fail_with(cws_op_error(op));
     int code = cws_op_int(op);
-    return code >= 0 ? code & 0xFF : EXIT_ERROR; /* negative: the service knew no code */
+    return code >= 0 ? code & 0xFF : no_exit_code(a);
 }
 
 static void attach_done(struct attach *a)

@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from scripted_server import ID, out, ready
 
 
 def test_without_a_terminal_it_is_an_error(home, sandbox):
@@ -89,6 +90,16 @@ def test_a_session_ends_when_its_sandbox_does(home, sandbox):
         terminal.read_until("# ")
         assert home.run("delete", sandbox).returncode == 0
         assert terminal.wait() != 0
+        assert terminal.settings() == terminal.before
+
+
+def test_a_session_without_an_exit_code_is_an_error(ordinary_home, scripted, monkeypatch):
+    monkeypatch.setitem(ordinary_home.env, "CWSANDBOX_BASE_URL", scripted.url)
+    scripted.on("StreamExec", [ready(), out(b"up")])
+    with ordinary_home.terminal("sh", ID) as terminal:
+        terminal.read_until("up")
+        terminal.read_until("Error: the session ended without an exit code\r\n")
+        assert terminal.wait() == 1
         assert terminal.settings() == terminal.before
 
 
