@@ -12,7 +12,7 @@ def find_program(name: str) -> str | None:
     here = os.path.dirname(os.path.abspath(__file__))
     for directory in (os.environ.get("CWSANDBOX_SERVICE_PATH"), os.path.join(here, "_bin")):
         path = os.path.join(directory, name) if directory else ""
-        if path and os.access(path, os.X_OK):
+        if os.path.isfile(path) and os.access(path, os.X_OK):  # libexec/cwsandbox is a directory
             return path
     found = shutil.which(name)
     return found if found and os.path.realpath(found) != os.path.realpath(sys.argv[0]) else None

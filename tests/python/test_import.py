@@ -148,6 +148,20 @@ def test_python_dash_m_runs_the_command_line(tmp_path):
     assert done.stdout == "command line: ls -o json\n", done.stderr
 
 
+def test_python_dash_m_takes_no_directory_for_the_program(tmp_path):
+    (tmp_path / "libexec" / "cwsandbox").mkdir(parents=True)
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "cwsandbox"
+    program.write_text("#!/bin/sh\necho found\n")
+    program.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-m", "cwsandbox"], capture_output=True, text=True,
+        env={**os.environ, "CWSANDBOX_SERVICE_PATH": str(tmp_path / "libexec"), "PYTHONPATH": os.pathsep.join(sys.path),
+             "PATH": f"{program.parent}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert done.stdout == "found\n", done.stderr
+
+
 def test_reloading_keeps_one_set_of_handlers():
     import signal
 
