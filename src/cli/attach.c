@@ -33,7 +33,7 @@ struct attach {
 
 /* The terminal must be put back on any of these, and follows the window's size; the rest of the
  * program ignores or dies by default. Only in a terminal session, because outside of one Ctrl-Z
- * and Ctrl-\ must keep their usual meaning. */
+ * must keep its usual meaning. */
 static void take_terminal_signals(struct cli *cli)
 {
     static const int wanted[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};

@@ -16,7 +16,7 @@
 
 static int open_signals(void)
 {
-    static const int wanted[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int wanted[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
     sigset_t set;
     (void)sigemptyset(&set);
     for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {

@@ -2,7 +2,7 @@
  * One invocation of the command line: its streams, its signals, its client. Made by main.c,
  * handed to the verb that runs.
  *
- * Signals. cli_connect() blocks SIGINT, SIGTERM and SIGHUP (those that were not already
+ * Signals. cli_connect() blocks SIGINT, SIGTERM, SIGHUP and SIGQUIT (those that were not already
  * ignored: `nohup`, a shell's background job) and takes them from a signalfd, so every wait of
  * the program is one poll() and a signal is never lost between two of them. SIGPIPE is ignored
  * in main.c: a reader that went away is an EPIPE, and the end of the program with 0.

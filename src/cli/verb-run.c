@@ -1,7 +1,7 @@
 /*
  * cwsandbox run: a sandbox for one command, or one to keep.
  *
- * The sandbox ends with the command, with Ctrl-C, SIGTERM or SIGHUP, and when nobody reads our
+ * The sandbox ends with the command, with Ctrl-C, Ctrl-\, SIGTERM or SIGHUP, and when nobody reads our
  * output; only --keep, --detach and `kill -9` of this program leave it (then its lifetime ends
  * it).
  */

@@ -74,7 +74,7 @@ def test_large_output_is_byte_exact(ordinary_home):
     assert result.stdout == b"x" * 20000000 + b"end\n"
 
 
-@pytest.mark.parametrize("number,code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("number,code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)])
 def test_a_signal_kills_the_command_and_leaves_nothing(home, nothing_left, number, code):
     with home.start("run", "--", "sh", "-c", "sleep 1000 & echo up; wait") as process:
         process.read_until(b"up\n")
