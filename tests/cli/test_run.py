@@ -1,14 +1,10 @@
 """cwsandbox run: streams, exit codes, options, and that nothing is left behind."""
 
 import os
-import shutil
 import signal
 import subprocess
-import threading
-import time
 
 import pytest
-from scripted_server import ID, sandbox
 
 
 def test_streams_and_exit_code_are_the_commands(home, nothing_left):
@@ -189,77 +185,6 @@ def test_an_unreachable_service_is_an_error(home):
     result = home.run("run", "--", "true", env={"CWSANDBOX_BASE_URL": "unix:///nonexistent/service.sock"})
     assert result.returncode == 1
     assert result.stderr.startswith(b"Error: ")
-
-
-@pytest.fixture
-def slow_start(ordinary_home, tmp_path):
-    """An environment in which the service never gets ready, and the FIFO that tells its pid."""
-    home = ordinary_home
-    place = home.base / "slow"
-    (place / "run").mkdir(parents=True, mode=0o700, exist_ok=True)
-    fifo, service = place / "started", place / "cwsandboxd"
-    os.mkfifo(fifo)
-    service.write_text(f"#!/bin/sh\necho $$ >'{fifo}'\nexec sleep 1000\n")
-    service.chmod(0o755)
-    for path in (place, place / "run", fifo):
-        os.chown(path, home.uid, home.uid)
-    yield {"CWSANDBOX_SERVICE_PATH": str(place), "XDG_RUNTIME_DIR": str(place / "run")}, fifo
-    shutil.rmtree(place)
-
-
-def test_a_service_that_ends_before_it_is_ready_has_a_log(ordinary_home, slow_start):
-    env, _ = slow_start
-    place = env["CWSANDBOX_SERVICE_PATH"]
-    with open(f"{place}/cwsandboxd", "w") as service:
-        service.write("#!/bin/sh\n")
-    result = ordinary_home.run("ls", env=env)
-    assert result.returncode == 1
-    log = f"{place}/run/cwsandbox/cwsandboxd.log"
-    assert result.stderr.decode().endswith(f"`{place}/cwsandboxd` ended before it was ready; its log, if it came to one, is `{log}`\n")
-
-
-def test_an_interrupt_does_not_wait_for_a_service_that_starts(ordinary_home, slow_start, monkeypatch):
-    env, fifo = slow_start
-    for name, value in env.items():
-        monkeypatch.setitem(ordinary_home.env, name, value)
-    with ordinary_home.start("ls") as process:
-        service = int(fifo.read_text())
-        began = time.monotonic()
-        code = process.kill(signal.SIGINT)
-        took = time.monotonic() - began
-        os.kill(service, signal.SIGKILL)
-        assert code == 130
-        assert took < 5, took  # the start itself may take 10 s and more
-
-
-def test_an_interrupt_while_the_service_says_nothing_waits_for_its_answer(ordinary_home, scripted, monkeypatch):
-    # The sandbox that may come of it must not be left: the answer is waited for, a second interrupt is not.
-    monkeypatch.setitem(ordinary_home.env, "CWSANDBOX_BASE_URL", scripted.url)
-    answer = threading.Event()
-    scripted.on("CreateSandbox", lambda call: answer.wait(60) and scripted._healthy_CreateSandbox(call))
-    with ordinary_home.start("run", "--", "true") as process:
-        scripted.wait_for("CreateSandbox")
-        process.popen.send_signal(signal.SIGINT)
-        answer.set()
-        assert process.popen.wait(30) == 130
-    assert len(scripted.of("DeleteSandbox")) == 1 and not scripted.of("StreamExec")
-
-
-@pytest.mark.parametrize("signals", [1, 2], ids=["patience ends", "a second interrupt ends it"])
-def test_a_service_that_never_answers_is_left_with_a_warning(ordinary_home, scripted, monkeypatch, signals):
-    monkeypatch.setitem(ordinary_home.env, "CWSANDBOX_BASE_URL", scripted.url)
-    scripted.on("GetSandbox", sandbox("running"))  # it does not end
-    scripted.on("StreamExec", lambda call: call.hold() or [])
-    with ordinary_home.start("run", "--", "true") as process:
-        scripted.wait_for("StreamExec")
-        process.popen.send_signal(signal.SIGINT)
-        scripted.wait_for("DeleteSandbox")
-        began = time.monotonic()
-        if signals == 2:
-            process.popen.send_signal(signal.SIGINT)
-        assert process.popen.wait(30) == 130
-        assert (time.monotonic() - began < 5) == (signals == 2)
-        assert process.popen.stderr.read().endswith(f"Sandbox {ID} may still be running.\n".encode())
 
 
 def test_a_bad_url_is_an_error(home):
