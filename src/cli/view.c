@@ -19,9 +19,11 @@ void sandbox_view_init(struct sandbox_view *view, const cws_sandbox *sb)
         .started_ns = cws_sandbox_started_ns(sb),
     };
     view->has_returncode = cws_sandbox_returncode(sb, &view->returncode);
-    /* A newer service may know states that this program does not. */
-    if (cws_sandbox_status(sb, &status) && (size_t)status < ARRAY_SIZE(status_names) - 1)
-        view->status = status_names[status];
+    if (!cws_sandbox_status(sb, &status))
+        return;
+    /* A newer service may know states that this program does not: they are unspecified. */
+    bool known = (size_t)status < ARRAY_SIZE(status_names) - 1;
+    view->status = status_names[known ? status : 0];
 }
 
 void sandbox_view_done(struct sandbox_view *view)

@@ -4,6 +4,8 @@ import json
 import re
 from datetime import datetime, timezone
 
+from scripted_server import ID, pb, sandbox as described
+
 TABLE_HEAD = f"{'SANDBOX ID':<40} {'STATUS':<14} {'RUNNER':<20} STARTED AT"
 TABLE_RULE = " ".join("-" * width for width in (40, 14, 20, 24))
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
@@ -96,3 +98,36 @@ def test_delete_kills_at_once(home):
     # Deleting does not wait for the end; stopping what is already ending does nothing else.
     assert home.run("stop", "--missing-ok", sandbox_id).returncode == 0
     assert sandbox_id not in home.ids()
+
+
+def test_what_a_service_does_not_say_is_null_or_a_dash(ordinary_home, scripted):
+    env = {"CWSANDBOX_BASE_URL": scripted.url}
+    scripted.on("ListSandboxes", pb.ListSandboxesResponse(sandboxes=[described("pending"), described("running", "sb-2", runner_id="r")],
+                                                          next_page_token="more"),
+                pb.ListSandboxesResponse(sandboxes=[described(99, "sb-3")]))
+    nothing = {"runner_id": None, "runner_group_id": None, "started_at": None}
+    expected = [{"sandbox_id": ID, "status": "pending", **nothing}, {"sandbox_id": "sb-2", "status": "running", **nothing, "runner_id": "r"},
+                {"sandbox_id": "sb-3", "status": "unspecified", **nothing}]
+    assert ordinary_home.run("ls", "-o", "json", env=env).stdout.decode() == json.dumps(expected, indent=2) + "\n"
+    scripted.on("ListSandboxes", pb.ListSandboxesResponse(sandboxes=[described(99)]))
+    assert ordinary_home.run("ls", env=env).stdout.decode().splitlines()[2] == f"{ID:<40} {'unspecified':<14} {'-':<20} -"
+
+
+def test_ls_asks_for_what_was_selected(ordinary_home, scripted):
+    words = ["-s", "Terminated", "-t", "a", "--tag", "b", "-T", "r1", "--runner-id", "r2"]
+    assert ordinary_home.run("ls", *words, env={"CWSANDBOX_BASE_URL": scripted.url}).returncode == 0
+    (call,) = scripted.of("ListSandboxes")
+    assert (list(call.request.tags), list(call.request.runner_ids)) == (["a", "b"], ["r1", "r2"])
+    assert call.request.state == pb.STATE_TERMINATED
+    assert not call.request.show_terminated
+
+
+def test_stop_and_delete_send_what_was_said(ordinary_home, scripted):
+    env = {"CWSANDBOX_BASE_URL": scripted.url}
+    assert ordinary_home.run("stop", "--graceful-shutdown-seconds", "0.3", "--missing-ok", ID, env=env).returncode == 0
+    scripted.deleted = False
+    assert ordinary_home.run("stop", ID, env=env).returncode == 0
+    assert ordinary_home.run("delete", "-t", "50", ID, env=env).returncode == 0
+    requests = [call.request for call in scripted.of("DeleteSandbox")]
+    assert [(r.grace_period_seconds, r.allow_missing) for r in requests] == [(1, True), (10, False), (0, False)]
+    assert 40 < scripted.of("DeleteSandbox")[2].time_left <= 50
