@@ -42,10 +42,12 @@ static int open_output(const char *path, int *ret_fd)
 }
 
 /* Closing can report what write did not: a quota, a full disk behind a network. */
-static int close_output(int fd, int code)
+static int close_output(int fd, const char *path, int code)
 {
     if (close(fd) < 0 && code == EXIT_FINE)
-        return cli_fail("write output: %s", strerror(errno));
+        code = cli_fail("write output: %s", strerror(errno));
+    if (code != EXIT_FINE && path)
+        (void)fprintf(stderr, "%s is incomplete.\n", path);
     return code;
 }
 
@@ -60,10 +62,8 @@ static int read_streamed(struct cli *cli, cws_sandbox *sb, const struct args *ar
     int code = open_output(args->local, &fd);
     if (code != EXIT_FINE)
         return code;
-    code = close_output(fd, attach_reader(cli, reader, fd));
+    code = close_output(fd, args->local, attach_reader(cli, reader, fd));
     cws_reader_close(reader);
-    if (code != EXIT_FINE && args->local)
-        (void)fprintf(stderr, "%s is incomplete.\n", args->local);
     return code;
 }
 
@@ -73,7 +73,9 @@ static int write_whole(struct cli *cli, const cws_op *op, const struct args *arg
     const void *data = cws_op_data(op, &size);
     int fd;
     int code = open_output(args->local, &fd);
-    return code == EXIT_FINE ? close_output(fd, attach_bytes(cli, data, size, fd)) : code;
+    if (code != EXIT_FINE)
+        return code;
+    return close_output(fd, args->local, attach_bytes(cli, data, size, fd));
 }
 
 static bool is_too_large(const cws_error *error)

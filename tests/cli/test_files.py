@@ -90,6 +90,14 @@ def test_an_unwritable_local_file_is_an_error(home, sandbox):
     assert b"/nonexistent/x" in result.stderr
 
 
+@pytest.mark.parametrize("size", [5, 40 << 20], ids=["in one call", "streamed"])
+def test_a_full_disk_leaves_an_incomplete_file_and_says_so(home, sandbox, size):
+    home.run("exec", sandbox, "sh", "-c", f"head -c {size} /dev/zero > /tmp/file")
+    result = home.run("files", "read", sandbox, "/tmp/file", "-o", "/dev/full")
+    assert result.returncode == 1
+    assert result.stderr == b"Error: write output: No space left on device\n/dev/full is incomplete.\n"
+
+
 def test_a_closed_pipe_ends_with_0(home, sandbox):
     home.run("exec", sandbox, "sh", "-c", "head -c 5000000 /dev/zero > /tmp/file")
     with home.start("files", "read", sandbox, "/tmp/file") as process:
