@@ -14,6 +14,10 @@
 #include "cli/format.h"
 #include "cli/program.h"
 
+/* For what must still be ended, such as a sandbox, once the user or a supervisor has said stop.
+ * Chosen: what an answering service needs is far below, and what follows SIGTERM is SIGKILL. */
+#define INTERRUPTED_WAIT_NS (8 * NS_PER_SEC)
+
 static int open_signals(void)
 {
     static const int wanted[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
@@ -157,6 +161,7 @@ int cli_signal(struct cli *cli)
 int cli_interrupted(struct cli *cli, int signal_number)
 {
     cli->is_interrupted = true;
+    cli->wait_until_ns = monotonic_ns() + INTERRUPTED_WAIT_NS;
     return EXIT_SIGNAL + signal_number;
 }
 

@@ -29,12 +29,11 @@ enum exit_code {
 
 struct cli {
     const struct verb *verb;
-    int signal_fd;      /* -1 until cli_connect() */
-    cws_client *client; /* NULL until cli_connect() */
-    cws_target *target; /* NULL until cli_connect() */
-    /* Monotonic: no cli_await() waits longer; 0 = as long as it takes. */
-    uint64_t wait_until_ns;
-    bool is_interrupted; /* a signal ends the program */
+    int signal_fd;          /* -1 until cli_connect() */
+    cws_client *client;     /* NULL until cli_connect() */
+    cws_target *target;     /* NULL until cli_connect() */
+    bool is_interrupted;    /* a signal ends the program */
+    uint64_t wait_until_ns; /* no cli_await() waits longer then; 0 = as long as it takes */
 };
 
 /** cli_connect() - take the signals, make client and target. EXIT_FINE, or an exit code with
@@ -59,7 +58,8 @@ int cli_usage(const struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /** cli_signal() - the number of a signal that arrived, 0 = none. Does not block. */
 int cli_signal(struct cli *cli);
-/** cli_interrupted() - this signal ends the program: its exit code. */
+/** cli_interrupted() - this signal ends the program: its exit code. What it still waits for gets
+ * a few seconds. */
 int cli_interrupted(struct cli *cli, int signal_number);
 
 /**

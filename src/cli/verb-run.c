@@ -20,10 +20,6 @@
  * Chosen: ten years. */
 #define NO_LIMIT_NS (UINT64_C(10) * 365 * 24 * 3600 * NS_PER_SEC)
 
-/* For the end of the sandbox, once the user or a supervisor has said stop. Chosen: what an
- * answering service needs is far below, and what follows SIGTERM is SIGKILL. */
-#define INTERRUPTED_WAIT_NS (8 * NS_PER_SEC)
-
 struct args {
     const char *image;
     struct words command;
@@ -208,8 +204,6 @@ static int stop(struct cli *cli, cws_sandbox *sb, int code)
 {
     cws_error *error = NULL;
     cws_op *call = cws_sandbox_stop(sb, 0, 1, &error);
-    if (cli->is_interrupted)
-        cli->wait_until_ns = monotonic_ns() + INTERRUPTED_WAIT_NS;
     int stopped = cli_await(cli, call, error, NULL);
     if (stopped == EXIT_FINE)
         return code;
