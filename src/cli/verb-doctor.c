@@ -17,10 +17,20 @@
 #include "cli/program.h"
 #include "cli/report.h"
 #include "cli/verbs.h"
+#include "cli/view.h"
 
 #define N_ROUND_TRIPS \
     5 /* chosen: the first pays for the connection; the fastest of the rest is the round trip \
        */
+
+struct args {
+    int output;
+};
+
+static const struct option options[] = {
+    {"output", 'o', OPTION_CHOICE, NULL, output_formats, "table", offsetof(struct args, output),
+     "Table for people or JSON for programs."},
+};
 
 /* ---- programs and kernel ---- */
 
@@ -78,7 +88,7 @@ static void report_problem(struct report *r, char *text, bool usable)
     char *remedy = why ? split_part(why) : NULL;
     report_add(r, FINDING_MISSING, why ? text : "kernel", "%s", why ? why : text);
     if (remedy)
-        report_remedy(remedy);
+        report_remedy(r, remedy);
 }
 
 static void report_answer(struct report *r, char *text)
@@ -97,7 +107,7 @@ static void report_answer(struct report *r, char *text)
         else if (strcmp(line, "problem") == 0)
             report_problem(r, value, usable);
         else if (strcmp(line, "remedy") == 0)
-            report_remedy(value);
+            report_remedy(r, value);
         else
             report_feature(r, line, value);
     }
@@ -137,7 +147,7 @@ static void check_programs(struct report *r)
         }
         CLEANUP_FREE char *places = program_places();
         report_add(r, FINDING_BROKEN, names[i], "not in %s", places);
-        report_remedy("install cwsandbox, or set CWSANDBOX_SERVICE_PATH to where it is");
+        report_remedy(r, "install cwsandbox, or set CWSANDBOX_SERVICE_PATH to where it is");
     }
     CLEANUP_FREE char *launch = program_find("cwsandbox-launch");
     if (launch)
@@ -237,9 +247,9 @@ static int check_sandbox(struct cli *cli, struct report *r)
 
 static int run(struct cli *cli, const void *data)
 {
-    (void)data;
+    const struct args *args = data;
     struct report r;
-    report_init(&r);
+    report_init(&r, args->output == OUTPUT_JSON);
     cws_error *error;
     bool connected = cli_connect_quietly(cli, &error);
     const char *url = connected ? cws_target_url(cli->target) : "";
@@ -252,6 +262,7 @@ static int run(struct cli *cli, const void *data)
         report_add(&r, FINDING_BROKEN, local ? "directory" : "service", "%s",
                    error ? cws_error_message(error) : strerror(errno));
         cws_error_free(error);
+        report_end(&r);
         return EXIT_ERROR;
     }
     if (local)
@@ -261,7 +272,7 @@ static int run(struct cli *cli, const void *data)
         code = check_sandbox(cli, &r);
     if (code > EXIT_SIGNAL)
         return code;
-    (void)puts(r.broken ? "\nSandboxes do not work here." : "\nSandboxes work.");
+    report_end(&r);
     return r.broken ? EXIT_ERROR : EXIT_FINE;
 }
 
@@ -271,5 +282,8 @@ const struct verb verb_doctor = {
     .description =
         "Exits with 1 when sandboxes cannot work. 'missing' lines are features that this "
         "kernel or user does not give; sandboxes work without them.",
+    .options = options,
+    .n_options = ARRAY_SIZE(options),
+    .args_size = sizeof(struct args),
     .run = run,
 };

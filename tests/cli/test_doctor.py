@@ -1,5 +1,6 @@
 """cwsandbox doctor: what it finds here, and what it says when something is wrong."""
 
+import json
 import os
 import re
 
@@ -15,6 +16,30 @@ def test_doctor_finds_that_sandboxes_work(home, nothing_left):
     assert re.search(r"^ok +sandbox +created and ran a command in \d+\.\d+ ms$", text, re.M), text
     assert re.search(r"^ok +kernel +Linux ", text, re.M)
     assert "\033[" not in text
+
+
+def test_doctor_prints_json(home, nothing_left):
+    result = home.run("doctor", "-o", "json")
+    text = result.stdout.decode()
+    parsed = json.loads(text)
+    assert text == json.dumps(parsed, indent=2) + "\n"  # the very bytes
+    assert (result.returncode, list(parsed), parsed["works"]) == (0, ["findings", "works"], True)
+    for entry in parsed["findings"]:
+        assert list(entry) == ["finding", "subject", "text", "remedy"]
+        assert entry["finding"] in ("ok", "missing", "broken", "note")
+    lines = [line for line in home.run("doctor").stdout.decode().splitlines() if re.match("ok|missing|broken|note", line)]
+    assert [entry["subject"] for entry in parsed["findings"]] == [line[9:29].rstrip() for line in lines]
+
+
+def test_doctor_prints_what_is_wrong_as_json(home):
+    result = home.run("doctor", "-o", "json", env={"CWSANDBOX_SERVICE_PATH": str(home.base)})
+    parsed = json.loads(result.stdout)
+    assert (result.returncode, parsed["works"]) == (1, False)
+    entry = parsed["findings"][0]
+    assert (entry["finding"], entry["subject"]) == ("broken", "cwsandboxd")
+    assert entry["text"].startswith("not in ") and "CWSANDBOX_SERVICE_PATH" in entry["remedy"]
+    result = home.run("doctor", "-o", "json", env={"CWSANDBOX_BASE_URL": "ftp://x"})
+    assert (result.returncode, json.loads(result.stdout)["works"]) == (1, False)
 
 
 def test_doctor_says_who_it_speaks_to(home):
