@@ -125,7 +125,7 @@ const struct method *method_find(const char *path)
 void call_not_implemented(struct call *call, void *request)
 {
     call_refuse(call, ERR_UNIMPLEMENTED, "CWSANDBOX_NOT_IMPLEMENTED",
-                "%s is not implemented by this service", call->method->path + 1);
+                "%s is not implemented by this service", strrchr(call->method->path, '/') + 1);
 }
 
 void snapshots_not_supported(struct call *call, void *request)
