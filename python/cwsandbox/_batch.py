@@ -12,13 +12,12 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar, overload
 
     T = TypeVar("T")
+    Waitable = Sandbox | OperationRef[Any] | Process | TerminalSession
 else:
+    Waitable = Sandbox | OperationRef | Process | TerminalSession
 
     def overload(function):
         return function
-
-
-Waitable = Sandbox | OperationRef | Process | TerminalSession
 
 
 @overload

@@ -23,6 +23,7 @@ from ._options import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from ._secrets import Secret
     from ._services import Service
@@ -88,11 +89,11 @@ class SandboxDefaults:
     runner_ids: tuple[str, ...] | None = None
     placement_mode: PlacementMode | str | None = None
     placement_spillover: PlacementSpillover | str = PlacementSpillover.STRICT
-    resources: ResourceOptions | dict | None = None
+    resources: ResourceOptions | dict[str, Any] | None = None
     network: NetworkOptions | None = None
     services: tuple[Service, ...] | None = None
     volumes: tuple[ScratchVolumeOptions, ...] | None = None
-    file_system_snapshot: FileSystemSnapshotOptions | dict | None = None
+    file_system_snapshot: FileSystemSnapshotOptions | dict[str, Any] | None = None
     secrets: tuple[Secret, ...] | None = None
     environment_variables: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
@@ -119,12 +120,12 @@ class SandboxDefaults:
         """These annotations; the given ones win."""
         return {**self.annotations, **(additional or {})}
 
-    def with_overrides(self, **changes) -> SandboxDefaults:
+    def with_overrides(self, **changes: Any) -> SandboxDefaults:
         """A copy with other values, checked again."""
         return replace(self, **changes)
 
     @classmethod
-    def from_dict(cls, mapping: Mapping | None) -> SandboxDefaults:
+    def from_dict(cls, mapping: Mapping[str, Any] | None) -> SandboxDefaults:
         """From a mapping such as a parsed configuration file. Unknown keys are ignored; None means the default."""
         if mapping is None:
             return cls()

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._core import OperationRef
-    from ._options import NetworkOptions, PlacementMode, ResourceOptions
+    from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
     from ._pool import Pool
+    from ._services import Service
     from ._session import Session
+    from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,13 +51,13 @@ class RemoteFunction(Generic[P, R]):
         temp_dir: str = "/tmp",
         runner_ids: Sequence[str] | None = None,
         resources: ResourceOptions | Mapping[str, Any] | None = None,
-        mounted_files: Sequence[Mapping[str, Any]] | None = None,
+        mounted_files: Sequence[Mapping[str, Any]] | Mapping[str, bytes | str] | None = None,
         network: NetworkOptions | Mapping[str, Any] | None = None,
-        services: Sequence[Any] | None = None,
-        volumes: Sequence[Any] | None = None,
-        file_system_snapshot: object | None = None,
+        services: Sequence[Service | Mapping[str, Any]] | None = None,
+        volumes: Sequence[ScratchVolumeOptions | Mapping[str, Any]] | None = None,
+        file_system_snapshot: FileSystemSnapshotOptions | Mapping[str, Any] | None = None,
         placement_mode: PlacementMode | str | None = None,
-        placement_spillover: object | None = None,
+        placement_spillover: PlacementSpillover | str | None = None,
         environment_variables: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         request_timeout_seconds: float | None = None,
@@ -74,11 +76,11 @@ class RemoteFunction(Generic[P, R]):
         self._definition: tuple[str, str] | None = None
         self._pool: Pool | None = None  # replaced under _pool_lock
         self._pool_lock = threading.Lock()
-        self.__name__ = _name_of(fn)
+        self.__name__: str = _name_of(fn)
         self.__qualname__ = getattr(fn, "__qualname__", self.__name__)
         self.__doc__ = getattr(fn, "__doc__", None)
         self.__module__ = getattr(fn, "__module__", __name__)
-        self.__annotations__ = getattr(fn, "__annotations__", {})
+        self.__annotations__: dict[str, Any] = getattr(fn, "__annotations__", {})
 
     def remote(self, *args: P.args, **kwargs: P.kwargs) -> OperationRef[R]:
         """Start a call in a sandbox; the handle has its result. All errors, also those of arguments, come from the handle.

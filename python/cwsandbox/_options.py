@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from decimal import Decimal
+    from typing import Any
 
 
 class PlacementMode(StrEnum):
@@ -133,6 +134,7 @@ def parse_quantity(text: str) -> Decimal:
     """The exact value of a quantity such as "500m", "1.5", "2Gi", "1e3". ValueError when it is none."""
     import re
     from decimal import Decimal
+    from typing import Any
 
     stripped = text.strip()
     if not stripped:
@@ -184,7 +186,7 @@ class ResourceOptions:
 
     requests: dict[str, str] | None = None
     limits: dict[str, str] | None = None
-    gpu: dict | None = None
+    gpu: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("requests", "limits", "gpu"):

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
     from datetime import datetime
+    from typing import Any, Unpack
 
+    from ._arguments import RunArguments, TemplateArguments
     from ._core import OperationRef, StreamReader
     from ._defaults import SandboxDefaults
     from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
@@ -66,7 +68,7 @@ class Sandbox(_core.SandboxBase):
         *,
         command: str | None = None,
         args: Sequence[str] | None = None,
-        defaults: SandboxDefaults | Mapping | None = None,
+        defaults: SandboxDefaults | Mapping[str, Any] | None = None,
         container_image: str | None = None,
         tags: Sequence[str] | None = None,
         base_url: str | None = None,
@@ -77,22 +79,22 @@ class Sandbox(_core.SandboxBase):
         profile_ids: None = None,
         profile_names: None = None,
         runner_ids: Sequence[str] | None = None,
-        resources: ResourceOptions | Mapping | None = None,
-        mounted_files: Sequence[Mapping] | Mapping[str, bytes] | None = None,
+        resources: ResourceOptions | Mapping[str, Any] | None = None,
+        mounted_files: Sequence[Mapping[str, Any]] | Mapping[str, bytes | str] | None = None,
         s3_mount: None = None,
         ports: None = None,
-        network: NetworkOptions | Mapping | None = None,
-        file_system_snapshot: FileSystemSnapshotOptions | Mapping | None = None,
+        network: NetworkOptions | Mapping[str, Any] | None = None,
+        file_system_snapshot: FileSystemSnapshotOptions | Mapping[str, Any] | None = None,
         max_timeout_seconds: None = None,
         placement_mode: PlacementMode | str | None = None,
         placement_spillover: PlacementSpillover | str | None = None,
-        services: Sequence[Service | Mapping] | None = None,
-        volumes: Sequence[ScratchVolumeOptions | Mapping] | None = None,
+        services: Sequence[Service | Mapping[str, Any]] | None = None,
+        volumes: Sequence[ScratchVolumeOptions | Mapping[str, Any]] | None = None,
         template_id: str | None = None,
-        image_pull_credentials: ImagePullCredentials | Mapping | None = None,
+        image_pull_credentials: ImagePullCredentials | Mapping[str, Any] | None = None,
         environment_variables: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
-        secrets: Sequence[Secret | Mapping] | None = None,
+        secrets: Sequence[Secret | Mapping[str, Any]] | None = None,
         _session: Session | None = None,
     ) -> None:
         refuse(locals())
@@ -126,7 +128,13 @@ class Sandbox(_core.SandboxBase):
     # ---- factories
 
     @classmethod
-    def run(cls, *args: str, container_image: str | None = None, defaults=None, **kwargs) -> Sandbox:
+    def run(
+        cls,
+        *args: str,
+        container_image: str | None = None,
+        defaults: SandboxDefaults | Mapping[str, Any] | None = None,
+        **kwargs: Unpack[RunArguments],
+    ) -> Sandbox:
         """Start a sandbox and return it when the service has accepted it (blocks; wait() for RUNNING).
 
         args: command and arguments of the main process; none: the sandbox runs until it is stopped.
@@ -135,9 +143,8 @@ class Sandbox(_core.SandboxBase):
         for name in ("command", "args", "base_url"):
             if name in kwargs:
                 raise TypeError(f"Sandbox.run() got an unexpected keyword argument {name!r}")
-        if args:
-            kwargs["command"], kwargs["args"] = args[0], list(args[1:])
-        return cls._run(cls(container_image=container_image, defaults=defaults, **kwargs))
+        command, rest = (args[0], list(args[1:])) if args else (None, None)
+        return cls._run(cls(command=command, args=rest, container_image=container_image, defaults=defaults, **kwargs))
 
     @staticmethod
     def _run(sandbox: Sandbox) -> Sandbox:
@@ -153,7 +160,13 @@ class Sandbox(_core.SandboxBase):
 
     @classmethod
     def run_from_template(
-        cls, template_id: str, /, *args: str, command: str | None = None, defaults=None, **kwargs
+        cls,
+        template_id: str,
+        /,
+        *args: str,
+        command: str | None = None,
+        defaults: SandboxDefaults | Mapping[str, Any] | None = None,
+        **kwargs: Unpack[TemplateArguments],
     ) -> Sandbox:
         """Start a sandbox from a template and return it when the service has accepted it (blocks).
 
@@ -169,7 +182,7 @@ class Sandbox(_core.SandboxBase):
         return cls._run(cls(template_id=template_id, command=command, args=given, defaults=defaults, **kwargs))
 
     @classmethod
-    def session(cls, defaults: SandboxDefaults | Mapping | None = None) -> Session:
+    def session(cls, defaults: SandboxDefaults | Mapping[str, Any] | None = None) -> Session:
         """A Session: sandboxes with common defaults that are stopped together."""
         from ._session import Session
 

@@ -18,11 +18,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Callable, Mapping, Sequence
-    from typing import ParamSpec, TypeVar
+    from typing import Any, ParamSpec, TypeVar
 
     from ._core import OperationRef
     from ._function import RemoteFunction
+    from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
     from ._pool import Pool
+    from ._secrets import ImagePullCredentials, Secret
+    from ._services import Service
+    from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -46,7 +50,9 @@ class Session:
     report_to: None: metrics go to the program's W&B run when it has one; []: no metrics; ["wandb"]: as None.
     """
 
-    def __init__(self, defaults: SandboxDefaults | Mapping | None = None, report_to: builtins.list[str] | None = None) -> None:
+    def __init__(
+        self, defaults: SandboxDefaults | Mapping[str, Any] | None = None, report_to: builtins.list[str] | None = None
+    ) -> None:
         self._defaults = to_defaults(defaults)
         self._reporter: WandbReporter | None = WandbReporter() if wanted(report_to) else None
         self._pools: builtins.list[Pool] = []  # of its functions; a pool removes itself
@@ -68,19 +74,19 @@ class Session:
         container_image: str | None = None,
         tags: Sequence[str] | None = None,
         runner_ids: Sequence[str] | None = None,
-        resources=None,
-        mounted_files=None,
-        network=None,
-        services=None,
-        volumes=None,
-        file_system_snapshot=None,
-        placement_mode=None,
-        placement_spillover=None,
+        resources: ResourceOptions | Mapping[str, Any] | None = None,
+        mounted_files: Sequence[Mapping[str, Any]] | Mapping[str, bytes | str] | None = None,
+        network: NetworkOptions | Mapping[str, Any] | None = None,
+        services: Sequence[Service | Mapping[str, Any]] | None = None,
+        volumes: Sequence[ScratchVolumeOptions | Mapping[str, Any]] | None = None,
+        file_system_snapshot: FileSystemSnapshotOptions | Mapping[str, Any] | None = None,
+        placement_mode: PlacementMode | str | None = None,
+        placement_spillover: PlacementSpillover | str | None = None,
         template_id: str | None = None,
-        image_pull_credentials=None,
+        image_pull_credentials: ImagePullCredentials | Mapping[str, Any] | None = None,
         environment_variables: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
-        secrets=None,
+        secrets: Sequence[Secret | Mapping[str, Any]] | None = None,
         request_timeout_seconds: float | None = None,
     ) -> Sandbox:
         """A sandbox that is not started yet; the first operation starts it. Arguments as for Sandbox()."""
@@ -155,14 +161,14 @@ class Session:
         container_image: str | None = None,
         temp_dir: str | None = None,
         runner_ids: Sequence[str] | None = None,
-        resources=None,
-        mounted_files=None,
-        network=None,
-        services=None,
-        volumes=None,
-        file_system_snapshot=None,
-        placement_mode=None,
-        placement_spillover=None,
+        resources: ResourceOptions | Mapping[str, Any] | None = None,
+        mounted_files: Sequence[Mapping[str, Any]] | Mapping[str, bytes | str] | None = None,
+        network: NetworkOptions | Mapping[str, Any] | None = None,
+        services: Sequence[Service | Mapping[str, Any]] | None = None,
+        volumes: Sequence[ScratchVolumeOptions | Mapping[str, Any]] | None = None,
+        file_system_snapshot: FileSystemSnapshotOptions | Mapping[str, Any] | None = None,
+        placement_mode: PlacementMode | str | None = None,
+        placement_spillover: PlacementSpillover | str | None = None,
         environment_variables: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         request_timeout_seconds: float | None = None,

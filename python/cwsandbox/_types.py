@@ -44,7 +44,7 @@ class ProcessResult:
             self.__dict__[name] = value
             return value
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, object]:
         """For pickle and copy: everything made, no handle."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 

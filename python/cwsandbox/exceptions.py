@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import timedelta
+    from typing import Any
 
     from ._types import FieldViolation, ProcessResult
 
@@ -38,7 +39,7 @@ class CWSandboxAuthenticationError(CWSandboxError):
 class CWSandboxValidationError(CWSandboxError):
     """The service refused the values of a request; see field_violations."""
 
-    def __init__(self, message: str = "", *, field_violations: Iterable[FieldViolation] = (), **kwargs) -> None:
+    def __init__(self, message: str = "", *, field_violations: Iterable[FieldViolation] = (), **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
         self.field_violations: tuple[FieldViolation, ...] = tuple(field_violations)
 
@@ -78,7 +79,7 @@ class SandboxCommandTimeoutError(SandboxTimeoutError):
 class SnapshotWaitTimeoutError(SandboxTimeoutError):
     """A snapshot did not become ready in time."""
 
-    def __init__(self, message: str = "", *, file_system_snapshot_id: str | None = None, **kwargs) -> None:
+    def __init__(self, message: str = "", *, file_system_snapshot_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
         self.file_system_snapshot_id = file_system_snapshot_id
 
@@ -94,7 +95,7 @@ class SandboxFailedError(SandboxError):
 class SandboxNotFoundError(SandboxError):
     """There is no such sandbox."""
 
-    def __init__(self, message: str = "", *, sandbox_id: str | None = None, **kwargs) -> None:
+    def __init__(self, message: str = "", *, sandbox_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
         self.sandbox_id = sandbox_id
 
@@ -109,7 +110,7 @@ class SandboxExecutionError(SandboxError):
         exec_result: ProcessResult | None = None,
         exception_type: str | None = None,
         exception_message: str | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(message, **kwargs)
         self.exec_result = exec_result
@@ -153,7 +154,7 @@ class SandboxStreamTruncatedError(_StreamError):
 class SandboxFileError(SandboxError):
     """Reading or writing a file failed; filepath names it."""
 
-    def __init__(self, message: str = "", *, filepath: str | None = None, **kwargs) -> None:
+    def __init__(self, message: str = "", *, filepath: str | None = None, **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
         self.filepath = filepath
 
@@ -169,7 +170,7 @@ class SandboxTerminalStateUnavailableError(SandboxError):
 class SandboxSnapshotError(SandboxError):
     """A snapshot operation failed."""
 
-    def __init__(self, message: str = "", *, file_system_snapshot_id: str | None = None, **kwargs) -> None:
+    def __init__(self, message: str = "", *, file_system_snapshot_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
         self.file_system_snapshot_id = file_system_snapshot_id
 
@@ -213,7 +214,7 @@ class DiscoveryValidationError(DiscoveryError, CWSandboxValidationError):
 class RunnerNotFoundError(DiscoveryError):
     """There is no such runner."""
 
-    def __init__(self, message: str = "", *, runner_id: str, **kwargs) -> None:
+    def __init__(self, message: str = "", *, runner_id: str, **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
         self.runner_id = runner_id
 
@@ -221,7 +222,7 @@ class RunnerNotFoundError(DiscoveryError):
 class ProfileNotFoundError(DiscoveryError):
     """There is no such profile. Profiles left the service; the name stays for old programs."""
 
-    def __init__(self, message: str = "", *, profile_name: str, runner_id: str | None = None, **kwargs) -> None:
+    def __init__(self, message: str = "", *, profile_name: str, runner_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(message, **kwargs)
         self.profile_name = profile_name
         self.runner_id = runner_id
@@ -235,9 +236,11 @@ class AsyncFunctionError(FunctionError):
     """Async functions cannot be run in a sandbox."""
 
 
-def __getattr__(name: str):
-    if name == "FieldViolation":  # a dataclass: not worth importing dataclasses for until there is one
-        from ._types import FieldViolation
+if not TYPE_CHECKING:  # a checker would believe that any name exists
 
-        return FieldViolation
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str):
+        if name == "FieldViolation":  # a dataclass: not worth importing dataclasses for until there is one
+            from ._types import FieldViolation
+
+            return FieldViolation
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -38,7 +38,8 @@ import cwsandbox
 from cwsandbox import Process, ProcessResult, Sandbox, SandboxExecutionError, SandboxStatus, Session
 
 def sync(sb: Sandbox) -> None:
-    assert_type(Sandbox.run("true", tags=["x"]), Sandbox)
+    assert_type(Sandbox.run("true", tags=["x"], resources={"cpu": "1"}, network={"deny_egress": True}), Sandbox)
+    assert_type(Sandbox.run_from_template("t", "x", command="y", container_image="z"), Sandbox)
     assert_type(sb.wait(), Sandbox)
     assert_type(sb.exec(["x"]).result(), ProcessResult)
     assert_type(sb.exec(["x"]).wait(timeout=1), int)
@@ -84,13 +85,17 @@ async def asynchronous(sb: Sandbox) -> None:
 """
 
 WRONG = """\
-from cwsandbox import Sandbox
+from cwsandbox import Sandbox, Session
 sb = Sandbox()
 sb.exec("not a list", timeout="soon")
 sb.read_file(7)
 sb.no_such_thing()
 Sandbox(no_such_option=1)
 len(sb.exec(["x"]).result())
+Sandbox.run("x", no_such_option=1)
+Sandbox.run("x", tags="not a list of them", resources=1)
+Session().sandbox(network=1)
+from cwsandbox import NoSuchName
 """
 
 
@@ -147,6 +152,16 @@ def test_pyright_accepts_the_document_and_the_examples(programs):
 
 
 def test_both_refuse_what_is_wrong(programs):
-    wrong = {3, 4, 5, 6, 7}
+    wrong = {3, 4, 5, 6, 7, 8, 9, 10, 11}
     assert {int(line.split(":")[1]) for line in mypy(programs, "wrong.py").stdout.splitlines() if ": error:" in line} == wrong
     assert {int(line.split(":")[1]) for line in pyright(programs, "wrong.py")} == wrong
+
+
+def test_every_type_of_the_public_interface_is_known():
+    pytest.importorskip("basedpyright", reason="basedpyright is not installed")
+    done = subprocess.run(
+        [sys.executable, "-m", "basedpyright", "--verifytypes", "cwsandbox", "--ignoreexternal", "--outputjson", "--pythonpath",
+         sys.executable], env={**os.environ, "PYTHONPATH": str(PACKAGES)}, capture_output=True, text=True, timeout=120)  # fmt: skip
+    report = json.loads(done.stdout)["typeCompleteness"]
+    unknown = [f"{symbol['name']}: {d['message']}" for symbol in report["symbols"] for d in symbol["diagnostics"] if d["severity"] == "error"]
+    assert report["exportedSymbolCounts"]["withKnownType"] > 100 and unknown == []

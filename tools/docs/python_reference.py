@@ -54,7 +54,7 @@ def _from_object(value) -> tuple[list[str], str]:
     """Parameters that are private, or only there to be refused, are left out."""
     signature, pieces, seen_star = inspect.signature(value), [], False
     for name, p in signature.parameters.items():
-        annotation = p.annotation if isinstance(p.annotation, str) else ""
+        annotation = p.annotation if isinstance(p.annotation, str) and p.kind is not p.VAR_KEYWORD else ""
         if name in ("self", "cls") or name.startswith("_") or annotation == "None":
             continue
         if p.kind is p.KEYWORD_ONLY and not seen_star:

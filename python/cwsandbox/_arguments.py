@@ -1,0 +1,40 @@
+"""What Sandbox.run() and Sandbox.run_from_template() pass on to Sandbox(), for type checkers only: never imported at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
+from ._secrets import ImagePullCredentials, Secret
+from ._services import Service
+from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
+
+
+class _Common(TypedDict, total=False):
+    tags: Sequence[str] | None
+    request_timeout_seconds: float | None
+    poll_retry_budget_seconds: float | None
+    poll_rpc_timeout_seconds: float | None
+    max_lifetime_seconds: float | None
+    runner_ids: Sequence[str] | None
+    resources: ResourceOptions | Mapping[str, Any] | None
+    mounted_files: Sequence[Mapping[str, Any]] | Mapping[str, bytes | str] | None
+    network: NetworkOptions | Mapping[str, Any] | None
+    file_system_snapshot: FileSystemSnapshotOptions | Mapping[str, Any] | None
+    placement_mode: PlacementMode | str | None
+    placement_spillover: PlacementSpillover | str | None
+    services: Sequence[Service | Mapping[str, Any]] | None
+    volumes: Sequence[ScratchVolumeOptions | Mapping[str, Any]] | None
+    image_pull_credentials: ImagePullCredentials | Mapping[str, Any] | None
+    environment_variables: Mapping[str, str] | None
+    annotations: Mapping[str, str] | None
+    secrets: Sequence[Secret | Mapping[str, Any]] | None
+
+
+class RunArguments(_Common, total=False):
+    template_id: str | None
+
+
+class TemplateArguments(_Common, total=False):
+    container_image: str | None
