@@ -232,9 +232,10 @@ CWS_API int cws_options_add_file(cws_options *o, const char *path, const void *c
 /** cws_options_set_resources() - quantity strings such as "500m", "1", "512Mi"; NULL or "" = unset. */
 CWS_API int cws_options_set_resources(cws_options *o, const char *request_cpu, const char *request_memory,
                                       const char *limit_cpu, const char *limit_memory, cws_error **error);
-CWS_API void cws_options_set_network(cws_options *o, int deny_egress, int deny_ingress); /* -1 = unset, 0, 1 */
+/** cws_options_set_network() - -1 = unset, 0, 1. With cws_options_add_egress(), @deny_egress 1 is refused by cws_sandbox_new(). */
+CWS_API void cws_options_set_network(cws_options *o, int deny_egress, int deny_ingress);
 CWS_API void cws_options_set_max_lifetime(cws_options *o, int32_t seconds);              /* 0 = unset */
-/** placement mode on the wire: 0 unspecified, 1 serverless, 2 cks */
+/** cws_options_set_mode() - placement mode on the wire: 0 unspecified, 1 serverless, 2 cks; checked by cws_sandbox_new(). */
 CWS_API void cws_options_set_mode(cws_options *o, int mode);
 CWS_API void cws_options_set_request_timeout(cws_options *o, uint64_t timeout_ns);     /* default 300 s */
 CWS_API void cws_options_set_poll(cws_options *o, uint64_t retry_budget_ns, uint64_t rpc_timeout_ns); /* 30 s, 15 s */

@@ -55,8 +55,14 @@ static int add_pairs(cws_options *o, PyObject *value, const char *name, cws_erro
         return -1;
     }
     while (PyDict_Next(value, &at, &k, &v)) {
-        const char *key = py_arg_utf8(k, name), *text = key ? py_arg_utf8(v, name) : NULL;
+        const char *key = py_arg_utf8(k, name), *text;
 
+        if (key && !PyUnicode_Check(v)) {
+            PyErr_Format(PyExc_TypeError, "%s[%R] must be a str, not %.100s", name, k,
+                         Py_TYPE(v)->tp_name);
+            return -1;
+        }
+        text = key ? py_arg_utf8(v, name) : NULL;
         if (!text || add(o, key, text, error) < 0)
             return -1;
     }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._services import Service
     from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
 
+_LIFETIME_MAX = 2**31 - 1  # an int32 on the wire
 _REMOVED = ("profile_ids", "profile_names", "s3_mount", "ports", "max_timeout_seconds")
 
 
@@ -126,6 +127,8 @@ class Config:
             self.request_timeout = request
         if lifetime is not None:
             self.lifetime = lifetime
+        if self.lifetime is not None and not 0 <= self.lifetime <= _LIFETIME_MAX:  # nor not-a-number
+            raise ValueError(f"max_lifetime_seconds must be between 0 and {_LIFETIME_MAX}, not {self.lifetime!r}")
         if poll_budget is None and poll_rpc is None:
             return
         from ._defaults import check_poll

@@ -133,8 +133,7 @@ _SUFFIXES |= {letter: (1000**power, 1) for power, letter in enumerate("kMGTPE", 
 def parse_quantity(text: str) -> Decimal:
     """The exact value of a quantity such as "500m", "1.5", "2Gi", "1e3". ValueError when it is none."""
     import re
-    from decimal import Decimal
-    from typing import Any
+    from decimal import Decimal, localcontext
 
     stripped = text.strip()
     if not stripped:
@@ -144,7 +143,12 @@ def parse_quantity(text: str) -> Decimal:
     if not match or suffix not in _SUFFIXES:
         raise ValueError(f"unrecognized quantity {text!r}")
     multiplier, divisor = _SUFFIXES[suffix]
-    return Decimal(match[1] + (match[2] or "")) * multiplier / divisor
+    try:
+        with localcontext() as context:
+            context.prec = len(stripped) + 24  # exact: no multiplier has more than 19 digits, a division adds 3
+            return Decimal(match[1] + (match[2] or "")) * multiplier / divisor
+    except ArithmeticError:  # an exponent beyond what decimals can hold
+        raise ValueError(f"unrecognized quantity {text!r}") from None
 
 
 def _check_keys(side: dict | None, name: str) -> None:
@@ -153,13 +157,17 @@ def _check_keys(side: dict | None, name: str) -> None:
         raise ValueError(f"unrecognized resource keys in {name}: {', '.join(map(str, unknown))}")
 
 
+def _check_text(key: str, side: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"resource value for {key} {side} must be a string, not {type(value).__name__}")
+
+
 def _check_order(requests: dict, limits: dict) -> None:
     for key in ("cpu", "memory"):
         if key not in requests or key not in limits:
             continue
-        for side, value in (("request", requests[key]), ("limit", limits[key])):
-            if not isinstance(value, str):
-                raise TypeError(f"resource value for {key} {side} must be a string, not {type(value).__name__}")
+        _check_text(key, "request", requests[key])
+        _check_text(key, "limit", limits[key])
         if parse_quantity(requests[key]) > parse_quantity(limits[key]):
             raise ValueError(f"{key} request {requests[key]} exceeds limit {limits[key]}")
 
@@ -232,5 +240,8 @@ def to_resources(value) -> ResourceOptions | None:
         value = _from_mapping(value)
     requests, limits = value.requests or value.limits, value.limits or value.requests
     if requests:
+        for side, values in (("request", requests), ("limit", limits)):
+            for key, text in values.items():
+                _check_text(key, side, text)
         _check_order(requests, limits)
     return ResourceOptions(requests=requests, limits=limits, gpu=value.gpu)

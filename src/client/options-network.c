@@ -42,9 +42,6 @@ int cws_options_add_egress(cws_options *o, const char *dns_name, cws_error **err
         return error_set(
             error, CWS_E_INVALID,
             "egress dns_name `%s` is neither a DNS-1123 subdomain nor `*.` and one", dns_name);
-    if (o->deny_egress == 1)
-        return error_set(error, CWS_E_INVALID,
-                         "deny_egress cannot be combined with egress rules");
     return option_add_text(&o->egress, "egress dns_name", dns_name, error);
 }
 

@@ -447,12 +447,21 @@ static int check_template(const cws_options *o, cws_error **error)
     return 0;
 }
 
+static int check_network(const cws_options *o, cws_error **error)
+{
+    if (o->deny_egress == 1 && o->egress.n)
+        return error_set(error, CWS_E_INVALID,
+                         "deny_egress cannot be combined with egress rules");
+    return 0;
+}
+
 static const cws_options plain = {.deny_egress = -1, .deny_ingress = -1};
 
 int options_pack(const cws_options *o, struct buf *out, cws_error **error)
 {
     struct pack p = {.o = o ? o : &plain};
-    if (check_placement(p.o, error) < 0 || check_template(p.o, error) < 0)
+    if (check_placement(p.o, error) < 0 || check_template(p.o, error) < 0 ||
+        check_network(p.o, error) < 0)
         return -1;
     int r = pack_request(&p, false, out);
     pack_done(&p);

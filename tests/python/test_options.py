@@ -133,13 +133,16 @@ def test_bad_values_are_refused_without_a_call():
         ({"tags": "one"}, TypeError), ({"tags": [1]}, TypeError), ({"runner_ids": "r"}, TypeError),
         ({"args": "x"}, TypeError), ({"resources": 3}, TypeError), ({"network": 3}, TypeError),
         ({"placement_mode": "moon"}, ValueError), ({"request_timeout_seconds": -1}, ValueError),
-        ({"defaults": 3}, TypeError),
+        ({"defaults": 3}, TypeError), ({"max_lifetime_seconds": -1}, ValueError), ({"max_lifetime_seconds": 1e12}, ValueError),
+        ({"max_lifetime_seconds": float("nan")}, ValueError), ({"defaults": {"max_lifetime_seconds": float("inf")}}, ValueError),
     ):  # fmt: skip
         with pytest.raises(error):
             Sandbox(**kwargs)
 
 
 def test_errors_of_the_wire_form_come_from_the_handle():
+    with pytest.raises(TypeError, match=r"environment_variables\['A'\] must be a str, not int"):
+        Sandbox(environment_variables={"A": 1}).start().result()
     for kwargs, error in (
         ({"runner_ids": ["r"], "placement_mode": PlacementMode.SERVERLESS}, ValueError),
         ({"mounted_files": [{"mount_path": "/x"}]}, KeyError),
@@ -197,6 +200,7 @@ def test_resource_forms():
         ({"requests": {"disk": "1"}}, ValueError, "unrecognized resource keys"),
         ({"requests": {"cpu": "1"}, "cpu": "1"}, ValueError, "unrecognized resource keys"),
         ({"cpu": 1}, TypeError, "resource value for cpu request must be a string"),
+        ({"requests": {"cpu": "1"}, "limits": {"memory": 1}}, TypeError, "resource value for memory limit must be a string"),
         ({"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}, ValueError, "cpu .*exceeds limit"),
         ({"requests": {"memory": "1Gi"}, "limits": {"memory": "1G"}}, ValueError, "memory .*exceeds limit"),
         ({"cpu": "fast"}, ValueError, "unrecognized quantity"), ({"cpu": " "}, ValueError, "empty quantity"),
@@ -216,6 +220,14 @@ def test_quantities():
         assert parse_quantity(text) == type(parse_quantity("1"))(value), text
     for text in ("", "-1", "1e3Ki", "1 Ki", "Ki", "1K", "1mm", "0x1", "1e", "1..2"):
         with pytest.raises(ValueError):
+            parse_quantity(text)
+
+
+def test_quantities_are_compared_exactly_and_too_large_ones_are_none():
+    assert parse_quantity("1.00000000000000000000000000000000001") > parse_quantity("1")
+    assert parse_quantity("123456789012345678901234567890Ei") == 123456789012345678901234567890 * 1024**6
+    for text in ("1e9999999", "9e999999999999999999999"):
+        with pytest.raises(ValueError, match="unrecognized quantity"):
             parse_quantity(text)
 
 
