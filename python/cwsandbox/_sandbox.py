@@ -335,7 +335,8 @@ class Sandbox(_core.SandboxBase):
     def start(self) -> OperationRef[None]:
         """Create the sandbox. The handle is done when the service accepted it (sandbox_id is known), not when it runs.
 
-        Calling it again returns the same start. A placement spillover is logged as a warning.
+        Calling it again returns the same start. A placement spillover is logged as a warning; when another operation started it,
+        by stop().
         """
         ref = super().start()
         if self._config is None or self._config.spillover == "strict":
@@ -344,16 +345,21 @@ class Sandbox(_core.SandboxBase):
 
     def _started(self, value, error):
         """finish function of start(), with placement_spillover."""
-        if self._spilled and not self._spill_logged:
-            import logging
-
-            self._spill_logged = True
-            logging.getLogger(__name__).warning(
-                "the first placement had no room: sandbox %s went to the other one (%s)", self.sandbox_id, self._config.spillover
-            )
+        self._tell_spilled()
         if error is not None:
             raise error
         return value
+
+    def _tell_spilled(self) -> None:
+        """Logged at start(), or at stop() when another operation started it: the library's thread runs no Python."""
+        if not self._spilled or self._spill_logged:
+            return
+        import logging
+
+        self._spill_logged = True
+        logging.getLogger(__name__).warning(
+            "the first placement had no room: sandbox %s went to the other one (%s)", self.sandbox_id, self._config.spillover
+        )
 
     def snapshot(self, *, wait_for_ready: bool = True, request_id: str | None = None) -> OperationRef[str]:
         """Keep the files of the sandbox's scratch volume; handle for the snapshot's id. Starts the sandbox if needed.
@@ -389,6 +395,7 @@ class Sandbox(_core.SandboxBase):
         ended without a snapshot.
         """
         self._stopping = True
+        self._tell_spilled()
         if not snapshot_on_stop:
             return self._stop(graceful_shutdown_seconds, missing_ok)
         return self._stop(graceful_shutdown_seconds, missing_ok, True, wait_for_ready, request_id)

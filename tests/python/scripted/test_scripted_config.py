@@ -156,6 +156,16 @@ def test_no_room_goes_to_the_other_place(server, caplog, domain):
     assert [r.levelname for r in caplog.records if "no room" in r.message] == ["WARNING"]
 
 
+@pytest.mark.parametrize("end", [lambda box: box.stop().result(), lambda box: box.start().result()])
+def test_a_start_by_another_operation_tells_of_the_other_place_too(server, caplog, end):
+    server.on("CreateSandbox", Status("RESOURCE_EXHAUSTED", "full", reason=FULL), sandbox("pending"))
+    server.on("GetSandbox", sandbox("running"), sandbox("completed", exit_code=0))
+    box = Sandbox(placement_spillover="cks_then_serverless")
+    box.wait()
+    end(box)
+    assert [r.levelname for r in caplog.records if "no room" in r.message] == ["WARNING"]
+
+
 def test_serverless_then_cks(server):
     server.on("CreateSandbox", Status("UNAVAILABLE", reason="CWSANDBOX_RUNNER_UNAVAILABLE"), sandbox("pending"))
     Sandbox.run(placement_spillover="serverless_then_cks")
