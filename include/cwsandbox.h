@@ -73,37 +73,37 @@ CWS_API int cws_set_service_dir(const char *dir);
 
 /* One kind per exception class of the Python package; the comment is the class. Values are stable. */
 typedef enum cws_error_kind {
-    CWS_E_GENERIC = 1,         /* CWSandboxError */
-    CWS_E_AUTHENTICATION,      /* CWSandboxAuthenticationError */
-    CWS_E_SANDBOX,             /* SandboxError */
-    CWS_E_VALIDATION,          /* SandboxValidationError: has violations */
-    CWS_E_NOT_RUNNING,         /* SandboxNotRunningError */
-    CWS_E_UNAVAILABLE,         /* SandboxUnavailableError (also a NotRunning) */
-    CWS_E_TIMEOUT,             /* SandboxTimeoutError */
-    CWS_E_REQUEST_TIMEOUT,     /* SandboxRequestTimeoutError */
-    CWS_E_COMMAND_TIMEOUT,     /* SandboxCommandTimeoutError */
-    CWS_E_TERMINATED,          /* SandboxTerminatedError */
-    CWS_E_FAILED,              /* SandboxFailedError */
-    CWS_E_NOT_FOUND,           /* SandboxNotFoundError: has sandbox_id */
-    CWS_E_EXECUTION,           /* SandboxExecutionError */
-    CWS_E_STREAM_BACKPRESSURE, /* SandboxStreamBackpressureError */
-    CWS_E_STREAM_TRUNCATED,    /* SandboxStreamTruncatedError */
-    CWS_E_FILE,                /* SandboxFileError: has filepath */
-    CWS_E_RESOURCE_EXHAUSTED,  /* SandboxResourceExhaustedError */
+    CWS_E_GENERIC = 1,               /* CWSandboxError */
+    CWS_E_AUTHENTICATION,            /* CWSandboxAuthenticationError */
+    CWS_E_SANDBOX,                   /* SandboxError */
+    CWS_E_VALIDATION,                /* SandboxValidationError: has violations */
+    CWS_E_NOT_RUNNING,               /* SandboxNotRunningError */
+    CWS_E_UNAVAILABLE,               /* SandboxUnavailableError (also a NotRunning) */
+    CWS_E_TIMEOUT,                   /* SandboxTimeoutError */
+    CWS_E_REQUEST_TIMEOUT,           /* SandboxRequestTimeoutError */
+    CWS_E_COMMAND_TIMEOUT,           /* SandboxCommandTimeoutError */
+    CWS_E_TERMINATED,                /* SandboxTerminatedError */
+    CWS_E_FAILED,                    /* SandboxFailedError */
+    CWS_E_NOT_FOUND,                 /* SandboxNotFoundError: has sandbox_id */
+    CWS_E_EXECUTION,                 /* SandboxExecutionError */
+    CWS_E_STREAM_BACKPRESSURE,       /* SandboxStreamBackpressureError */
+    CWS_E_STREAM_TRUNCATED,          /* SandboxStreamTruncatedError */
+    CWS_E_FILE,                      /* SandboxFileError: has filepath */
+    CWS_E_RESOURCE_EXHAUSTED,        /* SandboxResourceExhaustedError */
     CWS_E_TERMINAL_STATE_UNAVAILABLE, /* SandboxTerminalStateUnavailableError */
-    CWS_E_SNAPSHOT,            /* SandboxSnapshotError */
-    CWS_E_SNAPSHOT_NOT_FOUND,
-    CWS_E_SNAPSHOT_NOT_READY,
-    CWS_E_SNAPSHOT_NOT_SUPPORTED,
-    CWS_E_SNAPSHOT_SIZE_EXCEEDED,
-    CWS_E_SNAPSHOT_QUOTA_EXCEEDED,
-    CWS_E_SNAPSHOT_BUCKET_MISMATCH,
-    CWS_E_SNAPSHOT_ON_STOP_CONFLICT,
-    CWS_E_SNAPSHOT_WAIT_TIMEOUT,
-    CWS_E_SNAPSHOT_THROTTLED,
-    CWS_E_DISCOVERY,           /* DiscoveryError */
-    CWS_E_DISCOVERY_VALIDATION,
-    CWS_E_RUNNER_NOT_FOUND,
+    CWS_E_SNAPSHOT,                  /* SandboxSnapshotError */
+    CWS_E_SNAPSHOT_NOT_FOUND,        /* SnapshotNotFoundError */
+    CWS_E_SNAPSHOT_NOT_READY,        /* SnapshotNotReadyError */
+    CWS_E_SNAPSHOT_NOT_SUPPORTED,    /* SnapshotNotSupportedError */
+    CWS_E_SNAPSHOT_SIZE_EXCEEDED,    /* SnapshotSizeExceededError */
+    CWS_E_SNAPSHOT_QUOTA_EXCEEDED,   /* SnapshotQuotaExceededError */
+    CWS_E_SNAPSHOT_BUCKET_MISMATCH,  /* SnapshotBucketMismatchError */
+    CWS_E_SNAPSHOT_ON_STOP_CONFLICT, /* SnapshotOnStopConflictError */
+    CWS_E_SNAPSHOT_WAIT_TIMEOUT,     /* SnapshotWaitTimeoutError (a Timeout) */
+    CWS_E_SNAPSHOT_THROTTLED,        /* SnapshotBackendThrottledError (an Unavailable) */
+    CWS_E_DISCOVERY,                 /* DiscoveryError */
+    CWS_E_DISCOVERY_VALIDATION,      /* DiscoveryValidationError: has violations */
+    CWS_E_RUNNER_NOT_FOUND,          /* RunnerNotFoundError: has runner_id */
     /* local conditions */
     CWS_E_CANCELLED = 64, /* cws_op_cancel(); CancelledError */
     CWS_E_INVALID,        /* bad argument; ValueError */
@@ -112,6 +112,7 @@ typedef enum cws_error_kind {
     CWS_E_NOMEM           /* MemoryError */
 } cws_error_kind;
 
+/** cws_error_get_kind() - what a program decides by; @e must not be NULL here and in the calls below. */
 CWS_API cws_error_kind cws_error_get_kind(const cws_error *e);
 /** cws_error_message() - one line for people; never NULL. */
 CWS_API const char *cws_error_message(const cws_error *e);

@@ -15,7 +15,7 @@ GUIDES = ("quick-start", "sync-or-async", "lifecycle", "exec", "files", "session
           "running-a-service", "migrating")  # fmt: skip
 REFERENCE = ("configuration", "errors", "compatibility")
 # Where the heading of a page is too long for the list of pages, or says the same as another one.
-SHORT = {"configuration.html": "Configuration", "errors.html": "Table of errors", "protobuf.html": "Protobuf library",
+SHORT = {"configuration.html": "Settings of the service", "errors.html": "Table of errors", "protobuf.html": "Protobuf library",
          "cpython-suite.html": "CPython's test suite"}  # fmt: skip
 SIBLINGS = ("SECURITY", "CONTRIBUTING", "CHANGELOG")
 GROUPS = ("Start", "Guides", "Reference", "Project")
