@@ -346,13 +346,13 @@ static PyMethodDef terminal_methods[] = {
 
 #define RETURNCODE_DOC "int exit code once it is known, else None"
 #define COMMAND_DOC "list[str]: the command as it was given"
-#define STDIN_DOC "StreamWriter of the standard input, or None (exec without stdin=True)"
 
 static PyGetSetDef process_getset[] = {
     {"stdout", get_stdout, NULL,
      "StreamReader[str] of the standard output, in chunks as they arrive", NULL},
     {"stderr", get_stderr, NULL, "StreamReader[str] of the standard error", NULL},
-    {"stdin", get_stdin, NULL, STDIN_DOC, NULL},
+    {"stdin", get_stdin, NULL,
+     "StreamWriter of the standard input, or None (exec without stdin=True)", NULL},
     {"command", get_command, NULL, COMMAND_DOC, NULL},
     {"returncode", get_returncode, NULL, RETURNCODE_DOC, NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -361,7 +361,7 @@ static PyGetSetDef process_getset[] = {
 static PyGetSetDef terminal_getset[] = {
     {"output", get_output, NULL,
      "StreamReader[bytes]: what the terminal shows, raw; close() ends the session", NULL},
-    {"stdin", get_stdin, NULL, STDIN_DOC, NULL},
+    {"stdin", get_stdin, NULL, "StreamWriter: what is typed at the terminal", NULL},
     {"command", get_command, NULL, COMMAND_DOC, NULL},
     {"returncode", get_returncode, NULL, RETURNCODE_DOC, NULL},
     {NULL, NULL, NULL, NULL, NULL},

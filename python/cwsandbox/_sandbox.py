@@ -42,13 +42,16 @@ class Sandbox(_core.SandboxBase):
         request_timeout_seconds: limit of a request, and the default limit of waits and commands (300).
         poll_retry_budget_seconds, poll_rpc_timeout_seconds: how waiting treats a service that does not answer (30, 15).
         max_lifetime_seconds: the service ends the sandbox after it.
-        runner_ids: machines it may run on. placement_mode: PlacementMode or its value.
+        runner_ids: machines it may run on.
+        placement_mode: PlacementMode or its value.
         placement_spillover: PlacementSpillover or its value: where to try next when the first place has no room.
-        resources: ResourceOptions or a dict. network: NetworkOptions or a dict.
+        resources: ResourceOptions, or a dict: {"cpu": "1", "memory": "512Mi"}, or one with requests, limits and gpu.
+        network: NetworkOptions or a dict.
         services: ports that others may reach, Service or dict each.
         volumes: ScratchVolumeOptions, or {"name", "volume_id", "mount_path"} for an existing volume, each.
         file_system_snapshot: FileSystemSnapshotOptions or a dict: one more scratch volume, for snapshots.
-        secrets: Secret or dict each; added to those of defaults. image_pull_credentials: ImagePullCredentials or a dict.
+        secrets: Secret or dict each; added to those of defaults.
+        image_pull_credentials: ImagePullCredentials or a dict.
         template_id: create it from a template. The other arguments override the template; of defaults only the tags, the
             times and base_url count. What concerns the container needs container_image, and args need command.
         mounted_files: list of {"mount_path": str, "file_content": bytes | str}, present and read-only from the start.

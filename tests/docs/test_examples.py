@@ -21,6 +21,7 @@ PRINTS = {
     "error_handling": "a failing command is a result: 3\nwith check=True it raises: 3 why\ntoo slow: killed\n"
     "no such file: /nowhere\nno such sandbox: sb-0000000000000000\nno such service: SandboxUnavailableError",
     "reconnect_and_clean_up": "what an earlier program left\nadopted: 1\nolder than an hour: 0\nleft: 0\nremembered: True",
+    "discover_infrastructure": "... healthy, ... vCPU, ...iB, ...\nfree: ... vCPU, ...iB; ... running\nwith 4096 vCPU free: 0\nran on ...: True",
     "resources_and_logs": "level = 3\nstep 1\nstep 2\nstep 3\ncompleted 5 {...}\nover its memory limit: 137",
 }
 ELSEWHERE = {"cpython_suite"}  # `make demo` and CI run it

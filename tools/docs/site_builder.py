@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 HERE = Path(__file__).resolve().parent
 # Guides in the order in which one reads them; others follow by name.
-GUIDES = ("quick-start", "sync-or-async", "lifecycle", "exec", "files", "sessions", "functions", "notebooks", "errors", "cli", "c",
+GUIDES = ("quick-start", "sync-or-async", "lifecycle", "exec", "files", "sessions", "functions", "options", "notebooks", "errors", "cli", "c",
           "running-a-service", "migrating")  # fmt: skip
 REFERENCE = ("configuration", "errors", "compatibility")
 # Where the heading of a page is too long for the list of pages, or says the same as another one.
