@@ -12,26 +12,53 @@ S = TypeVar("S", str, bytes)
 __version__: str
 
 class OperationRef(Generic[T]):
+    """A handle to an operation that has already started.
+
+    ref.result() blocks for the value, `await ref` awaits it; both raise the same exceptions.
+    Cancelling a task that awaits it cancels the operation; dropping it does not.
+    """
+
     def __init__(self, future: Future[T]) -> None: ...
-    def result(self, timeout: float | None = None) -> T: ...
+    def result(self, timeout: float | None = None) -> T:
+        """Block until the operation is done and return its value.
+
+        timeout: seconds, None = wait for ever. When it passes, TimeoutError is raised and the
+        operation goes on; call result() again. Every call returns the same object or raises
+        the same exception. Do not call it on an event loop: use `await` there.
+        """
     def __await__(self) -> Generator[Any, None, T]: ...
     @property
     def _future(self) -> Future[T] | None: ...
 
 class Process(OperationRef[ProcessResult]):
+    """A command that was started with exec(): an OperationRef[ProcessResult] with streams."""
+
     @property
-    def stdout(self) -> StreamReader[str]: ...
+    def stdout(self) -> StreamReader[str]:
+        """StreamReader[str] of the standard output, in chunks as they arrive"""
     @property
-    def stderr(self) -> StreamReader[str]: ...
+    def stderr(self) -> StreamReader[str]:
+        """StreamReader[str] of the standard error"""
     @property
-    def stdin(self) -> StreamWriter | None: ...
+    def stdin(self) -> StreamWriter | None:
+        """StreamWriter of the standard input, or None (exec without stdin=True)"""
     @property
-    def command(self) -> list[str]: ...
+    def command(self) -> list[str]:
+        """list[str]: the command as it was given"""
     @property
-    def returncode(self) -> int | None: ...
-    def poll(self) -> int | None: ...
-    def wait(self, timeout: float | None = None) -> int: ...
-    def cancel(self) -> bool: ...
+    def returncode(self) -> int | None:
+        """int exit code once it is known, else None"""
+    def poll(self) -> int | None:
+        """The exit code, or None while the command runs or when the operation failed. Never blocks."""
+    def wait(self, timeout: float | None = None) -> int:
+        """Block until the command ended and return its exit code; raises what result() raises.
+
+        timeout: seconds; when it passes, TimeoutError is raised and the command goes on.
+        """
+    def cancel(self) -> bool:
+        """Give up on the command: its call is cancelled and result() raises CancelledError.
+        True if it had not finished.
+        """
 
 @type_check_only
 class _ProcessWithStdin(Process):
@@ -41,84 +68,142 @@ class _ProcessWithStdin(Process):
     def stdin(self) -> StreamWriter: ...
 
 class TerminalSession(OperationRef[TerminalResult]):
+    """A terminal started with shell(): an OperationRef[TerminalResult] with raw output and stdin."""
+
     @property
-    def output(self) -> StreamReader[bytes]: ...
+    def output(self) -> StreamReader[bytes]:
+        """StreamReader[bytes]: what the terminal shows, raw; close() ends the session"""
     @property
-    def stdin(self) -> StreamWriter: ...
+    def stdin(self) -> StreamWriter:
+        """StreamWriter: what is typed at the terminal"""
     @property
-    def command(self) -> list[str]: ...
+    def command(self) -> list[str]:
+        """list[str]: the command as it was given"""
     @property
-    def returncode(self) -> int | None: ...
-    def wait(self, timeout: float | None = None) -> int: ...
-    def resize(self, width: int, height: int) -> None: ...
+    def returncode(self) -> int | None:
+        """int exit code once it is known, else None"""
+    def wait(self, timeout: float | None = None) -> int:
+        """Block until the command ended and return its exit code; raises what result() raises.
+
+        timeout: seconds; when it passes, TimeoutError is raised and the command goes on.
+        """
+    def resize(self, width: int, height: int) -> None:
+        """Tell the terminal its new size in characters. SandboxExecutionError when it has ended."""
 
 @final
 class StreamReader(Generic[S]):
+    """A one-shot stream: `for chunk in reader` or `async for chunk in reader`.
+
+    Items are str or bytes, in chunks as they arrived. A failure of the stream itself is raised
+    once by the iteration; a failure of a command is raised by its result().
+    """
+
     def __iter__(self) -> Iterator[S]: ...
     def __next__(self) -> S: ...
     def __aiter__(self) -> AsyncIterator[S]: ...
     def __anext__(self) -> Awaitable[S]: ...
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Drop what has not been read and end every iteration. Ends a log, file or terminal stream;
+        a command whose output is closed goes on. May be called again.
+        """
 
 @final
 class StreamWriter:
+    """The standard input of a command. Writes are sent in the order of the calls."""
+
     QUEUE_SIZE: int
     @property
-    def closed(self) -> bool: ...
-    def write(self, data: bytes | bytearray | memoryview) -> OperationRef[None]: ...
-    def writeline(self, text: str, encoding: str = "utf-8") -> OperationRef[None]: ...
-    def close(self) -> OperationRef[None]: ...
+    def closed(self) -> bool:
+        """bool: close() was called"""
+    def write(self, data: bytes | bytearray | memoryview) -> OperationRef[None]:
+        """Queue bytes. The handle is done once they are queued (at most 16 writes wait at a time).
+        SandboxExecutionError at once when the stream is closed or has failed.
+        """
+    def writeline(self, text: str, encoding: str = "utf-8") -> OperationRef[None]:
+        """Queue a line: text plus a newline."""
+    def close(self) -> OperationRef[None]:
+        """Send end-of-file behind what is queued. May be called again."""
 
 class Target:
     def __new__(cls, base_url: str | None = None, headers: dict[str, str] | None = None) -> Self: ...
     @property
-    def url(self) -> str: ...
+    def url(self) -> str:
+        """str: where calls go"""
 
 class Options:
     def __new__(cls, **options: Any) -> Self: ...
 
 class SandboxBase:
     @property
-    def sandbox_id(self) -> str | None: ...
+    def sandbox_id(self) -> str | None:
+        """str, or None before the service accepted the sandbox"""
     @property
-    def status(self) -> SandboxStatus | None: ...
+    def status(self) -> SandboxStatus | None:
+        """SandboxStatus as last seen, or None before start; get_status() asks"""
     @property
-    def status_updated_at(self) -> datetime | None: ...
+    def status_updated_at(self) -> datetime | None:
+        """datetime (UTC) when status was last seen, or None"""
     @property
-    def started_at(self) -> datetime | None: ...
+    def started_at(self) -> datetime | None:
+        """naive datetime in UTC when the sandbox began to run, or None"""
     @property
-    def runner_id(self) -> str | None: ...
+    def runner_id(self) -> str | None:
+        """str, or None"""
     @property
-    def runner_group_id(self) -> str | None: ...
+    def runner_group_id(self) -> str | None:
+        """str, or None"""
     @property
-    def returncode(self) -> int | None: ...
+    def returncode(self) -> int | None:
+        """int exit code of the main process, or None"""
     @property
-    def resource_requests(self) -> dict[str, str] | None: ...
+    def resource_requests(self) -> dict[str, str] | None:
+        """dict with cpu and memory as granted, or None"""
     @property
-    def resource_limits(self) -> dict[str, str] | None: ...
+    def resource_limits(self) -> dict[str, str] | None:
+        """dict with cpu and memory as granted, or None"""
     @property
-    def service_urls(self) -> tuple[tuple[int, str, str], ...]: ...
+    def service_urls(self) -> tuple[tuple[int, str, str], ...]:
+        """tuple of (port, name, url): services that can be reached by URL, as last heard"""
     @property
-    def exposed_ports(self) -> tuple[tuple[int, str], ...] | None: ...
+    def exposed_ports(self) -> tuple[tuple[int, str], ...] | None:
+        """tuple of (port, name): services that are visible to somebody, or None"""
     @property
-    def dns_egress_names(self) -> tuple[str, ...]: ...
+    def dns_egress_names(self) -> tuple[str, ...]:
+        """tuple of names that the sandbox may connect to"""
     @property
-    def resource_gpu(self) -> dict[str, Any] | None: ...
+    def resource_gpu(self) -> dict[str, Any] | None:
+        """dict with count, type, memory_gb, or None"""
     @property
-    def file_system_snapshot_id(self) -> str | None: ...
+    def file_system_snapshot_id(self) -> str | None:
+        """str: the first snapshot that stop(snapshot_on_stop=True) has taken, or None"""
     @property
     def _spilled(self) -> bool: ...
     @property
-    def exec_stats(self) -> dict[str, int]: ...
+    def exec_stats(self) -> dict[str, int]:
+        """dict: exec_count, exec_completed_ok, exec_completed_nonzero, exec_failures"""
     @property
     def _startup_seconds(self) -> float | None: ...
-    def start(self) -> OperationRef[None]: ...
-    def wait(self, timeout: float | None = None) -> Self: ...
+    def start(self) -> OperationRef[None]:
+        """Create the sandbox. The handle is done when the service accepted it (sandbox_id is known), not
+        when it runs. Calling it again returns the same start.
+        """
+    def wait(self, timeout: float | None = None) -> Self:
+        """Block until the sandbox is RUNNING (starting it if needed) and return it.
+
+        timeout: seconds, default request_timeout_seconds (300).
+        Raises SandboxFailedError, SandboxTerminatedError, SandboxTimeoutError. In async code: await sandbox.
+        """
     def __await__(self) -> Generator[Any, None, Self]: ...
     def wait_until_complete(
         self, timeout: float | None = None, *, raise_on_termination: bool = True
-    ) -> OperationRef[Self]: ...
-    def get_status(self) -> SandboxStatus: ...
+    ) -> OperationRef[Self]:
+        """Handle that resolves to the sandbox when its main process has ended.
+
+        timeout: seconds, default request_timeout_seconds (300). FAILED raises SandboxFailedError;
+        TERMINATED raises SandboxTerminatedError unless raise_on_termination is False.
+        """
+    def get_status(self) -> SandboxStatus:
+        """Ask the service for the status (blocks). SandboxNotRunningError when it was never started."""
     @overload
     def exec(
         self,
@@ -128,7 +213,15 @@ class SandboxBase:
         check: bool = False,
         timeout_seconds: float | None = None,
         stdin: Literal[True],
-    ) -> _ProcessWithStdin: ...
+    ) -> _ProcessWithStdin:
+        """Start a command; returns a Process at once. Starts the sandbox if needed.
+
+        command: list of str, run without a shell. cwd: absolute directory in the sandbox.
+        check: a non-zero exit raises SandboxExecutionError (with .exec_result) from result().
+        timeout_seconds: limit of the command, default request_timeout_seconds (300); then
+        SandboxTimeoutError. stdin: True gives the Process a StreamWriter as .stdin.
+        ValueError: empty command, empty or relative cwd.
+        """
     @overload
     def exec(
         self,
@@ -138,15 +231,30 @@ class SandboxBase:
         check: bool = False,
         timeout_seconds: float | None = None,
         stdin: bool = False,
-    ) -> Process: ...
+    ) -> Process:
+        """Start a command; returns a Process at once. Starts the sandbox if needed.
+
+        command: list of str, run without a shell. cwd: absolute directory in the sandbox.
+        check: a non-zero exit raises SandboxExecutionError (with .exec_result) from result().
+        timeout_seconds: limit of the command, default request_timeout_seconds (300); then
+        SandboxTimeoutError. stdin: True gives the Process a StreamWriter as .stdin.
+        ValueError: empty command, empty or relative cwd.
+        """
     def shell(
         self, command: Sequence[str] | None = None, *, width: int | None = None, height: int | None = None
-    ) -> TerminalSession: ...
-    def read_file(self, filepath: str, *, timeout_seconds: float | None = None) -> OperationRef[bytes]: ...
+    ) -> TerminalSession:
+        """Start a command (default /bin/bash) on a terminal; returns a TerminalSession at once.
+
+        width, height: size in characters.
+        """
+    def read_file(self, filepath: str, *, timeout_seconds: float | None = None) -> OperationRef[bytes]:
+        """Handle for the bytes of a file, up to 256 MiB. SandboxFileError: missing, a directory, too large."""
     def write_file(
         self, filepath: str, contents: bytes | bytearray | memoryview, *, timeout_seconds: float | None = None
-    ) -> OperationRef[None]: ...
-    def read_file_streaming(self, filepath: str, *, timeout_seconds: float | None = None) -> StreamReader[bytes]: ...
+    ) -> OperationRef[None]:
+        """Create or replace a file with bytes, up to 256 MiB. contents may be changed after the call."""
+    def read_file_streaming(self, filepath: str, *, timeout_seconds: float | None = None) -> StreamReader[bytes]:
+        """StreamReader[bytes] over a file of any size. Errors are raised by the iteration."""
     def _open(self) -> None: ...
     def _attach(self, target: Target, options: Options) -> None: ...
     def _running(self) -> OperationRef[Self]: ...

@@ -6,6 +6,8 @@ little, which is their style and no fault of the stubs: the rules of --strict ab
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import os
 import subprocess
@@ -165,3 +167,22 @@ def test_every_type_of_the_public_interface_is_known():
     report = json.loads(done.stdout)["typeCompleteness"]
     unknown = [f"{symbol['name']}: {d['message']}" for symbol in report["symbols"] for d in symbol["diagnostics"] if d["severity"] == "error"]
     assert report["exportedSymbolCounts"]["withKnownType"] > 100 and unknown == []
+
+
+def stub_docstrings():
+    """(name, its docstring in the stub, the extension's own) of every public class and method that is written in C."""
+    for cls in ast.parse((PACKAGES / "cwsandbox" / "_core.pyi").read_text()).body:
+        runtime = getattr(cwsandbox._core, cls.name, None) if isinstance(cls, ast.ClassDef) else None
+        if runtime is None:
+            continue
+        if runtime.__doc__:  # a base of a class in Python has none of its own
+            yield cls.name, ast.get_docstring(cls), inspect.getdoc(runtime)
+        for member in cls.body:
+            if isinstance(member, ast.FunctionDef) and not member.name.startswith("_"):
+                attribute = inspect.getattr_static(runtime, member.name)
+                yield f"{cls.name}.{member.name}", ast.get_docstring(member), inspect.getdoc(attribute)
+
+
+def test_an_editor_shows_the_docstrings_of_what_is_written_in_c():
+    found = list(stub_docstrings())
+    assert len(found) > 50 and [(name, stub) for name, stub, own in found if stub != own or not own] == []
