@@ -25,6 +25,11 @@ def test_every_kind_of_the_header_names_its_class():
     assert len(CLASSES) > 25 and {kind: kinds.get(kind) for kind in CLASSES} == CLASSES
 
 
+def test_the_c_guide_names_only_what_the_header_has():
+    names = set(re.findall(r"\b(?:cws|CWS)_\w+", (ROOT / "docs" / "guides" / "c.md").read_text()))
+    assert len(names) > 50 and names - set(re.findall(r"\b(?:cws|CWS)_\w+", HEADER)) == set()
+
+
 def test_the_page_has_every_reason_with_its_class():
     reasons = dict(re.findall(r"\{\"(\w+)\", (CWS_E_\w+)\}", TABLE))
     assert len(reasons) > 20 and page_rows("By reason") == {reason: CLASSES[kind] for reason, kind in reasons.items()}
