@@ -299,8 +299,10 @@ static const char *status_name(cws_status status)
 struct cws_error *sandbox_failed(const struct cws_sandbox *sb)
 {
     const char *id = sandbox_id_borrow(sb), *reason = sb->info.state_reason;
-    struct cws_error *e = error_new(CWS_E_FAILED, "sandbox '%s' failed%s%s", id,
-                                    reason ? ": " : "", reason ? reason : "");
+    bool ran = sb->info.started_ns || sb->info.startup_ns;
+    struct cws_error *e =
+        error_new(CWS_E_FAILED, "sandbox '%s' failed%s%s%s", id, ran ? "" : " to start",
+                  reason ? ": " : "", reason ? reason : "");
     error_add_sandbox_id(e, id);
     return e;
 }

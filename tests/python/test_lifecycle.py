@@ -313,7 +313,7 @@ def test_the_lifetime_ends_the_sandbox():
 
 def test_a_sandbox_that_cannot_start_says_why(embedded_service):
     sandbox = Sandbox.run(container_image="no/such-image:1")
-    with pytest.raises(SandboxFailedError, match=r"failed: .*no/such-image:1"):
+    with pytest.raises(SandboxFailedError, match=r"failed to start: .*no/such-image:1"):
         sandbox.wait()
     with pytest.raises(SandboxFailedError, match="no/such-image:1"):
         sandbox.wait_until_complete().result()

@@ -112,6 +112,10 @@ def test_authentication_errors_say_which_of_the_two_it_was(server, code, prefix)
     assert prefix in str(from_id_error(server, Status(code, "no key")))
 
 
+def test_a_cancelled_call_says_so(server):
+    assert "was cancelled" in str(from_id_error(server, Status("CANCELLED", "no reason given")))
+
+
 def test_field_violations_are_listed_in_the_message(server):
     error = from_id_error(server, Status("INVALID_ARGUMENT", "bad", violations=[("a.b", "too long"), ("", "alone")]))
     assert type(error) is cw.SandboxValidationError

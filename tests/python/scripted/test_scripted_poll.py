@@ -11,7 +11,8 @@ import threading
 import cwsandbox as cw
 import pytest
 from cwsandbox import Sandbox
-from scripted_server import Status, sandbox
+from google.protobuf.timestamp_pb2 import Timestamp
+from scripted_server import ID, Status, sandbox
 
 SLACK = 0.02  # a timer may fire this much before the arrival that the server clocks
 LATE = 1.0  # and a busy machine may be this late
@@ -68,6 +69,13 @@ def test_a_bad_end_raises_from_the_wait(server, sb, wait, state, kind):
     assert sb.returncode is None  # never of a failed or terminated one
     get_error(sb, wait)
     assert len(server.of("GetSandbox")) == 2
+
+
+def test_a_failure_before_and_after_the_start_are_told_apart(server, sb, wait):
+    server.on("GetSandbox", sandbox("creating"), sandbox("failed", state_reason="no such image"))
+    assert f"sandbox '{ID}' failed to start: no such image" in str(get_error(sb, wait))
+    server.on("GetSandbox", sandbox("failed", state_reason="out of disk", start_time=Timestamp(seconds=1)))
+    assert f"sandbox '{ID}' failed: out of disk" in str(get_error(Sandbox.run(), wait))
 
 
 def test_a_state_that_no_version_knows_keeps_the_wait_going(server, sb):
