@@ -158,7 +158,8 @@ typedef struct cws_header {
  * @base_url: "unix:///path", "http://host:port", "https://host[:port]"; NULL or "": CWSANDBOX_BASE_URL, else the hosted
  *            service when CWSANDBOX_API_KEY is set, else the embedded service of this user (started on first use).
  * @headers:  metadata for every call; NULL: "authorization: Bearer $CWSANDBOX_API_KEY" when that is set and not empty.
- * Errors: CWS_E_INVALID ("URL must use http or https scheme", "gRPC does not support URL paths", "URL must have a hostname").
+ * Errors: CWS_E_INVALID ("URL must use http or https scheme", "gRPC does not support URL paths", "URL must have a hostname"),
+ *         and a header that cannot be sent, or that is the protocol's own ("te", "content-type", "grpc-...").
  */
 CWS_API cws_target *cws_target_new(const char *base_url, const cws_header *headers, size_t n_headers, cws_error **error);
 CWS_API cws_target *cws_target_ref(cws_target *target);

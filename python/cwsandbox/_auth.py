@@ -37,8 +37,10 @@ def set_auth_mode(name: str, get_auth: Callable[[], AuthHeaders]) -> None:
     """Replace how credentials are found, for the whole process.
 
     get_auth is called on the caller's thread: once per Sandbox when it is first used, once per list, from_id and delete. It returns
-    AuthHeaders, or raises CWSandboxAuthenticationError. It must not block for long.
+    AuthHeaders, or raises CWSandboxAuthenticationError. It must not block for long. TypeError: get_auth cannot be called.
     """
+    if not callable(get_auth):
+        raise TypeError(f"get_auth of mode {name!r} must be callable, not {type(get_auth).__name__}")
     global _mode
     _mode = (name, get_auth)
 
@@ -49,6 +51,8 @@ def resolve_auth() -> AuthHeaders:
     auth = get_auth()
     if auth is None:
         raise CWSandboxAuthenticationError(f"Authentication mode {name!r} returned no credentials")
+    if not isinstance(auth, AuthHeaders):
+        raise TypeError(f"get_auth of mode {name!r} must return AuthHeaders, not {type(auth).__name__}")
     return auth
 
 

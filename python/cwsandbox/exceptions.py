@@ -31,6 +31,16 @@ class CWSandboxError(Exception):
         self.metadata: dict[str, str] = dict(metadata) if metadata else {}
         self.retry_delay = retry_delay
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For pickle and copy, so for pools of processes: some constructors need more than the message.
+        return _remake, (type(self), self.args, self.__dict__)
+
+
+def _remake(cls: type[CWSandboxError], args: tuple[Any, ...], attributes: dict[str, Any]) -> CWSandboxError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(attributes)
+    return error
+
 
 class CWSandboxAuthenticationError(CWSandboxError):
     """The credentials are missing, wrong, or not allowed to do this."""

@@ -118,7 +118,7 @@ static char *violations_text(const struct err *status)
 static char *message_text(const struct err *status, const struct error_site *site,
                           cws_error_kind kind)
 {
-    const char *text = err_text(status);
+    const char *text = *err_text(status) ? err_text(status) : err_code_name(status->code);
     switch ((int)kind) {
     case CWS_E_AUTHENTICATION:
         return str_dup_printf("%s: %s: %s", site->label,

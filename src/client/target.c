@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/util.h"
 #include "client/embedded.h"
@@ -33,20 +34,45 @@ static char *pick_url(const char *base_url, bool *ret_embedded, struct err *err)
     return text;
 }
 
+/* What HTTP/2 forbids (RFC 9113 8.2.2) and what gRPC sends itself (PROTOCOL-HTTP2.md, "Requests"). */
+static bool is_protocol_header(const char *name)
+{
+    static const char *const names[] = {"te",         "content-type",     "connection",
+                                        "keep-alive", "proxy-connection", "transfer-encoding",
+                                        "upgrade"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (strcasecmp(name, names[i]) == 0)
+            return true;
+    return strncasecmp(name, "grpc-", strlen("grpc-")) == 0;
+}
+
 /* RFC 9113 8.2.1: names are lower-case tokens; values hold no control characters. */
-static int add_header(struct cws_target *t, const char *name, const char *value,
-                      cws_error **error)
+static int check_header(const char *name, const char *value, cws_error **error)
 {
     bool bad = !name || !*name || !value || name[0] == ':';
     for (const char *p = name; !bad && *p; p++)
         bad = !(isalnum((unsigned char)*p) || strchr("!#$%&'*+-.^_`|~", *p));
     if (bad)
         return error_set(error, CWS_E_INVALID, "`%s` is not a header name", name ? name : "");
+    if (is_protocol_header(name))
+        return error_set(error, CWS_E_INVALID, "header `%s` belongs to the protocol", name);
+    size_t n = strlen(value);
+    if (n && (strchr(" \t", value[0]) || strchr(" \t", value[n - 1])))
+        return error_set(error, CWS_E_INVALID,
+                         "the value of header `%s` starts or ends with a blank", name);
     for (const char *p = value; *p; p++)
         if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
             return error_set(
                 error, CWS_E_INVALID,
                 "the value of header `%s` holds a character that is not printable ASCII", name);
+    return 0;
+}
+
+static int add_header(struct cws_target *t, const char *name, const char *value,
+                      cws_error **error)
+{
+    if (check_header(name, value, error) < 0)
+        return -1;
     char *n = strdup(name);
     char *v = strdup(value);
     if (!n || !v) {

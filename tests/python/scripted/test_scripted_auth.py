@@ -88,6 +88,33 @@ def test_what_the_callback_raises_comes_through(server, consume, auth_mode, erro
         consume(Sandbox.list)
 
 
+@pytest.mark.parametrize("name, value, words", [
+    ("Authorization", "Bearer  ", "starts or ends with a blank"), ("x-a", "\tb", "starts or ends with a blank"),
+    ("x-a", "b\n", "not printable ASCII"), ("bad name", "x", "is not a header name"), ("grpc-timeout", "1S", "belongs to the protocol"),
+    ("TE", "x", "belongs to the protocol"), ("content-type", "x", "belongs to the protocol"), ("connection", "close", "belongs to the protocol"),
+])  # fmt: skip
+def test_a_header_that_cannot_be_sent_is_named(server, consume, auth_mode, name, value, words):
+    auth_mode("mine", lambda: AuthHeaders({name: value}, "mine"))
+    with pytest.raises(ValueError, match=f"`{name.lower()}`.*{words}"):
+        consume(Sandbox.list)
+    assert server.calls == []
+
+
+def test_a_key_of_blanks_is_a_value_error_that_does_not_show_it(server, monkeypatch):
+    monkeypatch.setenv("CWSANDBOX_API_KEY", "secret ")
+    with pytest.raises(ValueError, match="authorization") as caught:
+        Sandbox.list().result()
+    assert "secret" not in str(caught.value)
+
+
+def test_a_mode_that_is_no_function_or_gives_no_headers_is_a_type_error(server, consume, auth_mode):
+    with pytest.raises(TypeError, match="'mine'.*callable"):
+        cw.set_auth_mode("mine", "not a function")
+    auth_mode("mine", lambda: "token")
+    with pytest.raises(TypeError, match="'mine' must return AuthHeaders, not str"):
+        consume(Sandbox.list)
+
+
 def test_auth_headers_are_true_when_there_are_some():
     assert AuthHeaders({"a": "b"}, "x") and not AuthHeaders({}, "x")
     with pytest.raises(AttributeError):

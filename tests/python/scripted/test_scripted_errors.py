@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
+import pickle
 
 import cwsandbox as cw
+import cwsandbox.exceptions
 import grpc
 import pytest
 from cwsandbox import Sandbox
@@ -110,6 +113,24 @@ def test_an_unknown_trusted_reason_leaves_the_choice_to_the_status(server):
 @pytest.mark.parametrize("code, prefix", [("UNAUTHENTICATED", "Authentication failed"), ("PERMISSION_DENIED", "Permission denied")])
 def test_authentication_errors_say_which_of_the_two_it_was(server, code, prefix):
     assert prefix in str(from_id_error(server, Status(code, "no key")))
+
+
+@pytest.mark.parametrize("code", ["INTERNAL", "NOT_FOUND", "UNAUTHENTICATED", "CANCELLED", "INVALID_ARGUMENT"])
+def test_a_status_without_a_text_is_named(server, code):
+    assert str(from_id_error(server, Status(code, ""))).endswith(f": {code}")
+
+
+def test_every_exception_survives_pickle_and_copy():
+    details = {"reason": "CWSANDBOX_X", "metadata": {"a": "b"}, "retry_delay": datetime.timedelta(seconds=1)}
+    needed = {"RunnerNotFoundError": {"runner_id": "r"}, "ProfileNotFoundError": {"profile_name": "p"}}
+    classes = [c for c in vars(cw.exceptions).values() if isinstance(c, type) and issubclass(c, cw.CWSandboxError)]
+    assert len(classes) > 30
+    for cls in classes:
+        given = {k: v for k, v in details.items() if k != "reason" or not issubclass(cls, cw.exceptions._StreamError)}
+        error = cls("what happened", **given, **needed.get(cls.__name__, {}))
+        error.add_note("a note")
+        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+            assert type(twin) is cls and str(twin) == "what happened" and vars(twin) == vars(error)
 
 
 def test_a_cancelled_call_says_so(server):
