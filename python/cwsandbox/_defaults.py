@@ -71,12 +71,14 @@ def check_poll(retry_budget: float, rpc_timeout: float) -> None:
 
 @dataclass(frozen=True)
 class SandboxDefaults:
-    """Values for every sandbox of a session, or for one. What they mean is said at Sandbox(); times are seconds.
+    """Values for every sandbox of a session, or for one. Frozen; with_overrides() makes a changed copy.
 
-    container_image, command, args, base_url: the values shown are the hosted service's and sent to that one only. Any other service
-        chooses for itself, unless a value was written down here.
-    temp_dir: where a fresh call of a function keeps its two files.
-    ValueError, TypeError: a value is wrong. The objects are frozen; with_overrides() makes a changed copy.
+    The fields mean what the arguments of Sandbox() mean (times are seconds), and besides:
+        container_image, command, args, base_url: the values shown are the hosted service's and sent to that one only; any other
+            service chooses for itself, unless a value was written down here.
+        temp_dir: where a fresh call of a function keeps its two files.
+
+    ValueError, TypeError: a value is wrong.
     """
 
     container_image: str = DEFAULT_IMAGE

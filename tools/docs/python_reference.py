@@ -6,6 +6,7 @@ import ast
 import enum
 import importlib
 import inspect
+import types
 from dataclasses import MISSING, fields, is_dataclass
 from html import escape
 from pathlib import Path
@@ -14,9 +15,16 @@ from text import highlight, inline, prose
 
 _GROUPS = (
     ("Sandboxes", ("Sandbox", "Session", "SandboxStatus")),
-    ("Handles and streams", ("OperationRef", "Process", "StreamReader", "StreamWriter", "TerminalSession", "results", "wait",
+    ("Handles and streams", ("OperationRef", "Process", "StreamReader", "StreamWriter", "TerminalSession", "results", "wait", "Waitable",
                              "ProcessResult", "TerminalResult")),
-    ("Configuration", ("SandboxDefaults", "ResourceOptions", "NetworkOptions")),
+    ("Functions", ("RemoteFunction",)),
+    ("Options", ("SandboxDefaults", "ResourceOptions", "NetworkOptions", "EgressRule", "Service", "ServiceProtocol", "ServiceVisibility",
+                 "Endpoint", "EndpointKind", "EndpointAuth", "Secret", "ImagePullCredentials", "ScratchVolumeOptions",
+                 "FileSystemSnapshotOptions", "PlacementMode", "PlacementSpillover")),
+    ("Credentials", ("set_auth_mode", "AuthHeaders")),
+    ("Snapshots", ("FileSystemSnapshot", "FileSystemSnapshotStatus", "FileSystemSnapshotTrigger", "FileSystemSnapshotBucketConfig",
+                   "FileSystemSnapshotBucketMode")),
+    ("Discovery", ("list_runners", "get_runner", "Runner", "RunnerResources")),
 )  # fmt: skip
 _WIDTH = 90
 
@@ -99,6 +107,10 @@ class _Reference:
         self.out += [f'<section class="item"><h3 id="{name}"><code>{name}</code></h3>', self._call(name, None, name, value),
                      prose(inspect.getdoc(value) or "", "python"), "</section>"]  # fmt: skip
 
+    def union(self, name: str, value: types.UnionType) -> None:
+        definition = f"{name} = {' | '.join(member.__name__ for member in value.__args__)}"
+        self.out += [f'<section class="item"><h3 id="{name}"><code>{name}</code></h3>', highlight(definition, "python"), "</section>"]
+
     def cls(self, name: str, value: type) -> None:
         self.out.append(f'<section class="item"><h3 id="{name}"><code>{name}</code></h3>')
         if issubclass(value, enum.Enum):
@@ -153,7 +165,8 @@ class _Reference:
             self.out.append(f'<h2 id="{title.lower().replace(" ", "-")}">{title}</h2>')
             for name in names:
                 value = getattr(self.package, name)
-                (self.cls if inspect.isclass(value) else self.function)(name, value)
+                show = self.union if isinstance(value, types.UnionType) else self.cls if inspect.isclass(value) else self.function
+                show(name, value)
         self.exceptions()
         return "\n".join(self.out)
 
