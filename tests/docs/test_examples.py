@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -25,10 +26,11 @@ PRINTS = {
     "resources_and_logs": "level = 3\nstep 1\nstep 2\nstep 3\ncompleted 5 {...}\nover its memory limit: 137",
 }
 ELSEWHERE = {"cpython_suite"}  # `make demo` and CI run it
+INTERRUPTED = {"follow_logs"}  # ends with Ctrl-C: test_an_example_ends_with_ctrl_c
 
 
 def test_every_example_is_here():
-    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == PRINTS.keys() | ELSEWHERE
+    assert {path.stem for path in (ROOT / "examples").glob("*.py")} == PRINTS.keys() | ELSEWHERE | INTERRUPTED
 
 
 @pytest.mark.parametrize("name", PRINTS)
@@ -40,3 +42,17 @@ def test_example_prints_what_it_should(service, name, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert matches(PRINTS[name], done.stdout), done.stdout
     assert not done.stderr
+
+
+def test_an_example_ends_with_ctrl_c(service):
+    program = subprocess.Popen(
+        [sys.executable, str(ROOT / "examples" / "follow_logs.py")], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    with program:
+        try:
+            assert [program.stdout.readline() for _ in range(2)] == ["tick 1\n", "tick 2\n"]
+            program.send_signal(signal.SIGINT)
+            out, err = program.communicate(timeout=60)
+        finally:
+            program.kill()
+    assert out.endswith("enough\nterminated\n") and (program.returncode, err) == (0, "")
