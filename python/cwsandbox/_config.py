@@ -226,7 +226,8 @@ class Config:
             files=None if self.files is None else _files(self.files),
             resources=self._resources(),
             network=self._network(),
-            max_lifetime=None if self.lifetime is None else int(self.lifetime),
+            # Whole seconds on the wire, where 0 is the service's default, which nobody means by half a second
+            max_lifetime=None if self.lifetime is None else int(self.lifetime) or int(self.lifetime > 0),
             gpu=gpu,
             egress=egress,
             services=self._services(),

@@ -78,6 +78,10 @@ def test_network_resources_and_files_on_the_wire(server):
     assert spec.containers[0].resource_requirements.limits.gpu == pb.Gpu(count=1, memory_gb=80)
 
 
+def test_a_lifetime_below_a_second_is_a_second_and_not_the_default(server):
+    assert [spec_of(server, max_lifetime_seconds=given).max_lifetime_seconds for given in (0.25, 1.9, 0)] == [1, 1, 0]
+
+
 def test_secrets_are_grouped_by_store(server):
     defaults = SandboxDefaults(secrets=(Secret(store="a", name="X"), Secret(store="b", name="Y", field="f", env_var="Z")))
     spec = spec_of(
