@@ -103,6 +103,33 @@ class SandboxDefaults:
     environment_variables: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
 
+    if TYPE_CHECKING:  # what is accepted is more than what a field is afterwards
+
+        def __init__(
+            self,
+            container_image: str = ...,
+            command: str = ...,
+            args: Sequence[str] = ...,
+            base_url: str = ...,
+            request_timeout_seconds: float = 300.0,
+            poll_retry_budget_seconds: float = 30.0,
+            poll_rpc_timeout_seconds: float = 15.0,
+            max_lifetime_seconds: float | None = None,
+            temp_dir: str = "/tmp",
+            tags: Sequence[str] = (),
+            runner_ids: Sequence[str] | None = None,
+            placement_mode: PlacementMode | str | None = None,
+            placement_spillover: PlacementSpillover | str = ...,
+            resources: ResourceOptions | Mapping[str, Any] | None = None,
+            network: NetworkOptions | Mapping[str, Any] | None = None,
+            services: Sequence[Service | Mapping[str, Any]] | None = None,
+            volumes: Sequence[ScratchVolumeOptions | Mapping[str, Any]] | None = None,
+            file_system_snapshot: FileSystemSnapshotOptions | Mapping[str, Any] | None = None,
+            secrets: Sequence[Secret | Mapping[str, Any]] | None = None,
+            environment_variables: Mapping[str, str] = ...,
+            annotations: Mapping[str, str] = ...,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
         check_poll(self.poll_retry_budget_seconds, self.poll_rpc_timeout_seconds)
         object.__setattr__(self, "tags", string_tuple(self.tags, "tags"))

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from decimal import Decimal
     from typing import Any
 
@@ -102,6 +102,16 @@ class NetworkOptions:
     deny_egress: bool | None = None
     deny_ingress: bool | None = None
     egress: tuple[EgressRule, ...] | None = None
+
+    if TYPE_CHECKING:  # what is accepted is more than what a field is afterwards
+
+        def __init__(
+            self,
+            *,
+            deny_egress: bool | None = None,
+            deny_ingress: bool | None = None,
+            egress: Sequence[EgressRule | Mapping[str, Any]] | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         if self.egress is None:

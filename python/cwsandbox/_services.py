@@ -10,6 +10,7 @@ from ._options import to_enum
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
 
 class ServiceProtocol(StrEnum):
@@ -55,6 +56,10 @@ class Endpoint:
     kind: EndpointKind
     auth: EndpointAuth
 
+    if TYPE_CHECKING:  # what is accepted is more than what a field is afterwards
+
+        def __init__(self, *, kind: EndpointKind | str, auth: EndpointAuth | str) -> None: ...
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", to_enum(EndpointKind, self.kind))
         object.__setattr__(self, "auth", to_enum(EndpointAuth, self.auth))
@@ -72,6 +77,18 @@ class Service:
     protocol: ServiceProtocol | None = None
     visibility: ServiceVisibility | None = None
     endpoint: Endpoint | None = None
+
+    if TYPE_CHECKING:  # what is accepted is more than what a field is afterwards
+
+        def __init__(
+            self,
+            *,
+            port: int,
+            name: str | None = None,
+            protocol: ServiceProtocol | str | None = None,
+            visibility: ServiceVisibility | str | None = None,
+            endpoint: Endpoint | Mapping[str, Any] | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         if not isinstance(self.port, int) or isinstance(self.port, bool) or not 1 <= self.port <= 65535:

@@ -37,7 +37,10 @@ RIGHT = """\
 from collections.abc import AsyncIterator, Iterator
 from typing import assert_type
 import cwsandbox
-from cwsandbox import Process, ProcessResult, Sandbox, SandboxExecutionError, SandboxStatus, Session
+from cwsandbox import (
+    EgressRule, Endpoint, EndpointKind, NetworkOptions, Process, ProcessResult, Sandbox, SandboxDefaults, SandboxExecutionError,
+    SandboxStatus, ScratchVolumeOptions, Secret, Service, ServiceVisibility, Session,
+)
 
 def sync(sb: Sandbox) -> None:
     assert_type(Sandbox.run("true", tags=["x"], resources={"cpu": "1"}, network={"deny_egress": True}), Sandbox)
@@ -65,6 +68,16 @@ def sync(sb: Sandbox) -> None:
         assert_type(other, Sandbox)
         assert_type(session.sandbox(tags=["x"]), Sandbox)
     done, pending = cwsandbox.wait([sb, sb.exec(["x"])], num_returns=1)
+    # What is converted is accepted, and has its own type afterwards
+    web = Service(port=80, protocol="tcp", visibility="public", endpoint={"kind": "https", "auth": "open"})
+    assert_type(web.visibility, ServiceVisibility | None)
+    assert_type(Endpoint(kind="https", auth="open").kind, EndpointKind)
+    assert_type(NetworkOptions(egress=[EgressRule(dns_name="a.b"), {"dns_name": "c.d"}]).egress, tuple[EgressRule, ...] | None)
+    defaults = SandboxDefaults(
+        "image", args=["x"], tags=["x"], runner_ids=["r"], network={"deny_egress": True}, services=[web, {"port": 1}],
+        secrets=[Secret(store="s", name="n")], volumes=[ScratchVolumeOptions(name="v", mount_path="/v")], placement_mode="cks",
+    )  # fmt: skip
+    assert_type(defaults.tags, tuple[str, ...])
     try:
         sb.exec(["x"], check=True).result()
     except SandboxExecutionError as error:
@@ -98,6 +111,9 @@ Sandbox.run("x", no_such_option=1)
 Sandbox.run("x", tags="not a list of them", resources=1)
 Session().sandbox(network=1)
 from cwsandbox import NoSuchName
+from cwsandbox import SandboxDefaults, Service
+SandboxDefaults(tags=7)
+Service(port="80")
 """
 
 
@@ -154,7 +170,7 @@ def test_pyright_accepts_the_document_and_the_examples(programs):
 
 
 def test_both_refuse_what_is_wrong(programs):
-    wrong = {3, 4, 5, 6, 7, 8, 9, 10, 11}
+    wrong = {3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14}
     assert {int(line.split(":")[1]) for line in mypy(programs, "wrong.py").stdout.splitlines() if ": error:" in line} == wrong
     assert {int(line.split(":")[1]) for line in pyright(programs, "wrong.py")} == wrong
 
