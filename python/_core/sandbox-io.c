@@ -285,18 +285,31 @@ PyDoc_STRVAR(
     shell_doc,
     "shell($self, /, command=None, *, width=None, height=None)\n--\n\n"
     "Start a command (default /bin/bash) on a terminal; returns a TerminalSession at once.\n\n"
-    "width, height: size in characters.");
-PyDoc_STRVAR(read_doc, "read_file($self, /, filepath, *, timeout_seconds=None)\n--\n\n"
-                       "Handle for the bytes of a file, up to 256 MiB. SandboxFileError: "
-                       "missing, a directory, too large.");
-PyDoc_STRVAR(write_doc,
-             "write_file($self, /, filepath, contents, *, timeout_seconds=None)\n--\n\n"
-             "Create or replace a file with bytes, up to 256 MiB. contents may be changed "
-             "after the call.");
+    "command: list of str. width, height: size in characters, None = the service's choice.\n"
+    "It has no time-out. ValueError: empty command. Errors of the start come from result().");
+PyDoc_STRVAR(
+    read_doc,
+    "read_file($self, /, filepath, *, timeout_seconds=None)\n--\n\n"
+    "Handle for the bytes of a file, up to 256 MiB; read_file_streaming() has no limit.\n\n"
+    "filepath: str, absolute. timeout_seconds: of the call, default request_timeout_seconds "
+    "(300).\n"
+    "SandboxFileError (filepath, reason): missing, a directory, not allowed, too large.");
+PyDoc_STRVAR(
+    write_doc,
+    "write_file($self, /, filepath, contents, *, timeout_seconds=None)\n--\n\n"
+    "Create or replace a file with bytes, up to 256 MiB; write_file_streaming() has no limit.\n"
+    "\n"
+    "filepath: str, absolute. contents: bytes-like, may be changed after the call.\n"
+    "timeout_seconds: of the call, default request_timeout_seconds (300). SandboxFileError "
+    "(filepath, reason): a\n"
+    "directory, not allowed, a full disk, too large.");
 PyDoc_STRVAR(
     read_stream_doc,
     "read_file_streaming($self, /, filepath, *, timeout_seconds=None)\n--\n\n"
-    "StreamReader[bytes] over a file of any size. Errors are raised by the iteration.");
+    "StreamReader[bytes] over a file of any size. Errors are raised by the iteration.\n\n"
+    "filepath: str, absolute. timeout_seconds: until the whole file is read, default "
+    "request_timeout_seconds (300).\n"
+    "SandboxFileError (filepath, reason): missing, a directory, not allowed, or cut off.");
 
 #define FAST(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL | METH_KEYWORDS
 

@@ -322,15 +322,21 @@ PyDoc_STRVAR(wait_doc,
              "timeout: seconds, default request_timeout_seconds (300).\n"
              "Raises SandboxFailedError, SandboxTerminatedError, SandboxTimeoutError. In async "
              "code: await sandbox.");
-PyDoc_STRVAR(complete_doc,
-             "wait_until_complete($self, /, timeout=None, *, raise_on_termination=True)\n--\n\n"
-             "Handle that resolves to the sandbox when its main process has ended.\n\n"
-             "timeout: seconds, default request_timeout_seconds (300). FAILED raises "
-             "SandboxFailedError;\n"
-             "TERMINATED raises SandboxTerminatedError unless raise_on_termination is False.");
+PyDoc_STRVAR(
+    complete_doc,
+    "wait_until_complete($self, /, timeout=None, *, raise_on_termination=True)\n--\n\n"
+    "Handle that resolves to the sandbox when its main process has ended.\n\n"
+    "timeout: seconds, default request_timeout_seconds (300); then SandboxTimeoutError. "
+    "FAILED raises\n"
+    "SandboxFailedError; TERMINATED raises SandboxTerminatedError unless "
+    "raise_on_termination is False.");
 PyDoc_STRVAR(status_doc, "get_status($self, /)\n--\n\n"
-                         "Ask the service for the status (blocks). SandboxNotRunningError when "
-                         "it was never started.");
+                         "Ask the service for the status (blocks, poll_rpc_timeout_seconds at "
+                         "most).\n\n"
+                         "A final status is known and not asked for again. "
+                         "SandboxNotRunningError: it was never started.\n"
+                         "SandboxNotFoundError, SandboxUnavailableError, "
+                         "SandboxRequestTimeoutError: not retried.");
 
 static PyMethodDef lifecycle_methods[] = {
     {"start", sandbox_start, METH_NOARGS, start_doc},

@@ -199,11 +199,15 @@ class SandboxBase:
     ) -> OperationRef[Self]:
         """Handle that resolves to the sandbox when its main process has ended.
 
-        timeout: seconds, default request_timeout_seconds (300). FAILED raises SandboxFailedError;
-        TERMINATED raises SandboxTerminatedError unless raise_on_termination is False.
+        timeout: seconds, default request_timeout_seconds (300); then SandboxTimeoutError. FAILED raises
+        SandboxFailedError; TERMINATED raises SandboxTerminatedError unless raise_on_termination is False.
         """
     def get_status(self) -> SandboxStatus:
-        """Ask the service for the status (blocks). SandboxNotRunningError when it was never started."""
+        """Ask the service for the status (blocks, poll_rpc_timeout_seconds at most).
+
+        A final status is known and not asked for again. SandboxNotRunningError: it was never started.
+        SandboxNotFoundError, SandboxUnavailableError, SandboxRequestTimeoutError: not retried.
+        """
     @overload
     def exec(
         self,
@@ -245,16 +249,30 @@ class SandboxBase:
     ) -> TerminalSession:
         """Start a command (default /bin/bash) on a terminal; returns a TerminalSession at once.
 
-        width, height: size in characters.
+        command: list of str. width, height: size in characters, None = the service's choice.
+        It has no time-out. ValueError: empty command. Errors of the start come from result().
         """
     def read_file(self, filepath: str, *, timeout_seconds: float | None = None) -> OperationRef[bytes]:
-        """Handle for the bytes of a file, up to 256 MiB. SandboxFileError: missing, a directory, too large."""
+        """Handle for the bytes of a file, up to 256 MiB; read_file_streaming() has no limit.
+
+        filepath: str, absolute. timeout_seconds: of the call, default request_timeout_seconds (300).
+        SandboxFileError (filepath, reason): missing, a directory, not allowed, too large.
+        """
     def write_file(
         self, filepath: str, contents: bytes | bytearray | memoryview, *, timeout_seconds: float | None = None
     ) -> OperationRef[None]:
-        """Create or replace a file with bytes, up to 256 MiB. contents may be changed after the call."""
+        """Create or replace a file with bytes, up to 256 MiB; write_file_streaming() has no limit.
+
+        filepath: str, absolute. contents: bytes-like, may be changed after the call.
+        timeout_seconds: of the call, default request_timeout_seconds (300). SandboxFileError (filepath, reason): a
+        directory, not allowed, a full disk, too large.
+        """
     def read_file_streaming(self, filepath: str, *, timeout_seconds: float | None = None) -> StreamReader[bytes]:
-        """StreamReader[bytes] over a file of any size. Errors are raised by the iteration."""
+        """StreamReader[bytes] over a file of any size. Errors are raised by the iteration.
+
+        filepath: str, absolute. timeout_seconds: until the whole file is read, default request_timeout_seconds (300).
+        SandboxFileError (filepath, reason): missing, a directory, not allowed, or cut off.
+        """
     def _open(self) -> None: ...
     def _attach(self, target: Target, options: Options) -> None: ...
     def _running(self) -> OperationRef[Self]: ...
