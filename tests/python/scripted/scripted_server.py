@@ -176,7 +176,9 @@ class Call:
 
 
 class ScriptedServer:
-    def __init__(self):
+    """credentials: grpc.ServerCredentials, to serve https."""
+
+    def __init__(self, credentials=None):
         self.calls: list[Call] = []
         self.news = threading.Condition()
         self.deleted = False
@@ -187,10 +189,11 @@ class ScriptedServer:
             options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
                      ("grpc.so_reuseport", 0)],
         )
-        port = self._grpc.add_insecure_port("127.0.0.1:0")
+        address = "127.0.0.1:0"
+        port = self._grpc.add_secure_port(address, credentials) if credentials else self._grpc.add_insecure_port(address)
         self._grpc.start()
         self._relay = Relay(port)
-        self.url = f"http://127.0.0.1:{self._relay.port}"
+        self.url = f"{'https' if credentials else 'http'}://127.0.0.1:{self._relay.port}"
 
     def close(self):
         self._relay.close()
