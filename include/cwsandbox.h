@@ -114,7 +114,7 @@ typedef enum cws_error_kind {
 
 /** cws_error_get_kind() - what a program decides by; @e must not be NULL here and in the calls below. */
 CWS_API cws_error_kind cws_error_get_kind(const cws_error *e);
-/** cws_error_message() - one line for people; never NULL. */
+/** cws_error_message() - text for people; never NULL. One line, unless the service sent more. */
 CWS_API const char *cws_error_message(const cws_error *e);
 /** cws_error_reason() - the service's machine-readable reason ("CWSANDBOX_…") or NULL. */
 CWS_API const char *cws_error_reason(const cws_error *e);
