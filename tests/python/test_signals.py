@@ -18,14 +18,17 @@ START = """
     import cwsandbox
     from cwsandbox import Sandbox, Session
     def interrupt_when_blocked(signum=signal.SIGINT):
-        # The main thread is blocked when its system call number says futex
+        # The main thread is blocked when its system call number says futex; so it is in start(), too: call what is returned first
+        go = threading.Event()
         def watch():
+            go.wait()
             while True:
                 with open(f"/proc/self/task/{os.getpid()}/syscall") as f:
                     if f.read().split()[0] == "202":
                         break
             os.kill(os.getpid(), signum)
         threading.Thread(target=watch, daemon=True).start()
+        return go.set
 """
 
 
@@ -45,9 +48,12 @@ def default_sigint():
 
 
 def kill_when_blocked():
+    """(go, thread): after go() the thread interrupts this one when it blocks, but not in start(), which blocks as well."""
     main = os.getpid()
+    go = threading.Event()
 
     def watch():
+        go.wait()
         while True:
             with open(f"/proc/self/task/{main}/syscall") as f:
                 if f.read().split()[0] == "202":
@@ -56,7 +62,7 @@ def kill_when_blocked():
 
     thread = threading.Thread(target=watch)
     thread.start()
-    return thread
+    return go.set, thread
 
 
 @pytest.mark.parametrize("blocking", ["result", "wait", "stdout", "cwsandbox.wait", "sandbox.wait_until_complete"])
@@ -71,9 +77,10 @@ def test_ctrl_c_interrupts_at_once(shared, default_sigint, blocking):
         "cwsandbox.wait": lambda: cwsandbox.wait([process]),
         "sandbox.wait_until_complete": lambda: shared.wait_until_complete().result(),
     }
-    thread = kill_when_blocked()
+    go, thread = kill_when_blocked()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
+        go()
         calls[blocking]()
     thread.join()
     assert time.monotonic() - began < 5
@@ -85,7 +92,8 @@ def test_a_handler_that_returns_lets_the_wait_go_on(shared):
     process = shared.exec(["cat"], stdin=True)
     previous = signal.signal(signal.SIGINT, lambda *_: process.stdin.close())
     try:
-        thread = kill_when_blocked()
+        go, thread = kill_when_blocked()
+        go()
         assert process.result(timeout=20).returncode == 0
         thread.join()
     finally:
@@ -99,8 +107,9 @@ def test_ctrl_c_closes_the_sessions_and_raises_keyboardinterrupt():
         process = sandbox.exec(["cat"], stdin=True)
         sandbox.wait()
         print(sandbox.sandbox_id, flush=True)
-        interrupt_when_blocked()
+        go = interrupt_when_blocked()
         try:
+            go()
             process.result()
         except KeyboardInterrupt:
             print("interrupted", sandbox.status)
@@ -117,7 +126,7 @@ def test_sigterm_closes_the_sessions_and_exits_with_143():
         sandbox = session.sandbox()
         sandbox.wait()
         print(sandbox.sandbox_id, flush=True)
-        interrupt_when_blocked(signal.SIGTERM)
+        interrupt_when_blocked(signal.SIGTERM)()
         sandbox.exec(["cat"], stdin=True).result()
     """)
     assert done.returncode == 128 + signal.SIGTERM
@@ -171,8 +180,9 @@ def test_importing_off_the_main_thread_installs_no_handlers():
 def test_ctrl_c_while_run_starts_leaves_no_sandbox():
     before = {s.sandbox_id for s in Sandbox.list().result()}
     done = run_program("""
-        interrupt_when_blocked()
+        go = interrupt_when_blocked()
         try:
+            go()
             while True:
                 Sandbox.run(tags=["interrupted"]).stop(graceful_shutdown_seconds=0).result()
         except KeyboardInterrupt:
