@@ -46,6 +46,18 @@ static bool is_protocol_header(const char *name)
     return strncasecmp(name, "grpc-", strlen("grpc-")) == 0;
 }
 
+static int check_value(const char *what, const char *value, cws_error **error)
+{
+    size_t n = strlen(value);
+    if (n && (strchr(" \t", value[0]) || strchr(" \t", value[n - 1])))
+        return error_set(error, CWS_E_INVALID, "%s starts or ends with a blank", what);
+    for (const char *p = value; *p; p++)
+        if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
+            return error_set(error, CWS_E_INVALID,
+                             "%s holds a character that is not printable ASCII", what);
+    return 0;
+}
+
 /* RFC 9113 8.2.1: names are lower-case tokens; values hold no control characters. */
 static int check_header(const char *name, const char *value, cws_error **error)
 {
@@ -56,16 +68,8 @@ static int check_header(const char *name, const char *value, cws_error **error)
         return error_set(error, CWS_E_INVALID, "`%s` is not a header name", name ? name : "");
     if (is_protocol_header(name))
         return error_set(error, CWS_E_INVALID, "header `%s` belongs to the protocol", name);
-    size_t n = strlen(value);
-    if (n && (strchr(" \t", value[0]) || strchr(" \t", value[n - 1])))
-        return error_set(error, CWS_E_INVALID,
-                         "the value of header `%s` starts or ends with a blank", name);
-    for (const char *p = value; *p; p++)
-        if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
-            return error_set(
-                error, CWS_E_INVALID,
-                "the value of header `%s` holds a character that is not printable ASCII", name);
-    return 0;
+    CLEANUP_FREE char *what = str_dup_printf("the value of header `%s`", name);
+    return what ? check_value(what, value, error) : error_give(error, &error_nomem);
 }
 
 static int add_header(struct cws_target *t, const char *name, const char *value,
@@ -100,6 +104,8 @@ static int fill_headers(struct cws_target *t, const cws_header *headers, size_t 
     const char *key = headers ? NULL : env_or_null("CWSANDBOX_API_KEY");
     if (!key)
         return 0;
+    if (check_value("CWSANDBOX_API_KEY", key, error) < 0)
+        return -1;
     CLEANUP_FREE char *bearer = str_dup_printf("Bearer %s", key);
     if (!bearer)
         return error_give(error, &error_nomem);
