@@ -12,6 +12,10 @@
 #include "runtime/log-stream.h"
 
 #define PUNCH_ALIGN 4096ULL /* smaller holes free nothing */
+/* Chosen: what a log may take of the disk, in log_max_bytes. File systems reserve ahead for a file that grows, XFS as much
+ * again; only a writer that means it gets past this. */
+#define DISK_FACTOR 4
+#define STAT_BLOCK 512ULL /* stat(2): unit of st_blocks */
 #define LOG_SUFFIX ".log"
 
 static char *path_of(const struct runtime *rt, const char *name)
@@ -19,6 +23,8 @@ static char *path_of(const struct runtime *rt, const char *name)
     return str_dup_printf("%s/%s", rt->log_dir, name);
 }
 
+/* Never waits: an ordinary user's sandbox owns its log and could hold a lease on it (fcntl(2)
+ * F_SETLEASE), which a blocking open waits for. */
 static int open_log(const struct log_file *log, int flags, mode_t mode)
 {
     if (!log->rt)
@@ -26,7 +32,7 @@ static int open_log(const struct log_file *log, int flags, mode_t mode)
     CLEANUP_FREE char *path = path_of(log->rt, log->name);
     if (!path)
         return -ENOMEM;
-    int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW, mode);
+    int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode);
     return fd < 0 ? -errno : fd;
 }
 
@@ -110,24 +116,31 @@ void log_file_append(struct log_file *log, const char *text)
         (void)fd_write_all(fd, text, strlen(text)); /* a full disk: the exit code still tells */
 }
 
-/* Frees the oldest part of the file on disk. */
-static void enforce_limit(struct log_file *log)
+/* Frees what lies before @start; a file system without holes keeps the limit at the price of all
+ * that is there. */
+static void drop_before(struct log_file *log, int fd, uint64_t from, uint64_t start)
+{
+    if (from == start || fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
+                                   (off_t)(start - from)) == 0)
+        log->start = start;
+    else if (ftruncate(fd, 0) == 0)
+        log->start = log->size = 0;
+}
+
+/* Frees the oldest part of the file on disk. @on_disk tells of a writer that fills what was dropped, which changes
+ * no size. */
+static void enforce_limit(struct log_file *log, uint64_t on_disk)
 {
     uint64_t max = log->rt->config.log_max_bytes;
-    if (log->size - log->start <= max + max / 8 + PUNCH_ALIGN)
-        return; /* some slack, or every line would punch */
-    uint64_t start = (log->size - max) & ~(PUNCH_ALIGN - 1);
+    bool filled = on_disk > DISK_FACTOR * max;
+    /* some slack, or every line would punch */
+    if (log->size - log->start <= max + max / 8 + PUNCH_ALIGN && !filled)
+        return;
     CLEANUP_FD int fd = open_log(log, O_WRONLY, 0);
     if (fd < 0)
         return;
-    if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)log->start,
-                  (off_t)(start - log->start)) == 0) {
-        log->start = start;
-        return;
-    }
-    /* A file system without holes: the limit is kept, at the price of all that is there. */
-    if (ftruncate(fd, 0) == 0)
-        log->start = log->size = 0;
+    uint64_t keep_from = log->size > max ? (log->size - max) & ~(PUNCH_ALIGN - 1) : 0;
+    drop_before(log, fd, filled ? 0 : log->start, MAX(log->start, keep_from));
 }
 
 void log_file_look(struct log_file *log)
@@ -139,13 +152,13 @@ void log_file_look(struct log_file *log)
     if (!path || lstat(path, &st) < 0)
         return;
     uint64_t size = (uint64_t)st.st_size;
-    if (size == log->size)
-        return;
-    log->size = size;
-    log->start = MIN(log->start, size); /* it was cut */
-    log->change_ns = clock_now_ns();
-    log_index_add(&log->index, size, clock_wall_ns());
-    enforce_limit(log);
+    if (size != log->size) {
+        log->size = size;
+        log->start = MIN(log->start, size); /* it was cut */
+        log->change_ns = clock_now_ns();
+        log_index_add(&log->index, size, clock_wall_ns());
+    }
+    enforce_limit(log, (uint64_t)st.st_blocks * STAT_BLOCK);
 }
 
 /* ---- the directory ---- */

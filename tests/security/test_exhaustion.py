@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import itertools
 import os
@@ -254,4 +255,52 @@ def test_descriptors_run_out(own_service):
             with contextlib.suppress(cwsandbox.CWSandboxError):
                 other.stop(graceful_shutdown_seconds=0).result(SECONDS)
         assert sandbox.exec(["echo", "again"]).result(SECONDS).stdout == "again\n"
+    service.alive()
+
+
+LOG_BYTES_MAX = 4 * (64 << 20)  # on disk: LOG_DISK_FACTOR of log-file.c times log_max_bytes
+# The size does not change while it is filled, and what lies before the last 64 MiB was dropped already.
+FILL_LOG = """
+import os, subprocess
+pid = subprocess.run(["pgrep", "-o", "sleep"], capture_output=True, text=True, check=True).stdout.strip()
+log = os.open(f"/proc/{pid}/fd/1", os.O_WRONLY)
+os.ftruncate(log, 1 << 40)
+for i in range(384):
+    os.pwrite(log, b"x" * (1 << 20), i << 20)
+"""
+
+
+def test_a_log_takes_no_more_of_the_disk_than_it_may(service):
+    """The log is a file of the machine, and its writer has the descriptor."""
+    with service.sandbox(command="sleep", args=["1000"]) as sandbox:
+        log = service.dir / "data" / "logs" / f"{sandbox.sandbox_id}.log"
+        assert sandbox.exec(["python3", "-c", FILL_LOG]).result(SECONDS).returncode == 0
+        for _ in range(500):
+            if log.stat().st_blocks * 512 <= LOG_BYTES_MAX:
+                break
+            service.sandboxes()  # the clock: it looks at its logs between calls
+        assert log.stat().st_blocks * 512 <= LOG_BYTES_MAX
+    service.alive()
+
+
+LEASE = """
+import fcntl, signal
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+try:
+    fcntl.fcntl(1, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+except PermissionError:
+    pass  # the file is not this user's: as root
+open("/tmp/tried", "w").close()
+signal.pause()
+"""
+
+
+def test_a_lease_on_its_log_stops_nobody(service):
+    """Opening a file under a lease waits for its holder, by default 45 s; the service has one thread."""
+    with service.sandbox() as neighbour, service.sandbox(command="python3", args=["-c", LEASE]) as sandbox:
+        neighbour.exec(["true"]).result(SECONDS)
+        sandbox.exec(["sh", "-c", "until [ -e /tmp/tried ]; do sleep 0.01; done"]).result(SECONDS)
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            assert pool.submit(list, sandbox.stream_logs()).result(20) == []
+        assert neighbour.exec(["echo", "served"]).result(20).stdout == "served\n"
     service.alive()
