@@ -1,7 +1,7 @@
 /*
  * The tables of seccomp-table.h. Sorted by name, one a line. Names that this architecture does
- * not have are skipped. clone, personality, socket and socketpair are not here: their arguments are checked
- * in seccomp.c.
+ * not have are skipped. clone, fallocate, personality, socket and socketpair are not here: their arguments are
+ * checked in seccomp.c.
  */
 #include "launch/seccomp-table.h"
 
@@ -60,7 +60,6 @@ const struct syscall_row syscalls_allowed[] = {
     {"faccessat2", "files: names and metadata"},
     {"fadvise64", "files: open, read, write, and their variants"},
     {"fadvise64_64", "files: open, read, write, and their variants"},
-    {"fallocate", "files: size, sync, space"},
     {"fchdir", "files: names and metadata"},
     {"fchmod", "files: names and metadata"},
     {"fchmodat", "files: names and metadata"},

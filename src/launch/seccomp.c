@@ -5,6 +5,7 @@
  * that programs take their fallback for older kernels.
  */
 #include <errno.h>
+#include <linux/falloc.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -99,6 +100,23 @@ static int add_socket(scmp_filter_ctx ctx, int number)
                             SCMP_A0_32(SCMP_CMP_GT, AF_NETLINK));
 }
 
+/*
+ * Space may be given back, not reserved: the log of a main process is a file of the machine, and one call would take all
+ * that is free there, beyond the size that the service watches. EOPNOTSUPP is what many file systems answer; posix_fallocate(3)
+ * then writes.
+ */
+static int add_fallocate(scmp_filter_ctx ctx)
+{
+    int r = seccomp_rule_add(
+        ctx, SCMP_ACT_ALLOW, SCMP_SYS(fallocate), 1,
+        SCMP_A1(SCMP_CMP_MASKED_EQ, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_PUNCH_HOLE));
+
+    if (r < 0)
+        return r;
+    return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), SCMP_SYS(fallocate), 1,
+                            SCMP_A1(SCMP_CMP_MASKED_EQ, FALLOC_FL_PUNCH_HOLE, 0));
+}
+
 static int add_personality(scmp_filter_ctx ctx)
 {
     for (size_t i = 0; i < ARRAY_SIZE(personalities); i++) {
@@ -127,6 +145,8 @@ static int add_all(scmp_filter_ctx ctx)
         r = add_socket(ctx, SCMP_SYS(socket));
     if (r == 0)
         r = add_socket(ctx, SCMP_SYS(socketpair));
+    if (r == 0)
+        r = add_fallocate(ctx);
     if (r == 0)
         r = add_personality(ctx);
     return r;

@@ -186,6 +186,11 @@ static void filters(void)
         long number;
     } x32 = {SYS_getpid | 0x40000000};
 
+    int file = open("/tmp/reserved", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+    say("fallocate", fallocate(file, 0, 0, 4096));
+    say("fallocate_keep_size", fallocate(file, 1 /* FALLOC_FL_KEEP_SIZE */, 0, 4096));
+    close(file);
     say("personality", syscall(SYS_personality, 0x0400000)); /* READ_IMPLIES_EXEC */
     say("x32", syscall(x32.number));
     say("regain_caps", prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, 21 /* SYS_ADMIN */, 0, 0));
