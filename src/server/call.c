@@ -44,20 +44,24 @@ int call_send_message(struct call *call, const void *message)
     return r < 0 ? r : call_send(call, NULL, 0, &body);
 }
 
-void call_finish(struct call *call, const struct err *status)
+/* Refusals tell an operator something; a missing file or sandbox is everyday life of a program. */
+static void note_end(struct call *call, const struct err *status)
 {
-    if (call->finished)
-        return;
     call->finished = true;
     call->code = status != NULL ? status->code : ERR_OK;
-    /* Refusals tell an operator something; a missing file or sandbox is everyday life of a
-     * program. */
     if (call->code == ERR_UNAUTHENTICATED || call->code == ERR_PERMISSION_DENIED ||
         call->code == ERR_RESOURCE_EXHAUSTED || call->code == ERR_INTERNAL)
         log_event(LOG_WARN, "call_refused",
                   "method=%s peer=\"%s\" owner=%s code=%s error=\"%s\"", call->method->path,
                   call->peer, call->owner, err_code_name(call->code), err_text(status));
     call_release(call);
+}
+
+void call_finish(struct call *call, const struct err *status)
+{
+    if (call->finished)
+        return;
+    note_end(call, status);
     if (grpc_call_finish(call->grpc, status) < 0)
         grpc_call_cancel(call->grpc, ERR_INTERNAL, "out of memory");
 }
@@ -116,10 +120,7 @@ static void on_message(void *user, struct grpc_call *grpc, const uint8_t *data, 
     struct call *call = user;
     if (call->finished)
         return; /* what was under way when we ended the call */
-    if (n > call->method->max_request_bytes) {
-        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "message larger than max (%zu vs. %zu)",
-                    n, call->method->max_request_bytes);
-    } else if (call->method->kind == METHOD_BIDI) {
+    if (call->method->kind == METHOD_BIDI) {
         call->method->on_message(call, data, n);
     } else if (call->method->request == NULL) {
         return; /* answered at the half-close, whatever it holds */
@@ -157,18 +158,16 @@ static void on_close(void *user, struct grpc_call *grpc, const struct grpc_close
 {
     struct call *call = user;
     struct service *s = call->service;
-    bool gone = !call->finished || how->by_peer;
-    if (!call->finished) {
-        call->finished = true;
-        call->code = ERR_CANCELLED;
-        call_release(call);
-    }
+    const struct err cancelled = {.code = ERR_CANCELLED};
+    if (!call->finished) /* the client left, or wire/ refused a message */
+        note_end(call, how->by_peer ? &cancelled : how->status);
     log_event(LOG_DEBUG, "call", "method=%s peer=\"%s\" owner=%s code=%s%s ms=%.2f",
               call->method->path, call->peer, call->owner, err_code_name(call->code),
-              gone ? " client=gone" : "",
+              how->by_peer ? " client=gone" : "",
               (double)(clock_now_ns() - call->start_ns) / (double)NS_PER_MS);
     list_remove(&call->link);
     s->n_calls--;
+    s->n_stranger_calls -= call->stranger;
     free(call);
     service_activity(s);
 }
@@ -196,13 +195,37 @@ static enum call_wait parse_wait(const struct grpc_request *req)
 static const struct method unknown_method = {
     .path = "unknown", .kind = METHOD_UNARY, .open = true};
 
-void call_accept(struct service *s, struct transport *t, struct grpc_call *grpc,
+/* Ends what may not be served; the call is bound, so all ways lead to on_close. */
+static void admit(struct call *call, struct transport *t, const struct grpc_request *req,
+                  const struct err *stranger)
+{
+    struct service *s = call->service;
+    if (call->stranger && s->n_stranger_calls > SERVICE_MAX_STRANGER_CALLS)
+        transport_close(t, "too many calls without a key");
+    else if (call->stranger && !call->method->open)
+        call_finish(call, stranger);
+    else if (!call->stranger && s->n_calls - s->n_stranger_calls > SERVICE_MAX_CALLS)
+        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "the service has %d calls open",
+                    SERVICE_MAX_CALLS);
+    else if (call->method == &unknown_method)
+        call_refuse(call, ERR_UNIMPLEMENTED, NULL, "unknown method %s", req->path);
+}
+
+static void start_deadline(struct call *call, uint64_t timeout_ns)
+{
+    if (timeout_ns == 0 || timeout_ns >= UINT64_MAX - call->start_ns)
+        return;
+    call->deadline_ns = call->start_ns + timeout_ns;
+    timer_set(&call->service->timers, &call->deadline, call->deadline_ns, on_deadline, call);
+}
+
+bool call_accept(struct service *s, struct transport *t, struct grpc_call *grpc,
                  const struct grpc_request *req)
 {
     struct call *call = calloc(1, sizeof(*call));
     if (call == NULL) {
         grpc_call_cancel(grpc, ERR_RESOURCE_EXHAUSTED, "out of memory");
-        return;
+        return false;
     }
     const struct method *method = method_find(req->path);
     call->service = s;
@@ -214,24 +237,15 @@ void call_accept(struct service *s, struct transport *t, struct grpc_call *grpc,
     list_append(&s->calls, &call->link);
     s->n_calls++;
     grpc_call_bind(grpc, &call_events, call);
+    grpc_call_limit(grpc, call->method->max_request_bytes);
     service_activity(s);
 
     CLEANUP_ERR struct err err = {0};
-    if (s->n_calls > SERVICE_MAX_CALLS) {
-        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "the service has %d calls open",
-                    SERVICE_MAX_CALLS);
-        return;
-    }
-    if (auth_check(s, transport_peer(t), req, call->owner, &err) < 0 && !call->method->open) {
-        call_finish(call, &err);
-        return;
-    }
-    if (method == NULL) {
-        call_refuse(call, ERR_UNIMPLEMENTED, NULL, "unknown method %s", req->path);
-        return;
-    }
-    if (req->timeout_ns != 0 && req->timeout_ns < UINT64_MAX - call->start_ns) {
-        call->deadline_ns = call->start_ns + req->timeout_ns;
-        timer_set(&s->timers, &call->deadline, call->deadline_ns, on_deadline, call);
-    }
+    call->stranger = auth_check(s, transport_peer(t), req, call->owner, &err) < 0;
+    s->n_stranger_calls += call->stranger;
+    admit(call, t, req, &err);
+    bool known = !call->stranger;
+    if (!call->finished)
+        start_deadline(call, req->timeout_ns);
+    return known;
 }

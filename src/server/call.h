@@ -61,6 +61,7 @@ struct call {
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0 = none */
     uint64_t start_ns;
     enum call_wait wait;
+    bool stranger; /* presented no valid key */
     bool half_closed;
     bool headers_sent;
     bool finished;
@@ -68,8 +69,8 @@ struct call {
 };
 
 /** call_accept() - on_call of a connection: find the method, the owner, the deadline; binds or
- * finishes @grpc. */
-void call_accept(struct service *s, struct transport *t, struct grpc_call *grpc,
+ * finishes @grpc. Returns whether the caller is known: presented a key, or needs none. */
+bool call_accept(struct service *s, struct transport *t, struct grpc_call *grpc,
                  const struct grpc_request *req);
 /** call_send() - initial metadata if not yet sent, then one message: @head and @take_body as in
  * grpc_call_send(). */

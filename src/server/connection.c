@@ -1,6 +1,9 @@
 /*
  * Accepted connections: who may stay, how long a silent one may take, and the way from a new
  * call to call.c.
+ *
+ * A connection over TCP is a stranger's until a call on it presents a key. Strangers have a share of the connections only,
+ * and when it is used up the oldest makes room: whoever has a key needs one round trip to leave the list.
  */
 #include "base/log.h"
 #include "base/util.h"
@@ -8,16 +11,42 @@
 
 struct connection {
     struct list link;
+    struct list stranger_link; /* service->strangers while `stranger` */
     struct service *service;
     struct transport *transport;
     struct timer preface;
     bool on_unix_socket;
+    bool stranger;
 };
+
+static void strangers_remove(struct connection *c)
+{
+    if (!c->stranger)
+        return;
+    c->stranger = false;
+    list_remove(&c->stranger_link);
+    c->service->n_strangers--;
+}
+
+static void strangers_add(struct connection *c)
+{
+    struct service *s = c->service;
+    if (s->n_strangers >= SERVICE_MAX_STRANGERS) {
+        struct connection *oldest =
+            CONTAINER_OF(list_first(&s->strangers), struct connection, stranger_link);
+        strangers_remove(oldest);
+        transport_close(oldest->transport, "too many connections without a key");
+    }
+    c->stranger = true;
+    list_append(&s->strangers, &c->stranger_link);
+    s->n_strangers++;
+}
 
 static void on_call(void *user, struct grpc_call *grpc, const struct grpc_request *req)
 {
     struct connection *c = user;
-    call_accept(c->service, c->transport, grpc, req);
+    if (call_accept(c->service, c->transport, grpc, req))
+        strangers_remove(c);
 }
 
 /* The peer's SETTINGS: TLS and preface are done, it speaks HTTP/2. */
@@ -73,6 +102,7 @@ static void on_closed(void *user, struct transport *t, const struct err *why)
     log_event(LOG_DEBUG, "connection_closed", "peer=\"%s\" error=\"%s\"",
               transport_peer(t)->text, why != NULL && why->code != ERR_OK ? err_text(why) : "");
     timer_clear(&s->timers, &c->preface);
+    strangers_remove(c);
     list_remove(&c->link);
     free(c);
     service_connection_closed(s);
@@ -102,6 +132,8 @@ void connection_accept(struct service *s, uv_stream_t *stream, struct tls_config
     }
     list_append(&s->connections, &c->link);
     s->n_connections++;
+    if (!c->on_unix_socket)
+        strangers_add(c);
     timer_set(&s->timers, &c->preface, clock_now_ns() + SERVICE_PREFACE_NS, on_preface_late, c);
 }
 

@@ -8,6 +8,7 @@
 #include "server/call.h"
 
 #define MIB ((size_t)1 << 20)
+#define WORD (4u << 10)   /* what strangers may send: the name of a service */
 #define SMALL (64u << 10) /* requests that hold ids and a few words */
 #define COMMAND \
     (8 * MIB) /* argv and environment: Linux's own limit is 2 MiB by default, 6 MiB at most */
@@ -97,14 +98,14 @@ static const struct method methods[] = {
     TODO_METHOD(PROTO_PATH_VOLUME("ListVolumes")),
     TODO_METHOD(PROTO_PATH_VOLUME("UpdateVolume")),
     TODO_METHOD(PROTO_PATH_VOLUME("ValidateVolume")),
-    UNARY("/grpc.health.v1.Health/Check", SMALL, grpc__health_check_request,
+    UNARY("/grpc.health.v1.Health/Check", WORD, grpc__health_check_request,
           health_check_on_request, .open = true),
-    UNARY("/grpc.health.v1.Health/List", SMALL, grpc__health_list_request,
+    UNARY("/grpc.health.v1.Health/List", WORD, grpc__health_list_request,
           health_list_on_request, .open = true),
     {.path = "/grpc.health.v1.Health/Watch",
      .kind = METHOD_SERVER_STREAM,
      .open = true,
-     .max_request_bytes = SMALL,
+     .max_request_bytes = WORD,
      .request = &grpc__health_check_request__descriptor,
      .on_request = health_watch_on_request,
      .on_stopping = health_watch_on_stopping},

@@ -17,7 +17,12 @@
 
 #define SERVICE_MAX_CONNECTIONS \
     4096 /* chosen: one file descriptor each, of 20,000 at the tightest */
-#define SERVICE_MAX_CALLS 20000 /* chosen: all connections together */
+#define SERVICE_MAX_CALLS 20000 /* chosen: all connections together, those of strangers apart */
+/* Chosen: half of the connections, so that those with a key find room; a burst of new ones, before their first call, is
+ * smaller. Above it the longest-lived one goes. */
+#define SERVICE_MAX_STRANGERS (SERVICE_MAX_CONNECTIONS / 2)
+#define SERVICE_MAX_STRANGER_CALLS \
+    4096 /* chosen: all connections together; above it the connection goes that asks */
 #define SERVICE_PREFACE_NS \
     (10ull * 1000000000)                     /* TLS and HTTP/2 preface must be there by then */
 #define SERVICE_DRAIN_NS (5ull * 1000000000) /* open calls, after a stop was asked for */
@@ -39,9 +44,12 @@ struct service {
     uv_signal_t signals[3];
     struct list listeners;
     struct list connections;
+    struct list strangers; /* connections that presented no key yet, oldest first */
     struct list calls;
     size_t n_connections;
+    size_t n_strangers;
     size_t n_calls;
+    size_t n_stranger_calls; /* of them, without a valid key */
     bool stopping;
     int exit_status;
 };

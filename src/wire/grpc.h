@@ -125,6 +125,9 @@ int grpc_call_start(struct grpc_conn *conn, const struct grpc_start *start, cons
                     void *user, struct grpc_call **ret_call);
 /** grpc_call_bind() - server: in on_call. @user is handed to the events. */
 void grpc_call_bind(struct grpc_call *call, const struct grpc_call_events *events, void *user);
+/** grpc_call_limit() - server: in on_call; messages longer than this are refused as soon as their length is known, before they
+ *  are held. The connection's limit stays the upper end. */
+void grpc_call_limit(struct grpc_call *call, size_t max_message_bytes);
 /** grpc_call_send_headers() - server: custom initial metadata, before the first message. Optional. */
 int grpc_call_send_headers(struct grpc_call *call, const struct grpc_header *headers, size_t n);
 /** grpc_call_send() - queue one message: @head (copied, may be empty) followed by @take_body's bytes (may be NULL; emptied). */

@@ -210,6 +210,11 @@ void grpc_call_bind(struct grpc_call *call, const struct grpc_call_events *event
     call->user = user;
 }
 
+void grpc_call_limit(struct grpc_call *call, size_t max_message_bytes)
+{
+    call->reader.max = MIN(max_message_bytes, call->conn->limits.max_message_bytes);
+}
+
 void *grpc_call_user(struct grpc_call *call)
 {
     return call->user;

@@ -301,6 +301,33 @@ static void test_a_message_over_max_is_refused_by_the_server(void **state)
     }
 }
 
+static void script_echo_little(struct record *r, const struct grpc_request *req)
+{
+    grpc_call_limit(r->call, 100);
+    script_echo(r, req);
+}
+
+/* Refused by its prefix: nothing that follows is held, however much of it comes. */
+static void test_a_call_may_have_a_lower_limit_than_its_connection(void **state)
+{
+    for (size_t extra = 0; extra <= 1; extra++) {
+        struct pair p;
+        struct record r;
+        pair_open(&p, 7, NULL, NULL);
+        p.script = script_echo_little;
+        pair_start(&p, &r, "/s/Little");
+        send_large(r.call, 100 + extra);
+        pair_pump(&p);
+        assert_int_equal(p.served[0].n_messages, extra ? 0 : 1);
+        assert_int_equal(r.n_close, extra ? 1 : 0); /* answered before the half-close */
+        if (extra)
+            assert_string_equal(r.status.message,
+                                "received message larger than max (101 vs. 100)");
+        pair_close(&p);
+        record_done(&r);
+    }
+}
+
 static void test_a_message_over_max_is_refused_by_the_client(void **state)
 {
     struct grpc_limits small;
@@ -340,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_large_bodies_are_not_copied_into_the_out_queue),
         cmocka_unit_test(test_a_100_mib_message_arrives_both_ways),
         cmocka_unit_test(test_a_message_over_max_is_refused_by_the_server),
+        cmocka_unit_test(test_a_call_may_have_a_lower_limit_than_its_connection),
         cmocka_unit_test(test_a_message_over_max_is_refused_by_the_client),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

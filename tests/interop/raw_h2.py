@@ -1,0 +1,74 @@
+"""Just enough HTTP/2 to misbehave: frames by hand, headers without compression (RFC 9113, RFC 7541 6.2.2)."""
+
+import contextlib
+import socket
+import struct
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
+END_STREAM, END_HEADERS = 1, 4
+ACK = 1  # of SETTINGS and PING
+SETTING = {"max_concurrent_streams": 3, "initial_window_size": 4}
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def header(name: str, value: str) -> bytes:
+    def text(s: str) -> bytes:
+        n = len(s)
+        length = bytes([n]) if n < 127 else b"\x7f" + _varint(n - 127)
+        return length + s.encode()
+    return b"\0" + text(name) + text(value)
+
+
+def _varint(n: int) -> bytes:
+    out = b""
+    while n >= 128:
+        out, n = out + bytes([n % 128 + 128]), n // 128
+    return out + bytes([n])
+
+
+def call_headers(path: str, key: str | None = None) -> bytes:
+    names = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "x", "te": "trailers",
+             "content-type": "application/grpc"} | ({"authorization": f"Bearer {key}"} if key else {})
+    return b"".join(header(name, value) for name, value in names.items())
+
+
+def message_prefix(n: int) -> bytes:
+    return b"\0" + struct.pack(">I", n)
+
+
+class Peer:
+    """A connection that has said hello. Bytes from the service are read only when asked for."""
+
+    def __init__(self, port: int, **settings: int):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        pairs = b"".join(struct.pack(">HI", SETTING[name], value) for name, value in settings.items())
+        self.socket.sendall(PREFACE + frame(SETTINGS, 0, 0, pairs))
+        self.socket.recv(1)  # their settings, which hold once we say so
+        self.socket.sendall(frame(SETTINGS, ACK, 0))
+
+    def send(self, data: bytes):
+        self.socket.sendall(data)
+
+    def flood(self, data: bytes, times: int) -> bool:
+        """True: the service has hung up on it."""
+        try:
+            for _ in range(times):
+                self.socket.sendall(data)
+            while self.socket.recv(1 << 16):
+                pass
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        except TimeoutError:
+            return False
+        return True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(OSError):
+            self.socket.close()
