@@ -98,6 +98,9 @@ static int keys_add_line(struct keys *keys, const char *path, unsigned line_no, 
     if (!name_valid(line))
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "%s:%u: the name is not [A-Za-z0-9._@-]{1,63}", path, line_no);
+    if (strcmp(line, "anonymous") == 0) /* auth.c: they would own each other's sandboxes */
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "%s:%u: `anonymous` means callers without a key", path, line_no);
     if (!key_valid(colon + 1))
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "%s:%u: the key of `%s` is not %d to %d visible ASCII characters", path,

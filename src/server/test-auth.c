@@ -45,6 +45,7 @@ static void test_bad_lines_are_named_by_number_and_never_shown(void **state)
         {"alice:short\n", "keys:1: the key of `alice`"},
         {"alice:has a blank\n", "keys:1: the key"},
         {"alice:secret-one\nbob:secret-one\n", "keys:2: `alice` and `bob` share a key"},
+        {"anonymous:secret-one\n", "keys:1: `anonymous` means callers without a key"},
         {"# nothing\n", "no key in the file"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
