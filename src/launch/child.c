@@ -50,7 +50,6 @@ static int limit_resources(void)
         int resource;
         rlim_t value;
     } limits[] = {
-        {RLIMIT_CORE, 0}, /* the host's core_pattern handler must not see sandboxes */
         {RLIMIT_MEMLOCK,
          65536}, /* locked pages escape reclaim; 64 KiB is the old kernel default */
         {RLIMIT_MSGQUEUE, 819200}, /* the kernel's default */

@@ -1,7 +1,9 @@
 /* Start and end of launch: every part in the order that the next one needs. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 
 #include "launch/launch.h"
@@ -11,6 +13,23 @@ static void add_problem(struct launch_features *f, const char *text)
     size_t n = strlen(f->problems);
 
     (void)snprintf(f->problems + n, sizeof(f->problems) - n, "%s\n", text);
+}
+
+/*
+ * For launch and what it starts. 1, not 0: a program in the machine's core_pattern is run as real root, with the memory of
+ * the dead as its input, whatever the limit, unless that is exactly 1 (fs/coredump.c, coredump_pipe()); a file would have
+ * to be larger. The filter keeps it at 1.
+ */
+static bool limit_core(void)
+{
+    const struct rlimit one = {1, 1};
+    char first = 0;
+
+    if (setrlimit(RLIMIT_CORE, &one) == 0)
+        return true;
+    /* An ordinary user cannot raise a hard limit of 0, which is good enough against files. */
+    CLEANUP_FD int fd = open("/proc/sys/kernel/core_pattern", O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && read(fd, &first, 1) == 1 && first != '|' && first != '@';
 }
 
 static int open_signals(void)
@@ -33,7 +52,7 @@ static int open_signals(void)
     return fd < 0 ? -errno : fd;
 }
 
-static void describe(struct engine *e)
+static void describe(struct engine *e, bool core_limited)
 {
     struct launch_features *f = &e->features;
 
@@ -48,6 +67,9 @@ static void describe(struct engine *e)
     if (f->root && !f->idmap)
         add_problem(f, "idmap: a file system below /usr cannot shift owners: files of the "
                        "machine show as nobody");
+    if (!core_limited)
+        add_problem(f, "core: a crash inside runs the machine's core_pattern program: raise the "
+                       "hard limit of core files to 1 or more");
     /* A user may not remove what is the machine's in any case. */
     if (f->root && !e->lean.user_xattr)
         add_problem(f, "directories: a directory of the image that has content cannot be "
@@ -57,6 +79,7 @@ static void describe(struct engine *e)
 int engine_start(struct engine *e, const struct options *options, const char **ret_stage)
 {
     uid_t uid = geteuid();
+    bool core_limited = limit_core();
     int r;
 
     *e = (struct engine){
@@ -101,7 +124,7 @@ int engine_start(struct engine *e, const struct options *options, const char **r
     r = e->map.root ? userns_keep_caps() : 0;
     if (r < 0)
         return r;
-    describe(e);
+    describe(e, core_limited);
     *ret_stage = "";
     return 0;
 }

@@ -1,7 +1,7 @@
 /*
  * The tables of seccomp-table.h. Sorted by name, one a line. Names that this architecture does
- * not have are skipped. clone, fallocate, personality, socket and socketpair are not here: their arguments are
- * checked in seccomp.c.
+ * not have are skipped. clone, fallocate, personality, prlimit64, setrlimit, socket and socketpair are not here: their
+ * arguments are checked in seccomp.c.
  */
 #include "launch/seccomp-table.h"
 
@@ -211,7 +211,6 @@ const struct syscall_row syscalls_allowed[] = {
     {"pread64", "files: open, read, write, and their variants"},
     {"preadv", "files: open, read, write, and their variants"},
     {"preadv2", "files: open, read, write, and their variants"},
-    {"prlimit64", "limits and usage"},
     {"process_madvise", "memory"},
     {"process_mrelease", "memory"},
     {"process_vm_readv", "processes: debuggers; only those one may already signal, and never init (not dumpable)"},
@@ -298,7 +297,6 @@ const struct syscall_row syscalls_allowed[] = {
     {"setresuid32", "users: inside ids only"},
     {"setreuid", "users: inside ids only"},
     {"setreuid32", "users: inside ids only"},
-    {"setrlimit", "limits and usage"},
     {"setsid", "processes; clone and personality are checked"},
     {"setsockopt", "pipes and sockets; families are checked for socket"},
     {"setuid", "users: inside ids only"},

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -117,6 +118,31 @@ static int add_fallocate(scmp_filter_ctx ctx)
                             SCMP_A1(SCMP_CMP_MASKED_EQ, FALLOC_FL_PUNCH_HOLE, 0));
 }
 
+/* As the kernel reads it: an int, whatever stands in the upper half of the register. */
+#define INT_MASK 0xffffffffu
+
+/* RLIMIT_CORE stays what engine.c made it. Programs that turn dumps off are told that it is done, which it is. */
+static int add_rlimits(scmp_filter_ctx ctx)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < RLIM_NLIMITS; i++) {
+        uint32_t action = i == RLIMIT_CORE ? SCMP_ACT_ERRNO(0) : SCMP_ACT_ALLOW;
+
+        r = seccomp_rule_add(ctx, action, SCMP_SYS(setrlimit), 1,
+                             SCMP_A0(SCMP_CMP_MASKED_EQ, INT_MASK, i));
+        if (r == 0)
+            r = seccomp_rule_add(ctx, action, SCMP_SYS(prlimit64), 2,
+                                 SCMP_A1(SCMP_CMP_MASKED_EQ, INT_MASK, i),
+                                 SCMP_A2(SCMP_CMP_NE, 0));
+        if (r == 0) /* only reads */
+            r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2,
+                                 SCMP_A1(SCMP_CMP_MASKED_EQ, INT_MASK, i),
+                                 SCMP_A2(SCMP_CMP_EQ, 0));
+    }
+    return r;
+}
+
 static int add_personality(scmp_filter_ctx ctx)
 {
     for (size_t i = 0; i < ARRAY_SIZE(personalities); i++) {
@@ -147,6 +173,8 @@ static int add_all(scmp_filter_ctx ctx)
         r = add_socket(ctx, SCMP_SYS(socketpair));
     if (r == 0)
         r = add_fallocate(ctx);
+    if (r == 0)
+        r = add_rlimits(ctx);
     if (r == 0)
         r = add_personality(ctx);
     return r;

@@ -13,6 +13,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -177,6 +178,8 @@ static void sockets(void)
     say("socket_raw", socket(AF_INET, SOCK_RAW, 1));
     say("socket_vsock", socket(40, SOCK_STREAM, 0));
     say("socket_alg", socket(38, SOCK_SEQPACKET, 0));
+    say("socket_vsock_high", syscall(SYS_socket, 40 | 1ul << 32, SOCK_STREAM, 0));
+    say("socket_alg_high", syscall(SYS_socket, 38 | 1ul << 32, SOCK_SEQPACKET, 0));
     say("socketpair_vsock", socketpair(40, SOCK_STREAM, 0, (int[2]){0}));
 }
 
@@ -191,6 +194,15 @@ static void filters(void)
     say("fallocate", fallocate(file, 0, 0, 4096));
     say("fallocate_keep_size", fallocate(file, 1 /* FALLOC_FL_KEEP_SIZE */, 0, 4096));
     close(file);
+    /* 1 is what keeps the machine's core_pattern program away, 0 does not: it must stay. */
+    struct rlimit none = {0, 0}, core = {0, 0};
+    (void)!setrlimit(RLIMIT_CORE, &none);
+    (void)!prlimit(0, RLIMIT_CORE, &none, NULL);
+    (void)!syscall(SYS_setrlimit, RLIMIT_CORE | 1ul << 32, &none); /* the kernel reads an int */
+    (void)!syscall(SYS_prlimit64, 0, RLIMIT_CORE | 1ul << 32, &none, NULL);
+    (void)!getrlimit(RLIMIT_CORE, &core);
+    errno = EPERM;
+    say("core_limit", core.rlim_cur == 1 && core.rlim_max == 1 ? -1 : 0);
     say("personality", syscall(SYS_personality, 0x0400000)); /* READ_IMPLIES_EXEC */
     say("x32", syscall(x32.number));
     say("regain_caps", prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, 21 /* SYS_ADMIN */, 0, 0));
