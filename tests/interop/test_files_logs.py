@@ -41,6 +41,11 @@ def test_what_is_no_readable_file_is_named(sandbox):
         error = failure(sandbox.read, path)
         assert error.reason == f"CWSANDBOX_{reason}" and error.domain == "cwsandbox.com"
         assert error.metadata["filepath"] == path
+    for path in ("/dev/null", "/dev/zero"):
+        assert failure(sandbox.read, path).reason == failure(sandbox.write, path, b"x").reason == "CWSANDBOX_FILE_IO_FAILED"
+    # A bare PERMISSION_DENIED would be an authentication failure for the clients.
+    error = failure(sandbox.write, "/proc/self/stat", b"x")
+    assert error.code == grpc.StatusCode.PERMISSION_DENIED and error.reason == "CWSANDBOX_FILE_PERMISSION_DENIED"
     assert failure(sandbox.write, "/tmp/dir", b"x").reason == "CWSANDBOX_FILE_IS_DIRECTORY"
 
 

@@ -115,6 +115,27 @@ def test_a_process_that_ignores_sigterm_is_killed_after_the_grace(service):
     assert box.get(wait="terminal").status.state in (pb.STATE_TERMINATED, pb.STATE_COMPLETED)
 
 
+def test_deletes_at_once_are_all_answered_with_the_sandbox(service):
+    box = service.create("/bin/sleep", ["infinity"])
+    request = pb.DeleteSandboxRequest(sandbox_id=box.id, grace_period_seconds=0)
+    answers = [f.result() for f in [service.stub.DeleteSandbox.future(request, timeout=TIMEOUT) for _ in range(20)]]
+    assert {a.sandbox.sandbox_id for a in answers} == {box.id}
+    assert {a.sandbox.status.state for a in answers} <= {pb.STATE_TERMINATING, *TERMINAL}
+    assert box.get(wait="terminal").status.state == pb.STATE_TERMINATED
+
+
+def test_the_end_of_a_lifetime_is_a_termination(service):
+    ended = service.create("/bin/sleep", ["infinity"], max_lifetime_seconds=1).get(wait="terminal")
+    assert ended.status.state == pb.STATE_TERMINATED
+    assert "lifetime" in ended.status.state_reason
+
+
+def test_mounted_files_are_read_only_for_those_who_are_not_root(service):
+    box = service.create(files=[pb.FileMount(path="/workspace/a", content=b"x")])
+    assert box.sh("stat -c %a /workspace/a") == "444\n"
+    box.delete()
+
+
 def test_deleting_what_is_not_there(service):
     missing = pb.DeleteSandboxRequest(sandbox_id="sb-0000000000000000", allow_missing=True)
     answer = service.stub.DeleteSandbox(missing, timeout=TIMEOUT)
