@@ -13,10 +13,10 @@
 
 #define VERSION_HEADER "x-cwsandbox-server"
 #define WAIT_HEADER "x-cwsandbox-wait"
+#define LATE_ANSWER_NS NS_PER_SEC /* chosen: for the status that says that the deadline passed */
 
 static void call_release(struct call *call)
 {
-    timer_clear(&call->service->timers, &call->deadline);
     if (call->method->on_release != NULL)
         call->method->on_release(call);
     call->state = NULL;
@@ -94,10 +94,18 @@ void call_stop_waiting(struct call *call)
         call->method->on_stopping(call);
 }
 
+/* Ends also a call that was answered: a client that takes nothing keeps the answer here, but not past the time at which
+ * it gives up. */
 static void on_deadline(void *user)
 {
     struct call *call = user;
     bool command = call->method->runs_command;
+    if (call->finished) {
+        grpc_call_cancel(call->grpc, ERR_DEADLINE_EXCEEDED, "the answer was not taken in time");
+        return;
+    }
+    timer_set(&call->service->timers, &call->deadline, clock_now_ns() + LATE_ANSWER_NS,
+              on_deadline, call);
     call_refuse(call, ERR_DEADLINE_EXCEEDED, command ? "CWSANDBOX_COMMAND_TIMEOUT" : NULL,
                 command ? "the command did not end within the deadline and was killed"
                         : "the deadline passed");
@@ -165,6 +173,7 @@ static void on_close(void *user, struct grpc_call *grpc, const struct grpc_close
               call->method->path, call->peer, call->owner, err_code_name(call->code),
               how->by_peer ? " client=gone" : "",
               (double)(clock_now_ns() - call->start_ns) / (double)NS_PER_MS);
+    timer_clear(&s->timers, &call->deadline);
     list_remove(&call->link);
     s->n_calls--;
     s->n_stranger_calls -= call->stranger;

@@ -47,8 +47,16 @@ class Peer:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         pairs = b"".join(struct.pack(">HI", SETTING[name], value) for name, value in settings.items())
         self.socket.sendall(PREFACE + frame(SETTINGS, 0, 0, pairs))
-        self.socket.recv(1)  # their settings, which hold once we say so
+        self.file = self.socket.makefile("rb")
+        self.receive()  # their settings, which hold once we say so
         self.socket.sendall(frame(SETTINGS, ACK, 0))
+
+    def receive(self) -> tuple[int, int, int, bytes]:
+        """One frame: type, flags, stream, payload."""
+        head = self.file.read(9)
+        if len(head) < 9:
+            raise ConnectionError("the service hung up")
+        return head[3], head[4], struct.unpack(">I", head[5:])[0], self.file.read(int.from_bytes(head[:3], "big"))
 
     def send(self, data: bytes):
         self.socket.sendall(data)

@@ -117,11 +117,15 @@ class Service:
                     return line
         raise AssertionError(f"no `{text}` in the log")
 
+    def memory_kib(self) -> int:
+        return self._status_kib("VmRSS:")
+
     def memory_peak_kib(self) -> int:
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1])
-        raise AssertionError("no VmHWM")
+        return self._status_kib("VmHWM:")
+
+    def _status_kib(self, field: str) -> int:
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line.split()[1] for line in text.splitlines() if line.startswith(field)))
 
     def create(self, command="", args=(), wait=True, stub=None, metadata=None, **spec) -> "Box":
         stub = stub or self.stub

@@ -10,6 +10,8 @@ from coreweave.sandbox.v1 import sandbox_pb2_grpc as rpc
 from coreweave.sandbox.v1 import sandbox_pb2 as pb
 from coreweave.sandbox.v1 import settings_pb2, settings_pb2_grpc, volume_pb2, volume_pb2_grpc
 
+import raw_h2
+from raw_h2 import Peer, call_headers, frame
 from service import KEY, OPTIONS, OTHER_KEY, TIMEOUT, collect, failure
 
 SANDBOX = "/coreweave.sandbox.v1.SandboxService/"
@@ -190,6 +192,32 @@ def test_keys_are_read_again_on_sighup(own_service):
         service.process.send_signal(signal.SIGHUP)
         service.wait_log("keys_kept")
         listing("interop-key-3")
+
+
+@pytest.mark.parametrize("method", ["ReadFile", "StreamExec"])
+def test_an_answer_nobody_takes_ends_with_its_deadline(service, method):
+    """A client without room for a single byte, on a live connection: what is kept for it goes when it has given up."""
+    stub = rpc.SandboxServiceStub(grpc.insecure_channel(service.tcp, OPTIONS))
+    box = service.create(stub=stub, metadata=[("authorization", f"Bearer {KEY}")])
+    box.sh("head -c 32M /dev/zero > /tmp/big")
+    if method == "ReadFile":
+        request = pb.ReadFileRequest(sandbox_id=box.id, path="/tmp/big").SerializeToString()
+    else:
+        init = pb.ExecStreamInit(sandbox_id=box.id, command=["cat", "/dev/zero"])
+        request = pb.ExecStreamRequest(init=init).SerializeToString()
+    before = service.memory_kib()
+    with Peer(service.port, initial_window_size=0) as peer:
+        for stream in range(1, 17, 2):
+            peer.send(frame(raw_h2.HEADERS, raw_h2.END_HEADERS, stream, call_headers(SANDBOX + method, KEY) +
+                            raw_h2.header("grpc-timeout", "1S")) +
+                      frame(raw_h2.DATA, raw_h2.END_STREAM, stream, raw_h2.message_prefix(len(request)) + request))
+        reset = set()
+        while len(reset) < 8:
+            kind, _, stream, _ = peer.receive()
+            if kind == raw_h2.RST_STREAM:
+                reset.add(stream)
+        assert service.memory_kib() - before < 32 << 10
+    box.delete()
 
 
 def test_noise_on_the_socket_hurts_nobody(service, sandbox):

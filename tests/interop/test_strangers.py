@@ -3,7 +3,6 @@
 import contextlib
 import resource
 import struct
-from pathlib import Path
 
 import grpc
 import pytest
@@ -19,11 +18,6 @@ WATCH = "/grpc.health.v1.Health/Watch"
 LIST = "/coreweave.sandbox.v1.SandboxService/ListSandboxes"
 CONNECTIONS_MAX = 4096  # SERVICE_MAX_CONNECTIONS
 CALLS_MAX = 20000  # SERVICE_MAX_CALLS
-
-
-def memory_kib(service) -> int:
-    text = Path(f"/proc/{service.process.pid}/status").read_text()
-    return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS")))
 
 
 def served(service):
@@ -54,7 +48,7 @@ def test_strangers_do_not_use_up_the_connections(service):
 @pytest.mark.parametrize("path", [WATCH, CHECK, LIST])
 def test_strangers_do_not_use_up_the_calls(service, path):
     """Calls that wait for an event, for their message, or for their refusal to be read."""
-    before = memory_kib(service)
+    before = service.memory_kib()
     with contextlib.ExitStack() as stack:
         for _ in range(4):
             peer = stack.enter_context(Peer(service.port))
@@ -63,12 +57,12 @@ def test_strangers_do_not_use_up_the_calls(service, path):
                     peer.send(frame(raw_h2.HEADERS, raw_h2.END_HEADERS, 2 * i + 1, call_headers(path)) +
                               (frame(raw_h2.DATA, raw_h2.END_STREAM, 2 * i + 1, message_prefix(0)) if path == WATCH else b""))
         served(service)
-    assert memory_kib(service) - before < 64 << 10
+    assert service.memory_kib() - before < 64 << 10
 
 
 def test_strangers_do_not_fill_the_memory_with_messages(service):
     """100 MiB announced and one of them sent, on each of many calls."""
-    before = memory_kib(service)
+    before = service.memory_kib()
     with contextlib.ExitStack() as stack:
         for _ in range(10):
             peer = stack.enter_context(Peer(service.port))
@@ -77,7 +71,7 @@ def test_strangers_do_not_fill_the_memory_with_messages(service):
                     peer.send(frame(raw_h2.HEADERS, raw_h2.END_HEADERS, 2 * i + 1, call_headers(CHECK)) +
                               frame(raw_h2.DATA, 0, 2 * i + 1, message_prefix(100 << 20) + b"x" * ((1 << 20) - 5)))
         served(service)
-        assert memory_kib(service) - before < 64 << 10
+        assert service.memory_kib() - before < 64 << 10
 
 
 @pytest.mark.parametrize("beginning, data, times", [
@@ -89,12 +83,12 @@ def test_strangers_do_not_fill_the_memory_with_messages(service):
      frame(raw_h2.CONTINUATION, 0, 1, raw_h2.header("x", "y" * 16000)), 20_000),
 ], ids=["pings", "settings", "empty data", "empty continuations", "continuations"])
 def test_a_flood_of_frames_ends_its_connection(service, beginning, data, times):
-    before = memory_kib(service)
+    before = service.memory_kib()
     with Peer(service.port) as peer:
         peer.send(beginning)
         assert peer.flood(data, times)
         served(service)
-    assert memory_kib(service) - before < 64 << 10
+    assert service.memory_kib() - before < 64 << 10
 
 
 def test_calls_that_are_reset_at_once_end_their_connection(service):
