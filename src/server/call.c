@@ -23,10 +23,28 @@ static void call_release(struct call *call)
     proto_free(TAKE_PTR(call->request));
 }
 
+/* A stream is held back by its source (GRPC_HIGH_WATER); an answer of one message is whole before it begins to leave. */
+static int answer_reserve(struct call *call, size_t n)
+{
+    struct service *s = call->service;
+    if (call->method->kind != METHOD_UNARY || n <= SERVICE_SMALL_ANSWER_BYTES)
+        return 0;
+    if (n > SERVICE_MAX_ANSWER_BYTES - s->answer_bytes)
+        return -ENOMEM;
+    s->answer_bytes += n;
+    call->answer_bytes += n;
+    return 0;
+}
+
 int call_send(struct call *call, const void *head, size_t head_len, struct buf *take_body)
 {
     if (call->finished)
         return -EPIPE;
+    if (answer_reserve(call, head_len + (take_body != NULL ? buf_len(take_body) : 0)) < 0) {
+        if (take_body != NULL)
+            buf_done(take_body);
+        return -ENOMEM;
+    }
     if (!call->headers_sent) {
         const struct grpc_header version = {VERSION_HEADER, CWS_VERSION};
         int r = grpc_call_send_headers(call->grpc, &version, 1);
@@ -177,6 +195,7 @@ static void on_close(void *user, struct grpc_call *grpc, const struct grpc_close
     list_remove(&call->link);
     s->n_calls--;
     s->n_stranger_calls -= call->stranger;
+    s->answer_bytes -= call->answer_bytes;
     free(call);
     service_activity(s);
 }

@@ -61,6 +61,7 @@ struct call {
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0 = none */
     uint64_t start_ns;
     enum call_wait wait;
+    size_t answer_bytes; /* its part of service->answer_bytes */
     bool stranger; /* presented no valid key */
     bool half_closed;
     bool headers_sent;
@@ -73,7 +74,7 @@ struct call {
 bool call_accept(struct service *s, struct transport *t, struct grpc_call *grpc,
                  const struct grpc_request *req);
 /** call_send() - initial metadata if not yet sent, then one message: @head and @take_body as in
- * grpc_call_send(). */
+ * grpc_call_send(). -ENOMEM also when the service holds too many large answers. */
 int call_send(struct call *call, const void *head, size_t head_len, struct buf *take_body);
 /** call_send_message() - pack and send any generated message. -ENOMEM, -EPIPE. */
 int call_send_message(struct call *call, const void *message);

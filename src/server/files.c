@@ -64,7 +64,8 @@ static void on_read(void *user, struct buf *take_content, const struct err *err)
     size_t head_len =
         n > 0 ? proto_head_bytes(head, 1, n) : 0; /* proto3: an empty field is not sent */
     if (call_send(call, head, head_len, take_content) < 0)
-        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "send the file: out of memory");
+        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL,
+                    "send the file: out of memory for large answers");
     else
         call_finish(call, NULL);
 }

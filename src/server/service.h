@@ -23,6 +23,10 @@
 #define SERVICE_MAX_STRANGERS (SERVICE_MAX_CONNECTIONS / 2)
 #define SERVICE_MAX_STRANGER_CALLS \
     4096 /* chosen: all connections together; above it the connection goes that asks */
+/* Chosen: 16 files of the largest size on their way to clients that take them slowly or not at all. Beyond it a client reads
+ * through a stream (contract/server.md 3), which is held back instead. */
+#define SERVICE_MAX_ANSWER_BYTES ((size_t)512 << 20)
+#define SERVICE_SMALL_ANSWER_BYTES 65536u /* chosen: these are never refused; states, ids */
 #define SERVICE_PREFACE_NS \
     (10ull * 1000000000)                     /* TLS and HTTP/2 preface must be there by then */
 #define SERVICE_DRAIN_NS (5ull * 1000000000) /* open calls, after a stop was asked for */
@@ -50,6 +54,7 @@ struct service {
     size_t n_strangers;
     size_t n_calls;
     size_t n_stranger_calls; /* of them, without a valid key */
+    size_t answer_bytes;     /* large answers of unary calls that are still open */
     bool stopping;
     int exit_status;
 };

@@ -43,8 +43,14 @@ def message_prefix(n: int) -> bytes:
 class Peer:
     """A connection that has said hello. Bytes from the service are read only when asked for."""
 
-    def __init__(self, port: int, **settings: int):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+    def __init__(self, where: int | str, **settings: int):
+        """@where: a port of this machine, or a path."""
+        if isinstance(where, int):
+            self.socket = socket.create_connection(("127.0.0.1", where), timeout=60)
+        else:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(60)
+            self.socket.connect(where)
         pairs = b"".join(struct.pack(">HI", SETTING[name], value) for name, value in settings.items())
         self.socket.sendall(PREFACE + frame(SETTINGS, 0, 0, pairs))
         self.file = self.socket.makefile("rb")
@@ -79,4 +85,5 @@ class Peer:
 
     def __exit__(self, *_):
         with contextlib.suppress(OSError):
+            self.file.close()
             self.socket.close()

@@ -220,6 +220,33 @@ def test_an_answer_nobody_takes_ends_with_its_deadline(service, method):
     box.delete()
 
 
+def test_answers_nobody_takes_are_held_up_to_a_limit_and_small_ones_go_on(service):
+    """SERVICE_MAX_ANSWER_BYTES: beyond it large answers are refused, so that the clients read in a stream."""
+    box = service.create()
+    box.sh("head -c 32M /dev/zero > /tmp/big; echo small > /tmp/small")
+    before = service.memory_kib()
+    request = pb.ReadFileRequest(sandbox_id=box.id, path="/tmp/big").SerializeToString()
+    with Peer(str(service.socket), initial_window_size=0) as peer:
+        for stream in range(1, 81, 2):
+            peer.send(frame(raw_h2.HEADERS, raw_h2.END_HEADERS, stream, call_headers(SANDBOX + "ReadFile")) +
+                      frame(raw_h2.DATA, raw_h2.END_STREAM, stream, raw_h2.message_prefix(len(request)) + request))
+        answered = set()
+        while len(answered) < 40:
+            kind, _, stream, _ = peer.receive()
+            if kind == raw_h2.HEADERS:
+                answered.add(stream)
+        assert service.memory_kib() - before < 700 << 10
+        error = failure(box.read, "/tmp/big")
+        assert error.code == grpc.StatusCode.RESOURCE_EXHAUSTED and error.reason is None
+        assert box.read("/tmp/small") == b"small\n"
+    for _ in range(500):
+        if service.memory_kib() - before < 100 << 10:
+            break
+        box.get()  # the clock: the service sees the end of that connection between calls
+    assert len(box.read("/tmp/big")) == 32 << 20
+    box.delete()
+
+
 def test_noise_on_the_socket_hurts_nobody(service, sandbox):
     for noise in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(4096), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + os.urandom(4096), b""):
         with socket.create_connection(("127.0.0.1", service.port)) as s:
