@@ -118,13 +118,16 @@ void connection_accept(struct service *s, uv_stream_t *stream, struct tls_config
 {
     struct connection *c = calloc(1, sizeof(*c));
     CLEANUP_ERR struct err err = {0};
+    struct grpc_limits limits;
+    grpc_limits_init(&limits);
+    limits.budget = &s->requests;
     if (c == NULL) {
         log_event(LOG_ERROR, "accept_failed", "error=\"out of memory\"");
         return;
     }
     c->service = s;
     c->on_unix_socket = stream->type == UV_NAMED_PIPE;
-    if (transport_accept(s->loop, stream, tls, NULL, &connection_events, c, &c->transport,
+    if (transport_accept(s->loop, stream, tls, &limits, &connection_events, c, &c->transport,
                          &err) < 0) {
         log_event(LOG_WARN, "accept_failed", "error=\"%s\"", err_text(&err));
         free(c);

@@ -157,6 +157,7 @@ int service_start(struct service *s, struct err *err)
     list_init(&s->listeners);
     list_init(&s->connections);
     list_init(&s->strangers);
+    s->requests.max_bytes = SERVICE_MAX_REQUEST_BYTES;
     list_init(&s->calls);
     s->start_wall_ns = clock_wall_ns();
     if (timers_init(&s->timers, s->loop) < 0)

@@ -14,6 +14,7 @@
 #include "server/options.h"
 #include "server/timers.h"
 #include "transport/transport.h"
+#include "wire/message.h"
 
 #define SERVICE_MAX_CONNECTIONS \
     4096 /* chosen: one file descriptor each, of 20,000 at the tightest */
@@ -26,6 +27,8 @@
 /* Chosen: 16 files of the largest size on their way to clients that take them slowly or not at all. Beyond it a client reads
  * through a stream (contract/server.md 3), which is held back instead. */
 #define SERVICE_MAX_ANSWER_BYTES ((size_t)512 << 20)
+/* Chosen: the same for what comes in. Messages below MESSAGE_FREE_BYTES are not counted. */
+#define SERVICE_MAX_REQUEST_BYTES ((size_t)512 << 20)
 #define SERVICE_SMALL_ANSWER_BYTES 65536u /* chosen: these are never refused; states, ids */
 #define SERVICE_PREFACE_NS \
     (10ull * 1000000000)                     /* TLS and HTTP/2 preface must be there by then */
@@ -54,6 +57,7 @@ struct service {
     size_t n_strangers;
     size_t n_calls;
     size_t n_stranger_calls; /* of them, without a valid key */
+    struct message_budget requests; /* large requests that are still arriving */
     size_t answer_bytes;     /* large answers of unary calls that are still open */
     bool stopping;
     int exit_status;

@@ -26,12 +26,15 @@
 
 enum grpc_side { GRPC_CLIENT, GRPC_SERVER };
 
+struct message_budget;
+
 struct grpc_limits {
     size_t max_message_bytes;      /* default GRPC_MAX_MESSAGE_BYTES */
     size_t max_header_bytes;       /* default 65536: both directions of one header block */
     uint32_t max_streams;          /* server: concurrent calls; default 10000 */
     uint32_t stream_window_bytes;  /* default 1 MiB */
     uint32_t max_frame_bytes;      /* default 1 MiB; what we accept in one DATA frame */
+    struct message_budget *budget; /* default NULL; shared by connections, outlives them: wire/message.h */
 };
 #define GRPC_MAX_MESSAGE_BYTES (104857600u + 65536u) /* 100 MiB (contract/server.md 0) + room for the other fields */
 void grpc_limits_init(struct grpc_limits *limits);

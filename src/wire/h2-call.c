@@ -14,6 +14,7 @@ struct grpc_call *call_new(struct grpc_conn *conn)
         return NULL;
     call->conn = conn;
     call->reader.max = conn->limits.max_message_bytes;
+    call->reader.budget = conn->limits.budget;
     list_init(&call->node);
     list_init(&call->todo_node);
     list_init(&call->wait_node);
@@ -95,6 +96,7 @@ void call_fail(struct grpc_call *call, enum err_code code, const char *fmt, ...)
         text = NULL;
     va_end(ap);
     (void)err_set(&call->status, code, "%s", text ? text : "out of memory");
+    message_reader_done(&call->reader); /* the answer may have to wait, what came of the message not */
     if (call->conn->side == GRPC_SERVER) {
         call->failed = true;
         if (server_finish(call, &call->status) == 0)

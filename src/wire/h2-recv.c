@@ -25,6 +25,12 @@ static void reject_message(struct grpc_call *call, int result)
                   "received message larger than max (%zu vs. %zu)", call->reader.length,
                   call->reader.max);
         break;
+    case MESSAGE_E_NO_ROOM:
+        /* In the words that make clients send it in a stream (contract/server.md 3). */
+        call_fail(call, ERR_RESOURCE_EXHAUSTED,
+                  "received message larger than max for now (%zu vs. %zu)", call->reader.length,
+                  call->reader.budget->max_bytes - call->reader.budget->used_bytes);
+        break;
     case MESSAGE_E_COMPRESSED:
         /* compression.md: an encoding that was announced but is not supported, or one that was
          * not announced. */

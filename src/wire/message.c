@@ -7,11 +7,31 @@
 /* Chosen: an idle call keeps no more than this of its assembly buffer. */
 #define KEEP_MAX 65536u
 
+static void uncharge(struct message_reader *r)
+{
+    if (r->charged > 0)
+        r->budget->used_bytes -= r->charged;
+    r->charged = 0;
+}
+
+/* By what is announced: what was taken in could not be refused any more. */
+static int charge(struct message_reader *r)
+{
+    if (!r->budget || r->length <= MESSAGE_FREE_BYTES)
+        return MESSAGE_E_READY;
+    if (r->length > r->budget->max_bytes - r->budget->used_bytes)
+        return MESSAGE_E_NO_ROOM;
+    r->charged = r->length;
+    r->budget->used_bytes += r->charged;
+    return MESSAGE_E_READY;
+}
+
 static void forget_returned(struct message_reader *r)
 {
     if (!r->returned)
         return;
     r->returned = false;
+    uncharge(r);
     if (r->body.cap > KEEP_MAX)
         buf_done(&r->body);
     else
@@ -55,6 +75,8 @@ int message_read(struct message_reader *r, const uint8_t **data, size_t *n,
         if (r->n_prefix < MESSAGE_PREFIX)
             return MESSAGE_E_MORE;
         int e = parse_prefix(r);
+        if (e == MESSAGE_E_READY)
+            e = charge(r);
         if (e != MESSAGE_E_READY)
             return e;
     }
@@ -65,6 +87,7 @@ int message_read(struct message_reader *r, const uint8_t **data, size_t *n,
     *n -= take;
     if (have == 0 && take == r->length) {
         *ret_data = from; /* in place */
+        uncharge(r);
     } else {
         int e = append_body(r, from, take);
         if (e < 0)
@@ -86,6 +109,7 @@ bool message_reader_idle(const struct message_reader *r)
 
 void message_reader_done(struct message_reader *r)
 {
+    uncharge(r);
     buf_done(&r->body);
 }
 

@@ -10,6 +10,15 @@
 
 #define MESSAGE_PREFIX 5u
 
+/* Chosen: what a message may take without being counted. Pieces of a stream are 1 MiB at most; larger ones are whole files. */
+#define MESSAGE_FREE_BYTES ((size_t)2 << 20)
+
+/* What many readers may hold of unfinished messages, together. */
+struct message_budget {
+    size_t max_bytes;
+    size_t used_bytes;
+};
+
 struct message_reader {
     size_t max; /* [const] largest message accepted */
     uint8_t prefix[MESSAGE_PREFIX];
@@ -17,6 +26,8 @@ struct message_reader {
     size_t length; /* valid when n_prefix is complete */
     struct buf body;
     bool returned; /* `body` was handed out: drop it at the next call */
+    struct message_budget *budget; /* [const] NULL: no limit */
+    size_t charged;                /* of the budget, for this message */
 };
 
 enum message_result {
@@ -25,6 +36,7 @@ enum message_result {
     MESSAGE_E_TOO_LARGE = 2,  /* `length` says how large */
     MESSAGE_E_COMPRESSED = 3, /* the compressed flag is set */
     MESSAGE_E_BAD_FLAG = 4,
+    MESSAGE_E_NO_ROOM = 5, /* the budget is used up: by others, `length` may be less than `max` */
 };
 
 /** message_read() - take bytes from *@data; enum message_result or -ENOMEM. */

@@ -5,7 +5,7 @@ import socket
 import struct
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, END_HEADERS = 1, 4
 ACK = 1  # of SETTINGS and PING
 SETTING = {"max_concurrent_streams": 3, "initial_window_size": 4}
@@ -66,6 +66,26 @@ class Peer:
 
     def send(self, data: bytes):
         self.socket.sendall(data)
+
+    def send_messages(self, streams: list[int], n: int) -> set[int]:
+        """@n bytes of DATA on each stream, as far as the windows let; returns the streams that were answered instead."""
+        answered, left, room = set(), {s: n for s in streams}, {s: 1 << 20 for s in streams}
+        while left:
+            for s in list(left):
+                part = min(left[s], room[s], 1 << 18)
+                if part > 0:
+                    self.send(frame(DATA, 0, s, bytes(part)))
+                    left[s], room[s] = left[s] - part, room[s] - part
+                if left[s] == 0:
+                    del left[s]
+            while left and not any(room[s] for s in left):
+                kind, _, s, payload = self.receive()
+                if kind == WINDOW_UPDATE and s in room:
+                    room[s] += struct.unpack(">I", payload)[0]
+                elif kind == HEADERS:
+                    answered.add(s)
+                    left.pop(s, None)
+        return answered
 
     def flood(self, data: bytes, times: int) -> bool:
         """True: the service has hung up on it."""

@@ -247,6 +247,30 @@ def test_answers_nobody_takes_are_held_up_to_a_limit_and_small_ones_go_on(servic
     box.delete()
 
 
+def test_large_requests_are_held_up_to_a_limit_and_small_ones_go_on(service):
+    """SERVICE_MAX_REQUEST_BYTES: 200 files of 6 MiB of which 5 come."""
+    box = service.create()
+    before = service.memory_kib()
+    streams = range(1, 401, 2)
+    with Peer(str(service.socket)) as peer:
+        for stream in streams:
+            peer.send(frame(raw_h2.HEADERS, raw_h2.END_HEADERS, stream, call_headers(SANDBOX + "WriteFile")) +
+                      frame(raw_h2.DATA, 0, stream, raw_h2.message_prefix(6 << 20)))
+        refused = peer.send_messages(list(streams), 5 << 20)
+        assert 0 < len(refused) < len(streams)
+        error = failure(box.write, "/tmp/f", bytes(6 << 20))
+        assert error.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "message" in error.text and "larger than max" in error.text  # what makes the clients write in a stream
+        box.write("/tmp/f", bytes(1 << 20))
+        assert service.memory_kib() - before < 700 << 10
+    for _ in range(500):
+        if service.memory_kib() - before < 100 << 10:
+            break
+        box.get()
+    box.write("/tmp/f", bytes(6 << 20))
+    box.delete()
+
+
 def test_noise_on_the_socket_hurts_nobody(service, sandbox):
     for noise in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(4096), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + os.urandom(4096), b""):
         with socket.create_connection(("127.0.0.1", service.port)) as s:
