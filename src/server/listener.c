@@ -75,6 +75,15 @@ static int remove_stale(const char *path, struct err *err)
     return 0;
 }
 
+/* libuv says EACCES when the directory does not exist. */
+static int bind_errno(const char *path, int status)
+{
+    struct stat st;
+    const char *slash = strrchr(path, '/');
+    CLEANUP_FREE char *dir = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : NULL;
+    return status == UV_EACCES && dir != NULL && stat(dir, &st) < 0 ? errno : -status;
+}
+
 static int bind_unix(struct listener *l, const char *path, struct err *err)
 {
     if (strlen(path) >= sizeof((struct sockaddr_un){0}.sun_path))
@@ -88,7 +97,8 @@ static int bind_unix(struct listener *l, const char *path, struct err *err)
     int r = uv_pipe_bind(&l->pipe, path);
     (void)umask(old);
     if (r < 0)
-        return err_set_errno(err, ERR_FAILED_PRECONDITION, -r, "listen on `%s`", path);
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, bind_errno(path, r), "listen on `%s`",
+                             path);
     l->path = strdup(path);
     return l->path != NULL ? 0 : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
 }
@@ -107,6 +117,11 @@ static int bind_tcp(struct listener *l, const struct address *addr, struct err *
                        gai_strerror(r));
     r = uv_tcp_bind(&l->tcp, found->ai_addr, 0);
     freeaddrinfo(found);
+    if (r == UV_EACCES) /* also as root: no capability is left (privileges.h) */
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, EACCES,
+                             "listen on %s port %u (lower sysctl "
+                             "net.ipv4.ip_unprivileged_port_start, or take a higher port)",
+                             addr->host, addr->port);
     if (r < 0)
         return err_set_errno(err, ERR_FAILED_PRECONDITION, -r, "listen on %s port %u",
                              addr->host, addr->port);

@@ -186,6 +186,8 @@ def test_a_stale_socket_is_replaced(own_service):
     (["--launch-path", "/nonexistent"], "/nonexistent"),
     (["--listen", "ftp://x"], "http or https"),
     (["--listen", "https://127.0.0.1:1"], "--tls-cert"),
+    (["--listen", "unix:///nonexistent/directory/s"], "No such file or directory"),
+    (["--listen", "http://127.0.0.1:1"], "ip_unprivileged_port_start"),
     (["--api-keys", "/nonexistent"], "/nonexistent"),
     (["--tls-cert", "/nonexistent", "--tls-key", "/nonexistent"], "/nonexistent"),
 ])
