@@ -210,6 +210,32 @@ def test_descriptors_in_flight_of_one_sandbox_stop_no_other(service):
         assert process.result(SECONDS).returncode == 0
 
 
+TERMINALS = """
+import os, resource, sys
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+n = 0
+try:
+    while n < 4096:
+        os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)
+        n += 1
+except OSError:
+    pass
+print(n, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_terminals_of_the_machine_are_not_used_up(service):
+    """The kernel has 3072 of them for all sandboxes together (kernel.pty.max without kernel.pty.reserve)."""
+    with service.sandbox() as attacker, service.sandbox() as neighbour:
+        process = attacker.exec(["python3", "-c", TERMINALS], stdin=True)
+        assert 0 < int(next(process.stdout)) <= 256
+        assert neighbour.shell(["true"]).result(SECONDS).returncode == 0
+        process.stdin.close().result(SECONDS)
+        process.result(SECONDS)
+
+
 INOTIFY = """
 import ctypes, sys
 libc, n = ctypes.CDLL(None), 0
