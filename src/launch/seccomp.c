@@ -14,6 +14,7 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -118,6 +119,33 @@ static int add_fallocate(scmp_filter_ctx ctx)
                             SCMP_A1(SCMP_CMP_MASKED_EQ, FALLOC_FL_PUNCH_HOLE, 0));
 }
 
+/* Huge pages are what somebody has set aside on the machine; no cgroup of ours counts them. */
+static int add_huge_pages(scmp_filter_ctx ctx)
+{
+    static const struct {
+        int number;
+        unsigned argument;
+        uint64_t flag;
+    } rows[] = {
+        {SCMP_SYS(memfd_create), 1, MFD_HUGETLB},
+        {SCMP_SYS(mmap), 3, MAP_HUGETLB},
+        {SCMP_SYS(shmget), 2, SHM_HUGETLB},
+    };
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(rows); i++) {
+        unsigned at = rows[i].argument;
+        uint64_t flag = rows[i].flag;
+
+        r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), rows[i].number, 1,
+                             SCMP_CMP(at, SCMP_CMP_MASKED_EQ, flag, flag));
+        if (r == 0)
+            r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, rows[i].number, 1,
+                                 SCMP_CMP(at, SCMP_CMP_MASKED_EQ, flag, 0));
+    }
+    return r;
+}
+
 /* As the kernel reads it: an int, whatever stands in the upper half of the register. */
 #define INT_MASK 0xffffffffu
 
@@ -173,6 +201,8 @@ static int add_all(scmp_filter_ctx ctx)
         r = add_socket(ctx, SCMP_SYS(socketpair));
     if (r == 0)
         r = add_fallocate(ctx);
+    if (r == 0)
+        r = add_huge_pages(ctx);
     if (r == 0)
         r = add_rlimits(ctx);
     if (r == 0)

@@ -10,10 +10,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -65,6 +67,14 @@ static void kernel_entries(void)
     struct timeval now = {0};
 
     say("io_uring_setup", syscall(SYS_io_uring_setup, 1, &params));
+    unsigned long context = 0;
+
+    /* Counted for the whole machine, whoever asks: fs.aio-max-nr, vm.nr_hugepages. */
+    say("io_setup", syscall(SYS_io_setup, 8, &context));
+    void *huge = mmap(NULL, 1 << 21, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+    say("mmap_huge", huge == MAP_FAILED ? -1 : 0);
+    say("memfd_huge", syscall(SYS_memfd_create, "x", MFD_HUGETLB));
+    say("shm_huge", shmget(IPC_PRIVATE, 1 << 21, SHM_HUGETLB | IPC_CREAT | 0600));
     say("userfaultfd", syscall(SYS_userfaultfd, O_CLOEXEC));
     say("bpf", syscall(SYS_bpf, 0, NULL, 0));
     say("perf_event_open", syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0));

@@ -18,6 +18,7 @@ EXPECTED = {
     "socket_vsock": "EAFNOSUPPORT", "socket_alg": "EAFNOSUPPORT", "socketpair_vsock": "EAFNOSUPPORT",
     "socket_packet": "EAFNOSUPPORT",
     "io_uring_setup": "EPERM", "userfaultfd": "EPERM", "bpf": "EPERM", "keyctl": "EPERM",
+    "io_setup": "ENOSYS", "mmap_huge": "EPERM", "memfd_huge": "EPERM", "shm_huge": "EPERM",
     "fallocate": "EOPNOTSUPP", "fallocate_keep_size": "EOPNOTSUPP",  # as file systems answer that cannot
     "open_kmsg": "ENOENT", "init_after_64_signals": "alive",
 }
