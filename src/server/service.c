@@ -112,11 +112,28 @@ static void reload_keys(struct service *s)
     log_event(LOG_INFO, "keys_loaded", "n=%zu", keys_count(keys));
 }
 
+/* Connections that are open keep what they began with. */
+static void reload_certificate(struct service *s)
+{
+    CLEANUP_ERR struct err err = {0};
+    if (s->options->tls_cert == NULL)
+        return;
+    struct tls_config *tls = tls_server_new(s->options->tls_cert, s->options->tls_key, &err);
+    if (tls == NULL) {
+        log_event(LOG_ERROR, "certificate_kept", "error=\"%s\"", err_text(&err));
+        return;
+    }
+    tls_config_unref(s->tls);
+    s->tls = tls;
+    log_event(LOG_INFO, "certificate_loaded", "path=\"%s\"", s->options->tls_cert);
+}
+
 static void on_signal(uv_signal_t *handle, int signo)
 {
     struct service *s = handle->data;
     if (signo == SIGHUP) {
         reload_keys(s);
+        reload_certificate(s);
         return;
     }
     if (s->stopping) {

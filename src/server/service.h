@@ -39,12 +39,12 @@ struct service {
     uv_loop_t *loop;
     const struct options *options;
     struct runtime *runtime;
-    struct tls_config *tls;
     char *runner_id;
     char *embedded_socket; /* NULL unless embedded */
     uint64_t start_wall_ns;
 
-    struct keys *keys; /* replaced on SIGHUP; may be NULL */
+    struct keys *keys;      /* replaced on SIGHUP; may be NULL */
+    struct tls_config *tls; /* the same */
     struct timers timers;
     struct timer idle;
     struct timer drain;

@@ -5,6 +5,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 from pathlib import Path
@@ -274,14 +275,54 @@ def test_check_config_checks_and_leaves(tmp_path):
     assert run.returncode == 2 and f"{config}:3: unknown key `bogus`" in run.stderr
 
 
-def test_https_serves_callers_with_a_key(own_service):
+@pytest.fixture
+def certificate():
+    """A function that makes (anew) a certificate for 127.0.0.1, and gives the files: certificate, key."""
     readable = Path(tempfile.mkdtemp(prefix="cws-interop-")) # the other user cannot enter tmp_path
     readable.chmod(0o755)
-    cert, key = readable / "cert.pem", readable / "key.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(cert),
-                    "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
-                   check=True, capture_output=True)
-    key.chmod(0o644)
+
+    def make():
+        cert, key = readable / "cert.pem", readable / "key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(cert),
+                        "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+                       check=True, capture_output=True)
+        key.chmod(0o644)
+        return cert, key
+
+    yield make
+    shutil.rmtree(readable)
+
+
+def presented(port):
+    """The certificate that a new connection gets, in PEM."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as s, context.wrap_socket(s) as tls:
+        return ssl.DER_cert_to_PEM_cert(tls.getpeercert(True))
+
+
+def test_a_renewed_certificate_is_read_on_sighup(own_service, certificate):
+    """Without a restart, which would end every sandbox; connections that are open stay."""
+    cert, key = certificate()
+    port = free_port()
+    service = own_service(args=["--listen", f"https://127.0.0.1:{port}", "--tls-cert", str(cert), "--tls-key", str(key)])
+    with grpc.secure_channel(f"127.0.0.1:{port}", grpc.ssl_channel_credentials(cert.read_bytes()), OPTIONS) as channel:
+        box = service.create(stub=rpc.SandboxServiceStub(channel), metadata=[("authorization", f"Bearer {KEY}")])
+        certificate()
+        service.process.send_signal(signal.SIGHUP)
+        service.wait_log("certificate_loaded")
+        assert presented(port).split() == cert.read_text().split()
+        assert box.run("echo", "still").stdout == b"still\n"
+    good = cert.read_text()
+    cert.write_text("broken")
+    service.process.send_signal(signal.SIGHUP)
+    assert "cert.pem" in service.wait_log("certificate_kept")
+    assert presented(port).split() == good.split()
+
+
+def test_https_serves_callers_with_a_key(own_service, certificate):
+    cert, key = certificate()
     port = free_port()
     service = own_service(args=["--listen", f"https://127.0.0.1:{port}", "--tls-cert", str(cert),
                                 "--tls-key", str(key)])
@@ -294,4 +335,3 @@ def test_https_serves_callers_with_a_key(own_service):
             == grpc.StatusCode.UNAUTHENTICATED
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError):
         rpc.SandboxServiceStub(channel).ListSandboxes(pb.ListSandboxesRequest(), timeout=TIMEOUT)
-    shutil.rmtree(readable)
