@@ -14,7 +14,8 @@
     1000u /* PING and SETTINGS we may owe a peer that does not read (CVE-2019-9512) */
 #define SETTINGS_ENTRIES_MAX 32u /* CVE-2020-11080 */
 #define CONTINUATIONS_MAX 16u    /* CVE-2024-28182; 64 KiB of headers in 16 KiB frames need 4 */
-#define RESET_BURST 2000u /* inside nghttp2, per second rate below; ours is in h2-events.c */
+/* RST_STREAM of a client, inside nghttp2 (CVE-2023-44487): as many at once as it may have calls, then so many a second.
+ * Chosen: far above what cancelled calls of a real client reach. */
 #define RESET_RATE 500u
 
 void grpc_limits_init(struct grpc_limits *limits)
@@ -43,7 +44,7 @@ static nghttp2_option *new_options(const struct grpc_limits *limits)
     /* The bound nghttp2 compares is an estimate for incompressible headers: leave it room. */
     nghttp2_option_set_max_send_header_block_length(opt, 2 * limits->max_header_bytes + 65536);
 #ifdef HAVE_NGHTTP2_OPTION_SET_STREAM_RESET_RATE_LIMIT
-    nghttp2_option_set_stream_reset_rate_limit(opt, RESET_BURST, RESET_RATE);
+    nghttp2_option_set_stream_reset_rate_limit(opt, limits->max_streams, RESET_RATE);
 #endif
 #ifdef HAVE_NGHTTP2_OPTION_SET_MAX_CONTINUATIONS
     nghttp2_option_set_max_continuations(opt, CONTINUATIONS_MAX);

@@ -10,7 +10,14 @@
 /* Source: RFC 9113 10.5; numbers chosen: far above what cancelled calls of a real client reach.
  */
 #define RESETS_MAX \
-    1000u /* resets not balanced by completed calls (CVE-2023-44487, CVE-2025-8671) */
+    1000u /* resets that a peer provoked, not balanced by completed calls (CVE-2025-8671) */
+/* A count knows no time: sooner or later it would end every connection whose client gives calls up. nghttp2's rate does
+ * better for those, where it has one. */
+#ifdef HAVE_NGHTTP2_OPTION_SET_STREAM_RESET_RATE_LIMIT
+#define COUNT_RESETS_BY_PEER false
+#else
+#define COUNT_RESETS_BY_PEER true
+#endif
 #define EMPTY_DATA_MAX 1000u /* DATA frames without bytes or END_STREAM (CVE-2019-9518) */
 
 /* Largest DATA frame sent, if the peer allows it. With other calls on the connection a frame
@@ -134,6 +141,10 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     case NGHTTP2_DATA:
         on_data_frame(conn, call, frame);
         break;
+    case NGHTTP2_RST_STREAM:
+        if (call)
+            call->reset_by_peer = true;
+        break;
     case NGHTTP2_SETTINGS:
         on_settings(conn, frame);
         break;
@@ -180,7 +191,8 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
         call->by_peer = true;
         (void)err_set(&call->status, ERR_CANCELLED, "the client gave the call up: %s",
                       nghttp2_http2_strerror(h2_error));
-        if (++conn->n_resets > RESETS_MAX + conn->n_completed)
+        if ((!call->reset_by_peer || COUNT_RESETS_BY_PEER) &&
+            ++conn->n_resets > RESETS_MAX + conn->n_completed)
             conn_calm_down(conn);
     }
     call_close(call);

@@ -80,6 +80,7 @@ struct grpc_call {
     bool failed;      /* server: `status` is an error found here, answered by us */
     bool refused;
     bool by_peer;
+    bool reset_by_peer; /* RST_STREAM arrived; on_stream_close follows */
     struct err status;
 };
 
@@ -105,7 +106,7 @@ struct grpc_conn {
     bool freeing;
     int recv_error;  /* fatal, -errno: nothing is read any more */
     int send_error;  /* fatal, -errno: the session writes nothing any more */
-    size_t n_resets; /* server: streams that ended by RST_STREAM before they were answered */
+    size_t n_resets; /* server: streams that ended by our RST_STREAM before they were answered */
     size_t n_completed;
     size_t n_empty_data;
 };

@@ -255,6 +255,33 @@ static void cancel_self(struct record *r, const uint8_t *data, size_t n)
     grpc_call_cancel(r->call, ERR_CANCELLED, "in on_message");
 }
 
+/* Followers of silent logs, say: none of them was answered, and another call lives on the same connection. */
+static void test_many_cancelled_calls_do_not_end_the_connection(void **state)
+{
+    struct pair p;
+    struct record witness, r[100];
+    pair_open(&p, 16384, NULL, NULL);
+    pair_start(&p, &witness, "/s/Witness");
+    for (int round = 0; round < 30; round++) {
+        for (size_t i = 0; i < ARRAY_SIZE(r); i++)
+            pair_start(&p, &r[i], "/s/Follow");
+        pair_pump(&p);
+        for (size_t i = 0; i < ARRAY_SIZE(r); i++)
+            grpc_call_cancel(r[i].call, ERR_CANCELLED, "enough");
+        pair_pump(&p);
+        for (; p.n_served > 1; p.n_served--)
+            record_done(&p.served[p.n_served - 1]);
+        for (size_t i = 0; i < ARRAY_SIZE(r); i++)
+            record_done(&r[i]);
+    }
+    assert_int_equal(witness.n_close, 0);
+    send_text(p.served[0].call, "still here");
+    pair_pump(&p);
+    assert_last(&witness, "still here");
+    pair_close(&p);
+    record_done(&witness);
+}
+
 static void test_cancel_inside_on_message_stops_delivery(void **state)
 {
     struct pair p;
@@ -542,6 +569,7 @@ int main(void)
         cmocka_unit_test(test_cancel_with_much_queued_frees_it_and_keeps_the_connection),
         cmocka_unit_test(test_cancel_before_anything_left_is_refused_and_unseen_by_the_server),
         cmocka_unit_test(test_cancel_by_the_server_ends_the_call_as_cancelled),
+        cmocka_unit_test(test_many_cancelled_calls_do_not_end_the_connection),
         cmocka_unit_test(test_cancel_inside_on_message_stops_delivery),
         cmocka_unit_test(test_calls_over_the_stream_limit_wait_their_turn),
         cmocka_unit_test(test_cancelling_an_active_call_lets_a_waiting_one_start),

@@ -266,16 +266,36 @@ static void test_a_flood_of_resets_ends_the_connection(void **state)
     CLEANUP_BUF struct buf b = {0};
     int r = 0;
     uint32_t sent = 0;
-    for (; sent < 5000 && r == 0; sent++) {
+    for (; sent < 30000 && r == 0 && !grpc_conn_done(l.conn); sent++) {
         put_request(&b, 1 + 2 * sent, 0);
         put_frame(&b, NGHTTP2_RST_STREAM, 0, 1 + 2 * sent, "\0\0\0\10", 4);
         r = feed_conn(&l, &b);
         forget_served(&l);
     }
-    assert_int_equal(r, -EPROTO);
-    assert_int_equal(sent, 1001);
-    assert_int_equal(goaway_code(&l), NGHTTP2_ENHANCE_YOUR_CALM);
+    assert_in_range(sent, 1001, 29999); /* 10000, and 500 a second, in 30000 a moment */
+    assert_int_not_equal(goaway_code(&l), NGHTTP2_NO_ERROR);
     assert_true(grpc_conn_done(l.conn));
+    lone_close(&l);
+}
+
+/* The peer makes us reset (CVE-2025-8671): its own frames of that kind are not what is counted. */
+static void test_a_flood_of_malformed_requests_ends_the_connection(void **state)
+{
+    const struct grpc_header upper[] = {{":method", "POST"}, {":scheme", "http"}, {":path", "/s/M"},
+                                        {":authority", "x"}, {"Upper", "x"}};
+    struct lone l;
+    lone_open(&l, GRPC_SERVER, NULL);
+    CLEANUP_BUF struct buf b = {0};
+    int r = 0;
+    uint32_t sent = 0;
+    for (; sent < 5000 && r == 0; sent++) {
+        put_headers(&b, 1 + 2 * sent, 0, upper, ARRAY_SIZE(upper));
+        r = feed_conn(&l, &b);
+        forget_served(&l);
+    }
+    assert_int_equal(r, -EPROTO);
+    assert_in_range(sent, 1001, 1003);
+    assert_int_equal(goaway_code(&l), NGHTTP2_ENHANCE_YOUR_CALM);
     lone_close(&l);
 }
 
@@ -557,6 +577,7 @@ int main(void)
         cmocka_unit_test(test_compressed_messages_are_refused),
         cmocka_unit_test(test_a_request_that_ends_inside_a_message_is_an_error),
         cmocka_unit_test(test_a_flood_of_resets_ends_the_connection),
+        cmocka_unit_test(test_a_flood_of_malformed_requests_ends_the_connection),
         cmocka_unit_test(test_resets_after_completed_calls_are_no_flood),
         cmocka_unit_test(test_a_flood_of_empty_data_frames_ends_the_connection),
         cmocka_unit_test(test_a_flood_of_pings_that_nobody_reads_ends_the_connection),

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import struct
+from collections.abc import Iterable
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
@@ -87,11 +88,11 @@ class Peer:
                     left.pop(s, None)
         return answered
 
-    def flood(self, data: bytes, times: int) -> bool:
+    def flood(self, pieces: Iterable[bytes]) -> bool:
         """True: the service has hung up on it."""
         try:
-            for _ in range(times):
-                self.socket.sendall(data)
+            for piece in pieces:
+                self.socket.sendall(piece)
             while self.socket.recv(1 << 16):
                 pass
         except (ConnectionResetError, BrokenPipeError):

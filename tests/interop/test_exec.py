@@ -201,6 +201,21 @@ def test_a_lost_connection_kills_the_exec_and_not_the_sandbox(service, sandbox):
     assert sandbox.sh("echo alive") == "alive\n"
 
 
+def test_giving_many_calls_up_does_not_end_the_others_of_the_connection(service):
+    box = service.create("/bin/sleep", ["infinity"])
+    witness = box.stream("sh", "-c", "echo up; exec sleep 1000")
+    assert [next(witness).WhichOneof("message") for _ in range(2)] == ["ready", "output"]
+    for _ in range(15):
+        followers = [box.logs(follow=True) for _ in range(100)]
+        box.get()  # behind them on the same connection: the service has them now
+        for call in followers:
+            call.cancel()
+    box.get()
+    assert witness.is_active()
+    witness.cancel()
+    box.delete()
+
+
 def test_many_execs_share_a_connection(sandbox):
     futures = [sandbox.stub.Exec.future(pb.ExecRequest(sandbox_id=sandbox.id, command=["echo", str(i)]),
                                         timeout=TIMEOUT) for i in range(100)]
