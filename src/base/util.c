@@ -7,6 +7,7 @@
 #include <time.h>
 #ifdef __linux__
 #include <sys/random.h>
+#include <sys/socket.h>
 #endif
 
 static uint64_t clock_read(clockid_t id)
@@ -77,6 +78,32 @@ int file_read(const char *path, size_t max, char **ret_text, size_t *ret_len)
         *ret_len = (size_t)n;
     *ret_text = TAKE_PTR(text);
     return 0;
+}
+
+ssize_t fd_receive(int socket, void *data, size_t size, int *ret_fd, int *ret_flags)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec iov = {.iov_base = data, .iov_len = size};
+    struct msghdr msg = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen =
+            CMSG_LEN(sizeof(int)), /* CMSG_SPACE would take a second one, unseen */
+    };
+
+    *ret_fd = -1;
+    ssize_t n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (n <= 0)
+        return n < 0 ? -errno : 0;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+        memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+    *ret_flags = msg.msg_flags;
+    return n;
 }
 
 int fd_set_nonblock(int fd, bool on)

@@ -22,6 +22,14 @@ int fd_write_all(int fd, const void *data, size_t n);
 ssize_t fd_read_all(int fd, void *data, size_t max);
 /** file_read() - whole small file as a NUL-terminated heap string; -EFBIG above @max. */
 int file_read(const char *path, size_t max, char **ret_text, size_t *ret_len);
+/**
+ * fd_receive() - one packet and at most one descriptor from a Unix socket; does not block
+ * @ret_fd:    close-on-exec, or -1
+ * @ret_flags: msg_flags of recvmsg(2): MSG_TRUNC, the packet was longer than @size; MSG_CTRUNC with a descriptor, it came
+ *             with several; MSG_CTRUNC without, this process has no number left for it
+ * Return: bytes, 0 at EOF, -errno (-EAGAIN: nothing there).
+ */
+ssize_t fd_receive(int socket, void *data, size_t size, int *ret_fd, int *ret_flags);
 int fd_set_nonblock(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);
 

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/util.h"
+
 #define PACKETS_PER_TURN 32 /* chosen: then other sandboxes get their turn */
 #define FIRST_SLOTS 4       /* chosen: an idle sandbox costs 64 bytes here; grows by doubling */
 
@@ -134,29 +136,13 @@ int control_check_packet(const void *data, size_t n, struct init_packet *ret)
 static int receive(int socket, struct init_packet *ret, int *ret_fd)
 {
     uint8_t data[sizeof(struct init_packet) + 1]; /* one more, so that a longer packet shows */
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec iov = {.iov_base = data, .iov_len = sizeof(data)};
-    struct msghdr msg = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen =
-            CMSG_LEN(sizeof(int)), /* CMSG_SPACE would take a second one, unseen */
-    };
-
-    *ret_fd = -1;
-    ssize_t n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    int flags;
+    ssize_t n = fd_receive(socket, data, sizeof(data), ret_fd, &flags);
     if (n <= 0)
-        return n < 0 ? -errno : 0;
-    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-        memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+        return (int)n;
     /* Cut with a descriptor taken: it sent several. Cut without: we have no number left, which
      * its call will see. */
-    bool too_many = (msg.msg_flags & MSG_CTRUNC) && *ret_fd >= 0;
+    bool too_many = (flags & MSG_CTRUNC) && *ret_fd >= 0;
     if (too_many || control_check_packet(data, (size_t)n, ret) < 0) {
         cleanup_fd(ret_fd);
         return -EBADMSG;

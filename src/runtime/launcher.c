@@ -108,29 +108,13 @@ void launcher_abort(struct launcher *l)
 static ssize_t receive(int fd, struct launch_message *ret_msg, int *ret_fd)
 {
     static uint8_t data[LAUNCH_MAX_PACKET]; /* loop thread only, used up before the next call */
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec iov = {.iov_base = data, .iov_len = sizeof(data)};
-    struct msghdr msg = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = &control,
-        .msg_controllen =
-            CMSG_LEN(sizeof(int)), /* CMSG_SPACE would take a second one, unseen */
-    };
-
-    *ret_fd = -1;
-    ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    int flags;
+    ssize_t n = fd_receive(fd, data, sizeof(data), ret_fd, &flags);
     if (n <= 0)
-        return n < 0 ? -errno : 0;
-    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-        memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+        return n;
     /* MSG_CTRUNC: no descriptor number was left for what came along; whoever asked for it sees
      * that it is missing. */
-    if ((msg.msg_flags & MSG_TRUNC) || launchproto_decode(data, (size_t)n, ret_msg) < 0) {
+    if ((flags & MSG_TRUNC) || launchproto_decode(data, (size_t)n, ret_msg) < 0) {
         cleanup_fd(ret_fd);
         return -EBADMSG;
     }
