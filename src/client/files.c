@@ -35,13 +35,20 @@ static void finish_unary(struct file_op *f, struct cws_error *take)
 
 /* ---- unary ---- */
 
+/* The largest file that goes in one message. Any thread; may change until the loop asks. */
+static uint64_t unary_cap(struct cws_sandbox *sb)
+{
+    uint64_t learned = atomic_load(&sb->file_cap);
+    return learned ? learned : FILE_UNARY_CAP;
+}
+
 /* What the service can take in one message is learned from its refusals. 0 = it did not say. */
 static uint64_t learn_cap(struct file_op *f, const struct cws_error *e)
 {
     const char *text = err_metadata(&e->detail, "max_size_bytes");
     uint64_t cap;
     if (text && parse_u64(text, UINT64_MAX, &cap) == 0 && cap > 0)
-        f->sb->file_cap = MIN(cap, (uint64_t)FILE_UNARY_CEILING);
+        atomic_store(&f->sb->file_cap, MIN(cap, (uint64_t)FILE_UNARY_CEILING));
     text = err_metadata(&e->detail, "size_bytes");
     uint64_t size;
     return text && parse_u64(text, UINT64_MAX, &size) == 0 ? size : 0;
@@ -204,12 +211,12 @@ static void on_running(struct sb_ready *way, struct cws_error *error)
         finish_unary(f, error_from_local(&err));
         return;
     }
-    uint64_t cap = f->sb->file_cap ? f->sb->file_cap : FILE_UNARY_CAP;
+    bool whole = buf_len(&f->content) == f->size; /* else it was cut into frames already */
     if (f->kind == FILE_READ)
         send_read(f);
     else if (f->size > FILE_BUFFERED_CEILING)
         refuse_size(f);
-    else if (f->size > cap)
+    else if (!whole || f->size > unary_cap(f->sb))
         file_exec_write(f);
     else
         send_write(f);
@@ -328,14 +335,13 @@ cws_op *cws_sandbox_read_file(cws_sandbox *sb, const char *path, uint64_t timeou
     return f ? &f->op : NULL;
 }
 
-/* Above the usual cap the content is cut into frames right away, for it will go through a
- * command. */
+/* Above the cap the content is cut into frames right away, for it will go through a command. */
 static int keep_content(struct file_op *f, const void *content, size_t size)
 {
     f->size = size;
     if (size > FILE_BUFFERED_CEILING)
         return 0; /* will be refused */
-    if (size <= FILE_UNARY_CAP)
+    if (size <= unary_cap(f->sb))
         return size ? buf_put(&f->content, content, size) : 0;
     cws_op *write = cws_writer_write(&f->in, content, size, NULL);
     cws_op_unref(write);

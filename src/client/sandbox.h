@@ -18,6 +18,8 @@
 #ifndef CWS_CLIENT_SANDBOX_H
 #define CWS_CLIENT_SANDBOX_H
 
+#include <stdatomic.h>
+
 #include "client/details.h"
 #include "client/options.h"
 #include "client/rpc.h"
@@ -108,8 +110,8 @@ struct cws_sandbox {
     size_t stop_n_ready;                     /* [loop] snapshots that are */
     struct snapshot_wait stop_snapshot_wait; /* [loop] for the next one */
     struct sb_waiter stop_waiter;            /* [loop] */
-    uint64_t file_cap;    /* [loop] the service's unary limit, 0 = not learned */
-    uint64_t file_proven; /* [loop] the largest file that it took in one message */
+    _Atomic uint64_t file_cap; /* the service's unary limit, 0 = not learned; set on the loop */
+    uint64_t file_proven;      /* [loop] the largest file that it took in one message */
 };
 
 /* ---- sandbox.c ---- */

@@ -6,6 +6,7 @@ import asyncio
 
 import cwsandbox as cw
 import pytest
+from coreweave.sandbox.v1 import sandbox_pb2 as pb
 from cwsandbox import Sandbox
 from scripted_server import ID, Status, exec_error, exit_, out, ready
 
@@ -74,6 +75,35 @@ def test_the_cap_of_the_service_is_learned(server, running):
     running.write_file("/x", bytes(2000)).result()
     running.write_file("/x", bytes(1001)).result()  # straight to the stream
     assert len(server.of("WriteFile")) == 1 and len(server.of("StreamExec")) == 2
+
+
+def test_a_learned_cap_may_be_larger_but_not_than_99_mib(server, running):
+    server.on("WriteFile", too_large_to_read(max_size_bytes=str(1 << 40)), pb.WriteFileResponse())
+    server.on("StreamExec", receive())
+    running.write_file("/x", b"refused").result()
+    data = bytes([7]) * (99 * MIB)
+    running.write_file("/x", data).result()
+    assert server.of("WriteFile")[-1].request.content == data and len(server.of("StreamExec")) == 1
+    running.write_file("/x", data + b"8").result()
+    assert len(server.of("WriteFile")) == 2 and stdin_of(server.of("StreamExec")[-1]) == data + b"8"
+
+
+@pytest.mark.parametrize("cap", ["-5", "0", "much", ""])
+def test_a_cap_that_is_no_size_teaches_nothing(server, running, cap):
+    server.on("WriteFile", too_large_to_read(max_size_bytes=cap), pb.WriteFileResponse())
+    server.on("StreamExec", receive())
+    running.write_file("/x", b"refused").result()
+    running.write_file("/x", b"taken").result()
+    assert server.of("WriteFile")[-1].request.content == b"taken" and len(server.of("StreamExec")) == 1
+
+
+def test_the_cap_is_learned_by_reading_too(server, running):
+    server.on("ReadFile", too_large_to_read(size_bytes="3", max_size_bytes="1000"))
+    server.on("StreamExec", [ready(), out(b"abc"), exit_(0)])
+    assert running.read_file("/x").result() == b"abc"
+    server.on("StreamExec", receive())
+    running.write_file("/x", bytes(1001)).result()
+    assert not server.of("WriteFile")
 
 
 @pytest.mark.parametrize("text, falls_back", [
