@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from . import _core
-from .exceptions import SandboxFileError, SandboxStreamBackpressureError
+from .exceptions import SandboxExecutionError, SandboxFileError, SandboxStreamBackpressureError
 
 SLICE = 1024 * 1024  # contract/sdk.md 4: bytes-like sources are sent in frames of 1 MiB
 DIRECT_MAX = 16 * SLICE  # what the writer's queue takes without waiting; more is fed by a thread, so memory stays bounded
@@ -65,10 +65,13 @@ class _Feeder:
     def feed_without_waiting(self) -> None:
         try:
             for chunk in _chunks(self.source):
-                self.writer.write(chunk)
+                self._begin(chunk)
             self.writer.close()
-        except Exception:  # closed or failed already: the handle has the reason
+        except _Stopped:
             pass
+        except BaseException:  # Ctrl-C, no memory: nobody would ever send the rest
+            _core.cancel(self.ref)
+            raise
 
     async def _feed_async(self) -> None:
         async for chunk in self.source:
@@ -89,9 +92,11 @@ class _Feeder:
             raise TypeError(f"source must yield bytes, not {type(chunk).__name__}")
         if not len(chunk):
             return None
+        if isinstance(chunk, memoryview) and not chunk.c_contiguous:
+            chunk = bytes(chunk)
         try:
             return self.writer.write(chunk)
-        except Exception as exc:
+        except (SandboxExecutionError, RuntimeError) as exc:  # it ended; RuntimeError: in a forked child
             raise _Stopped from exc
 
     def _last(self, ref) -> None:
@@ -105,6 +110,7 @@ def _chunks(source):
     if not isinstance(source, (bytes, bytearray, memoryview)):
         yield from source
         return
-    view = memoryview(source).cast("B")
+    view = memoryview(source)
+    view = (view if view.c_contiguous else memoryview(bytes(view))).cast("B")
     for at in range(0, len(view), SLICE):
         yield view[at : at + SLICE]

@@ -196,13 +196,31 @@ async def _source():
     yield bytearray(b"cd")
 
 
-@pytest.mark.parametrize("source", [b"abcd", bytearray(b"abcd"), memoryview(b"abcd"), [b"ab", b"", memoryview(b"cd")], "async"],
-                         ids=["bytes", "bytearray", "memoryview", "iterable", "async"])
+SOURCES = {
+    "bytes": lambda: b"abcd",
+    "bytearray": lambda: bytearray(b"abcd"),
+    "memoryview": lambda: memoryview(b"abcd"),
+    "every second byte": lambda: memoryview(b"a-b-c-d-")[::2],
+    "iterable": lambda: [b"ab", b"", memoryview(b"cd")],
+    "iterable of every second byte": lambda: [memoryview(b"a-b-")[::2], memoryview(b"c-d-")[::2]],
+    "async": lambda: _source(),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
 def test_sources_of_a_streamed_write(server, running, consume, source):
     server.on("StreamExec", receive())
-    consume(lambda: running.write_file_streaming("/x", _source() if source == "async" else source))
+    consume(lambda: running.write_file_streaming("/x", SOURCES[source]()))
     (call,) = server.of("StreamExec")
     assert stdin_of(call) == b"abcd" and list(call.request.init.command)[-1] == "/x"
+
+
+def test_chunks_of_an_iterable_are_frames_and_bytes_are_cut_at_1_mib(server, running):
+    server.on("StreamExec", receive())
+    running.write_file_streaming("/x", iter([bytes(200_000), bytes(5)])).result()
+    running.write_file_streaming("/x", bytes(2 * MIB + 7)).result()
+    chunks, cut = [[len(r.stdin) for r in call.requests[1:-1]] for call in server.of("StreamExec")]
+    assert (chunks, cut) == ([200_000, 5], [MIB, MIB, 7])
 
 
 @pytest.mark.parametrize("source", [[1, 2], ["text"], "text"])
