@@ -32,14 +32,10 @@ class CWSandboxError(Exception):
         self.retry_delay = retry_delay
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # For pickle and copy, so for pools of processes: some constructors need more than the message.
-        return _remake, (type(self), self.args, self.__dict__)
+        # For pickle and copy: BaseException's own way would call classes without the keywords that they require
+        from copyreg import __newobj__
 
-
-def _remake(cls: type[CWSandboxError], args: tuple[Any, ...], attributes: dict[str, Any]) -> CWSandboxError:
-    error = cls.__new__(cls, *args)
-    error.__dict__.update(attributes)
-    return error
+        return __newobj__, (type(self), *self.args), self.__dict__
 
 
 class CWSandboxAuthenticationError(CWSandboxError):

@@ -6,9 +6,11 @@ expected to fail, strictly, so that building the thing fails the run until its l
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import enum
 import inspect
+import pickle
 import types
 import typing
 
@@ -320,6 +322,16 @@ def test_an_exception_has_its_bases_and_attributes(name):
     for keyword in required:
         with pytest.raises(TypeError):
             cls("m", **{k: v for k, v in required.items() if k != keyword})
+
+
+@pytest.mark.parametrize("name", rows(EXCEPTIONS))
+def test_an_exception_crosses_processes_whole(name):
+    error = getattr(cwsandbox.exceptions, name)("the message", metadata={"k": "v"}, **REQUIRED_KEYWORDS.get(name, {}))
+    error.reason = "R"
+    error.add_note("a note")
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(other) is type(error) and str(other) == "the message" and other.args == error.args
+        assert vars(other) == vars(error) and other.metadata["k"] == "v" and other.__notes__ == ["a note"]
 
 
 def test_time_outs_are_no_builtin_time_outs():

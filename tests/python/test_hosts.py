@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from cwsandbox import Sandbox
+from cwsandbox import Sandbox, SandboxExecutionError
 
 
 def echo(text: str) -> str:
@@ -24,6 +24,17 @@ def test_a_multiprocessing_pool_works(method, shared):
     with multiprocessing.get_context(method).Pool(3) as pool:
         assert pool.map(echo, ["a", "b", "c", "d"]) == ["a\n", "b\n", "c\n", "d\n"]
     assert shared.exec(["echo", "parent"]).result().stdout == "parent\n"
+
+
+def fail(code: int) -> None:
+    with Sandbox.run() as sandbox:
+        sandbox.exec(["sh", "-c", f"echo why; exit {code}"], check=True).result()
+
+
+def test_an_exception_of_a_worker_reaches_the_parent_with_all_it_knows():
+    with multiprocessing.get_context("spawn").Pool(1) as pool, pytest.raises(SandboxExecutionError, match="exit code 3") as caught:
+        pool.apply(fail, (3,))
+    assert (caught.value.exec_result.returncode, caught.value.exec_result.stdout) == (3, "why\n")
 
 
 def test_pytest_xdist_runs_tests_side_by_side(tmp_path):
