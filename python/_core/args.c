@@ -91,6 +91,22 @@ int py_arg_seconds(PyObject *o, const char *name, uint64_t if_none, uint64_t if_
     return 0;
 }
 
+int py_arg_terminal_size(PyObject *o, const char *name, uint32_t *ret)
+{
+    long n;
+    int overflow;
+
+    n = PyLong_AsLongAndOverflow(o, &overflow);
+    if (n == -1 && PyErr_Occurred())
+        return -1;
+    if (overflow || n < 0 || n > UINT16_MAX) {
+        PyErr_Format(PyExc_ValueError, "%s must be between 0 and 65535, not %S", name, o);
+        return -1;
+    }
+    *ret = (uint32_t)n;
+    return 0;
+}
+
 const char *py_arg_utf8(PyObject *o, const char *name)
 {
     Py_ssize_t size;

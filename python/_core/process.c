@@ -254,19 +254,17 @@ static PyObject *terminal_resize(PyObject *self, PyObject *const *args, Py_ssize
     struct process *p = (struct process *)self;
     cws_error *error = NULL;
     PyObject *out[2];
-    unsigned long width, height;
+    uint32_t width = 0, height = 0;
 
-    if (!st || py_args_unpack(&spec, args, n_args, kwnames, out) < 0)
-        return NULL;
-    width = PyLong_AsUnsignedLong(out[0]);
-    height = PyErr_Occurred() ? 0 : PyLong_AsUnsignedLong(out[1]);
-    if (PyErr_Occurred())
+    if (!st || py_args_unpack(&spec, args, n_args, kwnames, out) < 0 ||
+        py_arg_terminal_size(out[0], "width", &width) < 0 ||
+        py_arg_terminal_size(out[1], "height", &height) < 0)
         return NULL;
     if (!p->process) {
         PyErr_SetString(st->errors[CWS_E_EXECUTION], "terminal session has ended");
         return NULL;
     }
-    if (cws_process_resize(p->process, (uint32_t)width, (uint32_t)height, &error) < 0)
+    if (cws_process_resize(p->process, width, height, &error) < 0)
         return py_errors_raise(st, error);
     Py_RETURN_NONE;
 }
@@ -326,7 +324,7 @@ PyDoc_STRVAR(
 PyDoc_STRVAR(
     resize_doc,
     "resize($self, /, width, height)\n--\n\n"
-    "Tell the terminal its new size in characters. SandboxExecutionError when it has ended.");
+    "Tell the terminal its new size in characters, 0-65535. SandboxExecutionError when it has ended.");
 
 static PyMethodDef process_methods[] = {
     {"poll", process_poll, METH_NOARGS, poll_doc},

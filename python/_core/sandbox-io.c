@@ -54,23 +54,6 @@ static PyObject *sandbox_exec(PyObject *self, PyObject *const *args, Py_ssize_t 
     return start_process(st, self, argv.seq, &argv, &options);
 }
 
-static int terminal_size(PyObject *o, const char *name, uint32_t *ret)
-{
-    long n;
-
-    if (!arg_given(o))
-        return 0;
-    n = PyLong_AsLong(o);
-    if (n == -1 && PyErr_Occurred())
-        return -1;
-    if (n < 0 || n > UINT16_MAX) {
-        PyErr_Format(PyExc_ValueError, "%s must be between 0 and 65535, not %ld", name, n);
-        return -1;
-    }
-    *ret = (uint32_t)n;
-    return 0;
-}
-
 static PyObject *sandbox_shell(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
                                PyObject *kwnames)
 {
@@ -86,8 +69,8 @@ static PyObject *sandbox_shell(PyObject *self, PyObject *const *args, Py_ssize_t
         return NULL;
     command = arg_given(out[0]) ? Py_NewRef(out[0]) : Py_BuildValue("[s]", "/bin/bash");
     if (!command || py_arg_strings(command, "command", &argv) < 0 ||
-        terminal_size(out[1], "width", &options.tty_width) < 0 ||
-        terminal_size(out[2], "height", &options.tty_height) < 0)
+        (arg_given(out[1]) && py_arg_terminal_size(out[1], "width", &options.tty_width) < 0) ||
+        (arg_given(out[2]) && py_arg_terminal_size(out[2], "height", &options.tty_height) < 0))
         return NULL;
     return start_process(st, self, argv.seq, &argv, &options);
 }

@@ -435,6 +435,8 @@ class Sandbox(_core.SandboxBase):
         """
         since_ns = None
         if since_time is not None:
+            if not hasattr(since_time, "tzinfo"):
+                return _core.failed_reader(TypeError(f"since_time must be a datetime, not {type(since_time).__name__}"))
             if since_time.tzinfo is None:
                 return _core.failed_reader(ValueError("since_time must have a time zone"))
             since_ns = max(int(since_time.timestamp() * 1_000_000), 0) * 1000

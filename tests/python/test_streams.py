@@ -234,6 +234,19 @@ def test_shell_stdin_and_resize(shared):
         session.resize(80, 24)
 
 
+def test_a_size_that_no_terminal_has_is_refused(shared):
+    session = shared.shell(["sleep", "600"])
+    for wrong, kind in [(-1, ValueError), (65536, ValueError), (1 << 40, ValueError), (1 << 80, ValueError), ("80", TypeError), (None, TypeError)]:
+        with pytest.raises(kind):
+            session.resize(wrong, 24)
+        with pytest.raises(kind):
+            session.resize(80, wrong)
+        if wrong is not None:
+            with pytest.raises(kind):
+                shared.shell(width=wrong)
+    session.output.close()
+
+
 def test_shell_defaults_to_bash_and_close_ends_it(shared):
     session = shared.shell()
     assert session.command == ["/bin/bash"]
@@ -277,8 +290,11 @@ def test_log_arguments_are_checked_on_first_iteration(shared):
     with pytest.raises(ValueError, match="time zone"):
         next(reader)
     assert list(reader) == []
-    with pytest.raises((ValueError, OverflowError)):
-        next(shared.stream_logs(tail_lines=-1))
+    for wrong, kind in [({"tail_lines": -1}, OverflowError), ({"tail_lines": "1"}, TypeError), ({"since_time": "now"}, TypeError),
+                        ({"timeout_seconds": -1}, ValueError)]:
+        reader = shared.stream_logs(**wrong)
+        with pytest.raises(kind):
+            next(reader)
     with pytest.raises(TypeError):
         shared.stream_logs(lines=3)
 
