@@ -273,8 +273,10 @@ static int enqueue(struct core_state *st, struct awaiter *self, struct hook *hoo
 /* @op NULL: the source is a reader. */
 static int arm(struct core_state *st, struct awaiter *self, cws_op *op)
 {
-    PyObject *get_loop = py_core_late(st, LATE_GET_RUNNING_LOOP);
-    PyObject *loop CLEANUP_PY = get_loop ? PyObject_CallNoArgs(get_loop) : NULL;
+    PyObject *asyncio = py_core_late(st, LATE_ASYNCIO);
+    /* Looked up each time: trio-asyncio replaces it when it is imported */
+    PyObject *loop CLEANUP_PY =
+        asyncio ? PyObject_CallMethodNoArgs(asyncio, st->s_get_running_loop) : NULL;
     PyObject *hook CLEANUP_PY = loop ? hook_of(st, loop) : NULL;
     PyObject *future CLEANUP_PY =
         hook ? PyObject_CallMethodNoArgs(loop, st->s_create_future) : NULL;

@@ -57,7 +57,7 @@ enum late {
     LATE_FIELD_VIOLATION,
     LATE_FUTURE_CANCELLED,  /* concurrent.futures.CancelledError */
     LATE_ASYNCIO_CANCELLED, /* asyncio.CancelledError */
-    LATE_GET_RUNNING_LOOP,
+    LATE_ASYNCIO,
     LATE_WRAP_FUTURE,
     LATE_TIMEDELTA,
     LATE_DATETIME,
@@ -75,6 +75,7 @@ struct core_state {
     PyObject *late[LATE_MAX];        /* NULL until asked for */
     PyObject *hooks; /* id(loop) -> hook; entries leave by a weakref's callback */
     PyObject *s_set_result, *s_done, *s_create_future, *s_add_reader, *s_open;
+    PyObject *s_get_running_loop;
 };
 
 extern struct PyModuleDef py_core_module;

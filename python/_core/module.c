@@ -14,7 +14,7 @@ static const struct {
     [LATE_FIELD_VIOLATION] = {"cwsandbox.exceptions", "FieldViolation"},
     [LATE_FUTURE_CANCELLED] = {"concurrent.futures", "CancelledError"},
     [LATE_ASYNCIO_CANCELLED] = {"asyncio", "CancelledError"},
-    [LATE_GET_RUNNING_LOOP] = {"asyncio", "get_running_loop"},
+    [LATE_ASYNCIO] = {"asyncio", NULL}, /* the module */
     [LATE_WRAP_FUTURE] = {"asyncio", "wrap_future"},
     [LATE_TIMEDELTA] = {"datetime", "timedelta"},
     [LATE_DATETIME] = {"datetime", "datetime"},
@@ -25,8 +25,10 @@ PyObject *py_core_late(struct core_state *st, enum late which)
 {
     if (!st->late[which]) {
         PyObject *module CLEANUP_PY = PyImport_ImportModule(late_table[which].module);
-        PyObject *value =
-            module ? PyObject_GetAttrString(module, late_table[which].name) : NULL;
+        const char *name = late_table[which].name;
+        PyObject *value = !module ? NULL
+                          : name  ? PyObject_GetAttrString(module, name)
+                                  : Py_NewRef(module);
 
         /* importing may have run other threads that filled it */
         Py_XSETREF(st->late[which], value);
@@ -41,8 +43,9 @@ static int names_init(struct core_state *st)
     st->s_create_future = PyUnicode_InternFromString("create_future");
     st->s_add_reader = PyUnicode_InternFromString("add_reader");
     st->s_open = PyUnicode_InternFromString("_open");
+    st->s_get_running_loop = PyUnicode_InternFromString("get_running_loop");
     return st->s_set_result && st->s_done && st->s_create_future && st->s_add_reader &&
-                   st->s_open
+                   st->s_open && st->s_get_running_loop
                ? 0
                : -1;
 }
@@ -84,6 +87,7 @@ static int for_each_object(struct core_state *st,
         &st->s_create_future,
         &st->s_add_reader,
         &st->s_open,
+        &st->s_get_running_loop,
     };
     int r = 0;
 
