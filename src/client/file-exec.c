@@ -265,7 +265,16 @@ static void stream_after_probe(struct file_op *f)
     buf_done(&f->stderr_text);
     f->probing = f->stderr_cut = false;
     f->delivered = 0;
-    run(f, NULL, false, time_left(f));
+    if (clock_now_ns() < f->deadline_ns) {
+        run(f, NULL, false, time_left(f));
+        return;
+    }
+    struct cws_error *e =
+        error_new(CWS_E_TIMEOUT, "%s: `%s`: asking for its size took all the time",
+                  f->way.label, f->path);
+    error_add_sandbox_id(e, sandbox_id_borrow(f->sb));
+    file_finish(f, e);
+    op_end(&f->op);
 }
 
 static void on_stream_ready(struct sb_ready *way, struct cws_error *error)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import cwsandbox as cw
 import pytest
 from coreweave.sandbox.v1 import sandbox_pb2 as pb
 from cwsandbox import Sandbox
-from scripted_server import ID, Status, exec_error, exit_, out, ready
+from scripted_server import ID, Status, exec_error, exit_, log, out, ready
 
 MIB = 1 << 20
 
@@ -295,6 +296,38 @@ def test_a_large_streamed_read_that_arrives_short_is_truncated(server, running, 
     assert caught.value.metadata["operation"] == "read_file_streaming"
     server.on("StreamExec", reading(out(b"abc"), exit_(0), size=b"134217727\n"))
     assert drain(running.read_file_streaming("/x")) == [b"abc"]
+
+
+def test_the_time_of_the_size_probe_is_taken_from_the_read(server, running, drain):
+    def script(call):
+        if "stat" in " ".join(call.request.init.command):
+            call.ended.wait(0.5)
+            yield from [out(b"2"), exit_(0)]
+        else:
+            yield from [out(b"ab"), exit_(0)]
+
+    server.on("StreamExec", script)
+    assert drain(running.read_file_streaming("/x", timeout_seconds=9)) == [b"ab"]
+    probe, read = server.of("StreamExec")
+    assert probe.time_left <= 14.1 and read.time_left <= 13.6
+
+
+def test_a_size_probe_that_takes_all_the_time_leaves_none_to_read(server, running):
+    server.on("StreamExec", lambda call: call.hold() or [])
+    with pytest.raises(cw.SandboxTimeoutError, match="/x"):
+        list(running.read_file_streaming("/x", timeout_seconds=0.3))
+    assert len(server.of("StreamExec")) == 1
+
+
+@pytest.mark.parametrize("method", ["StreamExec", "StreamLogs"])
+def test_dropping_a_reader_ends_its_call(server, running, method):
+    server.on("StreamExec", reading(out(b"ab"), lambda call: call.hold()))
+    server.on("StreamLogs", [log(b"ab\n"), lambda call: call.hold()])
+    reader = running.stream_logs(follow=True) if method == "StreamLogs" else running.read_file_streaming("/x")
+    assert next(reader).strip() in ("ab", b"ab")
+    del reader
+    gc.collect()
+    assert server.of(method)[-1].ended.wait(20)
 
 
 def test_closing_a_streamed_read_ends_the_call(server, running):
