@@ -321,10 +321,9 @@ PyDoc_STRVAR(
     "cancel($self, /)\n--\n\n"
     "Give up on the command: its call is cancelled and result() raises CancelledError.\n"
     "True if it had not finished.");
-PyDoc_STRVAR(
-    resize_doc,
-    "resize($self, /, width, height)\n--\n\n"
-    "Tell the terminal its new size in characters, 0-65535. SandboxExecutionError when it has ended.");
+PyDoc_STRVAR(resize_doc, "resize($self, /, width, height)\n--\n\n"
+                         "Tell the terminal its new size in characters, 0-65535. "
+                         "SandboxExecutionError when it has ended.");
 
 static PyMethodDef process_methods[] = {
     {"poll", process_poll, METH_NOARGS, poll_doc},
