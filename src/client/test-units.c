@@ -1,5 +1,5 @@
-/* The parts that need no service: timers, lines, quoting, errors, targets, options, handles,
- * queues. */
+/* The parts that need no service: timers, retries, lines, quoting, errors, targets, options,
+ * handles, queues. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -13,6 +13,7 @@
 #include "client/op.h"
 #include "client/options.h"
 #include "client/process.h"
+#include "client/retry.h"
 #include "client/target.h"
 #include "wire/status.h"
 
@@ -369,6 +370,26 @@ static void test_a_spilled_request_differs_in_place_and_id(void **state)
     assert_string_not_equal(a->request_id, b->request_id);
 }
 
+/* contract/sdk.md 3.3 */
+static void test_a_retry_waits_for_the_hint_or_for_a_jitter_that_grows(void **state)
+{
+    const uint64_t left_ns = 30 * NS_PER_SEC;
+    uint64_t memory_ns = 0, high_ns = 0;
+    assert_int_equal(retry_jitter(&memory_ns, 3 * NS_PER_SEC, left_ns), 3 * NS_PER_SEC);
+    assert_int_equal(retry_jitter(&memory_ns, 3 * NS_PER_SEC, 7), 7);
+    assert_int_equal(retry_jitter(&memory_ns, 11 * NS_PER_SEC, left_ns), 10 * NS_PER_SEC);
+    assert_int_equal(memory_ns, 0); /* a hint is no part of the jitter */
+    for (unsigned i = 0; i < 10000; i++) {
+        uint64_t before_ns = memory_ns ? memory_ns : RETRY_FIRST_NS;
+        uint64_t delay_ns = retry_jitter(&memory_ns, 0, left_ns);
+        assert_in_range(delay_ns, RETRY_FIRST_NS, MAX(RETRY_FIRST_NS, before_ns * 3 / 2));
+        assert_in_range(delay_ns, RETRY_FIRST_NS, RETRY_MAX_NS);
+        high_ns = MAX(high_ns, delay_ns);
+    }
+    assert_true(high_ns > NS_PER_SEC);
+    assert_in_range(retry_jitter(&memory_ns, 0, RETRY_FIRST_NS / 2), 0, RETRY_FIRST_NS / 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_template_requests_hold_only_what_was_asked_for),
         cmocka_unit_test(test_options_refuse_what_does_not_go_together),
         cmocka_unit_test(test_a_spilled_request_differs_in_place_and_id),
+        cmocka_unit_test(test_a_retry_waits_for_the_hint_or_for_a_jitter_that_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

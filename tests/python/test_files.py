@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import cwsandbox
 import pytest
 from cwsandbox import SandboxFileError, SandboxNotRunningError
 
@@ -155,6 +156,20 @@ def test_write_streaming_from_an_async_iterable(shared):
 
     asyncio.run(body())
     assert shared.read_file("/tmp/wa").result() == b"".join(b"%d," % i for i in range(100))
+
+
+def test_an_async_source_may_call_what_blocks(shared):
+    """No code of ours ever runs on the library's thread, so nothing has to be refused there (contract 0.3)."""
+
+    async def source():
+        yield shared.wait().exec(["echo", "from a command"]).result().stdout_bytes
+        yield str(shared.get_status()).encode()
+        yield "".join(shared.exec(["echo", "", "streamed"]).stdout).encode()
+        process = shared.exec(["true"])
+        assert cwsandbox.wait([shared, process]) == ([shared, process], [])
+
+    shared.write_file_streaming("/tmp/we", source()).result(20)
+    assert shared.read_file("/tmp/we").result() == b"from a command\nrunning streamed\n"
 
 
 def test_errors_of_the_source(shared, consume):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -63,6 +65,34 @@ def test_first_use_of_one_sandbox_by_many_threads():
     assert outputs == [f"{i}\n" for i in range(16)]
     assert sandbox.exec_stats["exec_count"] == 16
     sandbox.stop().result()
+
+
+FIRST_USE = """
+import threading
+from pathlib import Path
+from cwsandbox import Sandbox
+
+def library_threads():
+    return sum((task / "comm").read_text() == "cwsandbox\\n" for task in Path("/proc/self/task").iterdir())
+
+def first():
+    barrier.wait()
+    Sandbox.list().result()
+
+assert library_threads() == 0
+barrier = threading.Barrier(16)
+threads = [threading.Thread(target=first) for _ in range(16)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(library_threads(), threading.enumerate() == [threading.main_thread()])
+"""
+
+
+def test_first_use_by_many_threads_makes_one_thread_of_the_library(embedded_service):
+    done = subprocess.run([sys.executable, "-c", FIRST_USE], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "1 True\n", done.stdout + done.stderr
 
 
 def test_loops_in_threads(shared):

@@ -308,6 +308,17 @@ def test_stop_with_a_snapshot(server, consume):
     assert len(server.of("DeleteSandbox")) == 1
 
 
+def test_volumes_that_the_service_tells_of_are_known(server):
+    answer = sandbox("running")
+    answer.spec.volumes.extend([pb.SandboxVolume(name="bare"), pb.SandboxVolume(name="scratch", scratch=pb.ScratchVolume(size="1Gi")),
+                                pb.SandboxVolume(name="kept", volume_id="vol-1")])  # fmt: skip
+    server.on("GetSandbox", answer, sandbox("completed", exit_code=0))
+    server.on("DeleteSandbox", pb.DeleteSandboxResponse(sandbox=sandbox("terminating")))
+    box = Sandbox.from_id(ID).result()
+    box.stop(snapshot_on_stop=True).result()
+    assert list(server.of("DeleteSandbox")[0].request.snapshot_volumes) == ["bare", "scratch"]
+
+
 def test_stop_conflicts(server):
     conflict = cwsandbox.SnapshotOnStopConflictError
     options = {"file_system_snapshot": {"mount_path": "/w"}}

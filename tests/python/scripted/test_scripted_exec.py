@@ -279,9 +279,13 @@ def test_an_end_before_ready_releases_the_writer(server, running, end, kind):
     else:
         with pytest.raises(kind):
             process.result(20)
-    with pytest.raises(cw.SandboxExecutionError, match="stream has failed"):
-        process.stdin.write(b"x")
+    for write in (lambda: process.stdin.write(b"x"), lambda: process.stdin.writeline("x")):
+        with pytest.raises(cw.SandboxExecutionError, match="stream has failed") as caught:
+            write()
+        assert "the process has exited" in str(caught.value.__cause__)
     assert process.stdin.close().result() is None
+    with pytest.raises(cw.SandboxExecutionError, match="stream has failed"):  # the failure is the better reason
+        process.stdin.write(b"x")
 
 
 def test_writes_after_close_are_refused(server, running):
@@ -309,6 +313,9 @@ def test_sixteen_writes_wait_and_more_are_pending_until_they_fail_with_the_proce
         with pytest.raises(TimeoutError):
             ref.result(0.02)
     close = process.stdin.close()
+    with pytest.raises(TimeoutError):
+        close.result(0.02)
+    assert process.stdin.close().result(0) is None  # closed already, whatever the first one waits for
     gate.set()
     process.result(20)
     for ref in refs[16:]:

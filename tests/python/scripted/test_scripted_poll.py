@@ -244,11 +244,19 @@ def test_a_fatal_error_is_told_to_all_who_wait(server, sb):
 def test_stop_tells_who_waits_for_running(server, sb):
     server.on("GetSandbox", lambda call: sandbox("terminated") if server.deleted else sandbox("creating"))
     refs = [sb.exec(["true"]), sb.read_file("/x")]
+    seen = []
+    waiting = [threading.Thread(target=lambda w=w: seen.append(get_error(sb, w)))
+               for w in (lambda sb: sb.wait(), lambda sb: asyncio.run(_await(sb)))]
+    for thread in waiting:
+        thread.start()
     server.wait_for("GetSandbox")
     sb.stop().result()
     for ref in refs:
         with pytest.raises(cw.SandboxNotRunningError):
             ref.result(20)
+    for thread in waiting:
+        thread.join(20)
+    assert [type(error) for error in seen] == [cw.SandboxNotRunningError] * 2
 
 
 def test_the_time_limit_of_wait_counts_from_acceptance(server):

@@ -363,7 +363,27 @@ def test_what_ended_or_never_started_is_dropped_silently(server):
     assert caught == []
 
 
+def test_a_found_sandbox_that_is_dropped_running_is_warned_about_too(server):
+    sb = Sandbox.from_id(ID).result()
+    with pytest.warns(ResourceWarning, match=ID):
+        del sb
+        gc.collect()
+
+
 # ---- facts
+
+
+@pytest.mark.parametrize("who", ["from_id", "list", "get_status"])
+def test_whatever_sees_a_completed_sandbox_knows_its_exit_code(server, who):
+    done = sandbox("completed", exit_code=3)
+    server.on("ListSandboxes", pb.ListSandboxesResponse(sandboxes=[done]))
+    server.on("GetSandbox", done)
+    if who == "get_status":
+        sb = Sandbox.run()
+        assert sb.get_status() == "completed"
+    else:
+        sb = Sandbox.list().result()[0] if who == "list" else Sandbox.from_id(ID).result()
+    assert (sb.status, sb.returncode) == ("completed", 3)
 
 
 def test_facts_follow_the_answers(server, sb):
