@@ -30,12 +30,11 @@ class Loop:
     def __init__(self) -> None:
         self.users = 0  # under _lock
         self.pid = os.getpid()
-        self.loop = asyncio.new_event_loop()
+        self.loop = asyncio.SelectorEventLoop()  # whatever the program's policy makes: some are bound to a thread
         self.thread = threading.Thread(target=self._run, name="cwsandbox-functions", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
         finally:

@@ -51,7 +51,8 @@ class _Feeder:
             if hasattr(self.source, "__aiter__"):
                 import asyncio
 
-                asyncio.run(self._feed_async())
+                with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+                    runner.run(self._feed_async())
             else:
                 for chunk in _chunks(self.source):
                     self._write(chunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import CancelledError
@@ -69,6 +70,38 @@ with Sandbox.run() as sandbox:
 def test_a_bridge_may_be_imported_after_the_first_await():
     done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, timeout=60)
     assert done.stdout == "awaited\n" * 3, done.stderr
+
+
+FUNCTIONS = """
+import trio, trio_asyncio  # replaces the policy that makes event loops
+from cwsandbox import Session
+
+with Session() as session:
+    @session.function()
+    def double(x):
+        return 2 * x
+
+    async def chunks():
+        yield b"from an "
+        yield b"async source"
+
+    async def body():
+        await trio_asyncio.aio_as_trio(session.sandbox().write_file_streaming("/tmp/x", chunks()))
+        return await trio_asyncio.aio_as_trio(double.remote(2))
+
+    print(double.remote(1).result(20), trio_asyncio.run(body))
+    sandbox = session.sandbox()
+    sandbox.write_file_streaming("/tmp/x", chunks()).result(20)
+    print(sandbox.read_file("/tmp/x").result().decode())
+"""
+
+
+def test_functions_and_async_sources_have_a_loop_of_their_own(tmp_path):
+    program = tmp_path / "program.py"  # a function travels as source
+    program.write_text(FUNCTIONS)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, str(program)], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "2 4\nfrom an async source\n", done.stderr
 
 
 def test_tasks_of_trio_run_commands_side_by_side(shared):
