@@ -180,8 +180,10 @@ def test_backpressure_is_the_pending_handle(shared):
 
 
 def test_writes_pending_when_the_process_ends_fail(shared):
-    process = shared.exec(["sh", "-c", "exec <&-; sleep 0.2"], stdin=True)
+    shared.exec(["mkfifo", "/tmp/go"], check=True).result()
+    process = shared.exec(["sh", "-c", "exec <&-; read line </tmp/go"], stdin=True)
     refs = [process.stdin.write(b"x" * 1_000_000) for _ in range(40)]
+    shared.exec(["sh", "-c", "echo >/tmp/go"], check=True).result()
     process.result()
     outcomes = []
     for ref in refs:
