@@ -120,8 +120,10 @@ static void bench_client_cpu(cws_sandbox *sb, size_t n)
         finish(cws_process_op(ps[i]), "exec in flight");
         cws_process_unref(ps[i]);
     }
-    printf("\"client_cpu\": {\"ms_per_exec\": %.4f, \"execs_per_second\": %.1f, \"in_flight\": %zu}",
-           (cpu_ms() - began_cpu) / (double)n, (double)n / ((double)(now_ns() - began) / 1e9), n);
+    printf("\"client_cpu\": {\"ms_per_exec\": %.4f, \"execs_per_second\": %.1f, \"in_flight\": "
+           "%zu}",
+           (cpu_ms() - began_cpu) / (double)n, (double)n / ((double)(now_ns() - began) / 1e9),
+           n);
     free(ps);
 }
 
@@ -147,7 +149,8 @@ static void bench_stdout(cws_sandbox *sb, size_t mib)
     finish(cws_process_op(p), "dd");
     if (got != mib << 20)
         die("dd: bytes missing", NULL);
-    printf("\"stdout\": {\"mb_per_second\": %.1f}", (double)got / 1e6 / ((double)(now_ns() - began) / 1e9));
+    printf("\"stdout\": {\"mb_per_second\": %.1f}",
+           (double)got / 1e6 / ((double)(now_ns() - began) / 1e9));
     cws_process_unref(p);
 }
 
@@ -186,7 +189,8 @@ static void bench_file(cws_sandbox *sb, size_t size)
         reads[i] = mb_per_second(size, began);
         cws_op_unref(op);
     }
-    printf("\"file\": {\"write_mb_per_second\": %.1f, \"read_mb_per_second\": %.1f, \"mib\": %zu, \"n\": %d}",
+    printf("\"file\": {\"write_mb_per_second\": %.1f, \"read_mb_per_second\": %.1f, \"mib\": "
+           "%zu, \"n\": %d}",
            median(writes, N_FILE), median(reads, N_FILE), size >> 20, N_FILE);
     free(data);
 }
@@ -216,7 +220,8 @@ static double cycle_rate(size_t width, size_t total)
     uint64_t began = now_ns();
     for (; started < width && started < total; started++) {
         slot_begin(&slots[started]);
-        if (cws_queue_add(queue, cws_process_op(slots[started].exec), &slots[started], &error) < 0)
+        if (cws_queue_add(queue, cws_process_op(slots[started].exec), &slots[started], &error) <
+            0)
             die("queue", error);
     }
     while (finished < total) {
@@ -276,7 +281,8 @@ int main(int argc, char **argv)
     printf(",\n \"cycles_per_second\": {");
     static const size_t widths[] = {1, 2, 4, 8, 16, 32, 64};
     for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++)
-        printf("%s\"%zu\": %.1f", i ? ", " : "", widths[i], cycle_rate(widths[i], n > 200 ? 600 : 2 * n));
+        printf("%s\"%zu\": %.1f", i ? ", " : "", widths[i],
+               cycle_rate(widths[i], n > 200 ? 600 : 2 * n));
     printf("}}\n");
     stop(sb);
     cws_sandbox_unref(sb);

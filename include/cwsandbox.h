@@ -28,6 +28,8 @@
  * client fails with it; cws_client_default() gives the child a fresh client. Nothing hangs.
  *
  * Times are nanoseconds (uint64_t); wall-clock times count from 1970 UTC. Sizes are bytes. Strings are UTF-8.
+ *
+ * Sources. "contract/sdk.md" is the description of the published client that the library follows (docs/compatibility.md).
  */
 #ifndef CWSANDBOX_H
 #define CWSANDBOX_H
@@ -46,7 +48,8 @@ extern "C" {
 #endif
 
 #define CWS_FOREVER UINT64_MAX
-#define CWS_DEFAULT_TIMEOUT 0u /* in *_timeout_ns options: the client default, 300 s (contract/sdk.md 6.1) */
+#define CWS_DEFAULT_TIMEOUT \
+    0u /* in *_timeout_ns options: the client default, 300 s (contract/sdk.md 6.1) */
 
 typedef struct cws_client cws_client;
 typedef struct cws_target cws_target;
@@ -73,37 +76,37 @@ CWS_API int cws_set_service_dir(const char *dir);
 
 /* One kind per exception class of the Python package; the comment is the class. Values are stable. */
 typedef enum cws_error_kind {
-    CWS_E_GENERIC = 1,               /* CWSandboxError */
-    CWS_E_AUTHENTICATION,            /* CWSandboxAuthenticationError */
-    CWS_E_SANDBOX,                   /* SandboxError */
-    CWS_E_VALIDATION,                /* SandboxValidationError: has violations */
-    CWS_E_NOT_RUNNING,               /* SandboxNotRunningError */
-    CWS_E_UNAVAILABLE,               /* SandboxUnavailableError (also a NotRunning) */
-    CWS_E_TIMEOUT,                   /* SandboxTimeoutError */
-    CWS_E_REQUEST_TIMEOUT,           /* SandboxRequestTimeoutError */
-    CWS_E_COMMAND_TIMEOUT,           /* SandboxCommandTimeoutError */
-    CWS_E_TERMINATED,                /* SandboxTerminatedError */
-    CWS_E_FAILED,                    /* SandboxFailedError */
-    CWS_E_NOT_FOUND,                 /* SandboxNotFoundError: has sandbox_id */
-    CWS_E_EXECUTION,                 /* SandboxExecutionError */
-    CWS_E_STREAM_BACKPRESSURE,       /* SandboxStreamBackpressureError */
-    CWS_E_STREAM_TRUNCATED,          /* SandboxStreamTruncatedError */
-    CWS_E_FILE,                      /* SandboxFileError: has filepath */
-    CWS_E_RESOURCE_EXHAUSTED,        /* SandboxResourceExhaustedError */
+    CWS_E_GENERIC = 1,                /* CWSandboxError */
+    CWS_E_AUTHENTICATION,             /* CWSandboxAuthenticationError */
+    CWS_E_SANDBOX,                    /* SandboxError */
+    CWS_E_VALIDATION,                 /* SandboxValidationError: has violations */
+    CWS_E_NOT_RUNNING,                /* SandboxNotRunningError */
+    CWS_E_UNAVAILABLE,                /* SandboxUnavailableError (also a NotRunning) */
+    CWS_E_TIMEOUT,                    /* SandboxTimeoutError */
+    CWS_E_REQUEST_TIMEOUT,            /* SandboxRequestTimeoutError */
+    CWS_E_COMMAND_TIMEOUT,            /* SandboxCommandTimeoutError */
+    CWS_E_TERMINATED,                 /* SandboxTerminatedError */
+    CWS_E_FAILED,                     /* SandboxFailedError */
+    CWS_E_NOT_FOUND,                  /* SandboxNotFoundError: has sandbox_id */
+    CWS_E_EXECUTION,                  /* SandboxExecutionError */
+    CWS_E_STREAM_BACKPRESSURE,        /* SandboxStreamBackpressureError */
+    CWS_E_STREAM_TRUNCATED,           /* SandboxStreamTruncatedError */
+    CWS_E_FILE,                       /* SandboxFileError: has filepath */
+    CWS_E_RESOURCE_EXHAUSTED,         /* SandboxResourceExhaustedError */
     CWS_E_TERMINAL_STATE_UNAVAILABLE, /* SandboxTerminalStateUnavailableError */
-    CWS_E_SNAPSHOT,                  /* SandboxSnapshotError */
-    CWS_E_SNAPSHOT_NOT_FOUND,        /* SnapshotNotFoundError */
-    CWS_E_SNAPSHOT_NOT_READY,        /* SnapshotNotReadyError */
-    CWS_E_SNAPSHOT_NOT_SUPPORTED,    /* SnapshotNotSupportedError */
-    CWS_E_SNAPSHOT_SIZE_EXCEEDED,    /* SnapshotSizeExceededError */
-    CWS_E_SNAPSHOT_QUOTA_EXCEEDED,   /* SnapshotQuotaExceededError */
-    CWS_E_SNAPSHOT_BUCKET_MISMATCH,  /* SnapshotBucketMismatchError */
-    CWS_E_SNAPSHOT_ON_STOP_CONFLICT, /* SnapshotOnStopConflictError */
-    CWS_E_SNAPSHOT_WAIT_TIMEOUT,     /* SnapshotWaitTimeoutError (a Timeout) */
-    CWS_E_SNAPSHOT_THROTTLED,        /* SnapshotBackendThrottledError (an Unavailable) */
-    CWS_E_DISCOVERY,                 /* DiscoveryError */
-    CWS_E_DISCOVERY_VALIDATION,      /* DiscoveryValidationError: has violations */
-    CWS_E_RUNNER_NOT_FOUND,          /* RunnerNotFoundError: has runner_id */
+    CWS_E_SNAPSHOT,                   /* SandboxSnapshotError */
+    CWS_E_SNAPSHOT_NOT_FOUND,         /* SnapshotNotFoundError */
+    CWS_E_SNAPSHOT_NOT_READY,         /* SnapshotNotReadyError */
+    CWS_E_SNAPSHOT_NOT_SUPPORTED,     /* SnapshotNotSupportedError */
+    CWS_E_SNAPSHOT_SIZE_EXCEEDED,     /* SnapshotSizeExceededError */
+    CWS_E_SNAPSHOT_QUOTA_EXCEEDED,    /* SnapshotQuotaExceededError */
+    CWS_E_SNAPSHOT_BUCKET_MISMATCH,   /* SnapshotBucketMismatchError */
+    CWS_E_SNAPSHOT_ON_STOP_CONFLICT,  /* SnapshotOnStopConflictError */
+    CWS_E_SNAPSHOT_WAIT_TIMEOUT,      /* SnapshotWaitTimeoutError (a Timeout) */
+    CWS_E_SNAPSHOT_THROTTLED,         /* SnapshotBackendThrottledError (an Unavailable) */
+    CWS_E_DISCOVERY,                  /* DiscoveryError */
+    CWS_E_DISCOVERY_VALIDATION,       /* DiscoveryValidationError: has violations */
+    CWS_E_RUNNER_NOT_FOUND,           /* RunnerNotFoundError: has runner_id */
     /* local conditions */
     CWS_E_CANCELLED = 64, /* cws_op_cancel(); CancelledError */
     CWS_E_INVALID,        /* bad argument; ValueError */
@@ -123,11 +126,14 @@ CWS_API int cws_error_status(const cws_error *e);
 CWS_API uint64_t cws_error_retry_delay_ns(const cws_error *e); /* 0 = no hint */
 CWS_API const char *cws_error_sandbox_id(const cws_error *e);  /* NULL = not known */
 CWS_API const char *cws_error_filepath(const cws_error *e);    /* NULL = not about a file */
-CWS_API const char *cws_error_stream_code(const cws_error *e); /* in-band code of an exec stream, or NULL */
+CWS_API const char *
+cws_error_stream_code(const cws_error *e); /* in-band code of an exec stream, or NULL */
 CWS_API size_t cws_error_n_metadata(const cws_error *e);
-CWS_API void cws_error_metadata(const cws_error *e, size_t i, const char **ret_key, const char **ret_value);
+CWS_API void cws_error_metadata(const cws_error *e, size_t i, const char **ret_key,
+                                const char **ret_value);
 CWS_API size_t cws_error_n_violations(const cws_error *e);
-CWS_API void cws_error_violation(const cws_error *e, size_t i, const char **ret_field, const char **ret_description);
+CWS_API void cws_error_violation(const cws_error *e, size_t i, const char **ret_field,
+                                 const char **ret_description);
 /** cws_error_cause() - what this error was made from, or NULL; borrowed. */
 CWS_API const cws_error *cws_error_cause(const cws_error *e);
 /** cws_error_note() - something to tell about how it came to this, or NULL. */
@@ -161,7 +167,8 @@ typedef struct cws_header {
  * Errors: CWS_E_INVALID ("URL must use http or https scheme", "gRPC does not support URL paths", "URL must have a hostname"),
  *         and a header that cannot be sent, or that is the protocol's own ("te", "content-type", "grpc-...").
  */
-CWS_API cws_target *cws_target_new(const char *base_url, const cws_header *headers, size_t n_headers, cws_error **error);
+CWS_API cws_target *cws_target_new(const char *base_url, const cws_header *headers,
+                                   size_t n_headers, cws_error **error);
 CWS_API cws_target *cws_target_ref(cws_target *target);
 CWS_API void cws_target_unref(cws_target *target);
 /** cws_target_url() - the URL in use; for the embedded service its unix:// URL. Borrowed. */
@@ -171,8 +178,9 @@ CWS_API const char *cws_target_url(const cws_target *target);
 
 typedef enum cws_wait_result {
     CWS_WAIT_DONE = 0,
-    CWS_WAIT_TIMEOUT = 1,    /* the operation goes on */
-    CWS_WAIT_INTERRUPTED = 2 /* a signal handler ran in this thread; call again to go on waiting */
+    CWS_WAIT_TIMEOUT = 1, /* the operation goes on */
+    CWS_WAIT_INTERRUPTED =
+        2 /* a signal handler ran in this thread; call again to go on waiting */
 } cws_wait_result;
 
 CWS_API cws_op *cws_op_ref(cws_op *op);
@@ -192,7 +200,8 @@ CWS_API int cws_op_int(const cws_op *op);
 CWS_API size_t cws_op_n_sandboxes(const cws_op *op);
 CWS_API cws_sandbox *cws_op_sandbox(const cws_op *op, size_t i);
 /** cws_op_on_done() - @cb once, on the loop thread; or before this returns, on this thread, when already done. Several allowed. */
-CWS_API int cws_op_on_done(cws_op *op, void (*cb)(cws_op *op, void *user), void *user, cws_error **error);
+CWS_API int cws_op_on_done(cws_op *op, void (*cb)(cws_op *op, void *user), void *user,
+                           cws_error **error);
 /** cws_op_fd() - a descriptor that becomes readable when done; owned by the handle, do not read or close it. -1 on failure. */
 CWS_API int cws_op_fd(cws_op *op, cws_error **error);
 
@@ -213,54 +222,75 @@ CWS_API void cws_queue_free(cws_queue *q);
  * cws_wait() - block until @num_returns of @ops are done (0 = all), the time-out, or a signal
  * @ret_done: n flags, 1 = done. Return as cws_op_wait(). The same operation may appear twice.
  */
-CWS_API cws_wait_result cws_wait(cws_op *const *ops, size_t n, size_t num_returns, uint64_t timeout_ns,
-                                 unsigned char *ret_done);
+CWS_API cws_wait_result cws_wait(cws_op *const *ops, size_t n, size_t num_returns,
+                                 uint64_t timeout_ns, unsigned char *ret_done);
 
 /* ------------------------------------------------------- options of a sandbox */
 
 /* All setters copy; return 0, or -1 with *error (CWS_E_INVALID, CWS_E_NOMEM). Not thread-safe until used. */
 CWS_API cws_options *cws_options_new(cws_error **error);
 CWS_API void cws_options_free(cws_options *o);
-CWS_API int cws_options_set_image(cws_options *o, const char *image, cws_error **error); /* "" / never: the service's default */
+CWS_API int cws_options_set_image(cws_options *o, const char *image,
+                                  cws_error **error); /* "" / never: the service's default */
 /** cws_options_set_command() - the main process; never set: none, the sandbox runs until stopped. */
-CWS_API int cws_options_set_command(cws_options *o, const char *command, const char *const *args, size_t n_args,
-                                    cws_error **error);
-CWS_API int cws_options_add_env(cws_options *o, const char *name, const char *value, cws_error **error);
+CWS_API int cws_options_set_command(cws_options *o, const char *command,
+                                    const char *const *args, size_t n_args, cws_error **error);
+CWS_API int cws_options_add_env(cws_options *o, const char *name, const char *value,
+                                cws_error **error);
 CWS_API int cws_options_add_tag(cws_options *o, const char *tag, cws_error **error);
-CWS_API int cws_options_add_annotation(cws_options *o, const char *key, const char *value, cws_error **error);
+CWS_API int cws_options_add_annotation(cws_options *o, const char *key, const char *value,
+                                       cws_error **error);
 CWS_API int cws_options_add_runner_id(cws_options *o, const char *runner_id, cws_error **error);
 /** cws_options_add_file() - a read-only file present before the main process starts. @path absolute. */
-CWS_API int cws_options_add_file(cws_options *o, const char *path, const void *content, size_t size, cws_error **error);
+CWS_API int cws_options_add_file(cws_options *o, const char *path, const void *content,
+                                 size_t size, cws_error **error);
 /** cws_options_set_resources() - quantity strings such as "500m", "1", "512Mi"; NULL or "" = unset. */
-CWS_API int cws_options_set_resources(cws_options *o, const char *request_cpu, const char *request_memory,
-                                      const char *limit_cpu, const char *limit_memory, cws_error **error);
+CWS_API int cws_options_set_resources(cws_options *o, const char *request_cpu,
+                                      const char *request_memory, const char *limit_cpu,
+                                      const char *limit_memory, cws_error **error);
 /** cws_options_set_network() - -1 = unset, 0, 1. With cws_options_add_egress(), @deny_egress 1 is refused by cws_sandbox_new(). */
 CWS_API void cws_options_set_network(cws_options *o, int deny_egress, int deny_ingress);
-CWS_API void cws_options_set_max_lifetime(cws_options *o, int32_t seconds);              /* 0 = unset */
+CWS_API void cws_options_set_max_lifetime(cws_options *o, int32_t seconds); /* 0 = unset */
 /** cws_options_set_mode() - placement mode on the wire: 0 unspecified, 1 serverless, 2 cks; checked by cws_sandbox_new(). */
 CWS_API void cws_options_set_mode(cws_options *o, int mode);
-CWS_API void cws_options_set_request_timeout(cws_options *o, uint64_t timeout_ns);     /* default 300 s */
-CWS_API void cws_options_set_poll(cws_options *o, uint64_t retry_budget_ns, uint64_t rpc_timeout_ns); /* 30 s, 15 s */
+CWS_API void cws_options_set_request_timeout(cws_options *o,
+                                             uint64_t timeout_ns); /* default 300 s */
+CWS_API void cws_options_set_poll(cws_options *o, uint64_t retry_budget_ns,
+                                  uint64_t rpc_timeout_ns); /* 30 s, 15 s */
 
 /**
  * cws_options_set_gpu() - GPUs, for requests and limits alike
  * @count: 0 = the service's default number. @type and @memory_gb pick a model, at most one of them; NULL / 0 = any.
  *         All unset: no GPU.
  */
-CWS_API int cws_options_set_gpu(cws_options *o, int64_t count, const char *type, int64_t memory_gb, cws_error **error);
+CWS_API int cws_options_set_gpu(cws_options *o, int64_t count, const char *type,
+                                int64_t memory_gb, cws_error **error);
 /** cws_options_add_egress() - allow connections to a name: "pypi.org", or "*.example.com" for all below it. Lower case. */
 CWS_API int cws_options_add_egress(cws_options *o, const char *dns_name, cws_error **error);
 
 /* Numbers of the wire's enums. */
-typedef enum cws_protocol { CWS_PROTOCOL_UNSPECIFIED = 0, CWS_PROTOCOL_TCP, CWS_PROTOCOL_UDP, CWS_PROTOCOL_SCTP } cws_protocol;
+typedef enum cws_protocol {
+    CWS_PROTOCOL_UNSPECIFIED = 0,
+    CWS_PROTOCOL_TCP,
+    CWS_PROTOCOL_UDP,
+    CWS_PROTOCOL_SCTP
+} cws_protocol;
 typedef enum cws_visibility {
     CWS_VISIBILITY_UNSPECIFIED = 0,
     CWS_VISIBILITY_PUBLIC,
     CWS_VISIBILITY_PRIVATE,
     CWS_VISIBILITY_CUSTOM
 } cws_visibility;
-typedef enum cws_endpoint_kind { CWS_ENDPOINT_NONE = 0, CWS_ENDPOINT_HTTPS = 1, CWS_ENDPOINT_TLS_PASSTHROUGH = 2 } cws_endpoint_kind;
-typedef enum cws_endpoint_auth { CWS_ENDPOINT_AUTH_UNSPECIFIED = 0, CWS_ENDPOINT_AUTH_OPEN, CWS_ENDPOINT_AUTH_TOKEN } cws_endpoint_auth;
+typedef enum cws_endpoint_kind {
+    CWS_ENDPOINT_NONE = 0,
+    CWS_ENDPOINT_HTTPS = 1,
+    CWS_ENDPOINT_TLS_PASSTHROUGH = 2
+} cws_endpoint_kind;
+typedef enum cws_endpoint_auth {
+    CWS_ENDPOINT_AUTH_UNSPECIFIED = 0,
+    CWS_ENDPOINT_AUTH_OPEN,
+    CWS_ENDPOINT_AUTH_TOKEN
+} cws_endpoint_auth;
 
 typedef struct cws_service_options { /* zero it */
     int32_t port;                    /* 1-65535 */
@@ -271,34 +301,39 @@ typedef struct cws_service_options { /* zero it */
     cws_endpoint_auth endpoint_auth;
 } cws_service_options;
 /** cws_options_add_service() - a port of the sandbox that others may reach. */
-CWS_API int cws_options_add_service(cws_options *o, const cws_service_options *service, cws_error **error);
+CWS_API int cws_options_add_service(cws_options *o, const cws_service_options *service,
+                                    cws_error **error);
 
 /**
  * cws_options_add_secret() - an environment variable whose value the service fetches from a secret store
  * @field: part of the secret, NULL = all of it. @env_var: NULL = @name.
  * The same secret twice is one; another one for the same variable is CWS_E_INVALID.
  */
-CWS_API int cws_options_add_secret(cws_options *o, const char *store, const char *name, const char *field,
-                                   const char *env_var, cws_error **error);
+CWS_API int cws_options_add_secret(cws_options *o, const char *store, const char *name,
+                                   const char *field, const char *env_var, cws_error **error);
 /** cws_options_set_pull_credentials() - the secret for pulling the image from @registry; not with a template. */
-CWS_API int cws_options_set_pull_credentials(cws_options *o, const char *registry, const char *store, const char *name,
+CWS_API int cws_options_set_pull_credentials(cws_options *o, const char *registry,
+                                             const char *store, const char *name,
                                              const char *field, cws_error **error);
 /**
  * cws_options_add_scratch_volume() - an empty directory of its own, which can be snapshotted
  * @mount_path: absolute, below "/". @size: a quantity, NULL = the service's default.
  * @restore_from_snapshot_id: begin with the files of a snapshot, NULL = empty.
  */
-CWS_API int cws_options_add_scratch_volume(cws_options *o, const char *name, const char *mount_path, const char *size,
-                                           const char *restore_from_snapshot_id, cws_error **error);
+CWS_API int cws_options_add_scratch_volume(cws_options *o, const char *name,
+                                           const char *mount_path, const char *size,
+                                           const char *restore_from_snapshot_id,
+                                           cws_error **error);
 /** cws_options_add_volume() - an existing volume. @mount_path NULL: not mounted in the main container. */
-CWS_API int cws_options_add_volume(cws_options *o, const char *name, const char *volume_id, const char *mount_path,
-                                   cws_error **error);
+CWS_API int cws_options_add_volume(cws_options *o, const char *name, const char *volume_id,
+                                   const char *mount_path, cws_error **error);
 /**
  * cws_options_set_template() - create from a template; what is set in @o overrides it, the rest is the template's
  * Options of the container (command, env, files, volumes, secrets, resources) need an image; arguments need a command.
  * These rules are checked by cws_sandbox_new(). NULL or "": no template.
  */
-CWS_API int cws_options_set_template(cws_options *o, const char *template_id, cws_error **error);
+CWS_API int cws_options_set_template(cws_options *o, const char *template_id,
+                                     cws_error **error);
 
 typedef enum cws_spillover {
     CWS_SPILLOVER_STRICT = 0, /* the placement mode, and nothing else */
@@ -332,9 +367,11 @@ typedef enum cws_status {
  * cws_sandbox_new() - a sandbox that is not started yet; no network
  * @client: NULL = the default client. @target: NULL = cws_target_new(NULL, NULL, 0). @options: NULL = defaults; copied.
  */
-CWS_API cws_sandbox *cws_sandbox_new(cws_client *client, cws_target *target, const cws_options *options, cws_error **error);
+CWS_API cws_sandbox *cws_sandbox_new(cws_client *client, cws_target *target,
+                                     const cws_options *options, cws_error **error);
 /** cws_sandbox_run() - new + start + wait for acceptance. BLOCKS. NULL with *error when the service refused. */
-CWS_API cws_sandbox *cws_sandbox_run(cws_target *target, const cws_options *options, cws_error **error);
+CWS_API cws_sandbox *cws_sandbox_run(cws_target *target, const cws_options *options,
+                                     cws_error **error);
 CWS_API cws_sandbox *cws_sandbox_ref(cws_sandbox *sb);
 /** cws_sandbox_unref() - never stops the sandbox. */
 CWS_API void cws_sandbox_unref(cws_sandbox *sb);
@@ -343,9 +380,11 @@ CWS_API void cws_sandbox_unref(cws_sandbox *sb);
 CWS_API cws_op *cws_sandbox_start(cws_sandbox *sb, cws_error **error);
 /** cws_sandbox_wait_running() - starts if needed; done at RUNNING (COMPLETED counts). Result: the sandbox.
  *  FAILED -> CWS_E_FAILED, TERMINATED -> CWS_E_TERMINATED, time-out -> CWS_E_TIMEOUT. Waiters share one poll. */
-CWS_API cws_op *cws_sandbox_wait_running(cws_sandbox *sb, uint64_t timeout_ns, cws_error **error);
+CWS_API cws_op *cws_sandbox_wait_running(cws_sandbox *sb, uint64_t timeout_ns,
+                                         cws_error **error);
 /** cws_sandbox_wait_complete() - done at a terminal state. @raise_on_termination 0: TERMINATED is a success. */
-CWS_API cws_op *cws_sandbox_wait_complete(cws_sandbox *sb, uint64_t timeout_ns, int raise_on_termination, cws_error **error);
+CWS_API cws_op *cws_sandbox_wait_complete(cws_sandbox *sb, uint64_t timeout_ns,
+                                          int raise_on_termination, cws_error **error);
 /** cws_sandbox_get_status() - ask the service (cached once terminal). Result: cws_op_int() is a cws_status.
  *  Unstarted -> CWS_E_NOT_RUNNING in the handle. */
 CWS_API cws_op *cws_sandbox_get_status(cws_sandbox *sb, cws_error **error);
@@ -354,15 +393,19 @@ CWS_API cws_op *cws_sandbox_get_status(cws_sandbox *sb, cws_error **error);
  * Never started: no call is made and the sandbox can no longer be started. Concurrent stops share one.
  * @missing_ok: a sandbox that is gone is a success; else CWS_E_NOT_FOUND.
  */
-CWS_API cws_op *cws_sandbox_stop(cws_sandbox *sb, uint64_t grace_ns, int missing_ok, cws_error **error);
+CWS_API cws_op *cws_sandbox_stop(cws_sandbox *sb, uint64_t grace_ns, int missing_ok,
+                                 cws_error **error);
 #define CWS_DEFAULT_GRACE_NS UINT64_C(10000000000) /* contract/sdk.md 3.7 */
 
 /* What is known without asking. Strings are copied into heap memory: free() them; NULL = not known. */
 CWS_API char *cws_sandbox_id(const cws_sandbox *sb);
-CWS_API int cws_sandbox_status(const cws_sandbox *sb, cws_status *ret); /* 0 = not started (untouched), 1 = set */
-CWS_API uint64_t cws_sandbox_status_updated_ns(const cws_sandbox *sb);  /* wall clock; 0 = never */
-CWS_API uint64_t cws_sandbox_started_ns(const cws_sandbox *sb);         /* service's start_time; 0 = not known */
-CWS_API int cws_sandbox_returncode(const cws_sandbox *sb, int *ret);    /* 1 = known */
+CWS_API int cws_sandbox_status(const cws_sandbox *sb,
+                               cws_status *ret); /* 0 = not started (untouched), 1 = set */
+CWS_API uint64_t
+cws_sandbox_status_updated_ns(const cws_sandbox *sb); /* wall clock; 0 = never */
+CWS_API uint64_t
+cws_sandbox_started_ns(const cws_sandbox *sb); /* service's start_time; 0 = not known */
+CWS_API int cws_sandbox_returncode(const cws_sandbox *sb, int *ret); /* 1 = known */
 CWS_API char *cws_sandbox_runner_id(const cws_sandbox *sb);
 CWS_API char *cws_sandbox_runner_group_id(const cws_sandbox *sb);
 /** cws_sandbox_resource() - @which: "requests.cpu", "requests.memory", "limits.cpu", "limits.memory". */
@@ -405,24 +448,25 @@ typedef struct cws_list_options {
     size_t n_tags;
     const char *const *runner_ids;
     size_t n_runner_ids;
-    int status;              /* a cws_status, 0 = any active */
+    int status; /* a cws_status, 0 = any active */
     int show_terminated;
-    uint64_t timeout_ns;     /* CWS_DEFAULT_TIMEOUT */
+    uint64_t timeout_ns; /* CWS_DEFAULT_TIMEOUT */
 } cws_list_options;
 /** cws_list() - all pages. Result: cws_op_n_sandboxes() / cws_op_sandbox(). @client, @target, @options may be NULL. */
-CWS_API cws_op *cws_list(cws_client *client, cws_target *target, const cws_list_options *options, cws_error **error);
+CWS_API cws_op *cws_list(cws_client *client, cws_target *target,
+                         const cws_list_options *options, cws_error **error);
 /** cws_from_id() - attach to a running or ended sandbox. Result: cws_op_sandbox(op, 0). CWS_E_NOT_FOUND. */
-CWS_API cws_op *cws_from_id(cws_client *client, cws_target *target, const char *sandbox_id, uint64_t timeout_ns,
-                            cws_error **error);
+CWS_API cws_op *cws_from_id(cws_client *client, cws_target *target, const char *sandbox_id,
+                            uint64_t timeout_ns, cws_error **error);
 /**
  * cws_sandbox_set_times() - for a sandbox that was listed or found by id; the options have them for a new one
  * All in nanoseconds, CWS_DEFAULT_TIMEOUT keeps what it is; @retry_budget_ns is always taken. Before its first operation.
  */
-CWS_API void cws_sandbox_set_times(cws_sandbox *sb, uint64_t request_timeout_ns, uint64_t retry_budget_ns,
-                                   uint64_t poll_timeout_ns);
+CWS_API void cws_sandbox_set_times(cws_sandbox *sb, uint64_t request_timeout_ns,
+                                   uint64_t retry_budget_ns, uint64_t poll_timeout_ns);
 /** cws_delete() - kill at once and forget; does not wait for the end. */
-CWS_API cws_op *cws_delete(cws_client *client, cws_target *target, const char *sandbox_id, int missing_ok,
-                           uint64_t timeout_ns, cws_error **error);
+CWS_API cws_op *cws_delete(cws_client *client, cws_target *target, const char *sandbox_id,
+                           int missing_ok, uint64_t timeout_ns, cws_error **error);
 
 /* --------------------------------------------------------------- snapshots */
 
@@ -439,7 +483,11 @@ typedef enum cws_snapshot_trigger {
     CWS_SNAPSHOT_TRIGGER_MANUAL = 1,
     CWS_SNAPSHOT_TRIGGER_ON_DELETE = 2
 } cws_snapshot_trigger;
-typedef enum cws_bucket_mode { CWS_BUCKET_UNSPECIFIED = 0, CWS_BUCKET_MANAGED = 1, CWS_BUCKET_OWN = 2 } cws_bucket_mode;
+typedef enum cws_bucket_mode {
+    CWS_BUCKET_UNSPECIFIED = 0,
+    CWS_BUCKET_MANAGED = 1,
+    CWS_BUCKET_OWN = 2
+} cws_bucket_mode;
 
 typedef struct cws_snapshot { /* texts are "" when unknown, times 0 (wall clock) */
     const char *id;
@@ -465,7 +513,8 @@ typedef struct cws_bucket_config {
  * Result: cws_op_data() is the id (not NUL-terminated). Errors: CWS_E_SNAPSHOT ("multiple scratch volumes", or it FAILED),
  * CWS_E_SNAPSHOT_WAIT_TIMEOUT and the other kinds of snapshots. What may pass is retried for 30 s.
  */
-CWS_API cws_op *cws_sandbox_snapshot(cws_sandbox *sb, int wait_ready, const char *request_id, cws_error **error);
+CWS_API cws_op *cws_sandbox_snapshot(cws_sandbox *sb, int wait_ready, const char *request_id,
+                                     cws_error **error);
 
 typedef struct cws_stop_options { /* zero it */
     uint64_t grace_ns;
@@ -479,21 +528,25 @@ typedef struct cws_stop_options { /* zero it */
  * With a snapshot: the ids are cws_sandbox_snapshot_id(). CWS_E_SNAPSHOT when no scratch volume is known (nothing is sent);
  * CWS_E_SNAPSHOT_ON_STOP_CONFLICT when it ends or ended without a snapshot, or is gone. Source: contract/sdk.md 3.7.
  */
-CWS_API cws_op *cws_sandbox_stop_with(cws_sandbox *sb, const cws_stop_options *options, cws_error **error);
+CWS_API cws_op *cws_sandbox_stop_with(cws_sandbox *sb, const cws_stop_options *options,
+                                      cws_error **error);
 
 /* @client and @target may be NULL, @timeout_ns CWS_DEFAULT_TIMEOUT. What may pass is retried for 30 s. */
 /** cws_snapshot_get() - result: cws_op_snapshot(op, 0). CWS_E_SNAPSHOT_NOT_FOUND. */
-CWS_API cws_op *cws_snapshot_get(cws_client *client, cws_target *target, const char *id, uint64_t timeout_ns,
-                                 cws_error **error);
+CWS_API cws_op *cws_snapshot_get(cws_client *client, cws_target *target, const char *id,
+                                 uint64_t timeout_ns, cws_error **error);
 /** cws_snapshot_list() - all pages. @source_sandbox_id: NULL = of all. @status: 0 = any. Result: cws_op_snapshot(). */
-CWS_API cws_op *cws_snapshot_list(cws_client *client, cws_target *target, const char *source_sandbox_id,
-                                  cws_snapshot_status status, uint64_t timeout_ns, cws_error **error);
-CWS_API cws_op *cws_snapshot_delete(cws_client *client, cws_target *target, const char *id, int missing_ok,
-                                    uint64_t timeout_ns, cws_error **error);
+CWS_API cws_op *cws_snapshot_list(cws_client *client, cws_target *target,
+                                  const char *source_sandbox_id, cws_snapshot_status status,
+                                  uint64_t timeout_ns, cws_error **error);
+CWS_API cws_op *cws_snapshot_delete(cws_client *client, cws_target *target, const char *id,
+                                    int missing_ok, uint64_t timeout_ns, cws_error **error);
 /** cws_bucket_config_get() / _set() - where snapshots are kept. Result: cws_op_bucket_config(). @bucket_name "": the
  *  service's own. */
-CWS_API cws_op *cws_bucket_config_get(cws_client *client, cws_target *target, uint64_t timeout_ns, cws_error **error);
-CWS_API cws_op *cws_bucket_config_set(cws_client *client, cws_target *target, const char *bucket_name, const char *region,
+CWS_API cws_op *cws_bucket_config_get(cws_client *client, cws_target *target,
+                                      uint64_t timeout_ns, cws_error **error);
+CWS_API cws_op *cws_bucket_config_set(cws_client *client, cws_target *target,
+                                      const char *bucket_name, const char *region,
                                       uint64_t timeout_ns, cws_error **error);
 /* Results; borrowed from the handle; 0 / NULL when it has none. */
 CWS_API size_t cws_op_n_snapshots(const cws_op *op);
@@ -530,10 +583,12 @@ typedef struct cws_runner_filter { /* zero it; NULL and 0 = any */
     uint64_t timeout_ns; /* 0 = 30 s, for all pages */
 } cws_runner_filter;
 /** cws_list_runners() - machines that sandboxes can run on. Result: cws_op_runner(). CWS_E_DISCOVERY, _VALIDATION. */
-CWS_API cws_op *cws_list_runners(cws_client *client, cws_target *target, const cws_runner_filter *filter, cws_error **error);
+CWS_API cws_op *cws_list_runners(cws_client *client, cws_target *target,
+                                 const cws_runner_filter *filter, cws_error **error);
 /** cws_get_runner() - with its resources. CWS_E_RUNNER_NOT_FOUND. @timeout_ns 0 = 30 s. */
-CWS_API cws_op *cws_get_runner(cws_client *client, cws_target *target, const char *runner_id, const char *organization_id,
-                               uint64_t timeout_ns, cws_error **error);
+CWS_API cws_op *cws_get_runner(cws_client *client, cws_target *target, const char *runner_id,
+                               const char *organization_id, uint64_t timeout_ns,
+                               cws_error **error);
 CWS_API size_t cws_op_n_runners(const cws_op *op);
 CWS_API const cws_runner *cws_op_runner(const cws_op *op, size_t i);
 
@@ -542,11 +597,12 @@ CWS_API const cws_runner *cws_op_runner(const cws_op *op, size_t i);
 typedef enum cws_stream { CWS_STDOUT = 1, CWS_STDERR = 2 } cws_stream;
 
 typedef struct cws_exec_options {
-    const char *cwd;      /* absolute, or NULL */
-    uint64_t timeout_ns;  /* of the command; CWS_DEFAULT_TIMEOUT. A foreign service's call ends 5 s later */
-    int want_stdin;       /* 1: cws_process_stdin() is not NULL */
-    int check;            /* 1: a non-zero exit completes the handle with CWS_E_EXECUTION */
-    int tty;              /* 1: a terminal: one merged raw output stream (CWS_STDOUT), bounded; stdin always; no deadline */
+    const char *cwd; /* absolute, or NULL */
+    uint64_t
+        timeout_ns; /* of the command; CWS_DEFAULT_TIMEOUT. A foreign service's call ends 5 s later */
+    int want_stdin; /* 1: cws_process_stdin() is not NULL */
+    int check;      /* 1: a non-zero exit completes the handle with CWS_E_EXECUTION */
+    int tty; /* 1: a terminal: one merged raw output stream (CWS_STDOUT), bounded; stdin always; no deadline */
     uint32_t tty_width, tty_height;
     /* 1: output is handed to the readers and not kept: cws_process_output() stays empty, and memory is bounded. Read
      * (or close) both streams at the same time: while either is full, the command and its exit code are held back. */
@@ -562,27 +618,29 @@ CWS_API cws_process *cws_sandbox_exec(cws_sandbox *sb, const char *const *argv, 
                                       const cws_exec_options *options, cws_error **error);
 CWS_API cws_process *cws_process_ref(cws_process *p);
 CWS_API void cws_process_unref(cws_process *p);
-CWS_API cws_op *cws_process_op(cws_process *p);           /* borrowed */
-CWS_API cws_reader *cws_process_stdout(cws_process *p);   /* borrowed; the tty's output */
-CWS_API cws_reader *cws_process_stderr(cws_process *p);   /* borrowed; NULL on a tty */
-CWS_API cws_writer *cws_process_stdin(cws_process *p);    /* borrowed; NULL without want_stdin */
+CWS_API cws_op *cws_process_op(cws_process *p);         /* borrowed */
+CWS_API cws_reader *cws_process_stdout(cws_process *p); /* borrowed; the tty's output */
+CWS_API cws_reader *cws_process_stderr(cws_process *p); /* borrowed; NULL on a tty */
+CWS_API cws_writer *cws_process_stdin(cws_process *p);  /* borrowed; NULL without want_stdin */
 CWS_API int cws_process_returncode(const cws_process *p, int *ret); /* 1 = known */
 /** cws_process_output() - all bytes of a stream so far, joined; borrowed until the next call or unref. Not on a tty,
  *  not with discard_output. */
 CWS_API const char *cws_process_output(cws_process *p, cws_stream s, size_t *ret_len);
 /** cws_process_output_size() / cws_process_copy_output() - the same without the joined copy. Copies min(size, cap) bytes. */
 CWS_API size_t cws_process_output_size(const cws_process *p, cws_stream s);
-CWS_API size_t cws_process_copy_output(const cws_process *p, cws_stream s, void *out, size_t cap);
+CWS_API size_t cws_process_copy_output(const cws_process *p, cws_stream s, void *out,
+                                       size_t cap);
 /** cws_process_resize() - tty only; CWS_E_EXECUTION when the session has ended. */
-CWS_API int cws_process_resize(cws_process *p, uint32_t width, uint32_t height, cws_error **error);
+CWS_API int cws_process_resize(cws_process *p, uint32_t width, uint32_t height,
+                               cws_error **error);
 
 /* ----------------------------------------------------------------- streams */
 
 typedef enum cws_read_result {
     CWS_READ_DATA = 0,
-    CWS_READ_END = 1,         /* also for every later call */
-    CWS_READ_ERROR = 2,       /* *ret_error borrowed from the reader; once, then CWS_READ_END */
-    CWS_READ_TIMEOUT = 3,     /* nothing yet */
+    CWS_READ_END = 1,     /* also for every later call */
+    CWS_READ_ERROR = 2,   /* *ret_error borrowed from the reader; once, then CWS_READ_END */
+    CWS_READ_TIMEOUT = 3, /* nothing yet */
     CWS_READ_INTERRUPTED = 4
 } cws_read_result;
 
@@ -596,7 +654,8 @@ CWS_API void cws_chunk_release(cws_chunk *chunk);
 CWS_API cws_reader *cws_reader_ref(cws_reader *r);
 CWS_API void cws_reader_unref(cws_reader *r);
 /** cws_reader_read() - the next chunk as it arrived. Several readers of one stream each get different chunks, all get the end. */
-CWS_API cws_read_result cws_reader_read(cws_reader *r, uint64_t timeout_ns, cws_chunk *ret, const cws_error **ret_error);
+CWS_API cws_read_result cws_reader_read(cws_reader *r, uint64_t timeout_ns, cws_chunk *ret,
+                                        const cws_error **ret_error);
 /** cws_reader_close() - drop what is left, wake every reader with CWS_READ_END; cancels the producer of file and log readers
  *  and of a tty. The streams of an exec go on without it; with discard_output what still comes is dropped. */
 CWS_API void cws_reader_close(cws_reader *r);
@@ -605,7 +664,8 @@ CWS_API cws_writer *cws_writer_ref(cws_writer *w);
 CWS_API void cws_writer_unref(cws_writer *w); /* never closes it */
 /** cws_writer_write() - done when queued (at most 16 writes are, contract/sdk.md 2.5): back-pressure is the pending handle.
  *  At once: CWS_E_EXECUTION "stream is closed" / "stream has failed". Data is copied. */
-CWS_API cws_op *cws_writer_write(cws_writer *w, const void *data, size_t size, cws_error **error);
+CWS_API cws_op *cws_writer_write(cws_writer *w, const void *data, size_t size,
+                                 cws_error **error);
 /** cws_writer_close() - EOF behind what is queued. Idempotent. */
 CWS_API cws_op *cws_writer_close(cws_writer *w, cws_error **error);
 CWS_API int cws_writer_closed(const cws_writer *w);
@@ -613,25 +673,29 @@ CWS_API int cws_writer_closed(const cws_writer *w);
 /* ----------------------------------------------------------- files and logs */
 
 /** cws_sandbox_read_file() - result: cws_op_data(). Above the service's unary cap it streams by itself, up to 256 MiB. */
-CWS_API cws_op *cws_sandbox_read_file(cws_sandbox *sb, const char *path, uint64_t timeout_ns, cws_error **error);
+CWS_API cws_op *cws_sandbox_read_file(cws_sandbox *sb, const char *path, uint64_t timeout_ns,
+                                      cws_error **error);
 /** cws_sandbox_write_file() - creates or replaces. @content is copied. Same limits. */
-CWS_API cws_op *cws_sandbox_write_file(cws_sandbox *sb, const char *path, const void *content, size_t size,
-                                       uint64_t timeout_ns, cws_error **error);
+CWS_API cws_op *cws_sandbox_write_file(cws_sandbox *sb, const char *path, const void *content,
+                                       size_t size, uint64_t timeout_ns, cws_error **error);
 /** cws_sandbox_read_file_stream() - chunks of any size of file. Errors arrive as CWS_READ_ERROR. */
-CWS_API cws_reader *cws_sandbox_read_file_stream(cws_sandbox *sb, const char *path, uint64_t timeout_ns, cws_error **error);
+CWS_API cws_reader *cws_sandbox_read_file_stream(cws_sandbox *sb, const char *path,
+                                                 uint64_t timeout_ns, cws_error **error);
 /** cws_sandbox_write_file_stream() - *@ret_writer (new reference) takes the content; the handle is done after its close. */
-CWS_API cws_op *cws_sandbox_write_file_stream(cws_sandbox *sb, const char *path, uint64_t timeout_ns,
-                                              cws_writer **ret_writer, cws_error **error);
+CWS_API cws_op *cws_sandbox_write_file_stream(cws_sandbox *sb, const char *path,
+                                              uint64_t timeout_ns, cws_writer **ret_writer,
+                                              cws_error **error);
 
 typedef struct cws_log_options {
     int follow;
-    uint32_t tail_lines;   /* 0 = all */
-    uint64_t since_ns;     /* wall clock; 0 = unset */
+    uint32_t tail_lines; /* 0 = all */
+    uint64_t since_ns;   /* wall clock; 0 = unset */
     int timestamps;
-    uint64_t timeout_ns;   /* ignored with follow */
+    uint64_t timeout_ns; /* ignored with follow */
 } cws_log_options;
 /** cws_sandbox_logs() - output of the main process; each chunk is one line with its newline. Resumes by itself. */
-CWS_API cws_reader *cws_sandbox_logs(cws_sandbox *sb, const cws_log_options *options, cws_error **error);
+CWS_API cws_reader *cws_sandbox_logs(cws_sandbox *sb, const cws_log_options *options,
+                                     cws_error **error);
 
 #ifdef __cplusplus
 }

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#define FRAME_BYTES 65535 /* one pipe read, less one: Debian builds nanopb with 16 bit sizes \
+#define FRAME_BYTES \
+    65535 /* one pipe read, less one: Debian builds nanopb with 16 bit sizes \
                            */
 #define MEASURE_NS 200000000u
 

@@ -21,7 +21,8 @@ static inline size_t buf_len(const struct buf *b)
 }
 static inline const uint8_t *buf_head(const struct buf *b)
 {
-    return b->start > 0 ? b->data + b->start : b->data; /* an empty buffer has data NULL: no arithmetic on it */
+    return b->start > 0 ? b->data + b->start
+                        : b->data; /* an empty buffer has data NULL: no arithmetic on it */
 }
 
 /** buf_reserve() - room for @n more bytes at the end; buf_tail() is then writable for @n bytes. */

@@ -99,7 +99,8 @@ int err_set(struct err *err, enum err_code code, const char *fmt, ...)
     return -1;
 }
 
-int err_set_reason(struct err *err, enum err_code code, const char *reason, const char *fmt, ...)
+int err_set_reason(struct err *err, enum err_code code, const char *reason, const char *fmt,
+                   ...)
 {
     if (!err)
         return -1;
@@ -193,9 +194,8 @@ void err_set_peer_reason(struct err *err, const char *reason, const char *domain
 
 void err_copy(struct err *dst, const struct err *src)
 {
-    *dst = (struct err){.code = src->code,
-                        .sys_errno = src->sys_errno,
-                        .retry_delay_ns = src->retry_delay_ns};
+    *dst = (struct err){
+        .code = src->code, .sys_errno = src->sys_errno, .retry_delay_ns = src->retry_delay_ns};
     if (src->message)
         dst->message = strdup(src->message);
     if (src->reason_owned)

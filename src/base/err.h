@@ -44,11 +44,12 @@ struct err_pair {
 
 struct err {
     enum err_code code;
-    int sys_errno;          /* errno of the failing call, 0 if none; its text is already in `message` */
-    const char *reason;     /* CWSANDBOX_* or NULL */
-    const char *domain;     /* NULL = ours ("cwsandbox.com"); set only on errors that came from a peer */
-    bool reason_owned;      /* `reason` and `domain` are heap copies */
-    char *message;          /* heap; NULL only after an allocation failure */
+    int sys_errno; /* errno of the failing call, 0 if none; its text is already in `message` */
+    const char *reason; /* CWSANDBOX_* or NULL */
+    const char
+        *domain; /* NULL = ours ("cwsandbox.com"); set only on errors that came from a peer */
+    bool reason_owned; /* `reason` and `domain` are heap copies */
+    char *message;     /* heap; NULL only after an allocation failure */
     struct err_pair *metadata;
     size_t n_metadata;
     struct err_pair *violations; /* key = field, value = description */
@@ -63,8 +64,8 @@ struct err {
  */
 int err_set(struct err *err, enum err_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /** err_set_reason() - as err_set(), with a static CWSANDBOX_* reason. */
-int err_set_reason(struct err *err, enum err_code code, const char *reason, const char *fmt, ...)
-    PRINTF_LIKE(4, 5);
+int err_set_reason(struct err *err, enum err_code code, const char *reason, const char *fmt,
+                   ...) PRINTF_LIKE(4, 5);
 /** err_set_errno() - as err_set(), appends ": <strerror>"; @sys_errno positive. */
 int err_set_errno(struct err *err, enum err_code code, int sys_errno, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
@@ -73,7 +74,8 @@ int err_wrap(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /** err_add_metadata() - copies both strings; silently drops the pair when out of memory. */
 void err_add_metadata(struct err *err, const char *key, const char *value);
 /** err_add_violation() - one BadRequest field violation; copies both. */
-void err_add_violation(struct err *err, const char *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void err_add_violation(struct err *err, const char *field, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
 /** err_metadata() - value for @key, borrowed, or NULL. */
 const char *err_metadata(const struct err *err, const char *key);
 /** err_set_peer_reason() - copy a reason and its domain as received from a peer. */

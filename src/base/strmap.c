@@ -33,7 +33,8 @@ static struct strmap_slot *find(const struct strmap *m, const char *key)
 
 static int rehash(struct strmap *m, size_t n_slots)
 {
-    struct strmap grown = {.slots = calloc(n_slots, sizeof(struct strmap_slot)), .n_slots = n_slots};
+    struct strmap grown = {.slots = calloc(n_slots, sizeof(struct strmap_slot)),
+                           .n_slots = n_slots};
     if (!grown.slots)
         return -ENOMEM;
     for (size_t i = 0; i < m->n_slots; i++) {

@@ -137,7 +137,8 @@ static void test_list_removes_while_iterating(void **state)
     for (int i = 0; i < 4; i++)
         list_append(&head, &nodes[i]);
     int n = 0;
-    LIST_FOREACH_SAFE (it, &head) {
+    LIST_FOREACH_SAFE(it, &head)
+    {
         list_remove(it);
         list_remove(it); /* harmless */
         n++;

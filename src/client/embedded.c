@@ -59,8 +59,9 @@ static int check_directory(const char *dir, struct err *err)
 {
     struct stat st;
     if (lstat(dir, &st) < 0)
-        return errno == ENOENT ? 0
-                               : err_set_errno(err, ERR_UNAVAILABLE, errno, "look at `%s`", dir);
+        return errno == ENOENT
+                   ? 0
+                   : err_set_errno(err, ERR_UNAVAILABLE, errno, "look at `%s`", dir);
     if (!S_ISDIR(st.st_mode))
         return err_set(err, ERR_FAILED_PRECONDITION, "use `%s`: it is not a directory", dir);
     if (st.st_uid != geteuid())
@@ -86,7 +87,8 @@ int embedded_socket_path(char **ret, struct err *err)
     if (!path)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
     if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
-        (void)err_set(err, ERR_FAILED_PRECONDITION, "use `%s`: too long for a Unix socket", path);
+        (void)err_set(err, ERR_FAILED_PRECONDITION, "use `%s`: too long for a Unix socket",
+                      path);
         free(path);
         return -1;
     }
@@ -130,10 +132,11 @@ static char *service_program(struct err *err)
                       : access(env, X_OK) == 0                   ? strdup(env)
                                                                  : NULL;
         if (!found)
-            (void)err_set(err, ERR_UNAVAILABLE,
-                          "start the service: CWSANDBOX_SERVICE_PATH=`%s` is neither an executable "
-                          "nor a directory with " SERVICE_NAME,
-                          env);
+            (void)err_set(
+                err, ERR_UNAVAILABLE,
+                "start the service: CWSANDBOX_SERVICE_PATH=`%s` is neither an executable "
+                "nor a directory with " SERVICE_NAME,
+                env);
         return found;
     }
     (void)pthread_mutex_lock(&service_dir_lock);
@@ -150,7 +153,8 @@ static char *service_program(struct err *err)
         found = executable_at(CWS_BINDIR, "");
     if (!found)
         (void)err_set(err, ERR_UNAVAILABLE,
-                      "start the service: " SERVICE_NAME " found neither beside the library nor in "
+                      "start the service: " SERVICE_NAME
+                      " found neither beside the library nor in "
                       "%s; install it, or set CWSANDBOX_SERVICE_PATH or CWSANDBOX_BASE_URL",
                       CWS_LIBEXECDIR);
     return found;
@@ -195,7 +199,8 @@ __attribute__((noinline)) static int spawn_detached(const char *program, char *c
 {
     sigset_t all, old;
     (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &old); /* no handler may run on the shared memory */
+    (void)pthread_sigmask(SIG_SETMASK, &all,
+                          &old); /* no handler may run on the shared memory */
     pid_t child = vfork();
     if (child == 0) {
         (void)setsid();
@@ -208,7 +213,8 @@ __attribute__((noinline)) static int spawn_detached(const char *program, char *c
     int status = 0;
     while (child > 0 && waitpid(child, &status, 0) < 0)
         if (errno != EINTR) {
-            status = 0; /* the program ignores SIGCHLD: nothing to learn, the ready line decides */
+            status =
+                0; /* the program ignores SIGCHLD: nothing to learn, the ready line decides */
             break;
         }
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -246,11 +252,13 @@ static void err_ended_early(const char *program, struct err *err)
 {
     CLEANUP_FREE char *dir = rundir_path();
     (void)err_set(err, ERR_UNAVAILABLE,
-                  "start the service: `%s` ended before it was ready; its log, if it came to one, is `%s/%s`", program,
-                  dir ? dir : "", RUNDIR_LOG);
+                  "start the service: `%s` ended before it was ready; its log, if it came to "
+                  "one, is `%s/%s`",
+                  program, dir ? dir : "", RUNDIR_LOG);
 }
 
-static enum start_result service_start(const char *program, uint64_t deadline_ns, struct err *err)
+static enum start_result service_start(const char *program, uint64_t deadline_ns,
+                                       struct err *err)
 {
     int pipe_fds[2] = {-1, -1};
     if (pipe2(pipe_fds, O_CLOEXEC) < 0) {

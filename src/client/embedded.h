@@ -10,7 +10,8 @@
 
 #include "base/err.h"
 
-#define EMBEDDED_START_TIMEOUT_NS (15ULL * 1000000000ULL) /* chosen: cold start takes 50-300 ms here */
+#define EMBEDDED_START_TIMEOUT_NS \
+    (15ULL * 1000000000ULL) /* chosen: cold start takes 50-300 ms here */
 
 /** embedded_socket_path() - *@ret is heap. ERR_FAILED_PRECONDITION when the directory belongs to somebody else or is a link. */
 int embedded_socket_path(char **ret, struct err *err);

@@ -40,7 +40,7 @@ static struct cws_error *complete_verdict(const struct wait_op *w)
     if (sandbox_status(sb) == CWS_STATUS_FAILED)
         return sandbox_failed(sb);
     if (w->raise_on_termination &&
-             (sandbox_status(sb) == CWS_STATUS_TERMINATED || sb->stop_owned))
+        (sandbox_status(sb) == CWS_STATUS_TERMINATED || sb->stop_owned))
         e = error_new(CWS_E_TERMINATED, "sandbox '%s' was terminated", id);
     if (e)
         error_add_sandbox_id(e, id);

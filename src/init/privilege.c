@@ -17,13 +17,15 @@
 
 void privilege_start(void)
 {
-    static const unsigned long by_default[8]; /* the kernel's struct sigaction, all zero: SIG_DFL */
+    static const unsigned long
+        by_default[8]; /* the kernel's struct sigaction, all zero: SIG_DFL */
     struct rlimit files;
 
     /* Dispositions set to "ignore" would survive execve into every process of the sandbox. Not signal(): it refuses 32
      * and 33, which glibc keeps for itself. */
     for (int signo = 1; signo < _NSIG; signo++)
-        (void)syscall(SYS_rt_sigaction, signo, by_default, NULL, _NSIG / 8); /* SIGKILL and SIGSTOP refuse */
+        (void)syscall(SYS_rt_sigaction, signo, by_default, NULL,
+                      _NSIG / 8); /* SIGKILL and SIGSTOP refuse */
     (void)prctl(PR_SET_NAME,
                 "cwsandbox-init"); /* instead of the memfd's name; for ps(1) only */
     /* execve made us dumpable again; from here nobody in the sandbox may trace us or read

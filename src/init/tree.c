@@ -11,7 +11,8 @@
 
 #include "init/init.h"
 
-#define MAX_TREE 4096 /* chosen: as INIT_MAX_EXECS; a larger tree is killed in several rounds \
+#define MAX_TREE \
+    4096 /* chosen: as INIT_MAX_EXECS; a larger tree is killed in several rounds \
                        */
 #define MAX_ROUNDS \
     64 /* chosen: a fork bomb loses long before; the namespace's end is the backstop */
@@ -55,7 +56,8 @@ static void add_children(struct tree *t, pid_t pid)
     CLEANUP_FD int tasks = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (tasks < 0)
         return;
-    while ((n = getdents64(tasks, entries, sizeof(entries))) > 0) { /* readdir(3) would allocate */
+    while ((n = getdents64(tasks, entries, sizeof(entries))) >
+           0) { /* readdir(3) would allocate */
         for (char *at = entries; at < entries + n; at += ((struct dirent64 *)at)->d_reclen) {
             if (((struct dirent64 *)at)->d_name[0] != '.')
                 add_thread(t, tasks, ((struct dirent64 *)at)->d_name);

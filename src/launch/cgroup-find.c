@@ -21,7 +21,9 @@
     TOP "-supervisor" /* where processes go that stand in the way of enabling controllers */
 #define MAX_TRIES 16  /* chosen: as many services would have to end in the same moment */
 #define MAX_MOUNTINFO (1u << 20)
-#define LEFTOVERS_NS (5 * NS_PER_SEC) /* chosen: for all of them; a killed process ends within ms, one in a dead disk does not */
+#define LEFTOVERS_NS \
+    (5 * \
+     NS_PER_SEC) /* chosen: for all of them; a killed process ends within ms, one in a dead disk does not */
 
 /* Mount points as found in /proc/self/mountinfo; heap. */
 struct hierarchies {

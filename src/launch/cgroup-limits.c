@@ -45,7 +45,8 @@ static int limit_memory(const struct cgroups *g, const char *id, pid_t init_pid,
                  : cgroup_write(g->v2, id, "memory.max", "max");
 }
 
-static int limit_cpu(const struct cgroups *g, const char *id, pid_t init_pid, uint32_t cpu_millis)
+static int limit_cpu(const struct cgroups *g, const char *id, pid_t init_pid,
+                     uint32_t cpu_millis)
 {
     uint64_t quota_us =
         MAX((uint64_t)cpu_millis * (CPU_PERIOD_US / 1000), (uint64_t)CPU_MIN_QUOTA_US);
@@ -100,7 +101,9 @@ int cgroup_limit(const struct cgroups *g, const struct launch_limits *limits, pi
         int result;
     } steps[] = {
         {"memory", memory,
-         memory || exists(g->v1_memory, id) ? limit_memory(g, id, init_pid, limits->memory_bytes) : 0},
+         memory || exists(g->v1_memory, id)
+             ? limit_memory(g, id, init_pid, limits->memory_bytes)
+             : 0},
         {"cpu", cpu,
          cpu || exists(g->v1_cpu, id) ? limit_cpu(g, id, init_pid, limits->cpu_millis) : 0},
         {"pids", limits->pids != 0, limit_pids(g, id, limits->pids)},

@@ -42,7 +42,8 @@ static int open_signals(void)
 
     for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
         (void)signal(ignored[i], SIG_IGN); /* init puts every disposition back to default */
-    (void)signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would take our children's ends from us */
+    (void)signal(SIGCHLD,
+                 SIG_DFL); /* inherited as ignored, it would take our children's ends from us */
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGCHLD);
     (void)sigaddset(&set, SIGTERM);
@@ -68,8 +69,9 @@ static void describe(struct engine *e, bool core_limited)
         add_problem(f, "idmap: a file system below /usr cannot shift owners: files of the "
                        "machine show as nobody");
     if (!core_limited)
-        add_problem(f, "core: a crash inside runs the machine's core_pattern program: raise the "
-                       "hard limit of core files to 1 or more");
+        add_problem(f,
+                    "core: a crash inside runs the machine's core_pattern program: raise the "
+                    "hard limit of core files to 1 or more");
     /* A user may not remove what is the machine's in any case. */
     if (f->root && !e->lean.user_xattr)
         add_problem(f, "directories: a directory of the image that has content cannot be "

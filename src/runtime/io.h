@@ -22,8 +22,8 @@ struct process_spec { /* borrowed for the call */
     size_t n_argv;
     const struct string_pair *env; /* on top of the sandbox's */
     size_t n_env;
-    const char *cwd;       /* "" = the sandbox's working_dir */
-    bool want_stdin;       /* false: stdin is /dev/null-like (a closed pipe: EOF) */
+    const char *cwd; /* "" = the sandbox's working_dir */
+    bool want_stdin; /* false: stdin is /dev/null-like (a closed pipe: EOF) */
     bool tty;
     uint16_t tty_width, tty_height; /* 0 = 80x24 */
 };
@@ -36,13 +36,16 @@ struct process_events {
      * on stderr ("NAME: command not found", "NAME: Permission denied", "cd: DIR: No such file or directory" -> 1). */
     void (*on_exit)(void *user, struct process *p, int exit_code);
     void (*on_error)(void *user, struct process *p, const struct err *err);
-    void (*on_stdin_drain)(void *user, struct process *p); /* queued stdin fell below 64 KiB after having been above 256 KiB */
+    void (*on_stdin_drain)(
+        void *user,
+        struct process *p); /* queued stdin fell below 64 KiB after having been above 256 KiB */
 };
 
 /** process_start() - FAILED_PRECONDITION when the sandbox is not RUNNING (text says its state), INVALID_ARGUMENT for an empty
  *  command or NUL. A sandbox in PENDING/CREATING queues the start. If the sandbox ends first: on_error UNAVAILABLE. */
-int process_start(struct sandbox *sb, const struct process_spec *spec, const struct process_events *events, void *user,
-                  struct process **ret, struct err *err);
+int process_start(struct sandbox *sb, const struct process_spec *spec,
+                  const struct process_events *events, void *user, struct process **ret,
+                  struct err *err);
 /** process_write() - queue stdin bytes (copied). After the process closed its stdin they are dropped. */
 int process_write(struct process *p, const uint8_t *data, size_t n);
 size_t process_stdin_queued(const struct process *p);
@@ -63,7 +66,8 @@ void process_free(struct process *p);
  * "size_bytes", "max_size_bytes" for FILE_TOO_LARGE). Cancelling is not possible; the callback may find its caller gone,
  * which is the caller's business. */
 void sandbox_read_file(struct sandbox *sb, const char *path,
-                       void (*cb)(void *user, struct buf *take_content, const struct err *err), void *user);
+                       void (*cb)(void *user, struct buf *take_content, const struct err *err),
+                       void *user);
 /* Creates parents (0755) and the file (0644), truncates an existing one. @take_content is emptied. */
 void sandbox_write_file(struct sandbox *sb, const char *path, struct buf *take_content,
                         void (*cb)(void *user, const struct err *err), void *user);
@@ -72,19 +76,23 @@ void sandbox_write_file(struct sandbox *sb, const char *path, struct buf *take_c
 
 struct log_spec {
     bool follow;
-    uint64_t tail_lines;     /* 0 = all that is kept */
-    uint64_t since_wall_ns;  /* 0 = unset; drops lines that arrived earlier (arrival is known per read of the log) */
-    bool timestamps;         /* each line is prefixed "2026-11-23T18:00:00.123456789Z " */
+    uint64_t tail_lines; /* 0 = all that is kept */
+    uint64_t
+        since_wall_ns; /* 0 = unset; drops lines that arrived earlier (arrival is known per read of the log) */
+    bool timestamps;            /* each line is prefixed "2026-11-23T18:00:00.123456789Z " */
     const char *resume_session; /* NULL/"" = fresh */
     uint64_t resume_offset;
 };
 struct log_events {
-    void (*on_data)(void *user, struct log_stream *l, struct buf *take, uint64_t wall_ns, uint64_t next_offset);
+    void (*on_data)(void *user, struct log_stream *l, struct buf *take, uint64_t wall_ns,
+                    uint64_t next_offset);
     /* In-band error codes of contract/server.md 2.3: "SESSION_NOT_FOUND", "REPLAY_GAP", "INVALID_RESUME_OFFSET" */
-    void (*on_end)(void *user, struct log_stream *l, const char *error_code /* NULL = clean */, const char *message);
+    void (*on_end)(void *user, struct log_stream *l, const char *error_code /* NULL = clean */,
+                   const char *message);
 };
-int log_stream_open(struct sandbox *sb, const struct log_spec *spec, const struct log_events *events, void *user,
-                    struct log_stream **ret, struct err *err);
+int log_stream_open(struct sandbox *sb, const struct log_spec *spec,
+                    const struct log_events *events, void *user, struct log_stream **ret,
+                    struct err *err);
 const char *log_stream_session(const struct log_stream *l);
 void log_stream_pause(struct log_stream *l);
 void log_stream_resume(struct log_stream *l);

@@ -33,22 +33,23 @@ struct image_alias {
 };
 
 struct runtime_config {
-    const char *launch_path;      /* cwsandbox-launch */
-    const char *init_path;        /* cwsandbox-init */
-    const char *data_dir;         /* absolute; created 0700; logs/ below it */
-    const char *service_name;     /* names cgroups; [a-z0-9-] */
-    uint32_t warm_pool;           /* blanks of the default image kept ready; default 4 */
-    uint32_t max_sandboxes;       /* alive at once; default 10000 */
-    uint64_t root_size_bytes;     /* per sandbox; default 1 GiB (tmpfs: only what is written costs memory) */
-    uint64_t default_memory_bytes;/* 0 = no limit */
-    uint32_t default_cpu_millis;  /* 0 = no limit */
-    uint32_t pids_max;            /* default 1024; 0 = no limit */
-    uint64_t default_lifetime_ns; /* default 24 h */
-    uint64_t max_lifetime_ns;     /* 0 = no cap */
-    uint64_t retention_ns;        /* ended sandboxes stay readable; default 1 h */
-    uint32_t max_retained;        /* and at most so many of them; default 10000, oldest go first */
-    uint64_t log_max_bytes;       /* kept per sandbox; older output is dropped; default 64 MiB */
-    uint64_t file_max_bytes;      /* unary file cap; default 32 MiB (contract/server.md 3) */
+    const char *launch_path;  /* cwsandbox-launch */
+    const char *init_path;    /* cwsandbox-init */
+    const char *data_dir;     /* absolute; created 0700; logs/ below it */
+    const char *service_name; /* names cgroups; [a-z0-9-] */
+    uint32_t warm_pool;       /* blanks of the default image kept ready; default 4 */
+    uint32_t max_sandboxes;   /* alive at once; default 10000 */
+    uint64_t
+        root_size_bytes; /* per sandbox; default 1 GiB (tmpfs: only what is written costs memory) */
+    uint64_t default_memory_bytes; /* 0 = no limit */
+    uint32_t default_cpu_millis;   /* 0 = no limit */
+    uint32_t pids_max;             /* default 1024; 0 = no limit */
+    uint64_t default_lifetime_ns;  /* default 24 h */
+    uint64_t max_lifetime_ns;      /* 0 = no cap */
+    uint64_t retention_ns;         /* ended sandboxes stay readable; default 1 h */
+    uint32_t max_retained;   /* and at most so many of them; default 10000, oldest go first */
+    uint64_t log_max_bytes;  /* kept per sandbox; older output is dropped; default 64 MiB */
+    uint64_t file_max_bytes; /* unary file cap; default 32 MiB (contract/server.md 3) */
     bool accept_unenforced_limits;
     const struct image_alias *image_aliases; /* borrowed for the runtime's life */
     size_t n_image_aliases;
@@ -57,24 +58,26 @@ void runtime_config_init(struct runtime_config *config); /* the defaults above *
 
 /** runtime_new() - start cwsandbox-launch (blocking, before any listener exists) and learn its features.
  *  ERR_FAILED_PRECONDITION with the missing kernel features and their remedies in the text. */
-int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct runtime **ret, struct err *err);
+int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct runtime **ret,
+                struct err *err);
 const struct launch_features *runtime_features(const struct runtime *rt);
 /** runtime_close() - kill every sandbox, wait for their end and for launch; then @on_closed, after which @rt is gone. */
 void runtime_close(struct runtime *rt, void (*on_closed)(void *user), void *user);
 /** runtime_on_lost() - cwsandbox-launch died: nothing can be trusted any more; the service should exit. */
-void runtime_on_lost(struct runtime *rt, void (*cb)(void *user, const struct err *why), void *user);
+void runtime_on_lost(struct runtime *rt, void (*cb)(void *user, const struct err *why),
+                     void *user);
 size_t runtime_n_active(const struct runtime *rt); /* sandboxes not in a terminal state */
 
 /* ---- sandboxes ---- */
 
 enum sandbox_state { /* numbers of wire.md State */
-    SANDBOX_CREATING = 1,
-    SANDBOX_RUNNING = 2,
-    SANDBOX_COMPLETED = 3,
-    SANDBOX_FAILED = 4,
-    SANDBOX_TERMINATING = 5,
-    SANDBOX_TERMINATED = 6,
-    SANDBOX_PENDING = 7,
+                     SANDBOX_CREATING = 1,
+                     SANDBOX_RUNNING = 2,
+                     SANDBOX_COMPLETED = 3,
+                     SANDBOX_FAILED = 4,
+                     SANDBOX_TERMINATING = 5,
+                     SANDBOX_TERMINATED = 6,
+                     SANDBOX_PENDING = 7,
 };
 static inline bool sandbox_state_terminal(enum sandbox_state s)
 {
@@ -87,29 +90,33 @@ struct sandbox_file {
     size_t size;
 };
 
-struct sandbox_spec { /* everything borrowed for the call */
+struct sandbox_spec {       /* everything borrowed for the call */
     const char *owner;      /* who may see it (API key name, "uid:1000"); never NULL */
     const char *request_id; /* "" = none; same owner + same id => same sandbox */
-    const char *image;      /* "" = the default image; unknown => the sandbox goes FAILED with the reason */
-    const char *command;    /* "" = no main process: RUNNING until stopped or its lifetime ends */
+    const char
+        *image; /* "" = the default image; unknown => the sandbox goes FAILED with the reason */
+    const char *command; /* "" = no main process: RUNNING until stopped or its lifetime ends */
     const char *const *args;
     size_t n_args;
     const struct string_pair *env;
     size_t n_env;
     const char *working_dir; /* "" = "/root" if it exists, else "/" */
-    const struct sandbox_file *files; /* present before the main process starts, 0444, parents 0755 */
+    const struct sandbox_file
+        *files; /* present before the main process starts, 0444, parents 0755 */
     size_t n_files;
-    uint64_t memory_bytes;  /* 0 = service default */
+    uint64_t memory_bytes; /* 0 = service default */
     uint32_t cpu_millis;
-    uint64_t lifetime_ns;   /* 0 = service default */
+    uint64_t lifetime_ns; /* 0 = service default */
 };
 
 /** sandbox_create() - registers and starts. On an idempotent hit *@ret_existing = true and the old one is returned.
  *  @ret borrowed. Errors: INVALID_ARGUMENT (+violations: file paths, command without NUL..), RESOURCE_EXHAUSTED (max_sandboxes). */
 int sandbox_create(struct runtime *rt, const struct sandbox_spec *spec, void *take_user_data,
-                   void (*free_user_data)(void *), struct sandbox **ret, bool *ret_existing, struct err *err);
+                   void (*free_user_data)(void *), struct sandbox **ret, bool *ret_existing,
+                   struct err *err);
 /** sandbox_find() - NOT_FOUND + CWSANDBOX_SANDBOX_NOT_FOUND; @owner must match. Borrowed. */
-struct sandbox *sandbox_find(struct runtime *rt, const char *owner, const char *id, struct err *err);
+struct sandbox *sandbox_find(struct runtime *rt, const char *owner, const char *id,
+                             struct err *err);
 /** sandbox_next() - iterate in creation order; start with NULL. */
 struct sandbox *sandbox_next(struct runtime *rt, struct sandbox *after);
 /** sandbox_after() - first sandbox created after sequence number @seq; for stable paging. */
@@ -122,12 +129,12 @@ struct sandbox_info { /* strings borrowed while the sandbox lives */
     const char *owner;
     uint64_t seq;
     enum sandbox_state state;
-    const char *state_reason;  /* "" */
+    const char *state_reason;                            /* "" */
     uint64_t create_wall_ns, start_wall_ns, end_wall_ns; /* 0 = not yet */
     bool has_exit_code;
-    int exit_code;             /* 128+n for death by signal n */
-    uint64_t lifetime_ns;      /* effective */
-    const char *image;         /* resolved name */
+    int exit_code;        /* 128+n for death by signal n */
+    uint64_t lifetime_ns; /* effective */
+    const char *image;    /* resolved name */
     uint64_t memory_bytes;
     uint32_t cpu_millis;
     void *user_data;
@@ -146,12 +153,15 @@ struct sandbox_watch {
     void *user;
 };
 void sandbox_watch_add(struct sandbox *sb, struct sandbox_watch *w);
-void sandbox_watch_remove(struct sandbox_watch *w); /* harmless when never added (zeroed) or already removed */
+void sandbox_watch_remove(
+    struct sandbox_watch *w); /* harmless when never added (zeroed) or already removed */
 
 struct sandbox_usage {
     uint64_t cpu_ns, memory_bytes, memory_peak_bytes, n_oom_kills;
 };
 /** sandbox_usage() - asks launch; for an ended sandbox the last figures. */
-void sandbox_usage(struct sandbox *sb, void (*cb)(void *user, const struct sandbox_usage *u, const struct err *err), void *user);
+void sandbox_usage(struct sandbox *sb,
+                   void (*cb)(void *user, const struct sandbox_usage *u, const struct err *err),
+                   void *user);
 
 #endif

@@ -67,7 +67,8 @@ static void step_done(struct sandbox *sb)
 
 void setup_check_running(struct sandbox *sb)
 {
-    if (sb->state == SANDBOX_CREATING && sb->setup.n_steps == 0 && (!sb->plan->argv[0] || sb->main.started))
+    if (sb->state == SANDBOX_CREATING && sb->setup.n_steps == 0 &&
+        (!sb->plan->argv[0] || sb->main.started))
         sandbox_set_state(sb, SANDBOX_RUNNING);
 }
 

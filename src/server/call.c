@@ -13,7 +13,8 @@
 
 #define VERSION_HEADER "x-cwsandbox-server"
 #define WAIT_HEADER "x-cwsandbox-wait"
-#define LATE_ANSWER_NS NS_PER_SEC /* chosen: for the status that says that the deadline passed */
+#define LATE_ANSWER_NS \
+    NS_PER_SEC /* chosen: for the status that says that the deadline passed */
 
 static void call_release(struct call *call)
 {

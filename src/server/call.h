@@ -62,7 +62,7 @@ struct call {
     uint64_t start_ns;
     enum call_wait wait;
     size_t answer_bytes; /* its part of service->answer_bytes */
-    bool stranger; /* presented no valid key */
+    bool stranger;       /* presented no valid key */
     bool half_closed;
     bool headers_sent;
     bool finished;
@@ -106,7 +106,7 @@ void get_on_request(struct call *call, void *request); /* sandboxes.c */
 void get_on_stopping(struct call *call);
 void get_on_release(struct call *call);
 void delete_on_request(struct call *call, void *request);
-void list_on_request(struct call *call, void *request); /* list.c */
+void list_on_request(struct call *call, void *request);         /* list.c */
 void list_runners_on_request(struct call *call, void *request); /* discovery.c */
 void get_runner_on_request(struct call *call, void *request);
 void exec_on_request(struct call *call, void *request); /* exec.c */

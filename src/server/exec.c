@@ -10,7 +10,8 @@
 #include "server/record.h"
 
 #define OUTPUT_DEFAULT \
-    (16u << 20) /* per stream when the caller names no cap; chosen: both fit the clients' 100 \
+    (16u \
+     << 20) /* per stream when the caller names no cap; chosen: both fit the clients' 100 \
                    MiB */
 #define OUTPUT_MAX \
     (48u << 20) /* per stream: two of them and a few bytes stay below 100 MiB \

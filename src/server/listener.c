@@ -97,8 +97,8 @@ static int bind_unix(struct listener *l, const char *path, struct err *err)
     int r = uv_pipe_bind(&l->pipe, path);
     (void)umask(old);
     if (r < 0)
-        return err_set_errno(err, ERR_FAILED_PRECONDITION, bind_errno(path, r), "listen on `%s`",
-                             path);
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, bind_errno(path, r),
+                             "listen on `%s`", path);
     l->path = strdup(path);
     return l->path != NULL ? 0 : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
 }

@@ -56,9 +56,9 @@ struct service {
     size_t n_connections;
     size_t n_strangers;
     size_t n_calls;
-    size_t n_stranger_calls; /* of them, without a valid key */
+    size_t n_stranger_calls;        /* of them, without a valid key */
     struct message_budget requests; /* large requests that are still arriving */
-    size_t answer_bytes;     /* large answers of unary calls that are still open */
+    size_t answer_bytes;            /* large answers of unary calls that are still open */
     bool stopping;
     int exit_status;
 };

@@ -55,11 +55,13 @@ struct transport_peer {
 };
 
 /** transport_connect() - DNS, connect, TLS, preface. Failures arrive in on_closed (ERR_UNAVAILABLE names address and why). */
-int transport_connect(uv_loop_t *loop, const struct address *addr, struct tls_config *tls, const struct grpc_limits *limits,
-                      const struct transport_events *events, void *user, struct transport **ret, struct err *err);
+int transport_connect(uv_loop_t *loop, const struct address *addr, struct tls_config *tls,
+                      const struct grpc_limits *limits, const struct transport_events *events,
+                      void *user, struct transport **ret, struct err *err);
 /** transport_accept() - take the next connection of @listener (a listening uv_pipe_t or uv_tcp_t). @tls may be NULL. */
-int transport_accept(uv_loop_t *loop, uv_stream_t *listener, struct tls_config *tls, const struct grpc_limits *limits,
-                     const struct transport_events *events, void *user, struct transport **ret, struct err *err);
+int transport_accept(uv_loop_t *loop, uv_stream_t *listener, struct tls_config *tls,
+                     const struct grpc_limits *limits, const struct transport_events *events,
+                     void *user, struct transport **ret, struct err *err);
 struct grpc_conn *transport_conn(struct transport *t);
 const struct transport_peer *transport_peer(const struct transport *t);
 /** transport_shutdown() - graceful: GOAWAY, open calls finish, then the stream closes by itself. */

@@ -29,14 +29,16 @@ enum grpc_side { GRPC_CLIENT, GRPC_SERVER };
 struct message_budget;
 
 struct grpc_limits {
-    size_t max_message_bytes;      /* default GRPC_MAX_MESSAGE_BYTES */
-    size_t max_header_bytes;       /* default 65536: both directions of one header block */
-    uint32_t max_streams;          /* server: concurrent calls; default 10000 */
-    uint32_t stream_window_bytes;  /* default 1 MiB */
-    uint32_t max_frame_bytes;      /* default 1 MiB; what we accept in one DATA frame */
-    struct message_budget *budget; /* default NULL; shared by connections, outlives them: wire/message.h */
+    size_t max_message_bytes;     /* default GRPC_MAX_MESSAGE_BYTES */
+    size_t max_header_bytes;      /* default 65536: both directions of one header block */
+    uint32_t max_streams;         /* server: concurrent calls; default 10000 */
+    uint32_t stream_window_bytes; /* default 1 MiB */
+    uint32_t max_frame_bytes;     /* default 1 MiB; what we accept in one DATA frame */
+    struct message_budget
+        *budget; /* default NULL; shared by connections, outlives them: wire/message.h */
 };
-#define GRPC_MAX_MESSAGE_BYTES (104857600u + 65536u) /* 100 MiB (contract/server.md 0) + room for the other fields */
+#define GRPC_MAX_MESSAGE_BYTES \
+    (104857600u + 65536u) /* 100 MiB (contract/server.md 0) + room for the other fields */
 void grpc_limits_init(struct grpc_limits *limits);
 
 struct grpc_conn;
@@ -52,7 +54,7 @@ struct grpc_request {
     const char *path;      /* "/package.Service/Method" */
     const char *authority; /* may be "" */
     const char *scheme;
-    uint64_t timeout_ns;   /* from grpc-timeout; 0 = none */
+    uint64_t timeout_ns;               /* from grpc-timeout; 0 = none */
     const struct grpc_header *headers; /* custom metadata incl. authorization, user-agent */
     size_t n_headers;
 };
@@ -71,15 +73,19 @@ struct grpc_conn_events {
 
 /* How a call ended. For a client it is the call's status; for a server it says whether the peer gave up. */
 struct grpc_close {
-    const struct err *status;  /* code ERR_OK = success. Borrowed. Contains decoded grpc-status-details-bin */
-    bool refused;              /* client: the server certainly did not process the call (RFC 9113 8.7): safe to retry */
-    bool by_peer;              /* server: RST_STREAM by the client or the connection was lost, before our trailers went out;
+    const struct err
+        *status; /* code ERR_OK = success. Borrowed. Contains decoded grpc-status-details-bin */
+    bool
+        refused; /* client: the server certainly did not process the call (RFC 9113 8.7): safe to retry */
+    bool
+        by_peer; /* server: RST_STREAM by the client or the connection was lost, before our trailers went out;
                                 * client: the connection was lost */
 };
 
 struct grpc_call_events {
     /* Client: initial metadata arrived (not called for trailers-only answers). May be NULL. */
-    void (*on_headers)(void *user, struct grpc_call *call, const struct grpc_header *headers, size_t n);
+    void (*on_headers)(void *user, struct grpc_call *call, const struct grpc_header *headers,
+                       size_t n);
     /* One whole message. Bytes borrowed for the callback. Not called while paused. */
     void (*on_message)(void *user, struct grpc_call *call, const uint8_t *data, size_t n);
     /* Server: the client finished sending (after all its messages). May be NULL. */
@@ -117,15 +123,17 @@ int grpc_conn_ping(struct grpc_conn *conn);
 struct grpc_start {
     const char *path;
     const char *authority;
-    const char *scheme;        /* "http" or "https" */
-    uint64_t timeout_ns;       /* sent as grpc-timeout; 0 = none. Enforcing it locally is the caller's business */
+    const char *scheme; /* "http" or "https" */
+    uint64_t
+        timeout_ns; /* sent as grpc-timeout; 0 = none. Enforcing it locally is the caller's business */
     const struct grpc_header *headers;
     size_t n_headers;
     const char *user_agent;
 };
 /** grpc_call_start() - client: open a call. Queued (not failed) while the peer's stream limit is reached. */
-int grpc_call_start(struct grpc_conn *conn, const struct grpc_start *start, const struct grpc_call_events *events,
-                    void *user, struct grpc_call **ret_call);
+int grpc_call_start(struct grpc_conn *conn, const struct grpc_start *start,
+                    const struct grpc_call_events *events, void *user,
+                    struct grpc_call **ret_call);
 /** grpc_call_bind() - server: in on_call. @user is handed to the events. */
 void grpc_call_bind(struct grpc_call *call, const struct grpc_call_events *events, void *user);
 /** grpc_call_limit() - server: in on_call; messages longer than this are refused as soon as their length is known, before they
@@ -134,7 +142,8 @@ void grpc_call_limit(struct grpc_call *call, size_t max_message_bytes);
 /** grpc_call_send_headers() - server: custom initial metadata, before the first message. Optional. */
 int grpc_call_send_headers(struct grpc_call *call, const struct grpc_header *headers, size_t n);
 /** grpc_call_send() - queue one message: @head (copied, may be empty) followed by @take_body's bytes (may be NULL; emptied). */
-int grpc_call_send(struct grpc_call *call, const void *head, size_t head_len, struct buf *take_body);
+int grpc_call_send(struct grpc_call *call, const void *head, size_t head_len,
+                   struct buf *take_body);
 /** grpc_call_queued() - bytes queued on this call and not yet pulled. */
 size_t grpc_call_queued(const struct grpc_call *call);
 /** grpc_call_half_close() - client: END_STREAM after what is queued. */

@@ -96,7 +96,8 @@ void call_fail(struct grpc_call *call, enum err_code code, const char *fmt, ...)
         text = NULL;
     va_end(ap);
     (void)err_set(&call->status, code, "%s", text ? text : "out of memory");
-    message_reader_done(&call->reader); /* the answer may have to wait, what came of the message not */
+    message_reader_done(
+        &call->reader); /* the answer may have to wait, what came of the message not */
     if (call->conn->side == GRPC_SERVER) {
         call->failed = true;
         if (server_finish(call, &call->status) == 0)

@@ -104,9 +104,10 @@ struct grpc_conn {
     bool shutting_down; /* server: the first of two GOAWAYs is out */
     bool goaway_sent;
     bool freeing;
-    int recv_error;  /* fatal, -errno: nothing is read any more */
-    int send_error;  /* fatal, -errno: the session writes nothing any more */
-    size_t n_resets; /* server: streams that ended by our RST_STREAM before they were answered */
+    int recv_error; /* fatal, -errno: nothing is read any more */
+    int send_error; /* fatal, -errno: the session writes nothing any more */
+    size_t
+        n_resets; /* server: streams that ended by our RST_STREAM before they were answered */
     size_t n_completed;
     size_t n_empty_data;
 };

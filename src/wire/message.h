@@ -25,7 +25,7 @@ struct message_reader {
     size_t n_prefix;
     size_t length; /* valid when n_prefix is complete */
     struct buf body;
-    bool returned; /* `body` was handed out: drop it at the next call */
+    bool returned;                 /* `body` was handed out: drop it at the next call */
     struct message_budget *budget; /* [const] NULL: no limit */
     size_t charged;                /* of the budget, for this message */
 };
@@ -36,7 +36,8 @@ enum message_result {
     MESSAGE_E_TOO_LARGE = 2,  /* `length` says how large */
     MESSAGE_E_COMPRESSED = 3, /* the compressed flag is set */
     MESSAGE_E_BAD_FLAG = 4,
-    MESSAGE_E_NO_ROOM = 5, /* the budget is used up: by others, `length` may be less than `max` */
+    MESSAGE_E_NO_ROOM =
+        5, /* the budget is used up: by others, `length` may be less than `max` */
 };
 
 /** message_read() - take bytes from *@data; enum message_result or -ENOMEM. */

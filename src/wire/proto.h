@@ -30,7 +30,8 @@
  * opt_<field>_case = the generated constant. */
 #define PROTO_HAS(msg, field) ((msg)->opt_##field##_case != 0)
 
-#define PROTO_MAX_DEPTH 32u /* chosen: our deepest message nests 8; protobuf's own default is 100 */
+#define PROTO_MAX_DEPTH \
+    32u /* chosen: our deepest message nests 8; protobuf's own default is 100 */
 /* Submessages and repeated values in one message. Chosen: bounds what unpacking may allocate (two bytes on the wire can
  * cost 200 in memory); a page of 1000 sandboxes has under 100,000. */
 #define PROTO_MAX_ELEMENTS 524288u
@@ -41,7 +42,8 @@
  * Errors: ERR_INVALID_ARGUMENT that names the field path: malformed bytes, wrong wire type, invalid UTF-8 or NUL in a
  * string, nesting over PROTO_MAX_DEPTH, more than PROTO_MAX_ELEMENTS elements.
  */
-int proto_check(const ProtobufCMessageDescriptor *desc, const uint8_t *data, size_t n, struct err *err) WARN_UNUSED;
+int proto_check(const ProtobufCMessageDescriptor *desc, const uint8_t *data, size_t n,
+                struct err *err) WARN_UNUSED;
 
 /**
  * proto_unpack() - proto_check() and unpack
@@ -49,7 +51,8 @@ int proto_check(const ProtobufCMessageDescriptor *desc, const uint8_t *data, siz
  * The caller owns the message (proto_free()). NULL with @err set: as proto_check(), or ERR_RESOURCE_EXHAUSTED when
  * out of memory.
  */
-void *proto_unpack(const ProtobufCMessageDescriptor *desc, const uint8_t *data, size_t n, struct err *err) WARN_UNUSED;
+void *proto_unpack(const ProtobufCMessageDescriptor *desc, const uint8_t *data, size_t n,
+                   struct err *err) WARN_UNUSED;
 
 /** proto_pack() - append @msg (any generated message) to @out; 0 or -ENOMEM. */
 int proto_pack(const void *msg, struct buf *out) WARN_UNUSED;
@@ -69,7 +72,8 @@ static inline void proto_cleanup(void *p)
 /** proto_head_bytes() - tag and length of a bytes field @number (of @n bytes) that ends its message. */
 size_t proto_head_bytes(uint8_t head[static PROTO_HEAD_MAX], uint32_t number, size_t n);
 /** proto_head_exec_output() - ExecStreamResponse{output{stream, data of @n bytes}}. */
-size_t proto_head_exec_output(uint8_t head[static PROTO_HEAD_MAX], Pb__ExecStreamOutput__Stream stream, size_t n);
+size_t proto_head_exec_output(uint8_t head[static PROTO_HEAD_MAX],
+                              Pb__ExecStreamOutput__Stream stream, size_t n);
 /** proto_head_exec_stdin() - ExecStreamRequest{stdin of @n bytes}. */
 size_t proto_head_exec_stdin(uint8_t head[static PROTO_HEAD_MAX], size_t n);
 
@@ -80,10 +84,12 @@ struct proto_slice {
 
 /* Recognise the common form of a message in place. False: the message is something else (or malformed, or fields in an
  * unusual order): use proto_unpack(). */
-bool proto_find_exec_output(const uint8_t *data, size_t n, Pb__ExecStreamOutput__Stream *ret_stream,
+bool proto_find_exec_output(const uint8_t *data, size_t n,
+                            Pb__ExecStreamOutput__Stream *ret_stream,
                             struct proto_slice *ret_data);
 bool proto_find_exec_stdin(const uint8_t *data, size_t n, struct proto_slice *ret_data);
 /** proto_find_bytes() - a message that holds nothing but the bytes field @number (ReadFileResponse: 1). */
-bool proto_find_bytes(const uint8_t *data, size_t n, uint32_t number, struct proto_slice *ret_data);
+bool proto_find_bytes(const uint8_t *data, size_t n, uint32_t number,
+                      struct proto_slice *ret_data);
 
 #endif

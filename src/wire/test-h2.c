@@ -281,8 +281,11 @@ static void test_a_flood_of_resets_ends_the_connection(void **state)
 /* The peer makes us reset (CVE-2025-8671): its own frames of that kind are not what is counted. */
 static void test_a_flood_of_malformed_requests_ends_the_connection(void **state)
 {
-    const struct grpc_header upper[] = {{":method", "POST"}, {":scheme", "http"}, {":path", "/s/M"},
-                                        {":authority", "x"}, {"Upper", "x"}};
+    const struct grpc_header upper[] = {{":method", "POST"},
+                                        {":scheme", "http"},
+                                        {":path", "/s/M"},
+                                        {":authority", "x"},
+                                        {"Upper", "x"}};
     struct lone l;
     lone_open(&l, GRPC_SERVER, NULL);
     CLEANUP_BUF struct buf b = {0};

@@ -89,7 +89,8 @@ void service_start(struct service *s)
 /* What a careless parent leaves us: every signal ignored, also those that libc's signal() does not touch. */
 static void ignore_signals(void)
 {
-    static const unsigned long ignore[8] = {(unsigned long)SIG_IGN}; /* the kernel's struct sigaction */
+    static const unsigned long ignore[8] = {
+        (unsigned long)SIG_IGN}; /* the kernel's struct sigaction */
 
     for (int signo = 1; signo < _NSIG; signo++)
         (void)syscall(SYS_rt_sigaction, signo, ignore, NULL, _NSIG / 8);

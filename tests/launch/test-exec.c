@@ -88,7 +88,8 @@ static void test_exec_kill_takes_children_of_every_thread(void **state)
     service_start(&s);
     box_create(&s, &b);
     id = start_script(&b, "exec python3 -c 'import subprocess, threading, time\n"
-                          "def work(): subprocess.Popen([\"sleep\", \"300\"]); print(flush=True); time.sleep(300)\n"
+                          "def work(): subprocess.Popen([\"sleep\", \"300\"]); "
+                          "print(flush=True); time.sleep(300)\n"
                           "threading.Thread(target=work).start()'");
     control_request(&b, INIT_KILL, id, 0);
     control_wait(&b, &packet, &fd);

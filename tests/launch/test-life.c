@@ -205,8 +205,10 @@ static void test_next_launch_waits_for_what_is_still_dying(void **state)
 
     service_start(&s);
     box_create(&s, &b);
-    (void)start_script(&b, "exec python3 -c 'import time; a = bytearray(b\"x\" * (200 << 20)); print(flush=True); "
-                           "time.sleep(300)'");
+    (void)start_script(
+        &b,
+        "exec python3 -c 'import time; a = bytearray(b\"x\" * (200 << 20)); print(flush=True); "
+        "time.sleep(300)'");
     assert_int_equal(kill(s.pid, SIGKILL), 0);
     assert_int_equal(waitpid(s.pid, &status, 0), s.pid);
     service_start_named(&next, s.name);

@@ -17,10 +17,10 @@
 #include "runtime/io.h"
 
 /* skip() that says why: tools/run-checks and tests/vm print it. */
-#define skip_because(why)                   \
-    do {                                    \
+#define skip_because(why) \
+    do { \
         print_message("skip: " why "\n"); \
-        skip();                             \
+        skip(); \
     } while (0)
 
 #define WAIT_MS 20000

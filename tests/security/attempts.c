@@ -71,7 +71,8 @@ static void kernel_entries(void)
 
     /* Counted for the whole machine, whoever asks: fs.aio-max-nr, vm.nr_hugepages. */
     say("io_setup", syscall(SYS_io_setup, 8, &context));
-    void *huge = mmap(NULL, 1 << 21, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+    void *huge =
+        mmap(NULL, 1 << 21, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
     say("mmap_huge", huge == MAP_FAILED ? -1 : 0);
     say("memfd_huge", syscall(SYS_memfd_create, "x", MFD_HUGETLB));
     say("shm_huge", shmget(IPC_PRIVATE, 1 << 21, SHM_HUGETLB | IPC_CREAT | 0600));
