@@ -41,6 +41,11 @@ def service_pid() -> int | None:
         return struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
 
 
+def pytest_unconfigure() -> None:
+    """Also when tests were only collected."""
+    shutil.rmtree(RUNTIME_DIR, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def service():
     """The service; at the end it must have no sandbox, and stop when told to."""

@@ -14,6 +14,13 @@ import signal
 import pytest
 from embedded import RUNTIME_DIR, family, process_table, service_pid, wait_for_end
 
+
+def pytest_unconfigure() -> None:
+    """Also when tests were only collected: importing embedded made the directory."""
+    if "CWS_TEST_RUNTIME_DIR" not in os.environ:
+        shutil.rmtree(RUNTIME_DIR, ignore_errors=True)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def embedded_service():
     from cwsandbox import Sandbox

@@ -68,7 +68,7 @@ def test_threads_share_sandboxes_and_handles(shared):
 
 
 LONG = """
-import gc, os, resource, sys, time
+import gc, os, resource
 from cwsandbox import Sandbox
 
 def resident_kib():
@@ -83,22 +83,17 @@ def some(sb, n):
 with Sandbox.run() as sb:
     some(sb, 1000)
     gc.collect()
-    began, memory, fds = time.monotonic(), resident_kib(), len(os.listdir("/proc/self/fd"))
-    done = 0
-    while done < 10_000 and time.monotonic() - began < 35:
-        some(sb, 200)
-        done += 200
+    memory, fds = resident_kib(), len(os.listdir("/proc/self/fd"))
+    some(sb, 10_000)
     gc.collect()
-    print(done, resident_kib() - memory, len(os.listdir("/proc/self/fd")) - fds)
+    print(resident_kib() - memory, len(os.listdir("/proc/self/fd")) - fds)
 """
 
 
 def test_ten_thousand_commands_leave_memory_and_descriptors_flat():
-    done = subprocess.run([sys.executable, "-c", LONG], capture_output=True, text=True, timeout=90)
+    done = subprocess.run([sys.executable, "-c", LONG], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    count, kib, descriptors = map(int, done.stdout.split())
-    assert count >= 2_000, "this machine is too slow for the test to mean anything"
-    print(f"{count} commands, {kib} KiB more, {descriptors} descriptors more")
+    kib, descriptors = map(int, done.stdout.split())
     assert kib < 2048 and descriptors <= 0
 
 
