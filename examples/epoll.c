@@ -70,7 +70,7 @@ int main(void)
     struct job jobs[N_COMMANDS];
     for (int i = 0; i < N_COMMANDS; i++) {
         char script[64];
-        (void)snprintf(script, sizeof(script), "echo begin; sleep 0.%d; echo end; exit %d", i,
+        (void)snprintf(script, sizeof(script), "sleep 0.%d; echo slept 0.%d s; exit %d", i, i,
                        i);
         const char *argv[] = {"sh", "-c", script};
         jobs[i] = (struct job){cws_sandbox_exec(sb, argv, 3, NULL, &error), i, 1};

@@ -88,7 +88,7 @@ class TerminalSession(OperationRef[TerminalResult]):
         timeout: seconds; when it passes, TimeoutError is raised and the command goes on.
         """
     def resize(self, width: int, height: int) -> None:
-        """Tell the terminal its new size in characters. SandboxExecutionError when it has ended."""
+        """Tell the terminal its new size in characters, 0-65535. SandboxExecutionError when it has ended."""
 
 @final
 class StreamReader(Generic[S]):
