@@ -206,11 +206,13 @@ static int open_service(int base, const char *service, int *ret_top)
     return r;
 }
 
+/* -1: not mounted, or not ours to use. */
 static int open_v1(const char *mount_point, const char *service)
 {
     CLEANUP_FD int base = mount_point ? open_dir_at(AT_FDCWD, mount_point) : -1;
+    int fd = base < 0 ? -1 : open_service(base, service, NULL);
 
-    return base < 0 ? -1 : open_service(base, service, NULL);
+    return fd < 0 ? -1 : fd;
 }
 
 static int open_v2(struct cgroups *g, const struct hierarchies *h, bool root,
@@ -314,9 +316,9 @@ int cgroups_find(struct cgroups *g, bool root, const char *service,
         return r;
     (void)open_v2(g, &h, root, service); /* without it: described below */
     if (root) {
-        g->v1_memory = MAX(-1, open_v1(h.memory, service));
-        g->v1_cpu = MAX(-1, open_v1(h.cpu, service));
-        g->v1_pids = MAX(-1, open_v1(h.pids, service));
+        g->v1_memory = open_v1(h.memory, service);
+        g->v1_cpu = open_v1(h.cpu, service);
+        g->v1_pids = open_v1(h.pids, service);
     }
     if (g->v2 >= 0 && flock(g->v2, LOCK_EX | LOCK_NB) < 0) {
         r = -errno; /* another launch has this service name, and these directories */

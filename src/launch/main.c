@@ -98,7 +98,7 @@ static int refuse(struct engine *e, const char *stage, int error)
     (void)snprintf(e->features.problems, sizeof(e->features.problems), "%s: %s%s%s", stage,
                    strerror(error), *remedy ? ": " : "", remedy);
     if (poll(&hello, 1, HELLO_MS) == 1)
-        (void)requests_handle(e);
+        requests_answer_hello(e);
     return 1;
 }
 
@@ -110,9 +110,8 @@ static int serve(const struct options *options)
     int r = engine_start(&e, options, &stage);
 
     if (r < 0) {
-        r = refuse(&e, stage, -r);
-        engine_done(&e);
-        return r;
+        engine_done(&e); /* before the answer: a daemon that reads it has no more use for us */
+        return refuse(&e, stage, -r);
     }
     while (r >= 0 && !e.stopping)
         r = turn(&e, &n_dead);

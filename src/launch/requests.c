@@ -92,19 +92,27 @@ static const struct request {
 };
 /* clang-format on */
 
-int requests_handle(struct engine *e)
+/* One packet of the daemon's. 0, -EAGAIN, -EPIPE at EOF, -EBADMSG. */
+static int receive(const struct engine *e, struct launch_message *ret)
 {
     static uint8_t data[LAUNCH_MAX_PACKET +
                         1]; /* single-threaded; one byte more shows an overlong packet */
-    struct launch_message request;
     ssize_t n = recv(e->sock_fd, data, sizeof(data), MSG_DONTWAIT);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return 0;
+        return -EAGAIN;
     if (n <= 0)
         return -EPIPE;
-    if (launchproto_decode(data, (size_t)n, &request) < 0 || request.answer)
-        return -EBADMSG;
+    return launchproto_decode(data, (size_t)n, ret) < 0 || ret->answer ? -EBADMSG : 0;
+}
+
+int requests_handle(struct engine *e)
+{
+    struct launch_message request;
+    int r = receive(e, &request);
+
+    if (r < 0)
+        return r == -EAGAIN ? 0 : r;
     for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
         if (requests[i].type == request.type) {
             requests[i].handle(e, &request);
@@ -112,6 +120,14 @@ int requests_handle(struct engine *e)
         }
     }
     return -EBADMSG;
+}
+
+void requests_answer_hello(struct engine *e)
+{
+    struct launch_message request;
+
+    if (receive(e, &request) == 0 && request.type == LAUNCH_HELLO)
+        on_hello(e, &request);
 }
 
 void answer_send(struct engine *e, const struct launch_message *msg, int fd)

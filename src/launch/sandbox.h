@@ -46,6 +46,8 @@ void sandboxes_end(struct engine *e);
 /** requests_handle() - one packet; -EPIPE when the daemon is gone, -EBADMSG when it must not be
  * believed. */
 int requests_handle(struct engine *e);
+/** requests_answer_hello() - one packet, and only a HELLO: for an engine that did not start, or is over. */
+void requests_answer_hello(struct engine *e);
 /** answer_send() - to the daemon, with a descriptor unless @fd is -1. A dead daemon shows as
  * EOF in the loop. */
 void answer_send(struct engine *e, const struct launch_message *msg, int fd);

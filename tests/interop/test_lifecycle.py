@@ -45,6 +45,11 @@ def wait_gone(pids):
         assert ready, f"{pid} is still there"
 
 
+def cgroups_of_services():
+    """The directory of each service, in every hierarchy."""
+    return set(Path("/sys/fs/cgroup").glob("*/cwsandbox/*/")) | set(Path("/sys/fs/cgroup").glob("cwsandbox/*/"))
+
+
 def service_name(service):
     line = next(line for line in service.log().splitlines() if " started " in line)
     return line.split("service=")[1].split()[0]
@@ -203,12 +208,14 @@ def test_a_machine_that_lacks_what_sandboxes_need_is_explained(as_user, stage):
     """In a user namespace that maps nobody the kernel refuses the next one, as a machine that forbids them does."""
     if not as_user and os.geteuid() != 0:
         pytest.skip("needs root")
+    before = cgroups_of_services()
     outer = ["unshare", "-U"] if as_user else [
         "unshare", "-U", "-r", "sh", "-c", 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh"]
     with Service(as_user, wrapper=outer, expect_ready=False) as service:
         assert service.process.wait(TIMEOUT) == 1
         assert f"start cwsandbox-launch: {stage}: Operation not permitted: " in service.ready
         assert "or start as root" in service.ready or "start as root of the machine, or" in service.ready
+    assert cgroups_of_services() <= before
 
 
 def test_tcp_without_keys_needs_the_operators_word(own_service):
