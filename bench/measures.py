@@ -97,6 +97,11 @@ def client_cpu(in_flight: int) -> dict[str, float]:
                 "execs_per_second": in_flight / (time.perf_counter() - began), "in_flight": in_flight}
 
 
+def median_of(n: int, measure) -> float:
+    """The first run pays for memory that the machine never used before."""
+    return statistics.median(measure() for _ in range(n))
+
+
 def stdout_throughput(mib: int) -> float:
     with Sandbox.run() as sandbox:
         began, got = time.perf_counter(), 0
