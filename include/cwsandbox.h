@@ -265,7 +265,7 @@ CWS_API void cws_options_set_poll(cws_options *o, uint64_t retry_budget_ns,
  */
 CWS_API int cws_options_set_gpu(cws_options *o, int64_t count, const char *type,
                                 int64_t memory_gb, cws_error **error);
-/** cws_options_add_egress() - allow connections to a name: "pypi.org", or "*.example.com" for all below it. Lower case. */
+/** cws_options_add_egress() - allow connections to a name: "api.example.org", or "*.example.com" for all below it. Lower case. */
 CWS_API int cws_options_add_egress(cws_options *o, const char *dns_name, cws_error **error);
 
 /* Numbers of the wire's enums. */

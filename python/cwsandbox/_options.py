@@ -65,7 +65,7 @@ _DNS_NAME_MAX = 253  # RFC 1035 2.3.4
 
 @dataclass(frozen=True, kw_only=True)
 class EgressRule:
-    """A name the sandbox may connect to by HTTPS: "pypi.org", or "*.example.com" for every name below it."""
+    """A name the sandbox may connect to by HTTPS: "api.example.org", or "*.example.com" for every name below it."""
 
     dns_name: str
 

@@ -335,7 +335,7 @@ static void test_options_refuse_what_does_not_go_together(void **state)
     assert_int_equal(cws_options_set_gpu(o, 1, "H100", 80, NULL), -1);
     assert_int_equal(pack_result(o), 0);
     o = cws_options_new(NULL);
-    assert_int_equal(cws_options_add_egress(o, "pypi.org", NULL), 0);
+    assert_int_equal(cws_options_add_egress(o, "api.example.org", NULL), 0);
     cws_options_set_network(o, 1, -1);
     assert_int_equal(pack_result(o), CWS_E_INVALID);
     o = cws_options_new(NULL);

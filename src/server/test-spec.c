@@ -117,7 +117,7 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
     security.opt_privileged_case = PB__SECURITY_CONTEXT__OPT_PRIVILEGED_PRIVILEGED;
     security.privileged = true;
     rule.destination_case = PB__EGRESS_RULE__DESTINATION_DNS_NAME;
-    rule.dns_name = "pypi.org";
+    rule.dns_name = "api.example.org";
     network.n_egress = 1;
     network.egress = rules;
     BEND(ERR_UNIMPLEMENTED, "containers[1]", f.spec.n_containers = 2);

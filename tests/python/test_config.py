@@ -59,17 +59,17 @@ def test_enum_values():
 
 
 def test_egress_rules():
-    assert EgressRule(dns_name=" PyPI.org ").dns_name == "pypi.org"
+    assert EgressRule(dns_name=" API.Example.org ").dns_name == "api.example.org"
     for good in ("a", "*.example.com", "x-1.y", "a." * 126 + "b"):
         assert EgressRule(dns_name=good).dns_name == good
     refused(ValueError, "cannot be empty", EgressRule, dns_name=" ")
     refused(ValueError, "policy ceiling", EgressRule, dns_name="*")
     for bad in ("a_b", "-a", "a-", "a..b", "*.*.a", "a.*", ".a", "a.", "a" * 64, "a." * 127 + "b", "http://a", "ä"):
         refused(ValueError, "DNS-1123 subdomain", EgressRule, dns_name=bad)
-    network = NetworkOptions(egress=[{"dns_name": "pypi.org"}, EgressRule(dns_name="a.b")])
-    assert network.egress == (EgressRule(dns_name="pypi.org"), EgressRule(dns_name="a.b")) and hash(network)
+    network = NetworkOptions(egress=[{"dns_name": "api.example.org"}, EgressRule(dns_name="a.b")])
+    assert network.egress == (EgressRule(dns_name="api.example.org"), EgressRule(dns_name="a.b")) and hash(network)
     refused(ValueError, "cannot be combined", NetworkOptions, deny_egress=True, egress=[{"dns_name": "x"}])
-    refused(TypeError, "EgressRule or dict", NetworkOptions, egress=["pypi.org"])
+    refused(TypeError, "EgressRule or dict", NetworkOptions, egress=["api.example.org"])
 
 
 def test_services():
@@ -173,7 +173,7 @@ def test_unknown_numbers_are_unspecified_and_logged(caplog):
     ({"file_system_snapshot": {"mount_path": "/w"}}, cwsandbox.SandboxError, "volumes"),
     ({"image_pull_credentials": {"registry": "r", "store": "s", "name": "n"}}, cwsandbox.SandboxError, "image_pull_credentials"),
     ({"resources": {"gpu": 1}}, cwsandbox.SandboxError, "gpu"),
-    ({"network": {"egress": [{"dns_name": "pypi.org"}]}}, cwsandbox.SandboxValidationError, "dns_name"),
+    ({"network": {"egress": [{"dns_name": "api.example.org"}]}}, cwsandbox.SandboxValidationError, "dns_name"),
     ({"template_id": "t"}, cwsandbox.SandboxError, "CreateSandboxFromTemplate"),
 ])  # fmt: skip
 def test_what_this_service_does_not_build_is_named(kwargs, error, field):

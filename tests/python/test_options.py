@@ -238,7 +238,7 @@ def test_network():
     with pytest.raises(ValueError, match="cannot be combined"):
         NetworkOptions(deny_egress=True, egress=[{"dns_name": "x"}])
     with pytest.raises(TypeError):
-        NetworkOptions(egress="pypi.org")
+        NetworkOptions(egress="api.example.org")
     with pytest.raises(TypeError):
         NetworkOptions(True)
 

@@ -63,11 +63,11 @@ def test_services_on_the_wire(server):
 def test_network_resources_and_files_on_the_wire(server):
     spec = spec_of(
         server,
-        network={"deny_ingress": True, "egress": [EgressRule(dns_name="pypi.org"), {"dns_name": "*.a.b"}]},
+        network={"deny_ingress": True, "egress": [EgressRule(dns_name="api.example.org"), {"dns_name": "*.a.b"}]},
         resources={"requests": {"cpu": "500m"}, "limits": {"cpu": "1"}, "gpu": {"count": 2, "type": "H100"}},
         mounted_files=[{"mount_path": "/f", "file_content": 7}], max_lifetime_seconds=90.9,
     )  # fmt: skip
-    assert [rule.dns_name for rule in spec.network.egress] == ["pypi.org", "*.a.b"]
+    assert [rule.dns_name for rule in spec.network.egress] == ["api.example.org", "*.a.b"]
     assert spec.network.deny_ingress and not spec.network.HasField("deny_egress")
     gpu = pb.Gpu(count=2, type="H100")
     assert spec.containers[0].resource_requirements == pb.ResourceRequirements(
