@@ -1,7 +1,7 @@
 /*
  * Killing an exec where there are no cgroups. The leader is a child subreaper, so everything it
  * started, setsid or double fork or not, stays below it until it is reaped. Stop first: a
- * stopped process cannot fork, so the set closes.
+ * stopped process cannot fork, so the set closes; then kill.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -11,9 +11,7 @@
 
 #include "init/init.h"
 
-#define MAX_TREE \
-    4096 /* chosen: as INIT_MAX_EXECS; a larger tree is killed in several rounds \
-                       */
+#define MAX_TREE 4096 /* chosen: as INIT_MAX_EXECS, far above the default limit of processes */
 #define MAX_ROUNDS \
     64 /* chosen: a fork bomb loses long before; the namespace's end is the backstop */
 
@@ -80,40 +78,64 @@ static void signal_all(const struct tree *t, int signo)
         (void)kill(t->pids[i - 1], signo);
 }
 
-static bool tree_equal(const struct tree *a, const struct tree *b)
+/* Whether @pid stands still: stopped, or dead and not reaped. Not in the middle of fork(2), that is. */
+static bool is_still(pid_t pid)
 {
-    return a->n == b->n && memcmp(a->pids, b->pids, a->n * sizeof(a->pids[0])) == 0;
+    char path[32], text[512];
+    const char *state;
+    ssize_t n;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (n <= 0)
+        return true;
+    text[n] = 0;
+    state = strrchr(text, ')');
+    return !state || strchr("TtZX", state[2]);
+}
+
+static bool tree_has(const struct tree *t, pid_t pid)
+{
+    for (uint32_t i = 0; i < t->n; i++) {
+        if (t->pids[i] == pid)
+            return true;
+    }
+    return false;
+}
+
+static bool has_new(const struct tree *now, const struct tree *before)
+{
+    for (uint32_t i = 0; i < now->n; i++) {
+        if (!tree_has(before, now->pids[i]))
+            return true;
+    }
+    return false;
+}
+
+/* @signo to every descendant, again and again until a walk finds nobody who did not get it. */
+static void signal_tree(pid_t leader, int signo)
+{
+    static struct tree now, before; /* single-threaded; too large for a stack */
+
+    before.n = 0;
+    walk(&now, leader);
+    for (int i = 0; i < MAX_ROUNDS && (has_new(&now, &before) || !is_still(leader)); i++) {
+        signal_all(&now, signo);
+        before = now;
+        walk(&now, leader);
+    }
 }
 
 /*
- * Fills @t with every descendant of @leader, all of them stopped: two walks that find the same. A process with a signal
- * pending does not fork (fork(2) is restarted after it), so what stands in the first of the two has no child that the
- * second does not show. Not the number alone: one may end while another is born.
+ * A SIGSTOP that arrives in the middle of a fork(2) lets it finish: the child shows up later. SIGKILL ends it, so once all
+ * that is known was killed, whatever they had made is there to be seen, under them or under the leader; and the leader itself
+ * is killed only when it stands still.
  */
-static void stop_all(struct tree *t, pid_t leader)
-{
-    static struct tree before; /* single-threaded; too large for a stack */
-
-    walk(t, leader);
-    for (int i = 0; i < MAX_ROUNDS; i++) {
-        signal_all(t, SIGSTOP);
-        before = *t;
-        walk(t, leader);
-        if (tree_equal(t, &before))
-            return;
-    }
-}
-
 void tree_kill(pid_t leader)
 {
-    static struct tree t;
-
     (void)kill(leader, SIGSTOP);
-    for (int round = 0; round < MAX_ROUNDS; round++) {
-        stop_all(&t, leader);
-        signal_all(&t, SIGKILL);
-        if (t.n < MAX_TREE) /* a full table may have hidden more */
-            break;
-    }
+    signal_tree(leader, SIGSTOP);
+    signal_tree(leader, SIGKILL);
     (void)kill(leader, SIGKILL);
 }

@@ -98,6 +98,28 @@ static void test_exec_kill_takes_children_of_every_thread(void **state)
     end_all(&s, &b);
 }
 
+/* Killed while its processes are in the middle of forking: what is born then goes, too. */
+static void test_exec_kill_takes_what_is_being_forked(void **state)
+{
+    struct service s;
+    struct box b;
+    struct init_packet packet;
+    int fd;
+
+    service_start(&s);
+    box_create(&s, &b);
+    for (int i = 0; i < 8; i++) {
+        uint32_t id = start_script(&b, "for i in 1 2 3; do (while :; do (sleep 300 & sleep 300 "
+                                       "&); done) & done; echo; wait");
+
+        control_request(&b, INIT_KILL, id, 0);
+        control_wait(&b, &packet, &fd);
+        assert_int_equal(packet.id, id);
+        assert_int_equal(count_sleeps(&b), 0);
+    }
+    end_all(&s, &b);
+}
+
 static void test_background_processes_outlive_their_exec_until_killed(void **state)
 {
     struct service s;
@@ -310,6 +332,7 @@ int run_exec_tests(void)
         cmocka_unit_test(test_exec_echo_through_pipes),
         cmocka_unit_test(test_exec_kill_takes_all_descendants),
         cmocka_unit_test(test_exec_kill_takes_children_of_every_thread),
+        cmocka_unit_test(test_exec_kill_takes_what_is_being_forked),
         cmocka_unit_test(test_background_processes_outlive_their_exec_until_killed),
         cmocka_unit_test(test_orphans_are_reaped),
         cmocka_unit_test(test_start_failures_name_their_stage),
