@@ -13,21 +13,21 @@ static syscall_fn *real;
 
 __attribute__((constructor)) static void find_real(void)
 {
-	real = (syscall_fn *)dlsym(RTLD_NEXT, "syscall");
+    real = (syscall_fn *)dlsym(RTLD_NEXT, "syscall");
 }
 
 long syscall(long number, ...)
 {
-	va_list list;
-	long a[6];
+    va_list list;
+    long a[6];
 
-	va_start(list, number);
-	for (int i = 0; i < 6; i++)
-		a[i] = va_arg(list, long);
-	va_end(list);
-	if (number == SYS_close)
-		return close((int)a[0]);
-	if (!real) /* an earlier constructor */
-		find_real();
-	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    va_start(list, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(list, long);
+    va_end(list);
+    if (number == SYS_close)
+        return close((int)a[0]);
+    if (!real) /* an earlier constructor */
+        find_real();
+    return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
