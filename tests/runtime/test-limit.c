@@ -174,9 +174,10 @@ static void test_ended_sandboxes_are_kept_by_number_oldest_go_first(void **state
         (void)wait_terminal(w, sb);
         sandbox_unref(sb);
     }
-    while (sandbox_find(w->rt, "test", ids[1], NULL)) /* until the last cell is gone */
+    /* One whose cell still dies is passed over, so the younger may go first of these two. */
+    while (sandbox_find(w->rt, "test", ids[0], NULL) ||
+           sandbox_find(w->rt, "test", ids[1], NULL))
         world_turn(w);
-    assert_null(sandbox_find(w->rt, "test", ids[0], NULL));
     assert_non_null(sandbox_find(w->rt, "test", ids[2], NULL));
     assert_non_null(sandbox_find(w->rt, "test", ids[3], NULL));
     world_close(w);
