@@ -86,7 +86,7 @@ int engine_start(struct engine *e, const struct options *options, const char **r
 
     *e = (struct engine){
         .options = options, .sock_fd = options->sock_fd, .signal_fd = -1, .init_fd = -1};
-    e->netns.home = -1;
+    e->netns.home = e->netns.proc = -1;
     e->cgroups = CGROUPS_NONE;
     list_init(&e->sandboxes);
     e->map = (struct id_map){.root = uid == 0,

@@ -69,8 +69,9 @@ struct lean_root {
 
 struct netns_pool {
     int home; /* launch's own */
+    int proc; /* where the next ones are configured */
     int fds[NETNS_POOL_SIZE];
-    uint32_t n;
+    uint32_t n, n_made;
     bool usable;
     bool root;
 };
