@@ -446,7 +446,7 @@ class Sandbox(_core.SandboxBase):
 
     def __enter__(self) -> Sandbox:
         if self.sandbox_id is None:
-            self.start().result()
+            self._run(self)
         return self
 
     def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:

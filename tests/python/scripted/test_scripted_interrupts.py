@@ -12,7 +12,7 @@ import warnings
 import cwsandbox as cw
 import pytest
 from cwsandbox import Sandbox, Session
-from scripted_server import ready
+from scripted_server import ready, sandbox
 
 pytestmark = pytest.mark.filterwarnings("ignore:sandbox .* was not stopped:ResourceWarning")
 FUTEX = "202"  # its number on x86-64
@@ -153,3 +153,14 @@ def test_ctrl_c_interrupts_every_call_that_blocks(server, interrupt, name):
     with pytest.raises(KeyboardInterrupt):
         block(prepared)
     assert time.monotonic() - sent[0] < 2
+
+
+@pytest.mark.parametrize("start", [lambda: Sandbox.run(), lambda: Sandbox().__enter__()], ids=["run", "with"])
+def test_ctrl_c_while_a_sandbox_starts_stops_what_comes_of_it(server, interrupt, start):
+    go = threading.Event()
+    server.on("CreateSandbox", lambda call: go.wait(20) and sandbox("pending"))
+    interrupt(lambda: server.wait_for("CreateSandbox"))
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    go.set()
+    server.wait_for("DeleteSandbox")
