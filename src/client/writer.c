@@ -201,10 +201,10 @@ static int enqueue(struct cws_writer *w, struct write_op *op, bool eof, cws_erro
     op_lock(w->owner);
     int r = refuse_locked(w, error);
     bool admitted = false, post = false;
+    w->closed |= eof; /* also when it has failed: the program will write no more */
     if (r == 0) {
         list_append(&w->items, &op->item);
         admitted = ++w->n_items <= WRITER_QUEUE_SIZE;
-        w->closed |= eof;
         post = !w->posted;
         w->posted = true;
     }

@@ -142,6 +142,16 @@ def test_write_writeline_close(shared):
     assert process.result().stdout_bytes == b"abcd\n\xe9\n"
 
 
+def test_closing_after_the_end_of_the_process_is_fine_and_is_closed(shared):
+    process = shared.exec(["true"], stdin=True)
+    process.result()
+    assert process.stdin.closed is False
+    assert process.stdin.close().result() is None
+    assert process.stdin.closed is True
+    with pytest.raises(SandboxExecutionError, match="stream has failed"):
+        process.stdin.write(b"x")
+
+
 def test_write_after_close_raises_at_once(shared):
     process = shared.exec(["sleep", "1000"], stdin=True)  # stays: the end of the process is another error
     process.stdin.close().result()
