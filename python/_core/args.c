@@ -64,30 +64,43 @@ int py_args_unpack(const struct arg_spec *spec, PyObject *const *args, Py_ssize_
     return 0;
 }
 
-int py_arg_seconds(PyObject *o, const char *name, uint64_t if_none, uint64_t if_zero,
-                   uint64_t *ret_ns)
+/* @least: what is below it is refused, as NaN is. */
+static int seconds_of(PyObject *o, const char *name, double least, uint64_t if_zero,
+                      uint64_t *ret_ns)
 {
-    double seconds;
+    double seconds = PyFloat_AsDouble(o);
 
-    if (!arg_given(o)) {
-        *ret_ns = if_none;
-        return 0;
-    }
-    seconds = PyFloat_AsDouble(o);
     if (seconds == -1.0 && PyErr_Occurred())
         return -1;
-    if (isnan(seconds) || seconds < 0) {
+    if (isnan(seconds) || seconds < least) {
         PyErr_Format(PyExc_ValueError, "%s must be a non-negative number of seconds, not %R",
                      name, o);
         return -1;
     }
 
-    if (seconds == 0)
+    if (seconds <= 0)
         *ret_ns = if_zero;
     else if (seconds > TIMEOUT_MAX_S)
         *ret_ns = CWS_FOREVER;
     else
         *ret_ns = (uint64_t)fmax(seconds * (double)NS_PER_S, 1);
+    return 0;
+}
+
+int py_arg_seconds(PyObject *o, const char *name, uint64_t if_none, uint64_t if_zero,
+                   uint64_t *ret_ns)
+{
+    if (arg_given(o))
+        return seconds_of(o, name, 0, if_zero, ret_ns);
+    *ret_ns = if_none;
+    return 0;
+}
+
+int py_arg_patience(PyObject *o, uint64_t if_none, uint64_t if_zero, uint64_t *ret_ns)
+{
+    if (arg_given(o))
+        return seconds_of(o, "timeout", -HUGE_VAL, if_zero, ret_ns);
+    *ret_ns = if_none;
     return 0;
 }
 

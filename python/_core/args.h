@@ -23,6 +23,9 @@ int py_args_unpack(const struct arg_spec *spec, PyObject *const *args, Py_ssize_
  * ValueError. */
 int py_arg_seconds(PyObject *o, const char *name, uint64_t if_none, uint64_t if_zero,
                    uint64_t *ret_ns);
+/** py_arg_patience() - the time-out of a wait: what is left until a deadline, so a negative one
+ * has passed and is as 0; see py_arg_seconds(). */
+int py_arg_patience(PyObject *o, uint64_t if_none, uint64_t if_zero, uint64_t *ret_ns);
 /** py_arg_terminal_size() - characters, 0-65535 as the kernel counts them. */
 int py_arg_terminal_size(PyObject *o, const char *name, uint32_t *ret);
 /** py_arg_utf8() - borrowed from @o; NULL with TypeError/ValueError (NUL inside). */

@@ -244,7 +244,7 @@ static PyObject *core_wait(PyObject *module, PyObject *args)
     int r = 0;
 
     if (!PyArg_ParseTuple(args, "OnO:wait", &refs, &wanted, &timeout) ||
-        py_arg_seconds(timeout, "timeout", CWS_FOREVER, 0, &timeout_ns) < 0)
+        py_arg_patience(timeout, CWS_FOREVER, 0, &timeout_ns) < 0)
         return NULL;
     tuple = PySequence_Tuple(refs);
     for (Py_ssize_t i = 0; tuple && i < PyTuple_GET_SIZE(tuple); i++) {

@@ -293,7 +293,7 @@ PyObject *py_ref_result(PyObject *self, PyObject *const *args, Py_ssize_t n_args
         return future_result(ref, timeout);
     if (ref->value || ref->error)
         return py_ref_collect(st, ref, false);
-    if (py_arg_seconds(timeout, "timeout", CWS_FOREVER, 0, &timeout_ns) < 0)
+    if (py_arg_patience(timeout, CWS_FOREVER, 0, &timeout_ns) < 0)
         return NULL;
     r = py_ref_wait(ref, timeout_ns);
     if (r == 1)

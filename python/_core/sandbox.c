@@ -145,8 +145,8 @@ static PyObject *sandbox_wait(PyObject *self, PyObject *const *args, Py_ssize_t 
 
     /* 0 would mean "the default" below; a nanosecond is as short as a wait gets */
     if (!st || py_args_unpack(&spec, args, n_args, kwnames, &timeout) < 0 ||
-        py_arg_seconds(timeout, "timeout", ((struct sandbox *)self)->request_timeout_ns, 1,
-                       &timeout_ns) < 0)
+        py_arg_patience(timeout, ((struct sandbox *)self)->request_timeout_ns, 1, &timeout_ns) <
+            0)
         return NULL;
     return wait_for_ref(st, running_ref(st, self, timeout_ns));
 }
@@ -179,8 +179,8 @@ static PyObject *sandbox_wait_until_complete(PyObject *self, PyObject *const *ar
     int raise;
 
     if (!st || py_args_unpack(&spec, args, n_args, kwnames, out) < 0 ||
-        py_arg_seconds(out[0], "timeout", ((struct sandbox *)self)->request_timeout_ns, 1,
-                       &timeout_ns) < 0)
+        py_arg_patience(out[0], ((struct sandbox *)self)->request_timeout_ns, 1, &timeout_ns) <
+            0)
         return NULL;
     raise = out[1] ? PyObject_IsTrue(out[1]) : 1;
     if (raise < 0)

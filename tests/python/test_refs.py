@@ -9,8 +9,9 @@ import threading
 import time
 import weakref
 
+import cwsandbox
 import pytest
-from cwsandbox import OperationRef, Process, SandboxFileError, SandboxTimeoutError, results
+from cwsandbox import OperationRef, Process, Sandbox, SandboxFileError, SandboxTimeoutError, results
 
 
 def test_result_is_the_same_object_each_time(shared):
@@ -83,7 +84,22 @@ def test_timeout_zero_polls(shared):
     assert process.result(0).returncode == 0
 
 
-@pytest.mark.parametrize("bad", [-1, float("nan"), "soon"])
+@pytest.mark.parametrize("passed", [-0.001, -1, float("-inf")])
+def test_a_deadline_that_has_passed_is_no_patience(shared, passed):
+    process, sandbox = shared.exec(["cat"], stdin=True), Sandbox()
+    for wait in (process.result, process.wait):
+        with pytest.raises(TimeoutError):
+            wait(passed)
+    assert cwsandbox.wait([process], timeout=passed) == ([], [process])
+    with sandbox, pytest.raises(SandboxTimeoutError):
+        sandbox.wait_until_complete(passed).result()
+    process.stdin.close()
+    process.result()
+    assert process.wait(passed) == 0
+    assert cwsandbox.wait([process], timeout=passed) == ([process], [])
+
+
+@pytest.mark.parametrize("bad", [float("nan"), "soon"])
 def test_timeout_must_be_a_time(shared, bad):
     process = shared.exec(["cat"], stdin=True)
     with pytest.raises((ValueError, TypeError)):
@@ -128,6 +144,8 @@ def test_operations_start_when_they_are_called(shared):
 
 
 def test_dropping_a_failed_handle_is_silent(shared, recwarn):
+    gc.collect()  # sandboxes that tests of other modules dropped
+    recwarn.clear()
     refs = [shared.read_file("/does/not/exist") for _ in range(5)]
     concurrent.futures.ThreadPoolExecutor(1).submit(lambda: None).result()
     del refs

@@ -104,7 +104,7 @@ def test_bad_arguments(shared):
     with pytest.raises(TypeError, match="cannot wait for"):
         cwsandbox.wait([3])
     with pytest.raises(ValueError):
-        cwsandbox.wait([shared], timeout=-1)
+        cwsandbox.wait([shared], timeout=float("nan"))
 
 
 def test_the_gil_is_free_while_waiting(shared):
