@@ -109,6 +109,8 @@ class Pool:
         """Give waiting calls to workers with room; make slots while calls wait and there may be more."""
         while self.waiting and self.waiting[0].future.cancelled():
             self.waiting.popleft()
+        for slot in [slot for slot in self.slots if self.waiting and slot.ready and slot.worn()]:
+            slot.retire()
         outstanding = len(self.waiting) + len(self.running)
         may_grow = self.start_error is None or not self.slots
         while may_grow and self.waiting and len(self.slots) < min(self.limit, outstanding):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._sandbox import Sandbox
 
 WORKER_SECONDS = 24 * 3600  # chosen: the default lifetime of a sandbox
-RETIRE_SECONDS = WORKER_SECONDS / 2  # chosen: then the next call gets a new slot, before a running one is cut off
+RETIRE_SHARE = 0.5  # chosen: of its life; then the next call gets a new slot, before a running one is cut off
 RETIRE_OUTPUT = 32 << 20  # chosen: a command's output stays in memory until it ends, so a worker ends from time to time
 
 
@@ -39,6 +39,9 @@ class Slot:
         self.sandbox: Sandbox | None = None
         self.process: Process | None = None
         self.born = asyncio.get_running_loop().time()
+        lifetime = pool.session._defaults.max_lifetime_seconds or WORKER_SECONDS
+        self.retire_seconds = min(lifetime, WORKER_SECONDS) * RETIRE_SHARE
+        self.used = False
 
     async def run(self) -> None:
         """Its life, from the sandbox to the sandbox's end."""
@@ -101,7 +104,7 @@ class Slot:
         except SandboxExecutionError:
             self.ready = False
             return False
-        call.slot = self
+        call.slot, self.used = self, True
         self.calls[call.number] = call
         self.pool.running.add(call)
         call.timer = asyncio.get_running_loop().call_later(self.pool.timeout, self._late, call)
@@ -138,12 +141,16 @@ class Slot:
             number, code, out, err, result = rest.split(" ", 4)
             call = self.calls.pop(int(number))
             self._finish(call, int(code), _bytes(out), _bytes(err), result)
-            age = asyncio.get_running_loop().time() - self.born
-            if self.ending or self.n_output > RETIRE_OUTPUT or age > RETIRE_SECONDS:
+            if self.ending or self.worn():
                 self.retire()
             self.pool._dispatch()
         elif verb == "nofork":
             self.pool.go_fresh("its Python cannot fork")
+
+    def worn(self) -> bool:
+        """It should take no further call. A new one takes one call at least, however short its life is."""
+        age = asyncio.get_running_loop().time() - self.born
+        return self.used and (self.n_output > RETIRE_OUTPUT or age > self.retire_seconds)
 
     def retire(self) -> None:
         """Make room for a slot that is not worn out."""

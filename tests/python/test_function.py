@@ -619,6 +619,23 @@ def test_a_worn_out_worker_is_replaced_unseen(session, monkeypatch):
         assert cwsandbox.results(f.map([(200,)] * 10)) == ["x" * 200] * 10
 
 
+@pytest.mark.parametrize("lifetime, age", [(None, 13 * 3600), (7000, 3600)])
+def test_a_sandbox_takes_no_call_in_the_second_half_of_its_life(lifetime, age):
+    with Session({"max_lifetime_seconds": lifetime}) as session:
+
+        @session.function()
+        def where():
+            import socket
+
+            return socket.gethostname()
+
+        first = where.remote().result()
+        assert where.remote().result() == first
+        where._pool.slots[0].born -= age
+        assert where.remote().result() != first
+        assert session.sandbox_count == 1
+
+
 def test_closing_the_session_fails_what_runs(fresh):
     session = Session()
 
