@@ -138,14 +138,24 @@ class Slot:
                 self.end()
             self.pool._dispatch()
         elif verb == "done":
-            number, code, out, err, result = rest.split(" ", 4)
-            call = self.calls.pop(int(number))
-            self._finish(call, int(code), _bytes(out), _bytes(err), result)
+            call, *outcome = self._parse(rest)
+            del self.calls[call.number]
+            self._finish(call, *outcome)
             if self.ending or self.worn():
                 self.retire()
             self.pool._dispatch()
         elif verb == "nofork":
             self.pool.go_fresh("its Python cannot fork")
+
+    def _parse(self, answer: str) -> tuple[Call, int, bytes, bytes, str]:
+        """Raises before a call is taken off the list. The calls run beside the worker as the same user, so they can write here."""
+        try:
+            number, code, out, err, result = answer.split(" ", 4)
+            return self.calls[int(number)], int(code), _bytes(out), _bytes(err), result
+        except (KeyError, ValueError) as error:
+            raise SandboxExecutionError(
+                f"Function {self.pool.name!r} execution failed: the interpreter that served it was disturbed by a call"
+            ) from error
 
     def worn(self) -> bool:
         """It should take no further call. A new one takes one call at least, however short its life is."""

@@ -619,6 +619,27 @@ def test_a_worn_out_worker_is_replaced_unseen(session, monkeypatch):
         assert cwsandbox.results(f.map([(200,)] * 10)) == ["x" * 200] * 10
 
 
+@pytest.mark.parametrize("forged", ["done 999 0 - - 1", "done 1", "done 1 x - - 1", "done 1 0 A - 1", "done x 0 - - 1"])
+def test_a_call_that_disturbs_its_interpreter_fails_and_the_next_one_runs(session, forged):
+    @session.function()
+    def f(line):
+        import os
+        import time
+
+        if not line:
+            return "fine"
+        directory = f"/proc/{os.getppid()}/fd"
+        for fd in os.listdir(directory):
+            if os.readlink(f"{directory}/{fd}").startswith("pipe:") and int(fd) > 2:
+                with open(f"{directory}/{fd}", "wb", buffering=0) as pipe:
+                    pipe.write(line.encode() + b"\n")
+        time.sleep(100)
+
+    with pytest.raises(SandboxExecutionError, match="execution failed: .* disturbed by a call"):
+        f.remote(forged).result(30)
+    assert f.remote("").result(30) == "fine"
+
+
 @pytest.mark.parametrize("lifetime, age", [(None, 13 * 3600), (7000, 3600)])
 def test_a_sandbox_takes_no_call_in_the_second_half_of_its_life(lifetime, age):
     with Session({"max_lifetime_seconds": lifetime}) as session:
