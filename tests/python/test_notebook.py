@@ -85,7 +85,8 @@ def test_a_loop_is_running_while_result_blocks(notebook):
 
 
 def test_interrupting_a_cell(notebook):
-    notebook.cell("import threading\nsb = Sandbox.run().wait()\nprocess = sb.exec(['cat'], stdin=True)")
+    notebook.cell("from cwsandbox import Sandbox, Session")
+    notebook.cell("session = Session()\nsb = session.sandbox().wait()\nprocess = sb.exec(['cat'], stdin=True)")
     message_id = notebook.client.execute(
         "try:\n    print('blocking', flush=True)\n    process.result()\nexcept KeyboardInterrupt:\n    print('interrupted')"
     )
@@ -97,4 +98,5 @@ def test_interrupting_a_cell(notebook):
             if text == "blocking\n":
                 notebook.interrupt()
     assert notebook.cell("print(process.poll())") == "None\n"
-    assert notebook.cell("process.stdin.close()\nprint(process.result().returncode)\nsb.stop().result()") == "0\n"
+    assert notebook.cell("print(session)") == "<Session sandboxes=1 status=open>\n"
+    assert notebook.cell("process.stdin.close()\nprint(process.result().returncode)\nsession.close().result()") == "0\n"
