@@ -138,9 +138,9 @@ class Slot:
                 self.end()
             self.pool._dispatch()
         elif verb == "done":
-            call, *outcome = self._parse(rest)
+            call, code, out, err, result = self._parse(rest)
             del self.calls[call.number]
-            self._finish(call, *outcome)
+            self._finish(call, code, out, err, result)
             if self.ending or self.worn():
                 self.retire()
             self.pool._dispatch()

@@ -12,6 +12,15 @@ import pytest
 from cwsandbox import Sandbox, SandboxFileError, SandboxNotRunningError, _core
 
 
+def test_the_next_item_may_be_awaited_by_a_task(shared, run):
+    async def body():
+        process = shared.exec(["sh", "-c", "echo out; echo err >&2"])
+        tasks = [asyncio.create_task(anext(stream)) for stream in (process.stdout, process.stderr)]
+        return await asyncio.gather(*tasks)
+
+    assert run(body()) == ["out\n", "err\n"]
+
+
 def test_await_before_and_after_completion(shared, run):
     async def body():
         process = shared.exec(["echo", "hi"])

@@ -34,6 +34,7 @@ procs: list[Process]
 """
 
 RIGHT = """\
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import assert_type
 import cwsandbox
@@ -91,6 +92,7 @@ async def asynchronous(sb: Sandbox) -> None:
     assert_type(await sb.read_file("/x"), bytes)
     async for text in sb.exec(["x"]).stdout:
         assert_type(text, str)
+    assert_type(await asyncio.create_task(anext(sb.exec(["x"]).stdout)), str)
     async with Sandbox() as other, Session() as session:
         assert_type(other, Sandbox)
         assert_type(await session.list(), list[Sandbox])
