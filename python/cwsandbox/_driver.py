@@ -30,24 +30,27 @@ class Loop:
     def __init__(self) -> None:
         self.users = 0  # under _lock
         self.pid = os.getpid()
+        self.gate = threading.RLock()  # a finalizer may post while this thread posts
+        self.ended = False  # under gate
         self.loop = asyncio.SelectorEventLoop()  # whatever the program's policy makes: some are bound to a thread
         self.thread = threading.Thread(target=self._run, name="cwsandbox-functions", daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
-        try:
-            self.loop.run_forever()
-        finally:
-            self.loop.close()
+        self.loop.run_forever()
+        with self.gate:
+            self.ended = True
+        self.loop.run_until_complete(asyncio.sleep(0))  # what was posted since it was told to stop
+        self.loop.close()
 
-    def post(self, function: Callable[..., object], *args: object) -> None:
-        """Call function(*args) on the loop's thread. Dropped when the loop has ended, as in a forked child."""
+    def post(self, function: Callable[..., object], *args: object) -> bool:
+        """Call function(*args) on the loop's thread; False if the loop has ended, as in a forked child."""
         if os.getpid() != self.pid:
-            return
-        try:
-            self.loop.call_soon_threadsafe(function, *args)
-        except RuntimeError:  # closed: nobody is left who could care
-            pass
+            return False
+        with self.gate:
+            if not self.ended:
+                self.loop.call_soon_threadsafe(function, *args)
+            return not self.ended
 
     def drop(self) -> None:
         global _current

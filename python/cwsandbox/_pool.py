@@ -76,7 +76,8 @@ class Pool:
             call.fail(self.closed)
             return call.future
         call.future.add_done_callback(lambda future: self._cancelled_anywhere(call))
-        self.driver.post(self._enqueue, call)
+        if not self.driver.post(self._enqueue, call):  # another thread has closed the session meanwhile
+            call.fail(self.closed or SandboxNotRunningError(f"function {self.name!r} has ended"))
         return call.future
 
     def close(self) -> None:

@@ -23,8 +23,10 @@ from cwsandbox import (
     SandboxDefaults,
     SandboxError,
     SandboxExecutionError,
+    SandboxNotRunningError,
     SandboxTimeoutError,
     Session,
+    _driver,
 )
 
 FACTOR = 3
@@ -671,6 +673,32 @@ def test_closing_the_session_fails_what_runs(fresh):
     for ref in refs:
         with pytest.raises(SandboxError):
             ref.result(30)
+
+
+def test_a_call_while_another_thread_closes_the_session_fails(monkeypatch):
+    _driver._current = None  # the next one is a thread that nobody else keeps
+    session = Session()
+
+    @session.function()
+    def f():
+        return 1
+
+    assert f.remote().result() == 1
+    pool = f._pool
+
+    class Future(concurrent.futures.Future):
+        """The session is closed, and the thread of its functions has ended, while the call is on its way."""
+
+        def add_done_callback(self, function):
+            session.close().result()
+            pool.driver.thread.join()
+            super().add_done_callback(function)
+
+    monkeypatch.setattr("cwsandbox._call.Future", Future)
+    ref = f.remote()
+    monkeypatch.undo()
+    with pytest.raises(SandboxNotRunningError, match="session of function 'f' has been closed"):
+        ref.result(30)
 
 
 def test_start_up_errors_reach_every_ref(fresh):
