@@ -41,6 +41,7 @@ install: deps ## install to PREFIX (default /usr/local), honours DESTDIR
 	 meson setup $(BUILD)-install --prefix=$(PREFIX) --buildtype=release -Db_ndebug=true -Dtests=false -Dpython_exe=$(PYTHON)
 	@ninja -C $(BUILD)-install --quiet
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)-install --no-rebuild
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 wheel: deps ## a wheel with the extension and the service programs, in build/wheel/
 	@$(PYTHON) -m venv $(BUILD)/venv-wheel
