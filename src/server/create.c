@@ -126,7 +126,11 @@ void create_on_request(struct call *call, void *request)
 {
     CLEANUP_ERR struct err err = {0};
     struct sandbox *sb;
-    if (create(call, request, &sb, &err) < 0)
+    /* It was on its way when we began to stop, perhaps because nobody had called for so long. Made now, the sandbox would
+     * end at once; the client can have one that lasts from whoever serves next. */
+    if (call->service->stopping)
+        grpc_call_refuse(call->grpc, "the service is stopping");
+    else if (create(call, request, &sb, &err) < 0)
         call_finish(call, &err);
     else
         wait_for(call, sb);

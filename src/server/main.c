@@ -94,13 +94,15 @@ static int start_runtime(struct program *p, struct err *err)
     config.accept_unenforced_limits = o->accept_unenforced_limits;
     config.image_aliases = o->aliases;
     config.n_image_aliases = o->n_aliases;
+    /* Before cwsandbox-launch starts, which inherits it: the SDK's program may have a low soft limit. */
+    uint64_t nofile = privileges_raise_nofile();
     if (runtime_new(p->service.loop, &config, &p->service.runtime, err) < 0)
         return -1;
     if (privileges_drop(err) < 0)
         return -1;
     log_event(LOG_INFO, "started", "version=%s uid=%u data_dir=%s service=%s nofile=%llu",
               CWS_VERSION, (unsigned)geteuid(), o->data_dir, o->service_name,
-              (unsigned long long)privileges_raise_nofile());
+              (unsigned long long)nofile);
     log_features(runtime_features(p->service.runtime));
     return 0;
 }

@@ -153,6 +153,9 @@ int grpc_call_half_close(struct grpc_call *call);
 int grpc_call_finish(struct grpc_call *call, const struct err *status);
 /** grpc_call_cancel() - RST_STREAM; on_close follows (from the next recv/pull) with @code and @why. */
 void grpc_call_cancel(struct grpc_call *call, enum err_code code, const char *why);
+/** grpc_call_refuse() - server: RST_STREAM(REFUSED_STREAM), before anything was sent: nothing was done for the call, and the
+ *  client may try it again elsewhere (RFC 9113 8.7). on_close follows as for grpc_call_cancel(). */
+void grpc_call_refuse(struct grpc_call *call, const char *why);
 void grpc_call_pause(struct grpc_call *call);
 void grpc_call_resume(struct grpc_call *call);
 void *grpc_call_user(struct grpc_call *call);

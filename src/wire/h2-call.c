@@ -118,6 +118,16 @@ void grpc_call_cancel(struct grpc_call *call, enum err_code code, const char *wh
     call_end(call);
 }
 
+void grpc_call_refuse(struct grpc_call *call, const char *why)
+{
+    if (call->over || call->headers_sent || call->conn->side != GRPC_SERVER)
+        return;
+    (void)err_set(&call->status, ERR_UNAVAILABLE, "%s", why);
+    call->by_peer = false;
+    call_reset(call, NGHTTP2_REFUSED_STREAM);
+    call_end(call);
+}
+
 /* Bytes were added, or the end was reached: the session should ask for them. */
 static void wake_data(struct grpc_call *call)
 {

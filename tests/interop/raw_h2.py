@@ -8,6 +8,7 @@ from collections.abc import Iterable
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, END_HEADERS = 1, 4
+REFUSED_STREAM = 7  # an error code
 ACK = 1  # of SETTINGS and PING
 SETTING = {"max_concurrent_streams": 3, "initial_window_size": 4}
 

@@ -15,6 +15,7 @@ import pytest
 from coreweave.sandbox.v1 import sandbox_pb2 as pb
 from coreweave.sandbox.v1 import sandbox_pb2_grpc as rpc
 
+from raw_h2 import DATA, END_HEADERS, END_STREAM, HEADERS, REFUSED_STREAM, RST_STREAM, Peer, call_headers, frame, message_prefix
 from service import KEY, OPTIONS, TIMEOUT, USER_ID, Service, as_user_args, clean_env, failure, free_port, programs
 from test_exec import Requests
 
@@ -75,6 +76,12 @@ def test_a_stop_leaves_nothing(own_service, signo):
     assert sandbox_cgroups(service) == []
 
 
+def test_a_low_soft_limit_of_descriptors_is_raised(own_service):
+    """That of the shell or the program which starts it; the hard limit is what counts."""
+    service = own_service(wrapper=["prlimit", "--nofile=60:"])
+    assert service.create().run("echo", "hi").stdout == b"hi\n"
+
+
 def test_a_killed_service_leaves_nothing_running(own_service):
     service = own_service()
     service.create("/bin/sleep", ["1000"])
@@ -101,6 +108,27 @@ def test_open_calls_may_finish_while_the_service_stops(own_service):
     frames = list(call)
     assert frames[0].output.data == b"got word\n" and frames[-1].exit.exit_code == 0
     assert service.process.wait(TIMEOUT) == 0
+
+
+def test_a_sandbox_asked_for_while_the_service_stops_is_refused_unmade(own_service):
+    """The request was on its way: HTTP/2's word for "not processed, try elsewhere", and no sandbox that ends at once."""
+    service = own_service()
+    peer = Peer(str(service.socket))
+    service.stop()
+    service.wait_log("stopping")
+    request = pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=pb.SandboxSpec(
+        containers=[pb.Container(name="main", image="host")]))).SerializeToString()
+    path = "/coreweave.sandbox.v1.SandboxService/CreateSandbox"
+    peer.send(frame(HEADERS, END_HEADERS, 1, call_headers(path)) +
+              frame(DATA, END_STREAM, 1, message_prefix(len(request)) + request))
+    answers = []
+    while not answers:
+        kind, _, stream, payload = peer.receive()
+        answers += [(kind, payload)] if stream == 1 and kind in (HEADERS, RST_STREAM) else []
+    assert answers == [(RST_STREAM, REFUSED_STREAM.to_bytes(4, "big"))]
+    peer.socket.close()
+    assert service.process.wait(TIMEOUT) == 0
+    assert "sandbox_running" not in service.log()
 
 
 def test_a_call_that_does_not_end_is_ended(own_service):
