@@ -25,7 +25,8 @@
  * must not block and must not call cws_op_wait(), cws_reader_read() with a time-out, or cws_client_unref() of their own client.
  *
  * fork(). In the child every handle made before the fork is complete with CWS_E_FORKED and every call on an old
- * client fails with it; cws_client_default() gives the child a fresh client. Nothing hangs.
+ * client fails with it; cws_client_default() gives the child a fresh client. Nothing hangs. Only descriptors that were
+ * taken before (cws_op_fd(), cws_queue_fd()) tell the parent's news in both: do not wait for them in the child.
  *
  * Times are nanoseconds (uint64_t); wall-clock times count from 1970 UTC. Sizes are bytes. Strings are UTF-8.
  *

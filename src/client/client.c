@@ -4,6 +4,7 @@
 
 #include "client/conn.h"
 #include "client/op.h"
+#include "client/pool.h"
 
 static _Atomic uint32_t g_generation; /* raised in every child */
 static pthread_mutex_t g_default_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -27,6 +28,7 @@ static void on_fork_child(void)
 
 static void register_fork_handler(void)
 {
+    pool_watch_exit();
     (void)pthread_atfork(
         NULL, NULL,
         on_fork_child); /* fails only without memory: then fork() is as without it */

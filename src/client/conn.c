@@ -2,6 +2,7 @@
 
 #include "base/util.h"
 #include "client/embedded.h"
+#include "client/pool.h"
 #include "client/rpc.h"
 
 struct link {
@@ -101,6 +102,7 @@ static int start_embedded(struct conn *conn)
         list_empty(&conn->waiting))
         return -1;
     conn->n_starts++;
+    pool_note_use();
     if (uv_queue_work(&conn->client->loop, &conn->work, ensure_work, ensure_done) < 0)
         return -1;
     conn->starting = true;
@@ -161,6 +163,8 @@ static void conn_connect(struct conn *conn)
         return;
     }
     link->conn = conn;
+    if (conn->target->address.kind == ADDRESS_TCP)
+        pool_note_use(); /* its name may need a look-up */
     if ((conn->target->address.tls && !(tls = client_tls(client, &conn->failure))) ||
         transport_connect(&client->loop, &conn->target->address, tls, NULL, &events, link,
                           &link->transport, &conn->failure) < 0) {

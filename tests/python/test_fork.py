@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
+import subprocess
+import sys
 
 import pytest
 from cwsandbox import Sandbox, Session
@@ -80,6 +83,32 @@ def test_a_child_that_exits_does_not_close_the_sessions_of_its_parent():
 
         assert in_child(body) == "exited"
         assert sandbox.exec(["echo", "alive"]).result().stdout == "alive\n"
+
+
+EXITS = """
+import os, sys
+from cwsandbox import Sandbox
+
+def work():
+    with Sandbox.run() as sandbox:
+        sandbox.exec(["true"]).result()
+
+work()  # starts the service, by a thread that no child has
+for uses in (False, True):
+    if os.fork() == 0:
+        if uses:
+            work()
+        sys.exit(3)  # and not os._exit(): the destructors of libraries run
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 3
+"""
+
+
+def test_a_child_may_exit_like_any_program(tmp_path):
+    environment = os.environ | {"XDG_RUNTIME_DIR": str(tmp_path), "CWSANDBOX_DATA_DIR": str(tmp_path / "data"), "CWSANDBOX_IDLE_SECONDS": "1"}
+    tmp_path.chmod(0o700)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", EXITS], env=environment, check=True, timeout=60)
+    with open(tmp_path / "cwsandbox" / "lock", "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the service is gone
 
 
 def _work(i: int) -> str:
