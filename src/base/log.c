@@ -58,3 +58,12 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     line[n++] = '\n';
     (void)fd_write_all(STDERR_FILENO, line, n); /* nowhere else to complain */
 }
+
+const char *log_text(struct log_text *t, const char *words)
+{
+    (void)snprintf(t->bytes, sizeof(t->bytes), "%s", words);
+    for (char *c = t->bytes; *c != '\0'; c++)
+        if (*c == '"' || *c == '\\') /* a parser may take the latter for an escape */
+            *c = '\'';
+    return t->bytes;
+}

@@ -21,4 +21,11 @@ int log_parse_level(const char *name, enum log_level *ret);
 bool log_enabled(enum log_level level);
 void log_event(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+struct log_text {
+    char bytes[1024]; /* no line is longer */
+};
+/** log_text() - @words that may hold a peer's, for between the quotes of a value: whatever could end it is replaced. Returns
+ * what is in @t. */
+const char *log_text(struct log_text *t, const char *words);
+
 #endif

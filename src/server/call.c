@@ -66,13 +66,15 @@ int call_send_message(struct call *call, const void *message)
 /* Refusals tell an operator something; a missing file or sandbox is everyday life of a program. */
 static void note_end(struct call *call, const struct err *status)
 {
+    struct log_text text;
     call->finished = true;
     call->code = status != NULL ? status->code : ERR_OK;
     if (call->code == ERR_UNAUTHENTICATED || call->code == ERR_PERMISSION_DENIED ||
         call->code == ERR_RESOURCE_EXHAUSTED || call->code == ERR_INTERNAL)
         log_event(LOG_WARN, "call_refused",
                   "method=%s peer=\"%s\" owner=%s code=%s error=\"%s\"", call->method->path,
-                  call->peer, call->owner, err_code_name(call->code), err_text(status));
+                  call->peer, call->owner, err_code_name(call->code),
+                  log_text(&text, err_text(status)));
     call_release(call);
 }
 

@@ -36,6 +36,7 @@ static void on_state(void *user, struct sandbox *sb)
 {
     struct record *r = user;
     struct sandbox_info info;
+    struct log_text reason;
     sandbox_get_info(sb, &info);
     if (info.state == r->logged)
         return;
@@ -51,7 +52,7 @@ static void on_state(void *user, struct sandbox *sb)
         log_event(info.state == SANDBOX_FAILED ? LOG_WARN : LOG_INFO, "sandbox_ended",
                   "id=%s owner=%s state=%s exit_code=%d reason=\"%s\"", info.id, info.owner,
                   names[info.state], info.has_exit_code ? info.exit_code : -1,
-                  info.state_reason);
+                  log_text(&reason, info.state_reason));
         service_activity(r->service);
     }
 }

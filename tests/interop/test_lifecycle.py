@@ -1,6 +1,7 @@
 """Start, shutdown, and what is left behind."""
 
 import os
+import re
 import select
 import shutil
 import signal
@@ -90,6 +91,16 @@ def test_a_killed_service_leaves_nothing_running(own_service):
     service.process.wait()
     wait_gone(processes)
     assert sandbox_cgroups(service) == []
+
+
+def test_a_peers_words_stay_inside_their_value_of_the_log(own_service):
+    service = own_service()
+    request = pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=pb.SandboxSpec(
+        containers=[pb.Container(name="main", image='x" owner=uid:0 id="\\"\nwarn sandbox_ended id=')])))
+    box = service.stub.CreateSandbox(request, timeout=TIMEOUT)
+    assert box.status.state == pb.STATE_FAILED
+    line = service.wait_log(f"sandbox_ended id={box.sandbox_id}")
+    assert re.fullmatch(r'\S+ warn sandbox_ended( \w+=("[^"\\]*"|[^" ]+))+\n', line), line
 
 
 def test_open_calls_may_finish_while_the_service_stops(own_service):
