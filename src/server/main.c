@@ -170,8 +170,21 @@ static int program_run(struct program *p)
     return p->service.exit_status;
 }
 
+/* A descriptor of ours with the number of a missing standard stream would get the log. Not close-on-exec: cwsandbox-launch
+ * inherits them. */
+static void open_missing_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    open_missing_streams();
     struct program p = {
         .ready_fd = -1, .data_lock_fd = -1, .embedded = {.dir_fd = -1, .lock_fd = -1}};
     CLEANUP_ERR struct err err = {0};

@@ -83,6 +83,17 @@ def test_a_low_soft_limit_of_descriptors_is_raised(own_service):
     assert service.create().run("echo", "hi").stdout == b"hi\n"
 
 
+def test_a_service_without_standard_streams(own_service):
+    """None of its own descriptors takes the place of one, and gets the log."""
+    service = own_service(wrapper=["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"])
+    box = service.create()
+    assert box.run("echo", "hi").stdout == b"hi\n"
+    streams = [os.readlink(f"/proc/{service.process.pid}/fd/{fd}") for fd in range(3)]
+    service.stop()
+    assert service.process.wait(TIMEOUT) == 0
+    assert streams == ["/dev/null"] * 3
+
+
 def test_a_killed_service_leaves_nothing_running(own_service):
     service = own_service()
     service.create("/bin/sleep", ["1000"])
