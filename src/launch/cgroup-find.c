@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -24,6 +25,7 @@
 #define LEFTOVERS_NS \
     (5 * \
      NS_PER_SEC) /* chosen: for all of them; a killed process ends within ms, one in a dead disk does not */
+#define LOCK_RETRY_MS 2 /* chosen: between looks at a lock whose holder is about to end */
 
 /* Mount points as found in /proc/self/mountinfo; heap. */
 struct hierarchies {
@@ -304,6 +306,48 @@ static void close_all(struct cgroups *g)
     cleanup_fd(&g->v1_pids);
 }
 
+static void open_all(struct cgroups *g, const struct hierarchies *h, bool root,
+                     const char *service)
+{
+    *g = CGROUPS_NONE;
+    (void)open_v2(g, h, root, service); /* without it: describe() says so */
+    if (root) {
+        g->v1_memory = open_v1(h->memory, service);
+        g->v1_cpu = open_v1(h->cpu, service);
+        g->v1_pids = open_v1(h->pids, service);
+    }
+}
+
+/* False: its owner removed it. */
+static bool is_alive(int cgroup)
+{
+    CLEANUP_FD int fd = openat(cgroup, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    return fd >= 0;
+}
+
+/*
+ * One launch at a time has a service name and its directories. When the daemon of an earlier one was killed, that launch
+ * ends too, but it ends its sandboxes first, and removes the directories while it has the lock: they are opened afresh
+ * then. -EAGAIN: it lives on.
+ */
+static int open_locked(struct cgroups *g, const struct hierarchies *h, bool root,
+                       const char *service, uint64_t deadline_ns)
+{
+    for (;;) {
+        open_all(g, h, root, service);
+        if (g->v2 < 0)
+            return 0;
+        int r = flock(g->v2, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+        if (r == 0 && is_alive(g->v2))
+            return 0;
+        close_all(g);
+        if (clock_now_ns() >= deadline_ns)
+            return r < 0 ? r : -EAGAIN;
+        if (r < 0)
+            (void)poll(NULL, 0, LOCK_RETRY_MS);
+    }
+}
+
 int cgroups_find(struct cgroups *g, bool root, const char *service,
                  struct launch_features *features)
 {
@@ -312,19 +356,10 @@ int cgroups_find(struct cgroups *g, bool root, const char *service,
     int r = find_mounts(&h);
 
     *g = CGROUPS_NONE;
+    if (r == 0)
+        r = open_locked(g, &h, root, service, deadline_ns);
     if (r < 0)
         return r;
-    (void)open_v2(g, &h, root, service); /* without it: described below */
-    if (root) {
-        g->v1_memory = open_v1(h.memory, service);
-        g->v1_cpu = open_v1(h.cpu, service);
-        g->v1_pids = open_v1(h.pids, service);
-    }
-    if (g->v2 >= 0 && flock(g->v2, LOCK_EX | LOCK_NB) < 0) {
-        r = -errno; /* another launch has this service name, and these directories */
-        close_all(g);
-        return r;
-    }
     remove_leftovers(g, g->v2, deadline_ns);
     remove_leftovers(g, g->v1_memory, deadline_ns);
     remove_leftovers(g, g->v1_cpu, deadline_ns);
@@ -335,7 +370,7 @@ int cgroups_find(struct cgroups *g, bool root, const char *service,
 
 void cgroups_done(struct cgroups *g, const char *service)
 {
-    int *all[] = {&g->v2, &g->v1_memory, &g->v1_cpu, &g->v1_pids};
+    int *all[] = {&g->v1_memory, &g->v1_cpu, &g->v1_pids, &g->v2};
 
     for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
         CLEANUP_FD int top =
@@ -343,9 +378,10 @@ void cgroups_done(struct cgroups *g, const char *service)
         CLEANUP_FD int base =
             top < 0 ? -1 : openat(top, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-        cleanup_fd(all[i]);
         if (top >= 0)
             (void)unlinkat(top, service, AT_REMOVEDIR);
+        cleanup_fd(
+            all[i]); /* v2's, the last, has the lock: we remove nothing after it is free */
         if (base >= 0)
             (void)unlinkat(base, TOP, AT_REMOVEDIR); /* other services may be in it */
     }

@@ -9,6 +9,8 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import threading
+import uuid
 from pathlib import Path
 
 import grpc
@@ -175,6 +177,24 @@ def test_a_second_signal_ends_it_at_once(own_service):
     assert service.process.wait(2) == 1
     wait_gone(processes)
     service.expect_ready = False # its exit status is not 0, as it should be
+
+
+def test_the_next_service_waits_for_the_end_of_a_killed_ones_sandboxes(own_service):
+    """Its launch has the cgroups of the name until it has ended them all."""
+    name = ["--service-name", f"test-{uuid.uuid4().hex[:12]}"]
+    service = own_service(args=name)
+    service.create("/bin/sleep", ["1000"])
+    processes = descendants(service.process.pid)
+    launch = next(p for p in processes if "cwsandbox-launch" in Path(f"/proc/{p}/cmdline").read_text())
+    os.kill(launch, signal.SIGSTOP)
+    service.process.kill()
+    service.process.wait()
+    go_on = threading.Timer(1, os.kill, (launch, signal.SIGCONT))  # time to run into it, for who does not wait
+    go_on.start()
+    later = own_service(args=name)
+    assert later.create().run("echo", "hi").stdout == b"hi\n"
+    go_on.join()
+    wait_gone(processes)
 
 
 def test_a_lost_launch_ends_the_service(own_service):
