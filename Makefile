@@ -6,7 +6,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 # The interpreter whose extension is built and tested. Debian's, unless told otherwise.
 PYTHON ?= /usr/bin/python3
-RUN_PY = CWSANDBOX_SERVICE_PATH= PYTHONPATH=$(STAGE)/python $(PYTHON)
+# What is built here, on this machine, whatever the caller's environment names
+RUN_PY = CWSANDBOX_SERVICE_PATH= CWSANDBOX_BASE_URL= CWSANDBOX_API_KEY= PYTHONPATH=$(STAGE)/python $(PYTHON)
 .PHONY: help deps build demo check bench install wheel docs format clean
 
 help: ## this list

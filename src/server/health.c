@@ -10,7 +10,8 @@ typedef Grpc__HealthCheckResponse__ServingStatus serving_status;
 #define STATUS(name) GRPC__HEALTH_CHECK_RESPONSE__SERVING_STATUS__##name
 
 /* "" is the server as a whole. */
-static const char *const services[] = {"", "coreweave.sandbox.v1.SandboxService",
+static const char *const services[] = {"", "coreweave.sandbox.v1.DiscoveryService",
+                                       "coreweave.sandbox.v1.SandboxService",
                                        "grpc.health.v1.Health"};
 
 static bool known(const char *service)

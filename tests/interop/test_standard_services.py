@@ -15,7 +15,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 def test_health_is_told_without_a_key(service):
     with grpc.insecure_channel(service.tcp) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
-        for name in ("", "coreweave.sandbox.v1.SandboxService"):
+        for name in ("", "coreweave.sandbox.v1.SandboxService", "coreweave.sandbox.v1.DiscoveryService"):
             assert stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=TIMEOUT).status == SERVING
         error = failure(stub.Check, health_pb2.HealthCheckRequest(service="nobody"), timeout=TIMEOUT)
         assert error.code == grpc.StatusCode.NOT_FOUND
