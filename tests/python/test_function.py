@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+import subprocess
 import sys
 import textwrap
 import threading
@@ -23,10 +24,8 @@ from cwsandbox import (
     SandboxDefaults,
     SandboxError,
     SandboxExecutionError,
-    SandboxNotRunningError,
     SandboxTimeoutError,
     Session,
-    _driver,
 )
 
 FACTOR = 3
@@ -675,30 +674,38 @@ def test_closing_the_session_fails_what_runs(fresh):
             ref.result(30)
 
 
-def test_a_call_while_another_thread_closes_the_session_fails(monkeypatch):
-    _driver._current = None  # the next one is a thread that nobody else keeps
-    session = Session()
+RACE = """
+import concurrent.futures
+from cwsandbox import Session, SandboxNotRunningError, _call
 
-    @session.function()
-    def f():
-        return 1
+session = Session()
 
-    assert f.remote().result() == 1
-    pool = f._pool
+@session.function()
+def f():
+    return 1
 
-    class Future(concurrent.futures.Future):
-        """The session is closed, and the thread of its functions has ended, while the call is on its way."""
+assert f.remote().result() == 1
 
-        def add_done_callback(self, function):
-            session.close().result()
-            pool.driver.thread.join()
-            super().add_done_callback(function)
+class Future(concurrent.futures.Future):
+    # The session is closed, and the thread of its functions has ended, while the call is on its way.
+    def add_done_callback(self, function):
+        session.close().result()
+        f._pool.driver.thread.join()
+        super().add_done_callback(function)
 
-    monkeypatch.setattr("cwsandbox._call.Future", Future)
-    ref = f.remote()
-    monkeypatch.undo()
-    with pytest.raises(SandboxNotRunningError, match="session of function 'f' has been closed"):
-        ref.result(30)
+_call.Future = Future
+try:
+    f.remote().result(30)
+except SandboxNotRunningError as error:
+    print(error)
+"""
+
+
+def test_a_call_while_another_thread_closes_the_session_fails(tmp_path):
+    program = tmp_path / "race.py"
+    program.write_text(RACE)
+    out = subprocess.run([sys.executable, program], stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+    assert out == "the session of function 'f' has been closed\n"
 
 
 def test_start_up_errors_reach_every_ref(fresh):
