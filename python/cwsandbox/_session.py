@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 
-from . import _core
+from . import _cleanup, _core
 from ._config import refuse
 from ._defaults import SandboxDefaults, is_documented, to_defaults
 from ._lib import make_target
@@ -59,6 +59,7 @@ class Session:
         self._registered: dict[int, Sandbox] = {}  # by id(): sandboxes are not hashable by value
         self._closed = False
         _sessions.add(self)
+        _cleanup.session_opens()
 
     @property
     def sandbox_count(self) -> int:

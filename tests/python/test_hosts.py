@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
-from cwsandbox import Sandbox, SandboxExecutionError
+from cwsandbox import Sandbox, SandboxExecutionError, Session
 
 
 def echo(text: str) -> str:
@@ -24,6 +25,21 @@ def test_a_multiprocessing_pool_works(method, shared):
     with multiprocessing.get_context(method).Pool(3) as pool:
         assert pool.map(echo, ["a", "b", "c", "d"]) == ["a\n", "b\n", "c\n", "d\n"]
     assert shared.exec(["echo", "parent"]).result().stdout == "parent\n"
+
+
+def sigterm_handlers(_: int) -> list[bool]:
+    ours = [signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL]
+    with Session():
+        ours.append(signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL)
+    return ours
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_sigterm_ends_a_worker_that_has_no_session(method):
+    """A pool ends its workers so. One with a Python handler that is about to wait in C would not notice, and hang its parent."""
+    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        assert pool.map(sigterm_handlers, [0]) == [[False, True]]
 
 
 def fail(code: int) -> None:
