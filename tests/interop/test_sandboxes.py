@@ -33,6 +33,23 @@ def test_a_short_command_completes_with_its_exit_code(service):
         assert ended.status.HasField("end_time")
 
 
+NETWORK = """
+import socket
+with socket.create_server(("127.0.0.1", 80)) as server, socket.create_connection(("127.0.0.1", 80)):
+    server.accept()[0].close()
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP).close()
+print("ok")
+"""
+
+
+def test_every_sandbox_may_use_low_ports_and_ping(service):
+    """More of them than are configured through one /proc (src/launch/netns.c)."""
+    for _ in range(70):
+        box = service.create()
+        assert box.run("python3", "-I", "-c", NETWORK).stdout == b"ok\n"
+        box.delete()
+
+
 def test_the_spec_comes_back_verbatim(service):
     requirements = pb.ResourceRequirements(requests=pb.Resources(cpu="500m", memory="256Mi"),
                                            limits=pb.Resources(cpu="1", memory="1Gi"))
