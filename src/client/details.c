@@ -91,8 +91,8 @@ static void fill_names(struct details *d)
 {
     for (size_t i = 0; i < d->copy->n_effective_egress; i++) {
         const Pb__EgressRule *rule = d->copy->effective_egress[i];
-        if (rule->destination_case == PB__EGRESS_RULE__DESTINATION_DNS_NAME)
-            d->dns_names[d->shown.n_dns_names++] = rule->dns_name;
+        if (rule->destination_case == PB__EGRESS_RULE__DESTINATION_HTTPS_HOSTNAME)
+            d->dns_names[d->shown.n_dns_names++] = rule->https_hostname;
     }
     d->shown.dns_names = d->dns_names;
 }

@@ -296,8 +296,8 @@ static void fill_network(struct pack *p, Pb__SandboxSpec *spec)
     network->egress = PACK_LIST(p, o->egress.n, Pb__EgressRule, egress_rule);
     network->n_egress = network->egress ? o->egress.n : 0;
     for (size_t i = 0; i < network->n_egress; i++) {
-        network->egress[i]->destination_case = PB__EGRESS_RULE__DESTINATION_DNS_NAME;
-        network->egress[i]->dns_name = ((char **)o->egress.items)[i];
+        network->egress[i]->destination_case = PB__EGRESS_RULE__DESTINATION_HTTPS_HOSTNAME;
+        network->egress[i]->https_hostname = ((char **)o->egress.items)[i];
     }
     spec->network = network;
 }
@@ -391,8 +391,6 @@ static int pack_request(struct pack *p, bool spilled, struct buf *out)
         spec.n_containers = 1;
         spec.containers = &containers;
     }
-    if (!p->o->template_id)
-        spec.primary_container = (char *)"main";
     if (p->failed)
         return -ENOMEM;
     char request_id[UUID_CHARS + 1];

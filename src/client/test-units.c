@@ -271,7 +271,6 @@ static void test_options_become_one_create_request(void **state)
     const Pb__SandboxSpec *spec = r->sandbox->spec;
     const Pb__Container *c = spec->containers[0];
     assert_string_equal(c->name, "main");
-    assert_string_equal(spec->primary_container, "main");
     assert_string_equal(c->args[1], "true");
     assert_int_equal(c->n_environment_variables, 1);
     assert_string_equal(c->environment_variables[0]->value, "2");

@@ -74,7 +74,7 @@ static int check_list(const struct call *call, const Pb__ListSandboxesRequest *r
 {
     if (req->page_size < 0)
         return err_invalid(err, "page_size", "must not be negative");
-    if ((int)req->state < 0 || (int)req->state > PB__STATE__STATE_PAUSED)
+    if ((int)req->state < 0 || (int)req->state > PB__STATE__STATE_PREPARING)
         return err_invalid(err, "state", "unknown state %d", (int)req->state);
     *ret_seq = 0;
     if (req->page_token[0] == '\0')

@@ -33,6 +33,17 @@ static int not_built(struct err *err, const char *field)
     return -1;
 }
 
+/* A field that the API has no longer, and that a client of before may send. */
+#define OLD_INIT_CONTAINERS 12u
+
+static bool has_unknown(const ProtobufCMessage *m, uint32_t number)
+{
+    for (unsigned i = 0; i < m->n_unknown_fields; i++)
+        if (m->unknown_fields[i].tag == number)
+            return true;
+    return false;
+}
+
 /* Things the API knows and this service does not build yet. One row a field: asked for =
  * present. */
 static int check_unbuilt(const Pb__SandboxSpec *s, const Pb__Container *c, struct err *err)
@@ -42,13 +53,18 @@ static int check_unbuilt(const Pb__SandboxSpec *s, const Pb__Container *c, struc
         const char *field;
     } rows[] = {
         {s->n_containers > 1, SPEC "containers[1]"},
-        {s->n_init_containers > 0, SPEC "init_containers"},
+        {has_unknown(&s->base, OLD_INIT_CONTAINERS), SPEC "init_containers"},
         {s->n_volumes > 0, SPEC "volumes"},
         {s->n_services > 0, SPEC "services"},
         {s->n_network_ids > 0, SPEC "network_ids"},
         {s->object_storage_access != NULL, SPEC "object_storage_access"},
         {s->instance_type[0] != '\0', SPEC "instance_type"},
         {s->runtime_class[0] != '\0', SPEC "runtime_class"},
+        {s->runtime_class_selection != PB__RUNTIME_CLASS__RUNTIME_CLASS_UNSPECIFIED,
+         SPEC "runtime_class_selection"},
+        {s->network_config_id[0] != '\0', SPEC "network_config_id"},
+        {s->network != NULL && s->network->dns_egress != 0, SPEC "network.dns_egress"},
+        {c->startup_probe != NULL, MAIN "startup_probe"},
         {c->n_volume_mounts > 0, MAIN "volume_mounts"},
         {c->n_secret_stores > 0, MAIN "secret_stores"},
         {c->image_pull_credentials != NULL, MAIN "image_pull_credentials"},
@@ -89,7 +105,8 @@ static int check_network(const Pb__NetworkOptions *n, struct err *err)
     if (n == NULL)
         return 0;
     if (n->n_egress > 0) {
-        bool dns = n->egress[0]->destination_case == PB__EGRESS_RULE__DESTINATION_DNS_NAME;
+        bool dns =
+            n->egress[0]->destination_case == PB__EGRESS_RULE__DESTINATION_HTTPS_HOSTNAME;
         return err_invalid(
             err, dns ? SPEC "network.egress[0].dns_name" : SPEC "network.egress[0]",
             "egress rules%s are not implemented by this service", dns ? " by dns_name" : "");
@@ -163,9 +180,6 @@ static int check_container(const Pb__SandboxSpec *s, const Pb__Container *c, str
 {
     if (c->name[0] == '\0')
         return err_invalid(err, MAIN "name", "must not be empty");
-    if (s->primary_container[0] != '\0' && strcmp(s->primary_container, c->name) != 0)
-        return err_invalid(err, SPEC "primary_container", "no container is named `%s`",
-                           s->primary_container);
     if (c->command[0] == '\0' && c->n_args > 0)
         return err_invalid(err, MAIN "args", "arguments without a command");
     if (c->working_dir[0] != '\0' && c->working_dir[0] != '/')

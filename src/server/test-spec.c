@@ -34,7 +34,6 @@ static void fixture_init(struct fixture *f)
     f->containers[0] = f->containers[1] = &f->container;
     f->spec.containers = f->containers;
     f->spec.n_containers = 1;
-    f->spec.primary_container = "main";
     f->requirements.requests = &f->requests;
     f->requirements.limits = &f->limits;
     for (size_t i = 0; i < 2; i++) {
@@ -77,7 +76,6 @@ static void test_what_existing_clients_send_is_accepted(void **state)
     BEND(ERR_OK, "", f.spec.tags = tags; f.spec.n_tags = 3);
     BEND(ERR_OK, "", f.spec.runner_ids = runners; f.spec.n_runner_ids = 2);
     BEND(ERR_OK, "", f.spec.mode = PB__SANDBOX_MODE__SANDBOX_MODE_CKS);
-    BEND(ERR_OK, "", f.spec.primary_container = "");
     BEND(ERR_OK, "", f.container.n_files = 2);
     BEND(ERR_OK, "", f.container.command = "");
 }
@@ -90,7 +88,6 @@ static void test_a_missing_or_wrong_field_is_named(void **state)
     char *args[] = {"x"};
     BEND(ERR_INVALID_ARGUMENT, "containers", f.spec.n_containers = 0);
     BEND(ERR_INVALID_ARGUMENT, "containers[0].name", f.container.name = "");
-    BEND(ERR_INVALID_ARGUMENT, "primary_container", f.spec.primary_container = "other");
     BEND(ERR_INVALID_ARGUMENT, "tags", f.spec.tags = long_tag; f.spec.n_tags = 1);
     BEND(ERR_INVALID_ARGUMENT, "tags", f.spec.tags = bad_tag; f.spec.n_tags = 1);
     BEND(ERR_INVALID_ARGUMENT, "tags", f.spec.tags = empty; f.spec.n_tags = 1);
@@ -114,16 +111,26 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
     Pb__EgressRule rule = PB__EGRESS_RULE__INIT;
     Pb__EgressRule *rules[] = {&rule};
     Pb__NetworkOptions network = PB__NETWORK_OPTIONS__INIT;
+    ProtobufCMessageUnknownField init_containers = {.tag = 12};
+    Pb__Probe probe = PB__PROBE__INIT;
+    Pb__NetworkOptions dns = PB__NETWORK_OPTIONS__INIT;
+    dns.dns_egress = PB__DNSEGRESS_MODE__DNS_EGRESS_MODE_ALLOW;
     security.opt_privileged_case = PB__SECURITY_CONTEXT__OPT_PRIVILEGED_PRIVILEGED;
     security.privileged = true;
-    rule.destination_case = PB__EGRESS_RULE__DESTINATION_DNS_NAME;
-    rule.dns_name = "api.example.org";
+    rule.destination_case = PB__EGRESS_RULE__DESTINATION_HTTPS_HOSTNAME;
+    rule.https_hostname = "api.example.org";
     network.n_egress = 1;
     network.egress = rules;
     BEND(ERR_UNIMPLEMENTED, "containers[1]", f.spec.n_containers = 2);
     BEND(ERR_UNIMPLEMENTED, "volumes", f.spec.n_volumes = 1);
     BEND(ERR_UNIMPLEMENTED, "services", f.spec.n_services = 1);
-    BEND(ERR_UNIMPLEMENTED, "init_containers", f.spec.n_init_containers = 1);
+    BEND(ERR_UNIMPLEMENTED, "init_containers", f.spec.base.n_unknown_fields = 1;
+         f.spec.base.unknown_fields = &init_containers);
+    BEND(ERR_UNIMPLEMENTED, "startup_probe", f.container.startup_probe = &probe);
+    BEND(ERR_UNIMPLEMENTED, "network_config_id", f.spec.network_config_id = "n");
+    BEND(ERR_UNIMPLEMENTED, "network.dns_egress", f.spec.network = &dns);
+    BEND(ERR_UNIMPLEMENTED, "runtime_class_selection",
+         f.spec.runtime_class_selection = PB__RUNTIME_CLASS__RUNTIME_CLASS_CPU_DEFAULT);
     BEND(ERR_UNIMPLEMENTED, "secret_stores", f.container.n_secret_stores = 1);
     BEND(ERR_UNIMPLEMENTED, "runtime_class", f.spec.runtime_class = "gvisor");
     BEND(ERR_UNIMPLEMENTED, "gpu", f.container.resource_requirements = &f.requirements;

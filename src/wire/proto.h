@@ -21,6 +21,7 @@
 
 /* Full method paths: PROTO_PATH_SANDBOX("Exec"). */
 #define PROTO_PATH_SANDBOX(method) "/coreweave.sandbox.v1.SandboxService/" method
+#define PROTO_PATH_DATA_PLANE(method) "/coreweave.sandbox.v1.SandboxDataPlaneService/" method
 #define PROTO_PATH_DISCOVERY(method) "/coreweave.sandbox.v1.DiscoveryService/" method
 #define PROTO_PATH_TEMPLATE(method) "/coreweave.sandbox.v1.SandboxTemplateService/" method
 #define PROTO_PATH_VOLUME(method) "/coreweave.sandbox.v1.VolumeService/" method

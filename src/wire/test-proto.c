@@ -45,7 +45,7 @@ static void test_an_empty_message_is_fine(void **state)
     CLEANUP_PROTO Pb__SandboxSpec *m =
         proto_unpack(&pb__sandbox_spec__descriptor, NULL, 0, NULL);
     assert_non_null(m);
-    assert_string_equal(m->primary_container, "");
+    assert_string_equal(m->network_config_id, "");
 }
 
 static void test_optional_fields_tell_zero_from_absent(void **state)

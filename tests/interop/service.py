@@ -132,7 +132,7 @@ class Service:
         container = pb.Container(name="main", image="python:3.11", command=command, args=args,
                                  **{k: spec.pop(k) for k in list(spec) if k in pb.Container.DESCRIPTOR.fields_by_name})
         request = pb.CreateSandboxRequest(
-            sandbox=pb.Sandbox(spec=pb.SandboxSpec(containers=[container], primary_container="main", **spec)),
+            sandbox=pb.Sandbox(spec=pb.SandboxSpec(containers=[container], **spec)),
             request_id=str(uuid.uuid4()))
         box = stub.CreateSandbox(request, timeout=TIMEOUT, metadata=metadata)
         if wait and box.status.state in (pb.STATE_PENDING, pb.STATE_CREATING):

@@ -108,7 +108,7 @@ def test_a_service_without_snapshots_says_so(service, method):
     ({"services": [pb.Service(port=1, visibility=pb.VISIBILITY_PUBLIC), pb.Service(port=2, visibility=pb.VISIBILITY_PRIVATE)]},
      "services"),
     ({"volumes": [pb.SandboxVolume(name="v")]}, "volumes"),
-    ({"network": pb.NetworkOptions(egress=[pb.EgressRule(dns_name="api.example.org")])}, "dns_name"),
+    ({"network": pb.NetworkOptions(egress=[pb.EgressRule(https_hostname="api.example.org")])}, "dns_name"),
     ({"tags": ["no blanks"]}, "tags"),
     ({"args": ["x"]}, "args"),
     ({"resource_requirements": pb.ResourceRequirements(limits=pb.Resources(memory="much"))}, "limits.memory"),

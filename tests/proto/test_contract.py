@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 PROTO = os.path.join(ROOT, 'proto')
 PACKAGE = '.coreweave.sandbox.v1.'
 FILES = ['coreweave/sandbox/v1/%s.proto' % n
-         for n in ('sandbox', 'discovery', 'sandbox_template', 'volume', 'settings')]
+         for n in ('sandbox', 'sandbox_data_plane', 'runtime_class', 'discovery', 'sandbox_template', 'volume', 'settings')]
 
 
 def contract_path():
@@ -29,7 +29,11 @@ def contract_path():
 
 # ---- wire.md -> facts ----
 
+# What 1.6.0 does not have, at the end of a line or of an enum's value; no fact of this version
+MARK = re.compile(r'  ?\(1\.22(; [^()]*)?\)$')
+
 METHOD = re.compile(r'- (\w+): (stream )?(\w+) -> (stream )?(\w+)(?:   HTTP: (\w+) (\S+)(?: body=(\S+))?)?$')
+RESERVED = re.compile(r'  reserved (\d+) (\w+)$')
 FIELD = re.compile(r'  (\d+) (\w+): (repeated |optional )?(\S+)(?:  \[oneof (\w+)\])?(?:  \{(\w+)\})?$')
 
 
@@ -39,6 +43,7 @@ def contract_facts(text):
     for line in text.split('```')[1].splitlines():
         if not line.strip():
             continue
+        line = MARK.sub('', line)
         if m := re.match(r'# (\S+)  \(package (\S+); imports (.*)\)$', line):
             file = m[1]
             facts.add(('file', file, m[2], tuple(sorted(m[3].split(', ')))))
@@ -50,13 +55,15 @@ def contract_facts(text):
                        m[8] or ''))
         elif m := re.match(r'enum ([\w.]+): (.*)$', line):
             for value in m[2].split(', '):
-                name, number = value.split('=')
+                name, number = MARK.sub('', value).split('=')
                 facts.add(('value', m[1], name, int(number)))
         elif m := re.match(r'message (\w+)$', line):
             message = m[1]
             facts.add(('message', file, message))
         elif m := FIELD.match(line):
             facts.add(('field', message, m[2], int(m[1]), m[4], (m[3] or '').strip(), m[5] or '', m[6] or ''))
+        elif m := RESERVED.match(line):
+            facts.update({('reserved', message, m[1]), ('reserved', message, m[2])})
         else:
             raise ValueError('line of unknown form: %r' % line)
     return facts
@@ -151,6 +158,11 @@ def message_facts(file, message):
         yield from enum_facts(name + '.', enum)
     for field in message.get('field', []):
         yield field_fact(message, field, entries)
+    for numbers in message.get('reserved_range', []):
+        for number in range(int(first(numbers, 'start')), int(first(numbers, 'end'))):
+            yield ('reserved', name, str(number))
+    for reserved in message.get('reserved_name', []):
+        yield ('reserved', name, reserved)
 
 
 def last(type_name):
@@ -199,10 +211,21 @@ class Contract(unittest.TestCase):
         kinds = {}
         for fact in self.expected:
             kinds[fact[0]] = kinds.get(fact[0], 0) + 1
-        self.assertEqual(kinds['file'], 5)
-        self.assertEqual(kinds['service'], 5)
-        self.assertEqual(kinds['method'], 38)
-        self.assertGreater(kinds['field'], 300)
+        self.assertEqual(kinds['file'], 7)
+        self.assertEqual(kinds['service'], 6)
+        self.assertEqual(kinds['method'], 48)
+        self.assertEqual(kinds['reserved'], 8)
+        self.assertGreater(kinds['field'], 400)
+
+    def test_a_mark_is_cut_off_and_everything_else_must_be_known(self):
+        line = 'message A  (1.22)\n  1 b: string  (1.22; was not c)\n  reserved 2 d  (1.22; was string)\nenum E: X=0, Y=1 (1.22)\n'
+        text = '```\n%s```' % line
+        self.assertEqual(contract_facts(text), {
+            ('message', None, 'A'), ('field', 'A', 'b', 1, 'string', '', '', ''), ('reserved', 'A', '2'), ('reserved', 'A', 'd'),
+            ('value', 'E', 'X', 0), ('value', 'E', 'Y', 1)})
+        for other in ('(1.23)', '(new)', '{REQUIRED} more'):
+            with self.assertRaises(ValueError):
+                contract_facts(text.replace('(1.22; was not c)', other))
 
     def test_the_copy_in_the_repository_is_the_contract(self):
         with open(os.path.join(HERE, 'wire.md'), encoding='utf-8') as f:

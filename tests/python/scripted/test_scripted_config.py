@@ -44,7 +44,7 @@ def spec_of(server, **kwargs):
 
 def test_nothing_chosen_is_nothing_sent(server):
     spec = spec_of(server)
-    assert spec == pb.SandboxSpec(containers=[pb.Container(name="main")], primary_container="main")
+    assert spec == pb.SandboxSpec(containers=[pb.Container(name="main")])
 
 
 def test_services_on_the_wire(server):
@@ -67,7 +67,7 @@ def test_network_resources_and_files_on_the_wire(server):
         resources={"requests": {"cpu": "500m"}, "limits": {"cpu": "1"}, "gpu": {"count": 2, "type": "H100"}},
         mounted_files=[{"mount_path": "/f", "file_content": 7}], max_lifetime_seconds=90.9,
     )  # fmt: skip
-    assert [rule.dns_name for rule in spec.network.egress] == ["api.example.org", "*.a.b"]
+    assert [rule.https_hostname for rule in spec.network.egress] == ["api.example.org", "*.a.b"]
     assert spec.network.deny_ingress and not spec.network.HasField("deny_egress")
     gpu = pb.Gpu(count=2, type="H100")
     assert spec.containers[0].resource_requirements == pb.ResourceRequirements(
@@ -230,7 +230,7 @@ def test_echoed_facts(server):
                 pb.ServiceStatus(port=81, endpoint=pb.EndpointStatus(url="https://b")), pb.ServiceStatus(port=82, visibility=pb.VISIBILITY_PRIVATE)]  # fmt: skip
     rr = pb.ResourceRequirements(limits=pb.Resources(cpu="1", gpu=pb.Gpu(count=2, type="H100")))
     server.on("CreateSandbox", sandbox("pending", services=services, effective_resource_requirements=rr,
-                                       effective_egress=[pb.EgressRule(dns_name="a.b"), pb.EgressRule(any=True)]))  # fmt: skip
+                                       effective_egress=[pb.EgressRule(https_hostname="a.b"), pb.EgressRule(any=True)]))  # fmt: skip
     box = Sandbox.run()
     assert box.service_urls == ((80, "web", "https://a"), (81, "", "https://b"))
     assert box.exposed_ports == ((80, "web"), (82, "")) and box.dns_egress_names == ("a.b",)
