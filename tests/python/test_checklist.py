@@ -17,7 +17,10 @@ QUIRKS = TESTS.parent / "docs" / "compatibility.md"
 CONTRACT = Path(os.environ.get("CWS_CONTRACT", TESTS.parents[1] / "shared" / "contract" / "sdk.md"))
 
 # What the contract has, for machines where it is not
-N_FEATURES, N_PINS, N_QUIRKS = 35, 119, 20
+N_FEATURES, N_PINS, N_QUIRKS = 60, 225, 24
+# How many of these rows wait for the SDK of 1.22.0. Exact: neither may a row be forgotten, nor one be opened again.
+NOT_BUILT = "not built"
+N_FEATURES_NOT_BUILT, N_PINS_NOT_BUILT = 25, 104
 
 SUITES = ("python", "cli", "interop")
 PLACES = {"": "python/test_{}.py", "scripted/": "python/scripted/test_scripted_{}.py", "cli/": "cli/test_{}.py", "interop/": "interop/test_{}.py"}
@@ -28,6 +31,10 @@ def table(text: str, heading: str) -> list[list[str]]:
     lines = text.split(f"\n## {heading}", 1)[1].split("\n## ")[0].split("\n")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     return rows[2:]
+
+
+def names_in(row: list[str]) -> list[str]:
+    return [name.strip() for name in row[-1].split(",")]
 
 
 PAGE_TEXT = PAGE.read_text()
@@ -54,7 +61,13 @@ def marks(pattern: str) -> Counter[str]:
 
 def test_the_page_has_as_many_rows_as_the_contract_asks_for():
     assert (len(FEATURES), len(PINS)) == (N_FEATURES, N_PINS)
-    assert sum(row[0].count(".") == 1 for row in table(QUIRKS.read_text(), "The quirks of 1.6.0")) >= N_QUIRKS
+    assert sum(row[0].count(".") == 1 for row in table(QUIRKS.read_text(), "The quirks of the published client")) >= N_QUIRKS
+
+
+def test_what_is_not_built_is_counted():
+    counts = [sum(NOT_BUILT in names_in(row) for row in rows) for rows in (FEATURES, PINS)]
+    assert counts == [N_FEATURES_NOT_BUILT, N_PINS_NOT_BUILT]
+    assert all(names_in(row)[-1] == NOT_BUILT for row in [*FEATURES, *PINS] if NOT_BUILT in names_in(row))
 
 
 def test_every_feature_of_the_contract_is_a_row():
@@ -66,7 +79,7 @@ def test_every_pin_of_the_contract_is_a_row():
 
 
 def test_every_quirk_of_the_contract_is_a_row_of_the_compatibility_page():
-    rows = Counter(row[0] for row in table(QUIRKS.read_text(), "The quirks of 1.6.0"))
+    rows = Counter(row[0] for row in table(QUIRKS.read_text(), "The quirks of the published client"))
     sections = marks(r"\[QUIRK")
     sections["0.7"] = sections.pop("0")
     assert {section: n for section, n in sections.items() if rows[section] < n} == {}
@@ -96,8 +109,9 @@ def collected(tmp_path_factory) -> set[str]:
 
 @pytest.mark.parametrize("row", [*FEATURES, *PINS], ids=lambda row: " ".join(row[:-1])[:60])
 def test_the_tests_of_a_row_are_collected(collected, row):
-    tests = [name.strip() for name in row[-1].split(",")]
-    assert tests
-    for name in tests:
+    assert names_in(row) != [""]
+    for name in names_in(row):
+        if name == NOT_BUILT:
+            continue
         module, _, test = name.partition("::")
         assert f"{path_of(module)}::{test}" in collected
