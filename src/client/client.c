@@ -48,21 +48,26 @@ void client_unref(struct cws_client *client)
     free(client);
 }
 
+/* The send is under the lock, so that the handle cannot be closed between the test and it. */
+static void post_locked(struct cws_client *client, struct task *task)
+{
+    CHECK(!atomic_exchange(&task->queued, true));
+    bool was_empty = client->first == NULL;
+    task->next = NULL;
+    *client->last = task;
+    client->last = &task->next;
+    if (was_empty)
+        (void)uv_async_send(&client->wake);
+}
+
 int loop_post(struct cws_client *client, struct task *task)
 {
     if (client_forked(client))
         return -1;
-    task->next = NULL;
     (void)pthread_mutex_lock(&client->lock);
     bool closed = client->closed;
-    bool was_empty = client->first == NULL;
-    if (!closed) {
-        *client->last = task;
-        client->last = &task->next;
-        /* Under the lock, so that the handle cannot be closed between the test and the send. */
-        if (was_empty)
-            (void)uv_async_send(&client->wake);
-    }
+    if (!closed)
+        post_locked(client, task);
     (void)pthread_mutex_unlock(&client->lock);
     return closed ? -1 : 0;
 }
@@ -82,6 +87,7 @@ static void on_wake(uv_async_t *wake)
     struct task *task = take_tasks(CONTAINER_OF(wake, struct cws_client, wake));
     while (task) {
         struct task *next = task->next; /* the task may be freed or posted again by its run() */
+        atomic_store(&task->queued, false);
         task->run(task);
         task = next;
     }
@@ -212,12 +218,8 @@ void cws_client_unref(struct cws_client *client)
     if (!client || client_forked(client) || is_default(client))
         return; /* the default client is borrowed by everybody and ends with the process */
     (void)pthread_mutex_lock(&client->lock);
-    bool was_empty = client->first == NULL;
-    *client->last = &client->close_task;
-    client->last = &client->close_task.next;
+    post_locked(client, &client->close_task);
     client->closed = true;
-    if (was_empty)
-        (void)uv_async_send(&client->wake);
     (void)pthread_mutex_unlock(&client->lock);
     (void)pthread_join(client->thread, NULL);
     client_unref(client);

@@ -25,8 +25,9 @@
 #include "transport/transport.h"
 
 struct task {
-    struct task *next;
+    struct task *next;              /* owned by the loop while queued */
     void (*run)(struct task *task); /* on the loop thread */
+    _Atomic bool queued;            /* from loop_post() until just before run() */
 };
 
 struct cws_client {
@@ -56,7 +57,9 @@ void client_unref(struct cws_client *client);
 /**
  * loop_post() - run @task on the loop thread, after the tasks posted before. The only way in
  * from other threads. Return: 0, or -1 when the client is closed or a parent's: then the task
- * never runs.
+ * never runs. A task that is queued already must not be posted (checked): its link in the list
+ * would be lost, and with it every task behind it. Whoever may ask twice keeps a "posted" flag
+ * under a lock of its own, cleared by run().
  */
 int loop_post(struct cws_client *client, struct task *task);
 /** fork_generation() - how many forks lie between the first process and this one. */

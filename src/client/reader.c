@@ -86,8 +86,8 @@ bool reader_push(struct cws_reader *r, struct chunk *take)
         if (!r->kept) {
             r->n_unread++;
             r->unread_bytes += take->size;
-            full = r->full =
-                r->n_unread >= READER_MAX_CHUNKS || r->unread_bytes >= READER_MAX_BYTES;
+            r->full |= r->n_unread >= READER_MAX_CHUNKS || r->unread_bytes >= READER_MAX_BYTES;
+            full = r->full;
         }
         if (!r->closed)
             wake_locked(r);
@@ -124,7 +124,12 @@ bool reader_has_something_locked(const struct cws_reader *r)
 static void on_room_task(struct task *task)
 {
     struct cws_reader *r = CONTAINER_OF(task, struct cws_reader, room_task);
-    r->events->on_room(r);
+    op_lock(r->owner);
+    r->room_posted = false;
+    bool room = !r->full; /* it may have filled up since: then the next reading posts again */
+    op_unlock(r->owner);
+    if (room)
+        r->events->on_room(r);
     cws_op_unref(r->owner);
 }
 
@@ -143,7 +148,7 @@ static void post(struct cws_reader *r, struct task *task, void (*run)(struct tas
         cws_op_unref(r->owner); /* the client is closed: there is no producer left */
 }
 
-/* True when the producer is to be told that there is room. */
+/* True when the caller is to post room_task. */
 static bool take_chunk_locked(struct cws_reader *r, cws_chunk *ret)
 {
     struct chunk *c = *r->cursor;
@@ -158,11 +163,13 @@ static bool take_chunk_locked(struct cws_reader *r, cws_chunk *ret)
         r->unread_bytes -= c->size;
     }
     *ret = (cws_chunk){.data = c->data, .size = c->size, .owner = c};
-    bool room = r->full && r->n_unread <= READER_MAX_CHUNKS / 2 &&
-                r->unread_bytes <= READER_MAX_BYTES / 2;
-    if (room)
-        r->full = false;
-    return room;
+    if (!r->full || r->n_unread > READER_MAX_CHUNKS / 2 ||
+        r->unread_bytes > READER_MAX_BYTES / 2)
+        return false;
+    r->full = false;
+    bool post = !r->room_posted;
+    r->room_posted = true;
+    return post;
 }
 
 /* What there is right now; CWS_READ_TIMEOUT when nothing. */

@@ -34,12 +34,16 @@ struct cws_reader {
     struct chunk *head, **tail; /* [lock] the list */
     struct chunk **cursor; /* [lock] where the next unread chunk is linked; passing: &head */
     size_t total_bytes;    /* [lock] kept: in the list */
-    size_t n_unread, unread_bytes;     /* [lock] passing */
-    struct cws_error *error;           /* [lock] */
-    bool error_given;                  /* [lock] */
-    bool ended;                        /* [lock] by the producer */
-    bool closed;                       /* [lock] by the program */
-    bool full;                         /* [lock] the producer was told to pause */
+    size_t n_unread, unread_bytes; /* [lock] passing */
+    struct cws_error *error;       /* [lock] */
+    bool error_given;              /* [lock] */
+    bool ended;                    /* [lock] by the producer */
+    bool closed;                   /* [lock] by the program */
+    /* [lock] passing: a state, not the last answer. On from the chunk that reaches a bound until
+     * both counts are below half, however many chunks come meanwhile; while it is on the
+     * producer pauses. */
+    bool full;
+    bool room_posted;                  /* [lock] room_task is queued */
     _Atomic uint32_t seq;              /* changes with every event; sleepers sleep on it */
     uint32_t n_sleepers;               /* [lock] */
     struct list waiters;               /* [lock] */
@@ -49,8 +53,8 @@ struct cws_reader {
 void reader_init(struct cws_reader *r, struct cws_op *owner, const struct reader_events *events,
                  bool kept);
 void reader_done(struct cws_reader *r);
-/** reader_push() - [loop] append; takes @take. True: the producer should pause until on_room().
- */
+/** reader_push() - [loop] append; takes @take. True: it is full, the producer should pause until
+ * on_room(). What one message holds may still be pushed. */
 bool reader_push(struct cws_reader *r, struct chunk *take);
 /** reader_end() - [loop, or the op's settled()] no more chunks; takes @take_error. The first
  * call counts. */
