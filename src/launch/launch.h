@@ -14,23 +14,14 @@
 #include "base/macros.h"
 #include "base/strmap.h"
 #include "launch/cgroup.h"
+#include "launch/leanroot.h"
 #include "privproto/launchproto.h"
 
-#define MAX_HOST_DIRS 8   /* usr bin sbin lib lib32 lib64 libx32, and room for one */
 #define NETNS_POOL_SIZE 8 /* chosen: a burst of the warm pool's default size */
 #define DEFAULT_UID_BASE \
     0x70000000u /* chosen: above /etc/subuid ranges and those of systemd (to 0x6fffffff) */
 #define UID_COUNT 65536u
 #define HOSTNAME "sandbox" /* in the skeleton's /etc; the real one is the id */
-
-/* Where things are in launch's own root directory ("lean root"), which children inherit. */
-#define LEAN_SKEL "/skel"
-#define LEAN_USR_SKEL "/usr-skel"
-#define LEAN_HOST "/host" /* /host/usr, ... */
-#define LEAN_DEV "/dev"
-#define LEAN_EMPTY "/empty"
-#define LEAN_IMAGES "/images"
-#define LEAN_BOX "/box" /* mount point of each child's tmpfs, in its own mount namespace */
 
 struct options {
     int sock_fd;
@@ -38,33 +29,6 @@ struct options {
     const char *state_dir;
     const char *service;
     uint32_t uid_base;
-};
-
-/* Which outside users a sandbox has. */
-struct id_map {
-    bool root; /* real root: uid_base..+65535; else: 0 is this user and there is nobody else */
-    uint32_t base, count;
-    uid_t own_uid;
-    gid_t own_gid;
-};
-
-struct host_dir {
-    const char *name; /* "usr" */
-    bool real; /* a directory of its own: overlaid; else a symlink that the skeleton repeats */
-    char link[64];
-};
-
-/* What a child's mounts are built from; filled once by lean_root_build(). */
-struct lean_root {
-    struct host_dir dirs[MAX_HOST_DIRS];
-    uint32_t n_dirs;
-    bool usr_skel;            /* LEAN_USR_SKEL has something to add */
-    bool idmap;               /* host files show their owners */
-    bool user_xattr;          /* the sandboxes' tmpfs can mark directories as replaced */
-    bool images;              /* LEAN_IMAGES is bound to <state dir>/images */
-    bool images_owned;        /* the layers there show owners that exist inside */
-    char images_prefix[4096]; /* that directory's path as the daemon names it */
-    uint32_t masks; /* bit i: row i of mounts.c's mask table exists in this kernel's /proc */
 };
 
 struct netns_pool {
@@ -121,23 +85,6 @@ int mounts_build(const struct engine *e, const struct launch_create *create,
                  const char **ret_stage);
 /** mounts_probe_masks() - which rows of the mask table exist. */
 uint32_t mounts_probe_masks(void);
-
-/* lowers.c */
-/** lowers_options() - [child] "lowerdir=..." of an image's layers; only directories below
- * <state dir>/images. */
-int lowers_options(const struct lean_root *lean, const struct launch_create *create, char *out,
-                   size_t size);
-
-/* leanroot.c */
-int lean_root_build(struct lean_root *lean, const struct id_map *map, const char *state_dir,
-                    const char **ret_stage);
-
-/* skeleton.c */
-/** skeleton_write() - fill @dir with the synthesized root of image `host`, reading files of the
- * host below "/". */
-int skeleton_write(const char *dir, const struct lean_root *lean);
-/** skeleton_write_usr() - what image `host` adds to the host's /usr; sets *ret_any. */
-int skeleton_write_usr(const char *dir, bool *ret_any);
 
 /* userns.c */
 /** userns_enter() - an ordinary user becomes root of a user namespace of its own. */

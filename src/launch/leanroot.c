@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -17,10 +18,9 @@
 #include <sys/xattr.h>
 
 #include "launch/launch.h"
+#include "launch/mounttree.h"
 
 /* clang-format off */
-static const char *const host_names[] = {"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"};
-
 static const struct {
     const char *name;
     unsigned minor; /* of character device 1, or 5 for tty */
@@ -37,88 +37,8 @@ static const char *const dev_links[][2] = {
 /* Detached clones of host trees, taken before the state directory is covered. */
 struct trees {
     int images, proc;
-    int host[MAX_HOST_DIRS];
     int dev[ARRAY_SIZE(dev_nodes)];
 };
-
-static int tree_clone(const char *path)
-{
-    int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-
-    /* In a user namespace a mount with others on it can only be cloned with them. */
-    if (fd < 0 && errno == EINVAL)
-        fd = (int)syscall(SYS_open_tree, AT_FDCWD, path,
-                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-    return fd < 0 ? -errno : fd;
-}
-
-static int tree_attach(int tree, const char *at)
-{
-    int r = (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH);
-
-    return r < 0 ? -errno : 0;
-}
-
-/* Read-only, no devices, no setuid; owners shifted when @userns_fd >= 0. *ret_idmap: whether
- * that worked. */
-static int tree_restrict(int tree, int userns_fd, bool *ret_idmap)
-{
-    struct mount_attr attr = {.attr_set =
-                                  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
-
-    *ret_idmap = false;
-    if (userns_fd >= 0) {
-        attr.attr_set |= MOUNT_ATTR_IDMAP;
-        attr.userns_fd = (uint64_t)userns_fd;
-        if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0) {
-            *ret_idmap = true;
-            return 0;
-        }
-        attr.attr_set &= ~(
-            uint64_t)MOUNT_ATTR_IDMAP; /* a file system without idmap: owners show as nobody */
-        attr.userns_fd = 0;
-    }
-    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
-                sizeof(attr)) < 0)
-        return -errno;
-    return 0;
-}
-
-static int take_host_dirs(struct lean_root *lean, struct trees *trees, int userns_fd)
-{
-    lean->idmap = userns_fd >= 0;
-    for (size_t i = 0; i < ARRAY_SIZE(host_names); i++) {
-        struct host_dir *dir = &lean->dirs[lean->n_dirs];
-        char path[16];
-        struct stat st;
-        bool idmap;
-        int r;
-
-        (void)snprintf(path, sizeof(path), "/%s", host_names[i]);
-        if (lstat(path, &st) < 0)
-            continue;
-        dir->name = host_names[i];
-        dir->real = S_ISDIR(st.st_mode);
-        if (S_ISLNK(st.st_mode)) {
-            ssize_t n = readlink(path, dir->link, sizeof(dir->link) - 1);
-
-            if (n <= 0)
-                continue;
-            dir->link[n] = 0;
-        }
-        if (dir->real) {
-            trees->host[lean->n_dirs] = r = tree_clone(path);
-            if (r < 0)
-                return r;
-            r = tree_restrict(r, userns_fd, &idmap);
-            if (r < 0)
-                return r;
-            lean->idmap = lean->idmap && idmap;
-        }
-        lean->n_dirs++;
-    }
-    return 0;
-}
 
 static int take_images(struct lean_root *lean, struct trees *trees, int userns_fd,
                        const char *state_dir)
@@ -130,11 +50,11 @@ static int take_images(struct lean_root *lean, struct trees *trees, int userns_f
         return -ENAMETOOLONG;
     if (mkdir(lean->images_prefix, 0700) < 0 && errno != EEXIST)
         return -errno;
-    trees->images = tree_clone(lean->images_prefix);
+    trees->images = mount_tree_clone(lean->images_prefix);
     if (trees->images < 0)
         return trees->images;
     lean->images = true;
-    r = tree_restrict(trees->images, userns_fd, &lean->images_owned);
+    r = mount_tree_restrict(trees->images, userns_fd, &lean->images_owned);
     lean->images_owned = lean->images_owned || userns_fd < 0;
     return r;
 }
@@ -145,7 +65,7 @@ static int take_dev_nodes(struct trees *trees)
         char path[32];
 
         (void)snprintf(path, sizeof(path), "/dev/%s", dev_nodes[i].name);
-        trees->dev[i] = tree_clone(path);
+        trees->dev[i] = mount_tree_clone(path);
         if (trees->dev[i] < 0)
             return trees->dev[i];
     }
@@ -167,7 +87,7 @@ static int build_dev(const struct trees *trees, const struct id_map *map)
         if (map->root) {
             r = chown(path, map->base, map->base) < 0 ? -errno : 0;
         } else {
-            r = tree_attach(trees->dev[i], path);
+            r = mount_tree_attach(trees->dev[i], path);
         }
         if (r < 0)
             return r;
@@ -194,9 +114,9 @@ static int make_dir(const char *path, const struct id_map *map)
 
 static int make_dirs(const struct lean_root *lean, const struct id_map *map)
 {
-    static const char *const dirs[] = {"skel",    "usr-skel", "host",  "dev",
-                                       "dev/pts", "dev/shm",  "empty", "images",
-                                       "box",     "proc",     "tmp"};
+    static const char *const dirs[] = {"skel",   "usr-skel", "host",    "raw",
+                                       "dev",    "dev/pts",  "dev/shm", "empty",
+                                       "images", "box",      "proc",    "tmp"};
 
     for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
         int r = make_dir(dirs[i], map);
@@ -211,6 +131,10 @@ static int make_dirs(const struct lean_root *lean, const struct id_map *map)
         if (!lean->dirs[i].real)
             continue;
         (void)snprintf(path, sizeof(path), "host/%s", lean->dirs[i].name);
+        r = make_dir(path, map);
+        if (r < 0)
+            return r;
+        (void)snprintf(path, sizeof(path), "raw/%s", lean->dirs[i].name);
         r = make_dir(path, map);
         if (r < 0)
             return r;
@@ -230,18 +154,10 @@ static bool probe_user_xattr(const char *dir)
 
 static int attach_trees(const struct lean_root *lean, const struct trees *trees)
 {
-    int r = tree_attach(trees->proc, "proc");
+    int r = mount_tree_attach(trees->proc, "proc");
 
     if (r == 0 && lean->images)
-        r = tree_attach(trees->images, "images");
-    for (uint32_t i = 0; r == 0 && i < lean->n_dirs; i++) {
-        char path[32];
-
-        if (!lean->dirs[i].real)
-            continue;
-        (void)snprintf(path, sizeof(path), "host/%s", lean->dirs[i].name);
-        r = tree_attach(trees->host[i], path);
-    }
+        r = mount_tree_attach(trees->images, "images");
     return r;
 }
 
@@ -290,7 +206,7 @@ static int take_trees(struct lean_root *lean, struct trees *trees, const struct 
         if (userns_fd < 0)
             return userns_fd;
     }
-    r = take_host_dirs(lean, trees, userns_fd);
+    r = host_dirs_take(lean, userns_fd);
     if (r == 0)
         r = take_images(lean, trees, userns_fd, state_dir);
     if (r == 0 && !map->root)
@@ -309,8 +225,6 @@ static void trees_done(struct trees *trees)
 {
     cleanup_fd(&trees->images);
     cleanup_fd(&trees->proc);
-    for (size_t i = 0; i < ARRAY_SIZE(trees->host); i++)
-        cleanup_fd(&trees->host[i]);
     for (size_t i = 0; i < ARRAY_SIZE(trees->dev); i++)
         cleanup_fd(&trees->dev[i]);
 }
@@ -331,6 +245,9 @@ int lean_root_build(struct lean_root *lean, const struct id_map *map, const char
         return r;
     *ret_stage = "mount lean root";
     (void)umask(0);
+    /* Groups of whoever started us: the veils (hostdirs.c) are mounted without, and nothing here needs one. */
+    if (map->root && setgroups(0, NULL) < 0)
+        return -errno;
     if (mount("cwsandbox", state_dir, "tmpfs", MS_NOSUID, "mode=0755,size=64m") < 0 ||
         chdir(state_dir) < 0)
         return -errno;
@@ -338,7 +255,7 @@ int lean_root_build(struct lean_root *lean, const struct id_map *map, const char
     if (r < 0)
         return r;
     lean->user_xattr = probe_user_xattr("skel");
-    *ret_stage = "attach host directories";
+    *ret_stage = "attach trees";
     r = attach_trees(lean, &trees);
     if (r < 0)
         return r;
@@ -352,6 +269,10 @@ int lean_root_build(struct lean_root *lean, const struct id_map *map, const char
         return r;
     *ret_stage = "enter lean root";
     r = enter();
+    if (r < 0)
+        return r;
+    *ret_stage = "show host directories";
+    r = host_dirs_show(lean, map);
     if (r < 0)
         return r;
     lean->masks = mounts_probe_masks();

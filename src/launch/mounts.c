@@ -118,7 +118,8 @@ static int mount_host_dirs(const struct lean_root *lean)
     for (uint32_t i = 0; i < lean->n_dirs; i++) {
         char lowers[96], target[64], suffix[32];
         const char *name = lean->dirs[i].name;
-        bool usr_skel = lean->usr_skel && strcmp(name, "usr") == 0;
+        /* A veil has it below itself. */
+        bool usr_skel = lean->usr_skel && !lean->dirs[i].veiled && strcmp(name, "usr") == 0;
         int r;
 
         if (!lean->dirs[i].real)

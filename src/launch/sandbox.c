@@ -196,6 +196,10 @@ static int start_child(struct engine *e, struct sandbox *sb, const struct launch
 {
     int r;
 
+    *ret_stage = "host directories";
+    r = host_dirs_refresh(&e->lean, &e->map);
+    if (r < 0)
+        return r;
     *ret_stage = "clone3";
     sb->owner = userns_owner(&e->map, e->n_made++);
     sb->pid = start_clone(e, create, s, sb->owner);

@@ -1,0 +1,83 @@
+/*
+ * The lean root: launch's own root directory, from which sandboxes are made (leanroot.c), and what fills it. Functions return
+ * >= 0, or -errno; [child] as in launch.h.
+ */
+#ifndef CWS_LAUNCH_LEANROOT_H
+#define CWS_LAUNCH_LEANROOT_H
+
+#include <sys/types.h>
+
+#include "base/macros.h"
+#include "privproto/launchproto.h"
+
+#define MAX_HOST_DIRS 8 /* usr bin sbin lib lib32 lib64 libx32, and room for one */
+
+/* Where things are in launch's own root directory ("lean root"), which children inherit. */
+#define LEAN_SKEL "/skel"
+#define LEAN_USR_SKEL "/usr-skel"
+#define LEAN_HOST "/host" /* /host/usr, ... */
+#define LEAN_RAW "/raw"   /* behind a veil */
+#define LEAN_DEV "/dev"
+#define LEAN_EMPTY "/empty"
+#define LEAN_IMAGES "/images"
+#define LEAN_BOX "/box" /* mount point of each child's tmpfs, in its own mount namespace */
+
+/* Which outside users a sandbox has. */
+struct id_map {
+    bool root; /* real root: uid_base..+65535; else: 0 is this user and there is nobody else */
+    uint32_t base, count;
+    uid_t own_uid;
+    gid_t own_gid;
+};
+
+struct host_dir {
+    const char *name; /* "usr" */
+    bool real; /* a directory of its own: overlaid; else a symlink that the skeleton repeats */
+    bool
+        veiled; /* its owners are shifted and a veil hides what is not for everybody: hostdirs.c */
+    int tree,
+        plain; /* until host_dirs_show(): detached clones; @plain without shifted owners */
+    char link[64];
+};
+
+/* What a child's mounts are built from; filled once by lean_root_build(). */
+struct lean_root {
+    struct host_dir dirs[MAX_HOST_DIRS];
+    uint32_t n_dirs;
+    bool usr_skel;            /* LEAN_USR_SKEL has something to add */
+    bool idmap;               /* host files show their owners */
+    uint64_t veiled_ns;       /* when the veils were made */
+    bool user_xattr;          /* the sandboxes' tmpfs can mark directories as replaced */
+    bool images;              /* LEAN_IMAGES is bound to <state dir>/images */
+    bool images_owned;        /* the layers there show owners that exist inside */
+    char images_prefix[4096]; /* that directory's path as the daemon names it */
+    uint32_t masks; /* bit i: row i of mounts.c's mask table exists in this kernel's /proc */
+};
+
+/* lowers.c */
+/** lowers_options() - [child] "lowerdir=..." of an image's layers; only directories below
+ * <state dir>/images. */
+int lowers_options(const struct lean_root *lean, const struct launch_create *create, char *out,
+                   size_t size);
+
+/* leanroot.c */
+/** lean_root_build() - make it in a mount namespace of our own and enter it. */
+int lean_root_build(struct lean_root *lean, const struct id_map *map, const char *state_dir,
+                    const char **ret_stage);
+
+/* hostdirs.c */
+/** host_dirs_take() - clones of the machine's directories, owners shifted as in @userns_fd unless that is -1. */
+int host_dirs_take(struct lean_root *lean, int userns_fd);
+/** host_dirs_show() - attach them, in launch's own root; takes their descriptors. */
+int host_dirs_show(struct lean_root *lean, const struct id_map *map);
+/** host_dirs_refresh() - before a create: what was installed on the machine since shows in what is made from here on. */
+int host_dirs_refresh(struct lean_root *lean, const struct id_map *map);
+
+/* skeleton.c */
+/** skeleton_write() - fill @dir with the synthesized root of image `host`, reading files of the
+ * host below "/". */
+int skeleton_write(const char *dir, const struct lean_root *lean);
+/** skeleton_write_usr() - what image `host` adds to the host's /usr; sets *ret_any. */
+int skeleton_write_usr(const char *dir, bool *ret_any);
+
+#endif

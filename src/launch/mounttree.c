@@ -1,0 +1,49 @@
+/* The mounts of mounttree.h, through the descriptor-based mount interface. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "launch/mounttree.h"
+
+int mount_tree_clone(const char *path)
+{
+    int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+    /* In a user namespace a mount with others on it can only be cloned with them. */
+    if (fd < 0 && errno == EINVAL)
+        fd = (int)syscall(SYS_open_tree, AT_FDCWD, path,
+                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    return fd < 0 ? -errno : fd;
+}
+
+int mount_tree_attach(int tree, const char *at)
+{
+    int r = (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH);
+
+    return r < 0 ? -errno : 0;
+}
+
+int mount_tree_restrict(int tree, int userns_fd, bool *ret_idmap)
+{
+    struct mount_attr attr = {.attr_set =
+                                  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+
+    *ret_idmap = false;
+    if (userns_fd >= 0) {
+        attr.attr_set |= MOUNT_ATTR_IDMAP;
+        attr.userns_fd = (uint64_t)userns_fd;
+        if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0) {
+            *ret_idmap = true;
+            return 0;
+        }
+        attr.attr_set &= ~(
+            uint64_t)MOUNT_ATTR_IDMAP; /* a file system without idmap: owners show as nobody */
+        attr.userns_fd = 0;
+    }
+    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
+                sizeof(attr)) < 0)
+        return -errno;
+    return 0;
+}
