@@ -70,6 +70,7 @@ static int parse_strings(struct init *in, struct spawn *s)
 static int prepare_stdio(struct init *in, struct spawn *s, int *ret_master, int *ret_slave)
 {
     struct packet *p = &in->packet;
+    uint32_t first, n;
     int r;
 
     if (p->head.flags & INIT_TTY) {
@@ -84,9 +85,14 @@ static int prepare_stdio(struct init *in, struct spawn *s, int *ret_master, int 
         return 0;
     }
     s->stage = "stdio";
-    if (p->n_fds != 3)
+    first = p->head.flags & INIT_NULL_STDIN ? 1 : 0;
+    n = 3 - first;
+    if (p->n_fds != n + (p->head.flags & INIT_MAIN ? 1 : 0))
         return -EPROTO;
-    memcpy(s->stdio, p->fds, sizeof(s->stdio));
+    s->stdio[0] = -1;
+    memcpy(s->stdio + first, p->fds, n * sizeof(int));
+    if (p->head.flags & INIT_MAIN)
+        in->main_output_fd = TAKE_FD(p->fds[n]);
     return 0;
 }
 

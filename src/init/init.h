@@ -13,7 +13,7 @@
 
 #define CONTROL_FD 3 /* placed by launch */
 #define CGROUP_FD 4  /* v2 directory of the sandbox, O_PATH; may be absent */
-#define MAX_FDS 4    /* stdin, stdout, stderr, memfd: initproto.h */
+#define MAX_FDS 5    /* stdin, stdout, stderr, main's output, memfd: initproto.h */
 #define CHILD_STACK_SIZE \
     (256 * 1024) /* chosen: the child's deepest frame holds one PATH_MAX buffer */
 
@@ -59,6 +59,7 @@ struct packet {
 };
 
 struct init {
+    int main_output_fd; /* INIT_MAIN: kept until our end */
     struct packet packet;
     struct slots slots;
     struct execs execs;
@@ -73,7 +74,7 @@ struct spawn {
     const char *cwd;
     char **argv; /* argv[-1] is writable: execvp's /bin/sh rule */
     char **envp;
-    int stdio[3];
+    int stdio[3];   /* [0] -1: /dev/null */
     bool tty;       /* stdio[0] is the slave of a pty */
     bool subreaper; /* no cgroup: keep descendants findable */
     int cgroup_fd;  /* -1: none */

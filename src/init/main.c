@@ -62,6 +62,7 @@ int main(void)
     struct signalfd_siginfo info;
     sigset_t all;
 
+    in->main_output_fd = -1;
     privilege_start();
     slots_init(&in->slots); /* before anything else may be given CGROUP_FD's number */
     (void)sigfillset(&all);

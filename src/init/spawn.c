@@ -92,6 +92,11 @@ static void child_stdio(struct spawn *s)
         child_fail(s, "setsid", errno);
     if (s->tty && ioctl(s->stdio[0], TIOCSCTTY, 0) < 0)
         child_fail(s, "tty", errno);
+    /* A description of its own: flags and locks of one that is shared would reach from process to process. */
+    if (s->stdio[0] < 0)
+        s->stdio[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (s->stdio[0] < 0)
+        child_fail(s, "/dev/null", errno);
     for (int i = 0; i < 3; i++) {
         /* The descriptors we were sent lie above CONTROL_FD, so dup2 never meets its own
          * source. */

@@ -7,7 +7,9 @@
  *
  * EXEC   body: cwd, argv..., envp... as NUL-terminated strings in that order (n_args, n_envs counts; cwd may be "").
  *        Bodies above INIT_MAX_BODY travel in a sealed memfd passed as the last descriptor (INIT_BODY_IN_MEMFD).
- *        fds: [stdin, stdout, stderr] (then memfd). With INIT_TTY no stdio fds: init opens a pty in the sandbox's own
+ *        fds: [stdin, stdout, stderr] (then memfd). With INIT_NULL_STDIN there is no stdin: the process gets the sandbox's own
+ *        /dev/null, opened for it. With INIT_MAIN one more follows them, the end of the pipe that the process's output is
+ *        read from: init keeps it, so that the pipe lives while the sandbox does. With INIT_TTY no stdio fds: init opens a pty in the sandbox's own
  *        devpts and returns the master with STARTED.
  *        Answer: STARTED {id, pid, status, stage}; status 0 or -errno of the stage ("chdir", "execve", ...).
  *        On success exactly one EXITED {id, wait_status} follows, never before STARTED.
@@ -44,6 +46,8 @@ enum init_flags {
     INIT_TTY = 1 << 0,
     INIT_BODY_IN_MEMFD = 1 << 1,
     INIT_MAKE_PARENTS = 1 << 2,
+    INIT_MAIN = 1 << 3,
+    INIT_NULL_STDIN = 1 << 4,
 };
 
 struct init_packet {

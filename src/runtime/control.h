@@ -17,7 +17,7 @@
 #include "privproto/initproto.h"
 #include "runtime/poller.h"
 
-#define CONTROL_MAX_FDS 4 /* stdin, stdout, stderr, memfd */
+#define CONTROL_MAX_FDS 5 /* stdin, stdout, stderr, main's output, memfd */
 #define CONTROL_MAX_CALLS \
     16384 /* chosen: INIT_MAX_EXECS running ones and as many file requests, with room */
 

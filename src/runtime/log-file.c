@@ -5,40 +5,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 
 #include "base/util.h"
 #include "runtime/log-stream.h"
 
-#define PUNCH_ALIGN 4096ULL /* smaller holes free nothing */
-/* Chosen: what a log may take of the disk, in log_max_bytes. File systems reserve ahead for a file that grows, XFS as much
- * again; only a writer that means it gets past this. */
-#define DISK_FACTOR 4
-#define STAT_BLOCK 512ULL /* stat(2): unit of st_blocks */
 #define LOG_SUFFIX ".log"
+#define LOG_BIG_PIPE LOG_MOVE_MAX
+#define LOG_FULL_PIPE \
+    65536 /* Linux's default capacity: a writer that fills it gets a larger one */
 
-static char *path_of(const struct runtime *rt, const char *name)
-{
-    return str_dup_printf("%s/%s", rt->log_dir, name);
-}
+static void start_moves(struct runtime *rt);
+static void remove_file(struct runtime *rt, struct log_file *log);
 
-/* Never waits: an ordinary user's sandbox owns its log and could hold a lease on it (fcntl(2)
- * F_SETLEASE), which a blocking open waits for. */
-static int open_log(const struct log_file *log, int flags, mode_t mode)
+bool log_file_is_closed(const struct log_file *log)
 {
-    if (!log->rt)
-        return -ENOENT;
-    CLEANUP_FREE char *path = path_of(log->rt, log->name);
-    if (!path)
-        return -ENOMEM;
-    int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode);
-    return fd < 0 ? -errno : fd;
-}
-
-int log_file_open(const struct log_file *log)
-{
-    return open_log(log, O_RDONLY, 0);
+    return !log->rt || (log->pipe.fd < 0 && !log->moving);
 }
 
 struct log_file *log_file_ref(struct log_file *log)
@@ -51,145 +33,247 @@ void log_file_unref(struct log_file *log)
 {
     if (!log || --log->n_refs > 0)
         return;
-    CHECK(list_empty(&log->readers) && !log->rt);
+    CHECK(list_empty(&log->readers) && list_empty(&log->waiters) && !log->rt &&
+          log->pipe.fd < 0);
     log_index_done(&log->index);
+    free(log->path);
     free(log);
+}
+
+/* ---- the queue ---- */
+
+/* init has a duplicate of this end, so that the pipe outlives us: it must leave the set by name. */
+static void close_pipe(struct runtime *rt, struct log_file *log)
+{
+    watch_close(&rt->poller, &log->pipe, false);
+    list_remove(&log->queue_link);
+}
+
+static void enqueue(struct log_file *log)
+{
+    struct runtime *rt = log->rt;
+    (void)watch_set(&rt->poller, &log->pipe, 0);
+    if (!log->moving && list_empty(&log->queue_link))
+        list_append(&rt->log_queue, &log->queue_link);
+    start_moves(rt);
+}
+
+static void on_pipe(struct watch *w, uint32_t events)
+{
+    (void)events;
+    enqueue(CONTAINER_OF(w, struct log_file, pipe));
+}
+
+static void tell_waiters(struct log_file *log)
+{
+    for (struct list *it; (it = list_first(&log->waiters));) {
+        struct log_waiter *w = CONTAINER_OF(it, struct log_waiter, link);
+        if (w->ticket > log->n_done && !log_file_is_closed(log))
+            return; /* in the order of their tickets */
+        list_remove(it);
+        w->cb(w);
+    }
+}
+
+static void note_growth(struct runtime *rt, struct log_file *log)
+{
+    const struct log_move *m = &log->move;
+    bool first_loss = m->lost_bytes > 0 && log->lost_bytes == 0;
+    if (m->size != log->size) {
+        if (m->size - log->size >= LOG_FULL_PIPE && log->pipe.fd >= 0)
+            (void)fcntl(log->pipe.fd, F_SETPIPE_SZ,
+                        LOG_BIG_PIPE); /* refused above the user's quota: fine */
+        log->change_ns = clock_now_ns();
+        log_index_add(&log->index, m->size, clock_wall_ns());
+    }
+    log->size = m->size;
+    log->start = m->start;
+    log->lost_bytes = m->lost_bytes;
+    log->lost_error = m->lost_error;
+    if (first_loss && rt->on_log_lost)
+        rt->on_log_lost(rt->on_log_lost_user, log->id, log->lost_error);
+}
+
+/* Has somebody asked, while a move was under way, for one that begins later? */
+static bool is_wanted(const struct log_file *log)
+{
+    LIST_FOREACH(it, &log->waiters)
+    {
+        if (CONTAINER_OF(it, struct log_waiter, link)->ticket > log->n_done)
+            return true;
+    }
+    return log->end_ticket > log->n_done;
+}
+
+/* What comes after a move: the next one, or waiting for the pipe, or the end. */
+static void go_on(struct runtime *rt, struct log_file *log)
+{
+    bool again = log->move.more || is_wanted(log);
+    if (log->pipe.fd < 0)
+        return;
+    if (log->move.eof || (log->end_ticket > 0 && !again))
+        close_pipe(rt, log);
+    else if (again || watch_set(&rt->poller, &log->pipe, EPOLLIN) < 0)
+        enqueue(log);
+}
+
+/* A move is over; the log may be gone after it. */
+static void on_moved(uv_work_t *work, int status)
+{
+    struct log_file *log = CONTAINER_OF(work, struct log_file, move.work);
+    struct runtime *rt = work->data;
+    (void)status; /* never cancelled */
+    log->moving = false;
+    log->n_done++;
+    rt->n_moves--;
+    if (log->rt) {
+        note_growth(rt, log);
+        go_on(rt, log);
+        LIST_FOREACH(it, &log->readers)
+        log_stream_on_change(CONTAINER_OF(it, struct log_stream, reader_link));
+        tell_waiters(log);
+    } else {
+        remove_file(rt, log); /* dropped meanwhile */
+    }
+    log_file_unref(log);
+    start_moves(rt);
+    runtime_job_end(rt);
+}
+
+static void on_work(uv_work_t *work)
+{
+    log_move_run(CONTAINER_OF(work, struct log_move, work));
+}
+
+static void start_moves(struct runtime *rt)
+{
+    struct list *first;
+    while (rt->n_moves < LOG_MAX_MOVES && (first = list_first(&rt->log_queue))) {
+        struct log_file *log = log_file_ref(CONTAINER_OF(first, struct log_file, queue_link));
+        list_remove(first);
+        log->move = (struct log_move){.work.data = rt,
+                                      .path = log->path,
+                                      .pipe_fd = log->pipe.fd,
+                                      .max_bytes = rt->config.log_max_bytes,
+                                      .size = log->size,
+                                      .start = log->start,
+                                      .lost_bytes = log->lost_bytes,
+                                      .lost_error = log->lost_error};
+        log->moving = true;
+        log->n_started++;
+        rt->n_moves++;
+        runtime_job_begin(rt);
+        (void)uv_queue_work(rt->loop, &log->move.work, on_work, on_moved); /* cannot fail */
+    }
+}
+
+bool log_file_flush(struct log_file *log, struct log_waiter *w)
+{
+    if (log_file_is_closed(log))
+        return false;
+    w->ticket = log->n_started + 1;
+    list_append(&log->waiters, &w->link);
+    enqueue(log);
+    return true;
+}
+
+void log_waiter_cancel(struct log_waiter *w)
+{
+    if (w->link.next)
+        list_remove(&w->link);
+}
+
+void log_file_end(struct log_file *log)
+{
+    if (!log || log->pipe.fd < 0 || log->end_ticket > 0)
+        return;
+    log->end_ticket = log->n_started + 1;
+    enqueue(log);
+}
+
+/* ---- birth and death ---- */
+
+/*
+ * Our end does not block, the other one does, as every program expects. Mode 0666 lets the process open /dev/stdout and
+ * /dev/stderr by name: the inode belongs to our user, who is nobody inside; only those who hold the pipe can reach it.
+ */
+static int make_pipe(int ret_fds[2])
+{
+    if (pipe2(ret_fds, O_CLOEXEC) < 0)
+        return -errno;
+    (void)fchmod(ret_fds[0], 0666); /* cannot fail for our own pipe */
+    (void)fcntl(ret_fds[0], F_SETFL, O_NONBLOCK);
+    return 0;
 }
 
 int log_file_new(struct runtime *rt, const char *id, struct log_file **ret, int *ret_fd,
                  struct err *err)
 {
+    int fds[2];
     struct log_file *log = calloc(1, sizeof(*log));
-    if (!log)
+    if (!log || !(log->path = str_dup_printf("%s/%s" LOG_SUFFIX, rt->log_dir, id))) {
+        free(log);
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "create the log: out of memory");
+    }
+    int r = make_pipe(fds);
+    if (r == 0) {
+        log->pipe = (struct watch){.fd = fds[0], .cb = on_pipe};
+        r = watch_set(&rt->poller, &log->pipe, EPOLLIN);
+        if (r < 0) {
+            cleanup_fd(&fds[0]);
+            cleanup_fd(&fds[1]);
+        }
+    }
+    if (r < 0) {
+        free(log->path);
+        free(log);
+        return err_set_errno(err, ERR_RESOURCE_EXHAUSTED, -r, "create the pipe of the log");
+    }
     log->rt = rt;
     log->n_refs = 1;
+    (void)snprintf(log->id, sizeof(log->id), "%s", id);
+    list_init(&log->queue_link);
     list_init(&log->readers);
-    (void)snprintf(log->name, sizeof(log->name), "%s" LOG_SUFFIX, id);
-    CLEANUP_FD int fd = open_log(log, O_WRONLY | O_APPEND | O_CREAT | O_EXCL, 0600);
-    if (fd < 0 || strmap_put(&rt->logs, log->name, log) < 0) {
-        free(log);
-        return err_set_errno(err, ERR_INTERNAL, fd < 0 ? -fd : ENOMEM, "create the log in %s",
-                             rt->log_dir);
-    }
-    /* Lets the process open /dev/stdout by name: our user is nobody inside. The directory above
-     * is closed to others. */
-    (void)fchmod(fd, 0602);
+    list_init(&log->waiters);
+    rt->n_logs++;
     *ret = log;
-    *ret_fd = TAKE_FD(fd);
+    *ret_fd = fds[1];
     return 0;
 }
 
-static void on_unlinked(uv_fs_t *request)
+static void on_removed(uv_work_t *work, int status)
 {
-    uv_fs_req_cleanup(request);
-    free(request);
+    struct runtime *rt = work->data;
+    (void)status;
+    log_file_unref(CONTAINER_OF(work, struct log_file, move.work));
+    runtime_job_end(rt);
 }
 
-/* On libuv's pool: taking away 64 MiB may keep a disk busy. */
-static void remove_file(struct runtime *rt, const char *name)
+/* On the pool: taking away 64 MiB may keep a disk busy. No move is under way, so the number of the pipe is free to go. */
+static void remove_file(struct runtime *rt, struct log_file *log)
 {
-    CLEANUP_FREE char *path = path_of(rt, name);
-    uv_fs_t *request = malloc(sizeof(*request));
-    if (path && request && !rt->closing &&
-        uv_fs_unlink(rt->loop, request, path, on_unlinked) == 0)
-        return;
-    free(request);
-    if (path)
-        (void)unlink(path); /* what stays is removed by the next start */
+    watch_close(&rt->poller, &log->pipe, false);
+    (void)log_file_ref(log);
+    log->move = (struct log_move){.work.data = rt, .path = log->path, .remove = true};
+    runtime_job_begin(rt);
+    (void)uv_queue_work(rt->loop, &log->move.work, on_work, on_removed); /* cannot fail */
 }
 
 void log_file_drop(struct log_file *log)
 {
     if (!log)
         return;
-    CHECK(strmap_remove(&log->rt->logs, log->name) == log);
-    remove_file(log->rt, log->name);
-    log->rt = NULL;
+    struct runtime *rt = TAKE_PTR(log->rt);
+    rt->n_logs--;
+    (void)watch_set(&rt->poller, &log->pipe, 0);
+    list_remove(&log->queue_link);
+    tell_waiters(log);
+    if (!log->moving)
+        remove_file(rt, log);
     log_file_unref(log);
 }
 
-void log_file_append(struct log_file *log, const char *text)
-{
-    CLEANUP_FD int fd = open_log(log, O_WRONLY | O_APPEND, 0);
-    if (fd >= 0)
-        (void)fd_write_all(fd, text, strlen(text)); /* a full disk: the exit code still tells */
-}
-
-/* Frees what lies before @start; a file system without holes keeps the limit at the price of all
- * that is there. */
-static void drop_before(struct log_file *log, int fd, uint64_t from, uint64_t start)
-{
-    if (from == start || fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
-                                   (off_t)(start - from)) == 0)
-        log->start = start;
-    else if (ftruncate(fd, 0) == 0)
-        log->start = log->size = 0;
-}
-
-/* Frees the oldest part of the file on disk. @on_disk tells of a writer that fills what was dropped, which changes
- * no size. */
-static void enforce_limit(struct log_file *log, uint64_t on_disk)
-{
-    uint64_t max = log->rt->config.log_max_bytes;
-    bool filled = on_disk > DISK_FACTOR * max;
-    /* some slack, or every line would punch */
-    if (log->size - log->start <= max + max / 8 + PUNCH_ALIGN && !filled)
-        return;
-    CLEANUP_FD int fd = open_log(log, O_WRONLY, 0);
-    if (fd < 0)
-        return;
-    uint64_t keep_from = log->size > max ? (log->size - max) & ~(PUNCH_ALIGN - 1) : 0;
-    drop_before(log, fd, filled ? 0 : log->start, MAX(log->start, keep_from));
-}
-
-void log_file_look(struct log_file *log)
-{
-    struct stat st;
-    if (!log->rt)
-        return;
-    CLEANUP_FREE char *path = path_of(log->rt, log->name);
-    if (!path || lstat(path, &st) < 0)
-        return;
-    uint64_t size = (uint64_t)st.st_size;
-    if (size != log->size) {
-        log->size = size;
-        log->start = MIN(log->start, size); /* it was cut */
-        log->change_ns = clock_now_ns();
-        log_index_add(&log->index, size, clock_wall_ns());
-    }
-    enforce_limit(log, (uint64_t)st.st_blocks * STAT_BLOCK);
-}
-
 /* ---- the directory ---- */
-
-static void on_change(struct log_file *log)
-{
-    log_file_look(log);
-    LIST_FOREACH(it, &log->readers)
-    log_stream_on_change(CONTAINER_OF(it, struct log_stream, reader_link));
-}
-
-static void on_inotify(struct watch *w, uint32_t events)
-{
-    struct runtime *rt = CONTAINER_OF(w, struct runtime, log_watch);
-    _Alignas(struct inotify_event) char
-        data[16384]; /* 150 events of our names' length; the rest comes next turn */
-    (void)events;
-    ssize_t n = read(w->fd, data, sizeof(data));
-    for (ssize_t at = 0; at < n;) {
-        const struct inotify_event *e = (const struct inotify_event *)(data + at);
-        struct log_file *log = e->len > 0 ? strmap_get(&rt->logs, e->name) : NULL;
-        at += (ssize_t)sizeof(*e) + e->len;
-        if (log) {
-            on_change(log);
-        } else if (e->mask & IN_Q_OVERFLOW) {
-            size_t pos = 0;
-            while ((log = strmap_next(&rt->logs, &pos)))
-                on_change(log);
-        }
-    }
-}
 
 /* Logs of a service that was killed: nobody can ask for them any more. */
 static void remove_stale(const char *dir)
@@ -208,31 +292,18 @@ static void remove_stale(const char *dir)
 
 int logs_open(struct runtime *rt, struct err *err)
 {
-    rt->log_watch = (struct watch){.fd = -1, .cb = on_inotify};
     rt->log_dir = str_dup_printf("%s/logs", rt->config.data_dir);
     if (!rt->log_dir)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "open the logs: out of memory");
     if (mkdir(rt->log_dir, 0700) < 0 && errno != EEXIST)
         return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "create %s", rt->log_dir);
     remove_stale(rt->log_dir);
-    rt->log_watch.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    if (rt->log_watch.fd < 0 ||
-        inotify_add_watch(rt->log_watch.fd, rt->log_dir, IN_MODIFY | IN_ONLYDIR) < 0)
-        return err_set_errno(err, ERR_FAILED_PRECONDITION, errno,
-                             "watch %s (limits: /proc/sys/fs/inotify)", rt->log_dir);
-    int r = watch_set(&rt->poller, &rt->log_watch, EPOLLIN);
-    if (r < 0)
-        return err_set_errno(err, ERR_INTERNAL, -r, "watch %s", rt->log_dir);
     return 0;
 }
 
 void logs_close(struct runtime *rt)
 {
-    if (rt->log_watch.fd >= 0)
-        (void)watch_set(&rt->poller, &rt->log_watch, 0);
-    cleanup_fd(&rt->log_watch.fd);
-    CHECK(rt->logs.n_entries == 0);
-    strmap_done(&rt->logs);
+    CHECK(rt->n_logs == 0 && rt->n_moves == 0);
     free(rt->log_dir);
     rt->log_dir = NULL;
 }

@@ -92,12 +92,15 @@ static void thin_out(struct log_session *s)
     s->n_marks = to;
 }
 
-void log_session_mark(struct log_session *s, uint64_t sent, uint64_t position, bool line_start)
+void log_session_mark(struct log_session *s, const struct log_mark *mark, bool jump)
 {
-    if (s->n_marks > 0 && s->marks[s->n_marks - 1].sent >= sent)
+    uint64_t last = s->n_marks > 0 ? s->marks[s->n_marks - 1].sent : 0;
+    if (s->n_marks > 0 && last >= mark->sent)
         return; /* a resumed stream passes old marks again */
-    if (s->n_marks > 1 && sent - s->marks[s->n_marks - 1].sent < LOG_CHUNK)
+    if (s->n_marks > 1 && mark->sent - last < LOG_CHUNK && !jump)
         return;
+    if (jump)
+        s->n_marks = 0; /* nothing before can be rendered again */
     if (s->n_marks == LOG_MAX_MARKS)
         thin_out(s);
     if (s->n_marks == s->cap_marks) {
@@ -108,7 +111,7 @@ void log_session_mark(struct log_session *s, uint64_t sent, uint64_t position, b
         s->marks = grown;
         s->cap_marks = cap;
     }
-    s->marks[s->n_marks++] = (struct log_mark){sent, position, line_start};
+    s->marks[s->n_marks++] = *mark;
 }
 
 const struct log_mark *log_session_seek(const struct log_session *s, uint64_t sent)

@@ -2,6 +2,7 @@
 #include "runtime/log-stream.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -16,8 +17,11 @@ static void pump_soon(struct log_stream *l)
 
 static void log_stream_reap(struct log_stream *l)
 {
-    if (l->user_gone && l->ended && l->n_busy == 0)
-        free(l);
+    if (!l->user_gone || !l->ended || l->n_busy > 0 || l->job_runs)
+        return;
+    cleanup_fd(&l->job.fd);
+    buf_done(&l->job.data);
+    free(l);
 }
 
 static void on_grace_closed(uv_handle_t *handle)
@@ -40,7 +44,7 @@ static void detach(struct log_stream *l)
     sandbox_waiter_cancel(&l->waiter);
     deferred_cancel(&l->pump);
     drop_grace(l);
-    cleanup_fd(&l->fd);
+    log_waiter_cancel(&l->flush);
     if (l->session)
         log_session_release(l->sb, TAKE_PTR(l->session));
     list_remove(&l->link);
@@ -70,39 +74,47 @@ void log_streams_end_now(struct sandbox *sb)
 /* True once no byte can be added any more. */
 static bool log_is_complete(const struct log_stream *l)
 {
-    return sandbox_state_terminal(l->sb->state) && !l->sb->cell;
+    return sandbox_state_terminal(l->sb->state) && !l->sb->cell &&
+           (!l->log || log_file_is_closed(l->log));
 }
 
-static void seek_fresh(struct log_stream *l)
+static void on_work(uv_work_t *work)
 {
-    struct log_file *log = l->log;
-    uint64_t start = log->start > 0 ? log_seek_line(l->fd, log->start, log->size) : 0;
-    l->position = start;
-    if (l->tail_lines > 0)
-        l->position = log_seek_tail(l->fd, start, log->size, l->tail_lines);
-    if (l->since_wall_ns > 0) {
-        uint64_t since = log_index_since(&log->index, l->since_wall_ns);
-        since = since >= log->size ? log->size : log_seek_line(l->fd, since, log->size);
-        l->position = MAX(l->position, since);
-    }
+    log_read_run(CONTAINER_OF(work, struct log_read, work));
 }
 
-/* Opens the file and finds the place. */
+static void on_worked(uv_work_t *work, int status);
+
+static void start_job(struct log_stream *l)
+{
+    l->job.path = l->log->path;
+    l->job.work.data = l->sb->rt;
+    l->job.start = l->log->start;
+    l->job.seek = l->seeking;
+    l->job_runs = true;
+    (void)log_file_ref(l->log); /* the path */
+    l->job_log = l->log;
+    runtime_job_begin(l->sb->rt);
+    (void)uv_queue_work(l->sb->rt->loop, &l->job.work, on_work, on_worked); /* cannot fail */
+}
+
+/* What is in the file now is what there is, for those who do not follow. */
 static void begin_reading(struct log_stream *l)
 {
     drop_grace(l);
     l->reading = true;
     if (!l->log)
         return;
-    l->fd = log_file_open(l->log);
-    if (l->fd < 0) {
-        l->fd = -1;
-        return; /* removed: the sandbox was just pruned */
-    }
-    log_file_look(l->log);
-    if (!l->resumed)
-        seek_fresh(l);
     l->end = l->log->size;
+    if (l->resumed)
+        return;
+    l->position = l->log->start;
+    l->seeking = l->end > 0 && (l->log->start > 0 || l->tail_lines > 0 || l->since_wall_ns > 0);
+    l->job.end = l->end;
+    l->job.n_lines = l->tail_lines;
+    l->job.tail.at = l->end;
+    if (l->since_wall_ns > 0)
+        l->job.since = log_index_since(&l->log->index, l->since_wall_ns);
 }
 
 /* ---- the grace of a young process ---- */
@@ -113,7 +125,9 @@ static void on_grace_timer(uv_timer_t *timer)
     struct log_stream *l = grace->stream;
     if (!l)
         return;
-    begin_reading(l);
+    drop_grace(l);
+    l->waited = true;
+    l->flushed = false;
     pump_soon(l);
 }
 
@@ -123,7 +137,8 @@ static uint64_t grace_left(const struct log_stream *l)
 {
     const struct sandbox *sb = l->sb;
     uint64_t now = clock_now_ns();
-    if (l->follow || l->resumed || !l->log || sb->state != SANDBOX_RUNNING || sb->main.ended)
+    if (l->follow || l->resumed || l->waited || !l->log || sb->state != SANDBOX_RUNNING ||
+        sb->main.exited)
         return 0;
     uint64_t end = sb->main.start_ns + LOG_GRACE_NS;
     if (l->log->size > 0)
@@ -136,7 +151,8 @@ static void wait_grace(struct log_stream *l, uint64_t left_ns)
     if (!l->grace) {
         l->grace = calloc(1, sizeof(*l->grace));
         if (!l->grace) {
-            begin_reading(l);
+            l->waited = true;
+            pump_soon(l);
             return;
         }
         (void)uv_timer_init(l->sb->rt->loop, &l->grace->timer);
@@ -148,108 +164,208 @@ static void wait_grace(struct log_stream *l, uint64_t left_ns)
 
 /* ---- reading ---- */
 
-/* Whole lines when there are any, so that no character is cut in two. */
-static size_t cut_at_line(const uint8_t *data, size_t n)
+static void send_bytes(struct log_stream *l, struct buf *data, uint64_t arrival)
 {
-    const uint8_t *newline = n == LOG_CHUNK ? memrchr(data, '\n', n) : NULL;
-    return newline ? (size_t)(newline - data) + 1 : n;
+    l->sent += buf_len(data);
+    l->session->sent = MAX(l->session->sent, l->sent);
+    size_t skip = (size_t)MIN(l->skip, (uint64_t)buf_len(data));
+    buf_consume(data, skip);
+    l->skip -= skip;
+    if (buf_len(data) > 0)
+        l->events.on_data(l->user, l, data, arrival, l->sent);
 }
 
-/* Renders one chunk and hands it out. False: out of memory. */
-static bool send_chunk(struct log_stream *l, const uint8_t *data, size_t n)
+static struct log_mark mark_here(const struct log_stream *l)
+{
+    return (struct log_mark){
+        .sent = l->sent, .position = l->position, .line_start = l->line_start};
+}
+
+/* What a job brought, with times when they are wanted. False: out of memory. */
+static bool send_chunk(struct log_stream *l)
 {
     CLEANUP_BUF struct buf out = {0};
+    struct buf *data = &l->job.data;
+    size_t n = buf_len(data);
     uint64_t now = clock_wall_ns();
     uint64_t arrival = log_index_time(&l->log->index, l->position, now);
     bool line_start = l->line_start;
-    int r = l->timestamps
-                ? log_render(&l->log->index, l->position, data, n, now, &line_start, &out)
-                : buf_put(&out, data, n);
-    if (r < 0)
+    if (l->timestamps &&
+        log_render(&l->log->index, l->position, buf_head(data), n, now, &line_start, &out) < 0)
         return false;
-    log_session_mark(l->session, l->sent, l->position, l->line_start);
-    l->line_start = data[n - 1] == '\n';
+    struct log_mark mark = mark_here(l);
+    log_session_mark(l->session, &mark, false);
+    l->line_start = buf_head(data)[n - 1] == '\n';
     l->position += n;
-    l->sent += buf_len(&out);
-    l->session->sent = MAX(l->session->sent, l->sent);
-    size_t skip = (size_t)MIN(l->skip, (uint64_t)buf_len(&out));
-    buf_consume(&out, skip);
-    l->skip -= skip;
-    if (buf_len(&out) > 0)
-        l->events.on_data(l->user, l, &out, arrival, l->sent);
+    send_bytes(l, l->timestamps ? &out : data, arrival);
+    buf_done(data);
     return true;
 }
 
-/* One chunk. 1: there may be more; 0: all there is; -1: the stream has ended. */
-static int read_chunk(struct log_stream *l)
+/* The limit of the log has overtaken this reader: on it goes at the oldest line that is kept. */
+static void seek_behind_gap(struct log_stream *l)
 {
-    struct log_file *log = l->log;
-    uint8_t data[LOG_CHUNK];
-    if (l->fd < 0)
-        return 0;
-    if (log->size < l->position)
-        l->position = 0; /* cut by its writer: what comes now is new */
-    if (l->position < log->start) {
-        end_stream(l, "REPLAY_GAP", "older output was dropped: the log is at its limit");
-        return -1;
-    }
-    uint64_t end = l->follow ? UINT64_MAX : l->end;
-    size_t max = (size_t)MIN((uint64_t)LOG_CHUNK, end > l->position ? end - l->position : 0);
-    ssize_t n = max > 0 ? pread(l->fd, data, max, (off_t)l->position) : 0;
-    if (n <= 0)
-        return 0;
-    if (!send_chunk(l, data, cut_at_line(data, (size_t)n))) {
-        end_stream(l, "STREAM_INTERRUPTED", "out of memory");
-        return -1;
-    }
-    return 1;
+    l->seeking = l->in_gap = true;
+    l->gap_start = l->position;
+    l->job.n_lines = l->job.since = 0;
+    l->job.end = l->log->size;
 }
 
+/* What was missed is told on a line of its own. False: out of memory. */
+static bool tell_gap(struct log_stream *l)
+{
+    CLEANUP_BUF struct buf text = {0};
+    l->in_gap = false;
+    if (buf_printf(&text,
+                   "%s[cwsandbox: %" PRIu64
+                   " bytes of output are missing here: the log was full]\n",
+                   l->line_start ? "" : "\n", l->position - l->gap_start) < 0)
+        return false;
+    l->line_start = true;
+    l->skip = 0;
+    struct log_mark mark = mark_here(l);
+    mark.sent += buf_len(&text);
+    log_session_mark(l->session, &mark, true);
+    send_bytes(l, &text, clock_wall_ns());
+    return true;
+}
+
+/* The search may need several steps; what is dropped meanwhile is seen by the reading. */
+static bool take_place(struct log_stream *l)
+{
+    l->seeking = l->job.more;
+    if (l->seeking)
+        return true;
+    l->position = l->job.position;
+    return !l->in_gap || tell_gap(l);
+}
+
+/* A job is back. False: the stream has ended. */
+static bool take_result(struct log_stream *l)
+{
+    struct log_read *job = &l->job;
+    char why[128]; /* longest: strerror's, under 80 */
+    bool ok = true;
+    if (job->error && !l->log->rt) {
+        end_stream(l, NULL, ""); /* pruned, and with it the log */
+        return false;
+    }
+    if (job->error) {
+        (void)snprintf(why, sizeof(why), "read the log: %s", strerror(job->error));
+        end_stream(l, "STREAM_INTERRUPTED", why);
+        return false;
+    }
+    if (l->seeking)
+        ok = take_place(l);
+    else if (l->position >= l->log->start)
+        ok = send_chunk(l);
+    else
+        buf_clear(&job->data); /* maybe punched out under the read: not to be believed */
+    if (!ok)
+        end_stream(l, "STREAM_INTERRUPTED", "out of memory");
+    return ok;
+}
+
+static void end_at_loss(struct log_stream *l)
+{
+    char text[160]; /* longest: 20 digits and strerror's under 80 */
+    (void)snprintf(text, sizeof(text),
+                   "%" PRIu64 " bytes of output were lost here: write the log: %s",
+                   l->log->lost_bytes, strerror(l->log->lost_error));
+    end_stream(l, "OUTPUT_LOST", text);
+}
+
+/* What is there to do next: a job, the end, or nothing until the log grows. */
 static void pump(struct log_stream *l)
 {
-    int r = l->log ? 1 : 0;
-    if (l->log)
-        log_file_look(l->log);
-    for (int i = 0; r > 0 && i < LOG_CHUNKS_PER_TURN && !l->paused && !l->user_gone; i++)
-        r = read_chunk(l);
-    if (r < 0 || l->user_gone || l->paused)
-        return;
-    if (r > 0)
-        pump_soon(l);
-    else if (!l->follow || log_is_complete(l))
+    uint64_t end = !l->log ? 0 : l->follow ? l->log->size : l->end;
+    if (!l->seeking && l->position < end && l->position < l->log->start)
+        seek_behind_gap(l);
+    if (l->seeking || l->position < end) {
+        l->job.position = l->position;
+        if (!l->seeking)
+            l->job.end = end;
+        start_job(l);
+    } else if (l->log && l->log->lost_bytes > 0 && l->position >= l->log->size) {
+        end_at_loss(l);
+    } else if (!l->follow || log_is_complete(l)) {
         end_stream(l, NULL, "");
+    }
 }
 
+static void on_flushed(struct log_waiter *w)
+{
+    pump_soon(CONTAINER_OF(w, struct log_stream, flush));
+}
+
+/* Everything before the reading. True: it may begin. */
+static bool get_ready(struct log_stream *l)
+{
+    uint64_t left = grace_left(l);
+    if (left > 0) {
+        wait_grace(l, left);
+        return false;
+    }
+    if (!l->flushed && l->log) {
+        l->flushed = true;
+        l->flush.cb = on_flushed;
+        if (log_file_flush(l->log, &l->flush))
+            return false;
+    }
+    begin_reading(l);
+    return true;
+}
+
+static bool is_linked(const struct list *link)
+{
+    return link->next && !list_empty(link);
+}
+
+/* Waiting for the sandbox, for the log, for a job: each comes back by itself. */
 static bool is_waiting(const struct log_stream *l)
 {
-    return l->waiter.link.next && !list_empty(&l->waiter.link);
+    return is_linked(&l->waiter.link) || is_linked(&l->flush.link) || l->job_runs;
+}
+
+static void advance(struct log_stream *l)
+{
+    l->n_busy++;
+    if (l->refusal)
+        end_stream(l, l->refusal, "");
+    else if ((l->reading || get_ready(l)) && !l->paused && !l->user_gone)
+        pump(l);
+    l->n_busy--;
+    if (l->user_gone && !l->ended)
+        detach(l);
+    log_stream_reap(l);
 }
 
 static void on_pump(struct deferred *d)
 {
     struct log_stream *l = CONTAINER_OF(d, struct log_stream, pump);
-    if (is_waiting(l))
-        return; /* somebody resumed it before there was anything */
+    if (!is_waiting(l)) /* else somebody resumed it before there was anything */
+        advance(l);
+}
+
+static void on_worked(uv_work_t *work, int status)
+{
+    struct log_stream *l = CONTAINER_OF(work, struct log_stream, job.work);
+    struct runtime *rt = work->data;
+    (void)status; /* never cancelled */
+    l->job_runs = false;
+    log_file_unref(TAKE_PTR(l->job_log));
     l->n_busy++;
-    if (l->refusal) {
-        end_stream(l, l->refusal, "");
-    } else if (l->reading) {
-        pump(l);
-    } else {
-        if (l->log)
-            log_file_look(l->log);
-        uint64_t left = grace_left(l);
-        if (left > 0)
-            wait_grace(l, left);
-        else
-            begin_reading(l);
-        if (l->reading)
-            pump(l);
-    }
+    bool goes_on = !l->ended && !l->user_gone && take_result(l) && !l->ended;
     l->n_busy--;
-    if (l->user_gone && !l->ended)
+    if (l->user_gone && !l->ended) {
         detach(l);
-    log_stream_reap(l);
+        goes_on = false;
+    }
+    if (goes_on)
+        advance(l);
+    else
+        log_stream_reap(l);
+    runtime_job_end(rt);
 }
 
 void log_stream_on_change(struct log_stream *l)
@@ -322,7 +438,7 @@ static struct log_stream *log_stream_new(struct sandbox *sb, const struct log_sp
     l->sb = sandbox_ref(sb);
     list_append(&sb->streams, &l->link);
     list_init(&l->reader_link);
-    l->fd = -1;
+    l->job.fd = -1;
     l->waiter.cb = on_waited;
     l->pump.cb = on_pump;
     l->follow = spec->follow;

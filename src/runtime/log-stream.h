@@ -2,9 +2,11 @@
  * Reading a log: struct log_stream (one call) and struct log_session (what a later call may
  * resume).
  *
- *   waiting (sandbox not running yet) -> grace (its main process is younger than LOG_GRACE_NS;
- * only without follow)
- *   -> reading -> ended
+ *   waiting (sandbox not running yet) -> grace (its main process is younger than LOG_GRACE_NS; only without follow)
+ *   -> flushing (what was written so far gets into the file) -> seeking (tail_lines, since) -> reading -> ended
+ *
+ * The file is opened, searched and read on libuv's pool (log-read.h), one job of a stream at a time. A reader that is
+ * overtaken by the limit of the log goes on at the oldest line that is kept, behind a line that says how much it missed.
  *
  * Offsets count the bytes sent in the session, prefixes included (contract/server.md 2.3). To
  * find the place in the file again a session keeps marks: (sent, position in the file). Between
@@ -14,6 +16,7 @@
 #define CWS_RUNTIME_LOG_STREAM_H
 
 #include "runtime/log-file.h"
+#include "runtime/log-read.h"
 #include "runtime/sandbox.h"
 
 #define LOG_GRACE_NS \
@@ -24,8 +27,6 @@
 #define LOG_SESSION_NS (60 * NS_PER_SEC) /* chosen: the Python client gives up after 8 s */
 #define LOG_MAX_SESSIONS 32              /* chosen: kept per sandbox; the oldest go first */
 #define LOG_MAX_MARKS 128                /* chosen: then every second one is dropped */
-#define LOG_CHUNK 65536                  /* one on_data */
-#define LOG_CHUNKS_PER_TURN 4            /* chosen: then others get their turn of the loop */
 
 struct log_mark {
     uint64_t sent, position;
@@ -60,10 +61,15 @@ struct log_stream {
     struct sandbox_waiter waiter;
     struct deferred pump;
     struct log_grace *grace;
-    int fd;
-    bool follow, timestamps, resumed, reading, paused, ended, user_gone, line_start;
+    struct log_waiter flush;
+    struct log_read job;
+    bool job_runs;            /* the memory stays */
+    struct log_file *job_log; /* its reference */
+    bool follow, timestamps, resumed, waited, flushed, reading, seeking, in_gap, paused, ended,
+        user_gone, line_start;
     unsigned n_busy;
     uint64_t tail_lines, since_wall_ns;
+    uint64_t gap_start;
     uint64_t position, end; /* end: without follow, where to stop */
     uint64_t sent, skip;    /* skip: rendered bytes the reader already has */
     char session_id[37];
@@ -85,21 +91,10 @@ struct log_session *log_session_new(struct sandbox *sb, bool timestamps);
 /** log_session_clone() - the same history under a new id: a reader came back before its old call was seen to end. */
 struct log_session *log_session_clone(struct sandbox *sb, const struct log_session *from);
 struct log_session *log_session_find(struct sandbox *sb, const char *id);
-/** log_session_mark() - the next byte sent is rendered from @position. */
-void log_session_mark(struct log_session *s, uint64_t sent, uint64_t position, bool line_start);
+/** log_session_mark() - the next byte sent is rendered from @position. @jump: which is not where the one before came from. */
+void log_session_mark(struct log_session *s, const struct log_mark *mark, bool jump);
 /** log_session_seek() - the last mark at or before @sent; NULL: that was never sent. */
 const struct log_mark *log_session_seek(const struct log_session *s, uint64_t sent);
 void log_session_release(struct sandbox *sb, struct log_session *s);
-
-/* log-seek.c: places in a log file */
-/** log_seek_tail() - start of the last @n_lines lines below @end, not before @start. */
-uint64_t log_seek_tail(int fd, uint64_t start, uint64_t end, uint64_t n_lines);
-/** log_seek_line() - the first start of a line at or after @from; @from when there is none
- * before @end. */
-uint64_t log_seek_line(int fd, uint64_t from, uint64_t end);
-/** log_render() - @data with a time in front of each line; *@line_start is carried on. 0 or
- * -ENOMEM. */
-int log_render(const struct log_index *ix, uint64_t position, const uint8_t *data, size_t n,
-               uint64_t now_ns, bool *line_start, struct buf *out);
 
 #endif

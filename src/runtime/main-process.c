@@ -1,8 +1,7 @@
 /*
- * The main process of a sandbox. Its output goes straight into the log file, so nothing of it
- * passes through here: one EXEC, its STARTED and its EXITED. When it ends the sandbox is
- * COMPLETED and everything else in it is killed, as in a container. A command that does not
- * exist is a main process that ended with 127.
+ * The main process of a sandbox: one EXEC, its STARTED and its EXITED. Its output goes through a pipe into the log
+ * (log-file.h). When it ended, and all it wrote is in the log, the sandbox is COMPLETED and everything else in it is killed,
+ * as in a container. A command that does not exist is a main process that ended with 127.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,15 +11,39 @@
 #include "runtime/log-file.h"
 #include "runtime/sandbox.h"
 
-static void end_main(struct sandbox *sb, int exit_code)
+static void tell_exit(struct sandbox *sb)
 {
+    log_waiter_cancel(&sb->main.flush);
     sb->main.ended = true;
     sb->has_exit_code = true;
-    sb->exit_code = exit_code;
+    sb->exit_code = sb->main.exit_code;
     if (sb->state == SANDBOX_TERMINATING)
         sandbox_kill(sb); /* the rest of it; TERMINATED when that is gone */
     else if (!sandbox_state_terminal(sb->state))
         sandbox_end(sb, SANDBOX_COMPLETED, "");
+}
+
+static void on_flushed(struct log_waiter *w)
+{
+    tell_exit(CONTAINER_OF(w, struct sandbox, main.flush));
+}
+
+/* Told when what it wrote is in the log. */
+static void end_main(struct sandbox *sb, int exit_code)
+{
+    cleanup_fd(&sb->main.log_fd);
+    sb->main.exited = true;
+    sb->main.exit_code = exit_code;
+    sb->main.flush.cb = on_flushed;
+    if (!log_file_flush(sb->log, &sb->main.flush))
+        tell_exit(sb);
+}
+
+void main_process_on_cell_gone(struct sandbox *sb)
+{
+    cleanup_fd(&sb->main.log_fd);
+    if (sb->main.exited && !sb->main.ended)
+        tell_exit(sb);
 }
 
 static void on_started(struct sandbox *sb, const struct init_packet *packet)
@@ -29,6 +52,7 @@ static void on_started(struct sandbox *sb, const struct init_packet *packet)
     struct exec_body body = {.cwd = sb->plan->cwd, .name = sb->plan->argv[0]};
 
     if (packet->value == 0) {
+        cleanup_fd(&sb->main.log_fd); /* or the pipe would never end */
         sb->main.started = true;
         sb->main.start_ns = clock_now_ns();
         setup_check_running(sb);
@@ -42,7 +66,8 @@ static void on_started(struct sandbox *sb, const struct init_packet *packet)
         return;
     }
     sb->start_wall_ns = clock_wall_ns();
-    log_file_append(sb->log, text);
+    /* Through the pipe as what a process would have said: less than its capacity, so it does not block. */
+    (void)fd_write_all(sb->main.log_fd, text, strlen(text));
     end_main(sb, exit_code);
 }
 
@@ -69,12 +94,16 @@ static void on_lost(struct control_call *call)
     control_end(&sb->cell->control, call); /* EVENT_EXITED tells why */
 }
 
-static int send_exec(struct sandbox *sb, const struct exec_body *body, int log_fd)
+/* init gets the other end of the pipe too, and keeps it: the process outlives a service that is started anew. */
+static int send_exec(struct sandbox *sb, const struct exec_body *body)
 {
     struct control *control = &sb->cell->control;
-    int fds[CONTROL_MAX_FDS] = {sb->rt->null_fd, log_fd, log_fd, -1};
+    int fds[CONTROL_MAX_FDS] = {sb->main.log_fd, sb->main.log_fd, sb->log->pipe.fd, -1};
     struct control_request request = {
-        .head = {.type = INIT_EXEC, .n_args = body->n_args, .n_envs = body->n_envs},
+        .head = {.type = INIT_EXEC,
+                 .flags = INIT_MAIN | INIT_NULL_STDIN,
+                 .n_args = body->n_args,
+                 .n_envs = body->n_envs},
         .fds = fds,
         .n_fds = 3,
     };
@@ -96,16 +125,15 @@ void main_process_start(struct sandbox *sb)
 {
     CLEANUP_ERR struct err err = {0};
     CLEANUP(exec_body_done) struct exec_body body = {0};
-    CLEANUP_FD int log_fd = -1;
 
     sb->main.call.on_packet = on_packet;
     sb->main.call.on_lost = on_lost;
-    if (log_file_new(sb->rt, sb->id, &sb->log, &log_fd, &err) < 0 ||
+    if (log_file_new(sb->rt, sb->id, &sb->log, &sb->main.log_fd, &err) < 0 ||
         exec_body_compose(&body, sb->plan, NULL, sb->id, &err) < 0) {
         sandbox_fail(sb, "start the main process: %s", err_text(&err));
         return;
     }
-    int r = send_exec(sb, &body, log_fd);
+    int r = send_exec(sb, &body);
     if (r < 0)
         sandbox_fail(sb, "start the main process: %s", strerror(-r));
 }

@@ -74,22 +74,16 @@ static int make_pipe(int our_end, int *ret_ours, int *ret_theirs)
 void child_stdio_done(struct child_stdio *stdio)
 {
     for (int i = 0; i < 3; i++)
-        if (stdio->owned[i])
-            cleanup_fd(&stdio->fds[i]);
+        cleanup_fd(&stdio->fds[i]);
 }
 
 int process_io_open(struct process *p, struct child_stdio *ret)
 {
     int r = 0;
-    ret->fds[0] = p->sb->rt->null_fd;
-    if (p->want_stdin) {
+    if (p->want_stdin)
         r = make_pipe(1, &p->in.watch.fd, &ret->fds[0]);
-        ret->owned[0] = r == 0;
-    }
-    for (int i = 0; r == 0 && i < 2; i++) {
+    for (int i = 0; r == 0 && i < 2; i++)
         r = make_pipe(0, &p->out[i].watch.fd, &ret->fds[i + 1]);
-        ret->owned[i + 1] = r == 0;
-    }
     return r;
 }
 

@@ -190,17 +190,20 @@ static int send_exec(struct process *p, struct child_stdio *stdio)
     struct control *control = &p->sb->cell->control;
     CLEANUP_FD int memfd = -1;
     int fds[CONTROL_MAX_FDS];
+    size_t first = stdio->fds[0] < 0 ? 1 : 0; /* init opens what reads nothing */
     struct control_request request = {
         .head = {.type = INIT_EXEC,
-                 .flags = p->tty ? INIT_TTY : 0,
+                 .flags = p->tty  ? INIT_TTY
+                          : first ? INIT_NULL_STDIN
+                                  : 0,
                  .n_args = p->body.n_args,
                  .n_envs = p->body.n_envs,
                  .tty_width = p->tty_width,
                  .tty_height = p->tty_height},
         .fds = fds,
-        .n_fds = p->tty ? 0 : 3,
+        .n_fds = p->tty ? 0 : 3 - first,
     };
-    memcpy(fds, stdio->fds, sizeof(stdio->fds));
+    memcpy(fds, stdio->fds + first, (3 - first) * sizeof(int));
     int r = exec_body_attach(&p->body, &request, fds, &memfd);
     if (r == 0)
         r = control_begin(control, &p->call);

@@ -70,8 +70,7 @@ void processes_end_now(struct sandbox *sb);
 
 /* process-io.c */
 struct child_stdio {
-    int fds[3]; /* what the process gets; borrowed where it is the shared /dev/null */
-    bool owned[3];
+    int fds[3]; /* what the process gets; [0] -1: a /dev/null of the sandbox */
 };
 void process_io_init(struct process *p);
 /** process_io_open() - pipes; 0 or -errno. */

@@ -28,7 +28,6 @@ struct runtime {
     struct pool pool;
     uv_idle_t idle; /* runs while `deferred` is not empty */
     struct list deferred;
-    int null_fd;     /* /dev/null: standard input of whoever gets none */
     struct err lost; /* code != OK: launch is gone */
     void (*on_lost)(void *user, const struct err *why);
     void *on_lost_user;
@@ -44,12 +43,16 @@ struct runtime {
 
     /* log-file.c */
     char *log_dir;
-    struct watch log_watch; /* inotify: one watch for the directory serves every log */
-    struct strmap logs;     /* struct log_file by file name */
+    struct list log_queue; /* struct log_file.queue_link: has something to move */
+    uint32_t n_logs, n_moves;
+    void (*on_log_lost)(void *user, const char *sandbox_id, int error);
+    void *on_log_lost_user;
 
-    struct buf scratch; /* where pipes and files are read into */
+    struct buf scratch; /* where pipes are read into */
+    uint32_t n_jobs;    /* on libuv's pool: the close waits for them */
 
     bool closing;
+    bool forgotten;     /* no sandbox is left; only jobs are waited for */
     uint32_t n_closing; /* handles whose close callback is due */
     void (*on_closed)(void *user);
     void *on_closed_user;
@@ -57,5 +60,9 @@ struct runtime {
 
 /** runtime_check_closed() - goes on with runtime_close() when the last cell is gone. */
 void runtime_check_closed(struct runtime *rt);
+/** runtime_job_begin() - work on libuv's pool that uses the runtime when it is done. */
+void runtime_job_begin(struct runtime *rt);
+/** runtime_job_end() - as the last thing of its callback: the runtime may be on its way out after it. */
+void runtime_job_end(struct runtime *rt);
 
 #endif

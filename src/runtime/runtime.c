@@ -2,7 +2,7 @@
  * The runtime as a whole: start, loss of launch, close.
  *
  * Closing:  #1 every sandbox is killed, the pool too   #2 the last cell is gone: launch is let
- * go   #3 launch was reaped: handles close   #4 the last close callback: memory is released,
+ * go   #3 launch was reaped and the pool's work is done: handles close   #4 the last close callback: memory is released,
  * on_closed. A launch that hangs in #1 is killed after LAUNCHER_EXIT_MS by #2 being entered
  * from a timer.
  */
@@ -112,7 +112,6 @@ static void runtime_free(struct runtime *rt)
 {
     logs_close(rt);
     cleanup_fd(&rt->poller.epfd);
-    cleanup_fd(&rt->null_fd);
     buf_done(&rt->scratch);
     config_done(&rt->config);
     err_done(&rt->lost);
@@ -148,19 +147,15 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
     if (!rt)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "start the runtime: out of memory");
     rt->loop = loop;
-    rt->null_fd = -1;
-    rt->poller.epfd = rt->log_watch.fd = -1;
+    rt->poller.epfd = -1;
     list_init(&rt->deferred);
+    list_init(&rt->log_queue);
     /* A process that closed its standard input must not end the service. */
     if (sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL)
         (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* nor must a log that reaches the service's RLIMIT_FSIZE */
     if (config_copy(&rt->config, config) < 0) {
         (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "start the runtime: out of memory");
-        goto fail;
-    }
-    rt->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (rt->null_fd < 0) {
-        (void)err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "open /dev/null");
         goto fail;
     }
     if (make_data_dir(rt->config.data_dir, err) < 0 || start_launch(rt, err) < 0)
@@ -193,6 +188,13 @@ void runtime_on_lost(struct runtime *rt, void (*cb)(void *user, const struct err
     rt->on_lost_user = user;
 }
 
+void runtime_on_log_lost(struct runtime *rt,
+                         void (*cb)(void *user, const char *sandbox_id, int error), void *user)
+{
+    rt->on_log_lost = cb;
+    rt->on_log_lost_user = user;
+}
+
 /* ---- close ---- */
 
 /* #4 */
@@ -202,8 +204,7 @@ static void on_handle_closed(struct runtime *rt)
         return;
     void (*on_closed)(void *) = rt->on_closed;
     void *user = rt->on_closed_user;
-    CHECK(rt->pool.cells.n_entries == 0 && rt->logs.n_entries == 0 &&
-          list_empty(&rt->deferred));
+    CHECK(rt->pool.cells.n_entries == 0 && rt->n_logs == 0 && list_empty(&rt->deferred));
     strmap_done(&rt->pool.cells);
     runtime_free(rt);
     on_closed(user);
@@ -229,6 +230,8 @@ static void on_poller_closed(uv_handle_t *handle)
     on_handle_closed(CONTAINER_OF((uv_poll_t *)handle, struct runtime, poller.handle));
 }
 
+static void close_handles(struct runtime *rt);
+
 /* #3 */
 static void on_launcher_closed(void *user)
 {
@@ -242,6 +245,14 @@ static void on_launcher_closed(void *user)
         &rt->deferred)) /* the last words, before the registry forgets who said them */
         on_idle(&rt->idle);
     registry_close(rt);
+    rt->forgotten = true;
+    close_handles(rt);
+}
+
+static void close_handles(struct runtime *rt)
+{
+    if (rt->n_jobs > 0)
+        return; /* runtime_job_end() comes back */
     logs_close(rt);
     rt->n_closing = 4;
     (void)uv_idle_stop(&rt->idle);
@@ -249,6 +260,17 @@ static void on_launcher_closed(void *user)
     uv_close((uv_handle_t *)&rt->pool.retry_timer, on_pool_timer_closed);
     uv_close((uv_handle_t *)&rt->retention_timer, on_retention_timer_closed);
     poller_close(&rt->poller, on_poller_closed);
+}
+
+void runtime_job_begin(struct runtime *rt)
+{
+    rt->n_jobs++;
+}
+
+void runtime_job_end(struct runtime *rt)
+{
+    if (--rt->n_jobs == 0 && rt->forgotten)
+        close_handles(rt);
 }
 
 static void begin_launcher_close(struct runtime *rt)

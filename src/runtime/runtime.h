@@ -66,6 +66,9 @@ void runtime_close(struct runtime *rt, void (*on_closed)(void *user), void *user
 /** runtime_on_lost() - cwsandbox-launch died: nothing can be trusted any more; the service should exit. */
 void runtime_on_lost(struct runtime *rt, void (*cb)(void *user, const struct err *why),
                      void *user);
+/** runtime_on_log_lost() - the disk takes no more of a log: its output is thrown away from here on. Once per outage and log. */
+void runtime_on_log_lost(struct runtime *rt,
+                         void (*cb)(void *user, const char *sandbox_id, int error), void *user);
 size_t runtime_n_active(const struct runtime *rt); /* sandboxes not in a terminal state */
 
 /* ---- sandboxes ---- */

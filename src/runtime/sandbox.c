@@ -111,6 +111,7 @@ struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
     sb->state = SANDBOX_PENDING;
     sb->create_wall_ns = clock_wall_ns();
     sb->notify.cb = on_notify;
+    sb->main.log_fd = -1;
     list_init(&sb->ended_link);
     list_init(&sb->waiters);
     list_init(&sb->processes);
@@ -341,7 +342,7 @@ void sandbox_stop(struct sandbox *sb, uint64_t grace_ns, const char *reason)
         return;
     (void)sandbox_ref(sb);
     bool first = sb->state != SANDBOX_TERMINATING;
-    bool ask = sb->main.started && !sb->main.ended && grace_ns > 0;
+    bool ask = sb->main.started && !sb->main.exited && grace_ns > 0;
     if (first) {
         set_reason(sb, reason);
         (void)uv_timer_stop(&sb->timer);
@@ -370,6 +371,8 @@ void sandbox_on_cell_ready(struct sandbox *sb)
 static void detach_cell(struct sandbox *sb)
 {
     sb->cell = NULL;
+    cleanup_fd(&sb->main.log_fd);
+    log_file_end(sb->log);
     log_streams_on_ended(sb);
     registry_on_cell_gone(sb);
 }
@@ -414,6 +417,7 @@ void sandbox_on_cell_exited(struct sandbox *sb, const struct launch_exited *exit
         sb->usage = (struct sandbox_usage){.cpu_ns = exited->cpu_ns,
                                            .memory_peak_bytes = exited->memory_peak_bytes,
                                            .n_oom_kills = exited->n_oom_kills};
+    main_process_on_cell_gone(sb);
     if (sb->state == SANDBOX_TERMINATING) {
         sandbox_end(sb, SANDBOX_TERMINATED, "");
     } else if (!sandbox_state_terminal(sb->state)) {

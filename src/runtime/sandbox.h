@@ -18,6 +18,7 @@
 #ifndef CWS_RUNTIME_SANDBOX_H
 #define CWS_RUNTIME_SANDBOX_H
 
+#include "runtime/log-file.h"
 #include "runtime/plan.h"
 #include "runtime/room.h"
 
@@ -32,7 +33,10 @@ struct sandbox_waiter {
 
 struct main_process {
     struct control_call call;
-    bool started, ended;
+    int log_fd;                  /* where it writes; ours until it runs */
+    bool started, exited, ended; /* exited: and the log gets the rest of its output */
+    int exit_code;
+    struct log_waiter flush;
     uint64_t start_ns; /* monotonic; 0 = not started */
 };
 
@@ -122,6 +126,8 @@ int setup_check_limits(const struct runtime *rt, uint64_t memory_bytes, uint32_t
 /* main-process.c */
 /** main_process_start() - sends EXEC; the sandbox fails when that is impossible. */
 void main_process_start(struct sandbox *sb);
+/** main_process_on_cell_gone() - says the exit that waited for the log. */
+void main_process_on_cell_gone(struct sandbox *sb);
 void main_process_signal(struct sandbox *sb, int signo);
 
 /* registry.c */

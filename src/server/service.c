@@ -153,6 +153,12 @@ static void on_runtime_lost(void *user, const struct err *why)
     _exit(1);
 }
 
+static void on_log_lost(void *user, const char *sandbox_id, int error)
+{
+    (void)user;
+    log_event(LOG_ERROR, "log_lost", "sandbox=%s error=\"%s\"", sandbox_id, strerror(error));
+}
+
 /* ---- the beginning ---- */
 
 static int start_signals(struct service *s, struct err *err)
@@ -182,6 +188,7 @@ int service_start(struct service *s, struct err *err)
     if (start_signals(s, err) < 0)
         return -1;
     runtime_on_lost(s->runtime, on_runtime_lost, s);
+    runtime_on_log_lost(s->runtime, on_log_lost, s);
     const struct text_list *urls = &s->options->listen;
     CLEANUP_FREE char *embedded =
         s->embedded_socket != NULL ? str_dup_printf("unix://%s", s->embedded_socket) : NULL;

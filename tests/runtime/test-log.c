@@ -1,7 +1,13 @@
 /* Logs of main processes: reading, following, times, resuming, the limit. */
 #include "harness.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
+
+#include "runtime/log-file.h"
+#include "runtime/sandbox.h"
 
 struct tail {
     struct log_stream *l;
@@ -350,21 +356,171 @@ static void test_log_is_bounded_and_keeps_the_newest(void **state)
     world_close(w);
 }
 
-static void test_writer_that_cuts_or_stretches_its_log_hurts_nobody(void **state)
+static void test_writer_holds_a_pipe_and_nothing_of_the_disk(void **state)
 {
     struct world *w = world_open(small_log);
-    struct sandbox *sb = create_sh(w, "echo before; truncate -s 0 /dev/stdout; echo after; "
-                                      "truncate -s 1T /dev/stdout; echo end");
-    struct log_spec spec = {0}, follow = {.follow = true};
+    struct sandbox *sb = create_sh(
+        w,
+        "exec 2>/dev/null; test -p /dev/stdout && echo pipe; truncate -s 0 /dev/stdout || echo "
+        "uncut; fallocate -l 1M /dev/stdout || echo unstretched");
+    struct log_spec spec = {0};
     CLEANUP_BUF struct buf log = {0};
+    (void)state;
+    assert_int_equal(wait_terminal(w, sb), SANDBOX_COMPLETED);
+    read_log(w, sb, &spec, &log);
+    assert_buf(&log, "pipe\nuncut\nunstretched\n");
+    world_close(w);
+}
+
+/* Lines "1", "2", ... of the same width, as seq -f writes them, from @from on. */
+static void assert_count(const uint8_t *data, size_t n, unsigned from, unsigned to)
+{
+    char line[101];
+    assert_int_equal(n, (to - from + 1) * 100);
+    for (unsigned i = from; i <= to; i++) {
+        (void)snprintf(line, sizeof(line), "%099u\n", i);
+        if (memcmp(data + (i - from) * 100, line, 100) != 0)
+            fail_msg("line %u is wrong", i);
+    }
+}
+
+static void test_follower_of_a_fast_writer_gets_each_line_once(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct log_spec spec = {.follow = true};
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        struct sandbox *sb = create_sh(w, "seq -f %099.0f 100000");
+        struct tail t = {0};
+        tail_open(&t, sb, &spec);
+        world_wait(w, &t.ended);
+        assert_string_equal(t.code, "");
+        assert_count(buf_head(&t.data), buf_len(&t.data), 1, 100000);
+        tail_done(&t);
+    }
+    world_close(w);
+}
+
+static void test_overtaken_follower_goes_on_behind_a_gap_that_is_told(void **state)
+{
+    struct world *w = world_open(small_log);
+    struct sandbox *sb = create_sh(w, "seq -f %099.0f 50000");
+    struct log_spec spec = {.follow = true};
+    struct tail t = {.pause_each = true};
+    unsigned long long missing;
+    (void)state;
+    tail_open(&t, sb, &spec);
+    wait_size(w, &t, 1);
+    size_t before = buf_len(&t.data);
+    assert_int_equal(wait_terminal(w, sb), SANDBOX_COMPLETED);
+    t.pause_each = false;
+    log_stream_resume(t.l);
+    world_wait(w, &t.ended);
+    assert_string_equal(t.code, "");
+    assert_int_equal(buf_put(&t.data, "", 1), 0);
+    const char *text = (const char *)buf_head(&t.data) + before;
+    text += *text == '\n'; /* it had half a line */
+    assert_int_equal(
+        sscanf(text, "[cwsandbox: %llu bytes of output are missing here", &missing), 1);
+    const char *rest = strchr(text, '\n') + 1;
+    size_t n = buf_len(&t.data) - 1 - (size_t)(rest - (const char *)buf_head(&t.data));
+    assert_int_equal(before + missing + n, 5000000);
+    assert_true(n >= 256 * 1024 - 100);
+    assert_count((const uint8_t *)rest, n, (unsigned)(50000 - n / 100 + 1), 50000);
+    tail_done(&t);
+    world_close(w);
+}
+
+/* A file of this process may have @n bytes: as a full disk, for one process. */
+static void set_file_limit(rlim_t n)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = n;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void on_log_lost(void *user, const char *sandbox_id, int error)
+{
+    assert_int_equal(strncmp(sandbox_id, "sb-", 3), 0);
+    assert_int_equal(error, EFBIG);
+    ++*(int *)user;
+}
+
+static void test_log_that_the_disk_does_not_take_ends_readers_with_an_error(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox *sb = world_create(w, "", NULL);
+    struct tail t = {0}, again = {0};
+    struct log_spec follow = {.follow = true}, read = {0};
+    int n_told = 0;
+    (void)state;
+    runtime_on_log_lost(w->rt, on_log_lost, &n_told);
+    wait_state(w, sb, SANDBOX_RUNNING);
+    set_file_limit(1000000); /* what runs already is not limited */
+    sb = create_sh(w, "seq -f %099.0f 50000; exit 3");
+    tail_open(&t, sb, &follow);
+    world_wait(w, &t.ended);
+    assert_string_equal(t.code, "OUTPUT_LOST");
+    assert_count(buf_head(&t.data), buf_len(&t.data), 1, 10000);
+    assert_int_equal(wait_terminal(w, sb), SANDBOX_COMPLETED); /* the process went on */
+    assert_int_equal(info_of(sb).exit_code, 3);
+    tail_open(&again, sb, &read);
+    world_wait(w, &again.ended);
+    assert_string_equal(again.code, "OUTPUT_LOST");
+    assert_int_equal(buf_len(&again.data), 1000000);
+    assert_int_equal(n_told, 1);
+    set_file_limit(RLIM_INFINITY);
+    tail_done(&t);
+    tail_done(&again);
+    world_close(w);
+}
+
+static void test_log_says_how_much_is_missing_when_the_disk_takes_bytes_again(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox *sb = world_create(w, "", NULL);
     struct tail t = {0};
+    struct log_spec follow = {.follow = true}, read = {0};
+    CLEANUP_BUF struct buf log = {0};
+    CLEANUP_RUN struct run r = {0};
+    (void)state;
+    wait_state(w, sb, SANDBOX_RUNNING);
+    set_file_limit(1000000);
+    sb = create_sh(w, "mkfifo /tmp/f; seq -f %099.0f 20000; read x < /tmp/f; echo back");
+    tail_open(&t, sb, &follow);
+    world_wait(w, &t.ended);
+    /* The end of the flood was thrown away before this exec could be answered. */
+    run_sh(w, &r, sb, "until test -p /tmp/f; do :; done");
+    while (sb->log->lost_bytes < 1000000)
+        world_turn(w);
+    set_file_limit(RLIM_INFINITY);
+    run_done(&r);
+    run_sh(w, &r, sb, "echo > /tmp/f; sleep 1000");
+    assert_int_equal(wait_terminal(w, sb), SANDBOX_COMPLETED);
+    read_log(w, sb, &read, &log);
+    assert_count(buf_head(&log), 1000000, 1, 10000);
+    buf_consume(&log, 1000000);
+    assert_buf(&log,
+               "[cwsandbox: 1000000 bytes of output were lost here: File too large]\nback\n");
+    tail_done(&t);
+    world_close(w);
+}
+
+static void test_child_that_outlives_the_main_process_is_heard_to_the_end(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox *sb = create_sh(
+        w, "(trap '' HUP; exec >&2; while :; do echo child; done) & sleep 0.1; echo main");
+    struct tail t = {0};
+    struct log_spec follow = {.follow = true};
     (void)state;
     tail_open(&t, sb, &follow);
     assert_int_equal(wait_terminal(w, sb), SANDBOX_COMPLETED);
-    read_log(w, sb, &spec, &log);
-    assert_true(buf_len(&log) < 1 << 20);
-    assert_memory_equal(buf_head(&log) + buf_len(&log) - 4, "end\n", 4);
     world_wait(w, &t.ended);
+    assert_string_equal(t.code, "");
+    assert_int_equal(buf_put(&t.data, "", 1), 0);
+    assert_non_null(strstr((const char *)buf_head(&t.data), "\nmain\n"));
     tail_done(&t);
     world_close(w);
 }
@@ -400,7 +556,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_paused_follower_misses_nothing),
         cmocka_unit_test(test_free_while_waiting_or_paused_is_quiet),
         cmocka_unit_test(test_log_is_bounded_and_keeps_the_newest),
-        cmocka_unit_test(test_writer_that_cuts_or_stretches_its_log_hurts_nobody),
+        cmocka_unit_test(test_writer_holds_a_pipe_and_nothing_of_the_disk),
+        cmocka_unit_test(test_follower_of_a_fast_writer_gets_each_line_once),
+        cmocka_unit_test(test_overtaken_follower_goes_on_behind_a_gap_that_is_told),
+        cmocka_unit_test(test_log_that_the_disk_does_not_take_ends_readers_with_an_error),
+        cmocka_unit_test(test_log_says_how_much_is_missing_when_the_disk_takes_bytes_again),
+        cmocka_unit_test(test_child_that_outlives_the_main_process_is_heard_to_the_end),
         cmocka_unit_test(test_main_process_can_open_its_streams_by_name),
     };
     if (become(argc, argv) < 0)

@@ -508,6 +508,24 @@ static void test_many_processes_at_once(void **state)
     world_close(w);
 }
 
+static void test_process_without_input_gets_a_null_device_of_its_own(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox *sb = ready_sandbox(w);
+    CLEANUP_RUN struct run r = {0}, other = {0};
+    (void)state;
+    run_sh(w, &r, sb,
+           "test /proc/self/fd/0 -ef /dev/null && test -z \"$(cat)\" && "
+           "flock -n 0 true && python3 -c 'import fcntl; fcntl.fcntl(0, fcntl.F_SETFL, 2048)' "
+           "&& echo fine");
+    assert_buf(&r.out, "fine\n");
+    /* The flag that the other one set is in its own description only. */
+    run_sh(w, &other, sb,
+           "python3 -c 'import fcntl; print(fcntl.fcntl(0, fcntl.F_GETFL) & 2048)'");
+    assert_buf(&other.out, "0\n");
+    world_close(w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -535,6 +553,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_closing_a_terminal_lets_pending_input_be_read),
         cmocka_unit_test(test_end_of_terminal_input_in_the_middle_of_a_line),
         cmocka_unit_test(test_many_processes_at_once),
+        cmocka_unit_test(test_process_without_input_gets_a_null_device_of_its_own),
     };
     if (become(argc, argv) < 0)
         return 77;

@@ -20,6 +20,14 @@ static int file_with(const void *data, size_t n)
     return fd;
 }
 
+static uint64_t tail_of(int fd, uint64_t start, uint64_t end, uint64_t n_lines)
+{
+    struct log_tail tail = {.at = end};
+    while (!log_seek_tail(fd, start, end, n_lines, &tail)) {
+    }
+    return tail.at;
+}
+
 static void test_tail_finds_the_start_of_the_last_lines(void **state)
 {
     static const struct {
@@ -30,8 +38,7 @@ static void test_tail_finds_the_start_of_the_last_lines(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         CLEANUP_FD int fd = file_with(rows[i].text, strlen(rows[i].text));
-        assert_int_equal(log_seek_tail(fd, 0, strlen(rows[i].text), rows[i].n_lines),
-                         rows[i].at);
+        assert_int_equal(tail_of(fd, 0, strlen(rows[i].text), rows[i].n_lines), rows[i].at);
     }
 }
 
@@ -43,10 +50,26 @@ static void test_tail_crosses_the_borders_of_chunks(void **state)
     memset(text, 'x', n);
     text[LOG_CHUNK + 16] = text[LOG_CHUNK + 17] = text[n - 1] = '\n';
     CLEANUP_FD int fd = file_with(text, n);
-    assert_int_equal(log_seek_tail(fd, 0, n, 1), LOG_CHUNK + 18);
-    assert_int_equal(log_seek_tail(fd, 0, n, 2), LOG_CHUNK + 17);
-    assert_int_equal(log_seek_tail(fd, 0, n, 3), 0);
-    assert_int_equal(log_seek_tail(fd, 100, n, 3), 100);
+    assert_int_equal(tail_of(fd, 0, n, 1), LOG_CHUNK + 18);
+    assert_int_equal(tail_of(fd, 0, n, 2), LOG_CHUNK + 17);
+    assert_int_equal(tail_of(fd, 0, n, 3), 0);
+    assert_int_equal(tail_of(fd, 100, n, 3), 100);
+}
+
+static void test_search_without_a_newline_comes_in_steps(void **state)
+{
+    size_t n = 2 * LOG_SCAN_MAX + 1;
+    CLEANUP_FREE char *text = malloc(n);
+    struct log_tail tail = {.at = n};
+    int steps = 1;
+    (void)state;
+    memset(text, 'x', n);
+    CLEANUP_FD int fd = file_with(text, n);
+    while (!log_seek_tail(fd, 0, n, 1, &tail))
+        steps++;
+    assert_int_equal(tail.at, 0);
+    assert_int_equal(steps, 3);
+    assert_int_equal(log_seek_line(fd, 1, n), 1);
 }
 
 static void test_line_is_found_at_or_after_a_place(void **state)
@@ -91,7 +114,7 @@ static void test_every_offset_that_was_sent_has_a_mark_before_it(void **state)
     (void)state;
     assert_null(log_session_seek(&s, 0));
     for (uint64_t sent = 0; sent < 1000ULL * LOG_CHUNK; sent += LOG_CHUNK) {
-        log_session_mark(&s, sent, sent + 5, true);
+        log_session_mark(&s, &(struct log_mark){sent, sent + 5, true}, false);
         s.sent = sent + LOG_CHUNK;
     }
     assert_true(s.n_marks <= LOG_MAX_MARKS);
@@ -109,6 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tail_finds_the_start_of_the_last_lines),
         cmocka_unit_test(test_tail_crosses_the_borders_of_chunks),
+        cmocka_unit_test(test_search_without_a_newline_comes_in_steps),
         cmocka_unit_test(test_line_is_found_at_or_after_a_place),
         cmocka_unit_test(test_rendering_is_the_same_however_it_is_cut),
         cmocka_unit_test(test_every_offset_that_was_sent_has_a_mark_before_it),
