@@ -75,10 +75,7 @@ static const char *token_of(const struct query *q, size_t i)
 static struct cws_error *check_next_page(const struct query *q)
 {
     const char *token = token_of(q, q->n_replies - 1);
-    if (q->n_replies >= QUERY_MAX_PAGES)
-        return error_new(CWS_E_GENERIC, "%s: exceeded %u pages", q->cls->label,
-                         QUERY_MAX_PAGES);
-    for (size_t i = 0; i + 1 < q->n_replies; i++) /* at most QUERY_MAX_PAGES */
+    for (size_t i = 0; i + 1 < q->n_replies; i++)
         if (strcmp(token_of(q, i), token) == 0)
             return error_new(CWS_E_GENERIC, "%s: pagination loop: the service repeats a page",
                              q->cls->label);

@@ -12,8 +12,6 @@
 #include "client/rpc.h"
 #include "client/snapshot.h"
 
-#define QUERY_MAX_PAGES 100u /* contract/sdk.md 3.9 */
-
 struct query;
 
 struct query_class {

@@ -235,16 +235,16 @@ def test_a_page_that_comes_again_is_a_loop(server, consume):
     assert type(caught.value) is cw.CWSandboxError and len(server.calls) == 3
 
 
-def test_a_hundred_pages_are_the_most(server, consume):
-    server.on("ListSandboxes", lambda call: page("1", token=str(len(server.calls))))
-    with pytest.raises(cw.CWSandboxError, match="exceeded 100 pages"):
-        consume(lambda: Sandbox.list())
-    assert len(server.calls) == 100
+def test_the_number_of_pages_has_no_bound(server):
+    server.on("ListSandboxes", *[page("1", token=str(i)) for i in range(149)], page("last"))
+    assert len(Sandbox.list().result()) == 150
+    assert [call.request.page_size for call in server.calls] == [0] + [1000] * 149  # more at a time once there is more
 
 
-def test_exactly_a_hundred_pages_are_fine(server):
-    server.on("ListSandboxes", *[page("1", token=str(i)) for i in range(99)], page("last"))
-    assert len(Sandbox.list().result()) == 100
+def test_pages_without_end_are_ended_by_the_deadline(server, consume):
+    server.on("ListSandboxes", lambda call: page(token=str(len(server.calls))))
+    with pytest.raises(cw.CWSandboxError, match="timed out after"):
+        consume(lambda: Sandbox.list(timeout_seconds=0.5))
 
 
 def test_a_time_out_while_paging_is_said_so(server, consume):
