@@ -53,6 +53,8 @@ static int limit_resources(void)
         {RLIMIT_MEMLOCK,
          65536}, /* locked pages escape reclaim; 64 KiB is the old kernel default */
         {RLIMIT_MSGQUEUE, 819200}, /* the kernel's default */
+        {RLIMIT_NICE, 0}, /* what whoever started us may: not to be preferred to the machine */
+        {RLIMIT_RTPRIO, 0}, /* as RLIMIT_NICE */
     };
     struct rlimit files;
 

@@ -1,8 +1,7 @@
 /*
  * The tables of seccomp-table.h. Sorted by name, one a line. Names that this architecture does
- * not have are skipped. clone, fallocate, memfd_create, mmap, personality, prlimit64, setrlimit, shmget, socket and
- * socketpair are not here: their arguments are checked in seccomp.c. Nor is io_setup with its kin: its contexts are
- * counted for the whole machine (fs.aio-max-nr), so that one sandbox could take them from everybody.
+ * not have are skipped. clone, fallocate, memfd_create, mmap, personality, preadv2, prlimit64, sched_setscheduler,
+ * setpriority, setrlimit, shmget, socket and socketpair are not here: their arguments are checked in seccomp.c.
  */
 #include "launch/seccomp-table.h"
 
@@ -130,9 +129,7 @@ const struct syscall_row syscalls_allowed[] = {
     {"inotify_rm_watch", "files: watching"},
     {"ioctl", "files: open, read, write, and their variants"},
     {"ioprio_get", "scheduling: within what the user may"},
-    {"ioprio_set", "scheduling: within what the user may"},
     {"ipc", "System V and POSIX IPC of the sandbox's own namespace"},
-    {"kcmp", "processes; clone and personality are checked"},
     {"kill", "signals"},
     {"landlock_add_rule", "sandboxes in the sandbox: these only take away"},
     {"landlock_create_ruleset", "sandboxes in the sandbox: these only take away"},
@@ -153,7 +150,6 @@ const struct syscall_row syscalls_allowed[] = {
     {"madvise", "memory"},
     {"mbind", "memory"},
     {"membarrier", "memory"},
-    {"mincore", "memory"},
     {"mkdir", "files: names and metadata"},
     {"mkdirat", "files: names and metadata"},
     {"mknod", "files: names and metadata"},
@@ -183,7 +179,6 @@ const struct syscall_row syscalls_allowed[] = {
     {"name_to_handle_at", "files: handles may be made; opening by handle is refused below"},
     {"nanosleep", "time: reading, sleeping, timers"},
     {"newfstatat", "files: names and metadata"},
-    {"nice", "scheduling: within what the user may"},
     {"open", "files: open, read, write, and their variants"},
     {"openat", "files: open, read, write, and their variants"},
     {"openat2", "files: open, read, write, and their variants"},
@@ -202,8 +197,6 @@ const struct syscall_row syscalls_allowed[] = {
     {"prctl", "processes; clone and personality are checked"},
     {"pread64", "files: open, read, write, and their variants"},
     {"preadv", "files: open, read, write, and their variants"},
-    {"preadv2", "files: open, read, write, and their variants"},
-    {"process_madvise", "memory"},
     {"process_mrelease", "memory"},
     {"process_vm_readv", "processes: debuggers; only those one may already signal, and never init (not dumpable)"},
     {"process_vm_writev", "processes: debuggers; only those one may already signal, and never init (not dumpable)"},
@@ -249,9 +242,7 @@ const struct syscall_row syscalls_allowed[] = {
     {"sched_rr_get_interval", "scheduling: within what the user may"},
     {"sched_rr_get_interval_time64", "scheduling: within what the user may"},
     {"sched_setaffinity", "scheduling: within what the user may"},
-    {"sched_setattr", "scheduling: within what the user may"},
     {"sched_setparam", "scheduling: within what the user may"},
-    {"sched_setscheduler", "scheduling: within what the user may"},
     {"sched_yield", "scheduling: within what the user may"},
     {"seccomp", "sandboxes in the sandbox: these only take away"},
     {"select", "waiting for descriptors"},
@@ -280,7 +271,6 @@ const struct syscall_row syscalls_allowed[] = {
     {"sethostname", "hostname: init sets it; without CAP_SYS_ADMIN the kernel refuses"},
     {"setitimer", "time: reading, sleeping, timers"},
     {"setpgid", "processes; clone and personality are checked"},
-    {"setpriority", "scheduling: within what the user may"},
     {"setregid", "users: inside ids only"},
     {"setregid32", "users: inside ids only"},
     {"setresgid", "users: inside ids only"},
@@ -344,13 +334,11 @@ const struct syscall_row syscalls_allowed[] = {
     {"uname", "limits and usage"},
     {"unlink", "files: names and metadata"},
     {"unlinkat", "files: names and metadata"},
-    {"ustat", "files: names and metadata"},
     {"utime", "files: names and metadata"},
     {"utimensat", "files: names and metadata"},
     {"utimensat_time64", "files: names and metadata"},
     {"utimes", "files: names and metadata"},
     {"vfork", "processes; clone and personality are checked"},
-    {"vmsplice", "files: open, read, write, and their variants"},
     {"wait4", "processes; clone and personality are checked"},
     {"waitid", "processes; clone and personality are checked"},
     {"waitpid", "processes; clone and personality are checked"},
@@ -410,4 +398,29 @@ const struct syscall_row syscalls_refused[] = {
     {"vhangup", "terminals"},
 };
 const size_t n_syscalls_refused = ARRAY_SIZE(syscalls_refused);
+
+const struct syscall_row syscalls_absent[] = {
+    {"cachestat", "which pages of the machine's files are in memory: what runs on it and beside us"},
+    {"io_cancel", "as io_setup"},
+    {"io_destroy", "as io_setup"},
+    {"io_getevents", "as io_setup"},
+    {"io_pgetevents", "as io_setup"},
+    {"io_setup", "contexts are counted for the whole machine (fs.aio-max-nr): one sandbox could take them all"},
+    {"io_submit", "as io_setup"},
+    {"kcmp", "orders kernel objects by address; CRIU's, and others ask fcntl or compare inodes instead"},
+    {"mincore", "as cachestat: inner root owns files of /usr, and owners are told; libunwind takes msync"},
+    {"nice", "as setpriority; the C library uses that one"},
+    {"process_madvise", "reclaims memory of other processes; allocators take madvise"},
+    {"sched_setattr", "its policy is behind a pointer: as sched_setscheduler with SCHED_IDLE"},
+    {"sysfs", "obsolete; names of the kernel's file systems"},
+    {"uselib", "obsolete; a.out libraries"},
+    {"ustat", "free space of any disk of the machine, by device number; statfs is for those that are mounted"},
+    {"vmsplice", "pages of a process stay in pipes past its end, and past a fork (CVE-2020-29374); writers take write"},
+};
+const size_t n_syscalls_absent = ARRAY_SIZE(syscalls_absent);
+
+const struct syscall_row syscalls_void[] = {
+    {"ioprio_set", "whoever reads a file of /usr at idle priority makes everybody wait who needs the same page"},
+};
+const size_t n_syscalls_void = ARRAY_SIZE(syscalls_void);
 /* clang-format on */

@@ -14,5 +14,11 @@ extern const size_t n_syscalls_allowed;
 /* EPERM, not ENOSYS: programs know these calls and should learn that they are refused. */
 extern const struct syscall_row syscalls_refused[];
 extern const size_t n_syscalls_refused;
+/* ENOSYS, as what is in no table; these are left out on purpose. */
+extern const struct syscall_row syscalls_absent[];
+extern const size_t n_syscalls_absent;
+/* Answered with success, and without effect: wishes that programs make of habit and do without. */
+extern const struct syscall_row syscalls_void[];
+extern const size_t n_syscalls_void;
 
 #endif

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <linux/falloc.h>
+#include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -17,6 +18,7 @@
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "launch/launch.h"
 #include "launch/seccomp-table.h"
@@ -40,13 +42,31 @@ static const uint32_t personalities[] = {
 };
 
 /* vsock, packet, alg, xdp and the like reach outside the network namespace or into rarely used kernel code. */
-static const uint32_t families[] = {AF_INET, AF_INET6, AF_NETLINK, AF_UNIX};
+static const uint32_t families[] = {AF_INET, AF_INET6, AF_UNIX}; /* AF_NETLINK: netlink_protocols */
+
+/* The rest of the thirty-two speak to drivers, audit, SELinux, crypto and the firewall, or tell of the machine's devices
+ * (NETLINK_KOBJECT_UEVENT reaches every network namespace that the machine's user namespace owns). */
+static const uint32_t netlink_protocols[] = {
+    NETLINK_ROUTE,     /* getifaddrs(3), getaddrinfo(3), ip */
+    NETLINK_SOCK_DIAG, /* ss */
+    NETLINK_GENERIC,   /* ethtool; asks for a family by name. Those that change anything want CAP_NET_ADMIN */
+};
+
+/* Weights like that of everybody else. A process at idle priority that holds a lock of a file which the whole machine maps
+ * (the C library) keeps the machine waiting while others of its sandbox take the processor. */
+static const uint32_t policies[] = {SCHED_OTHER, SCHED_BATCH};
 /* clang-format on */
 
-static bool family_allowed(uint32_t family)
+#define FAMILIES 64u /* the power of two above AF_MAX */
+#define NETLINK_PROTOCOLS ((uint32_t)MAX_LINKS)
+#define POLICY_MAX 7 /* SCHED_EXT: Linux 6.12 */
+/* Chosen: 2/5 of the usual weight. Lower ones are as bad as SCHED_IDLE (docs/privileges.md, "Priorities"). */
+#define NICE_MAX 4u
+
+static bool is_in(uint32_t value, const uint32_t *list, size_t n)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
-        if (families[i] == family)
+    for (size_t i = 0; i < n; i++) {
+        if (list[i] == value)
             return true;
     }
     return false;
@@ -85,21 +105,90 @@ static int add_clone(scmp_filter_ctx ctx)
                             SCMP_A0(SCMP_CMP_MASKED_EQ, mask, 0));
 }
 
+/* As the kernel reads it: an int, whatever stands in the upper half of the register. */
+#define INT_MASK 0xffffffffu
+
+static int add_netlink(scmp_filter_ctx ctx, int number)
+{
+    const struct scmp_arg_cmp netlink = SCMP_A0(SCMP_CMP_MASKED_EQ, INT_MASK, AF_NETLINK);
+    int r = 0;
+
+    for (uint32_t protocol = 0; r == 0 && protocol < NETLINK_PROTOCOLS; protocol++) {
+        bool allowed = is_in(protocol, netlink_protocols, ARRAY_SIZE(netlink_protocols));
+
+        r = seccomp_rule_add(ctx, allowed ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPROTONOSUPPORT),
+                             number, 2, netlink,
+                             SCMP_A2(SCMP_CMP_MASKED_EQ, INT_MASK, protocol));
+    }
+    /* 32 and more: one of the higher bits is set. */
+    for (uint32_t bit = NETLINK_PROTOCOLS; r == 0 && bit; bit <<= 1)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPROTONOSUPPORT), number, 2, netlink,
+                             SCMP_A2(SCMP_CMP_MASKED_EQ, bit, bit));
+    return r;
+}
+
 /* @number: socket, or socketpair, which loads and enters a family just the same. */
 static int add_socket(scmp_filter_ctx ctx, int number)
 {
+    int r = add_netlink(ctx, number);
+
+    for (uint32_t family = 0; r == 0 && family < FAMILIES; family++) {
+        bool allowed = is_in(family, families, ARRAY_SIZE(families));
+
+        if (family == AF_NETLINK)
+            continue;
+        r = seccomp_rule_add(ctx, allowed ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EAFNOSUPPORT),
+                             number, 1, SCMP_A0(SCMP_CMP_MASKED_EQ, INT_MASK, family));
+    }
+    for (uint32_t bit = FAMILIES; r == 0 && bit; bit <<= 1)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), number, 1,
+                             SCMP_A0(SCMP_CMP_MASKED_EQ, bit, bit));
+    return r;
+}
+
+static int add_policies(scmp_filter_ctx ctx)
+{
     int r = 0;
 
-    for (uint32_t family = 0; r == 0 && family <= AF_NETLINK; family++) {
-        uint32_t action =
-            family_allowed(family) ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EAFNOSUPPORT);
+    for (uint32_t policy = 0; r == 0 && policy <= POLICY_MAX; policy++) {
+        bool allowed = is_in(policy, policies, ARRAY_SIZE(policies));
+        uint32_t action = allowed ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM);
 
-        r = seccomp_rule_add(ctx, action, number, 1, SCMP_A0_32(SCMP_CMP_EQ, family));
+        r = seccomp_rule_add(
+            ctx, action, SCMP_SYS(sched_setscheduler), 1,
+            SCMP_A1(SCMP_CMP_MASKED_EQ, INT_MASK & ~SCHED_RESET_ON_FORK, policy));
     }
+    return r;
+}
+
+/* Being nice is answered with success; beyond NICE_MAX it does nothing. Below 0 the kernel refuses. */
+static int add_priority(scmp_filter_ctx ctx)
+{
+    const uint32_t negative = 1u << 31;
+    int number = SCMP_SYS(setpriority);
+    int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 1,
+                             SCMP_A2(SCMP_CMP_MASKED_EQ, negative, negative));
+
+    for (uint32_t nice = 0; r == 0 && nice < 8; nice++)
+        r = seccomp_rule_add(ctx, nice <= NICE_MAX ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(0), number,
+                             1, SCMP_A2(SCMP_CMP_MASKED_EQ, INT_MASK, nice));
+    /* 8 and more: one of the higher bits is set. */
+    for (uint32_t bit = 1u << 3; r == 0 && bit < negative; bit <<= 1)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(0), number, 1,
+                             SCMP_A2(SCMP_CMP_MASKED_EQ, negative | bit, bit));
+    return r;
+}
+
+/* RWF_NOWAIT reads only what is in memory: as mincore. */
+static int add_preadv2(scmp_filter_ctx ctx)
+{
+    int r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), SCMP_SYS(preadv2), 1,
+                             SCMP_A5(SCMP_CMP_MASKED_EQ, RWF_NOWAIT, RWF_NOWAIT));
+
     if (r < 0)
         return r;
-    return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), number, 1,
-                            SCMP_A0_32(SCMP_CMP_GT, AF_NETLINK));
+    return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(preadv2), 1,
+                            SCMP_A5(SCMP_CMP_MASKED_EQ, RWF_NOWAIT, 0));
 }
 
 /*
@@ -146,9 +235,6 @@ static int add_huge_pages(scmp_filter_ctx ctx)
     return r;
 }
 
-/* As the kernel reads it: an int, whatever stands in the upper half of the register. */
-#define INT_MASK 0xffffffffu
-
 /* RLIMIT_CORE stays what engine.c made it. Programs that turn dumps off are told that it is done, which it is. */
 static int add_rlimits(scmp_filter_ctx ctx)
 {
@@ -194,6 +280,8 @@ static int add_all(scmp_filter_ctx ctx)
     if (r == 0)
         r = add_rows(ctx, SCMP_ACT_ERRNO(EPERM), syscalls_refused, n_syscalls_refused);
     if (r == 0)
+        r = add_rows(ctx, SCMP_ACT_ERRNO(0), syscalls_void, n_syscalls_void);
+    if (r == 0)
         r = add_clone(ctx);
     if (r == 0)
         r = add_socket(ctx, SCMP_SYS(socket));
@@ -207,6 +295,12 @@ static int add_all(scmp_filter_ctx ctx)
         r = add_rlimits(ctx);
     if (r == 0)
         r = add_personality(ctx);
+    if (r == 0)
+        r = add_policies(ctx);
+    if (r == 0)
+        r = add_priority(ctx);
+    if (r == 0)
+        r = add_preadv2(ctx);
     return r;
 }
 

@@ -8,6 +8,8 @@
 #include <linux/io_uring.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -194,6 +196,77 @@ static void sockets(void)
     say("socketpair_vsock", socketpair(40, SOCK_STREAM, 0, (int[2]){0}));
 }
 
+/* Every protocol of AF_NETLINK, also with something in the upper half of the registers. */
+static void netlink(void)
+{
+    for (unsigned long protocol = 0; protocol < 40; protocol++) {
+        bool given = protocol == 0 /* ROUTE */ || protocol == 4 /* SOCK_DIAG */ ||
+                     protocol == 16 /* GENERIC */;
+        int plain = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, (int)protocol), error = errno;
+        long high =
+            syscall(SYS_socket, AF_NETLINK | 1ul << 32, SOCK_DGRAM, protocol | 1ul << 32);
+        char name[32];
+
+        if (given) {
+            errno =
+                plain >= 0 && high >= 0 ? ENOTSUP : EBADMSG; /* refused would be wrong, too */
+        } else if (plain >= 0 || high >= 0) {
+            errno = 0;
+        } else {
+            errno = error;
+        }
+        (void)snprintf(name, sizeof(name), given ? "given_%lu" : "netlink_%lu", protocol);
+        say(name, errno ? -1 : 0);
+    }
+}
+
+/* What would make somebody else wait, and what would show which files the machine has in memory. */
+static void others(void)
+{
+    struct sched_param zero = {0}, one = {.sched_priority = 1};
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } idle = {.size = 48, .policy = SCHED_IDLE}, nice_19 = {.size = 48, .nice = 19};
+    unsigned char resident[1];
+    struct iovec byte = {.iov_base = resident, .iov_len = 1};
+    int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC),
+        libc = open("/usr/bin/env", O_RDONLY | O_CLOEXEC);
+    void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, libc, 0);
+    int pipes[2];
+
+    say("sched_idle", sched_setscheduler(0, SCHED_IDLE, &zero));
+    say("sched_idle_reset", sched_setscheduler(0, SCHED_IDLE | SCHED_RESET_ON_FORK, &zero));
+    say("sched_idle_high", syscall(SYS_sched_setscheduler, 0, SCHED_IDLE | 1ul << 32, &zero));
+    say("sched_fifo", sched_setscheduler(0, SCHED_FIFO, &one));
+    say("sched_setattr_idle", syscall(SYS_sched_setattr, 0, &idle, 0));
+    say("sched_setattr_nice", syscall(SYS_sched_setattr, 0, &nice_19, 0));
+    errno = EAGAIN;
+    say("policy", sched_getscheduler(0) == SCHED_OTHER ? -1 : 0);
+    /* Success without effect: what is in force counts. */
+    (void)!setpriority(PRIO_PROCESS, 0, 19);
+    (void)!setpriority(PRIO_PROCESS, 0, 5);
+    (void)!syscall(SYS_setpriority, PRIO_PROCESS, 0, 1000);
+    (void)!syscall(SYS_setpriority, PRIO_PROCESS, 0, 19 | 1ul << 32);
+    errno = EAGAIN;
+    say("nice", getpriority(PRIO_PROCESS, 0) == 0 ? -1 : 0);
+    (void)!syscall(SYS_ioprio_set, 1, 0, 3 << 13); /* idle class */
+    long ioprio = syscall(SYS_ioprio_get, 1, 0) >> 13;
+    errno = EAGAIN;
+    say("ioprio", ioprio != 3 ? -1 : 0);
+    say("mincore", mincore(page, 4096, resident));
+    say("cachestat", syscall(451, libc, (uint64_t[2]){0, 4096}, (uint64_t[5]){0}, 0));
+    say("preadv2_nowait", syscall(SYS_preadv2, libc, &byte, 1, 0, 0, RWF_NOWAIT));
+    say("kcmp", syscall(SYS_kcmp, getpid(), getpid(), 0, self, self));
+    say("process_madvise", syscall(SYS_process_madvise, syscall(SYS_pidfd_open, getpid(), 0),
+                                   &byte, 1, MADV_COLD, 0));
+    say("ustat", syscall(SYS_ustat, makedev(8, 0), resident));
+    say("vmsplice", pipe(pipes) < 0 ? 0 : vmsplice(pipes[1], &byte, 1, 0));
+}
+
 static void filters(void)
 {
     struct {
@@ -240,7 +313,7 @@ int main(int argc, char **argv)
     } groups[] = {
         {"kernel", kernel_entries}, {"namespaces", namespaces}, {"devices", devices},
         {"proc", proc_writes},      {"init", against_init},     {"sockets", sockets},
-        {"filters", filters},
+        {"filters", filters},       {"netlink", netlink},       {"others", others},
     };
 
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)

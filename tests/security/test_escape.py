@@ -20,6 +20,9 @@ EXPECTED = {
     "io_uring_setup": "EPERM", "userfaultfd": "EPERM", "bpf": "EPERM", "keyctl": "EPERM",
     "io_setup": "ENOSYS", "mmap_huge": "EPERM", "memfd_huge": "EPERM", "shm_huge": "EPERM",
     "fallocate": "EOPNOTSUPP", "fallocate_keep_size": "EOPNOTSUPP",  # as file systems answer that cannot
+    **{f"netlink_{n}": "EPROTONOSUPPORT" for n in range(40)}, "given_0": "EOPNOTSUPP", "given_4": "EOPNOTSUPP", "given_16": "EOPNOTSUPP",
+    **dict.fromkeys(("mincore", "cachestat", "kcmp", "process_madvise", "ustat", "vmsplice", "sched_setattr_idle"), "ENOSYS"),
+    "sched_idle": "EPERM", "sched_idle_high": "EPERM", "preadv2_nowait": "EOPNOTSUPP",
     "open_kmsg": "ENOENT", "init_after_64_signals": "alive",
 }
 
@@ -41,12 +44,49 @@ def attempts(shared_box):
     return run
 
 
-@pytest.mark.parametrize("group", ["kernel", "namespaces", "devices", "proc", "init", "sockets", "filters"])
+@pytest.mark.parametrize("group", ["kernel", "namespaces", "devices", "proc", "init", "sockets", "filters", "netlink",
+                                   "others"])
 def test_no_attempt_succeeds(attempts, group):
     got = attempts(group)
     assert len(got) > 4
     assert [name for name, answer in got.items() if answer == "OPEN"] == []
     assert {name: got[name] for name in EXPECTED if name in got} == {k: v for k, v in EXPECTED.items() if k in got}
+
+
+def test_wishes_of_little_consequence_are_still_granted(shared_box):
+    """Programs that ask for a lower priority run; one that tests what it got sees it (CPython's test_os)."""
+    script = "nice -n 19 ionice -c 3 echo ran; nice -n 2 python3 -c 'import os; print(os.getpriority(0, 0))'; chrt -b 0 echo batch"
+    result = shared_box.exec(["sh", "-c", script]).result(SECONDS)
+    assert (result.stdout, result.stderr) == ("ran\n2\nbatch\n", "")
+
+
+UEVENTS = """
+import socket
+try:
+    s = socket.socket(16, 2, 15)
+    s.bind((0, 1))
+except OSError as e:
+    print(e.errno, flush=True)
+else:
+    print("bound", flush=True)
+    s.settimeout(10)
+    print(s.recv(4096), flush=True)
+"""
+
+
+def test_device_events_of_the_machine_do_not_arrive(shared_box):
+    """They are sent to every network namespace that the machine's user namespace owns."""
+    assert shared_box.exec(["python3", "-c", UEVENTS]).result(SECONDS).stdout == "93\n"  # EPROTONOSUPPORT
+
+
+def test_addresses_and_sockets_of_the_sandbox_are_told(shared_box):
+    """What the remaining protocols of netlink are for."""
+    code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(socket.if_nameindex(), flush=True); input()"
+    process = shared_box.exec(["python3", "-c", code], stdin=True)
+    assert next(process.stdout) == "[(1, 'lo')]\n"
+    listing = shared_box.exec(["sh", "-c", "command -v ss >/dev/null && ss -Hltn || echo 127.0.0.1"]).result(SECONDS)
+    assert "127.0.0.1" in listing.stdout and not listing.stderr
+    process.stdin.close().result(SECONDS)
 
 
 def test_descriptors_inherited_are_stdio_and_nothing_else(shared_box):
