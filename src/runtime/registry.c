@@ -12,6 +12,8 @@
 #include "runtime/log-file.h"
 #include "runtime/sandbox.h"
 
+#define FULL_RETRY_NS NS_PER_SEC /* chosen: nobody knows when the next one ends */
+
 static void prune(struct runtime *rt);
 
 /* Index of the first sandbox with a sequence number above @seq. */
@@ -34,6 +36,12 @@ struct sandbox *sandbox_after(struct runtime *rt, uint64_t seq)
     return i < rt->n_sandboxes ? rt->by_seq[i] : NULL;
 }
 
+struct sandbox *sandbox_before(struct runtime *rt, uint64_t seq)
+{
+    size_t i = seq ? index_after(rt, seq - 1) : rt->n_sandboxes;
+    return i > 0 ? rt->by_seq[i - 1] : NULL;
+}
+
 struct sandbox *sandbox_next(struct runtime *rt, struct sandbox *after)
 {
     return sandbox_after(rt, after ? after->seq : 0);
@@ -42,6 +50,11 @@ struct sandbox *sandbox_next(struct runtime *rt, struct sandbox *after)
 size_t runtime_n_active(const struct runtime *rt)
 {
     return rt->n_active;
+}
+
+bool runtime_is_full(const struct runtime *rt)
+{
+    return rt->n_active >= rt->config.max_sandboxes;
 }
 
 /* ---- pruning ---- */
@@ -134,16 +147,25 @@ static int reserve(struct runtime *rt, struct err *err)
     return 0;
 }
 
+/* The reason and the delay are what makes clients try again within the time they have for it. */
+static int full(const struct runtime *rt, struct err *err)
+{
+    (void)err_set_reason(err, ERR_RESOURCE_EXHAUSTED, "CWSANDBOX_RUNNER_CAPACITY_EXHAUSTED",
+                         "%zu sandboxes are alive and no more are allowed (max-sandboxes)",
+                         rt->n_active);
+    if (err)
+        err->retry_delay_ns = FULL_RETRY_NS;
+    return -1;
+}
+
 static int check_create(struct runtime *rt, const struct sandbox_spec *spec, struct err *err)
 {
     if (rt->lost.code != ERR_OK)
         return err_set(err, ERR_UNAVAILABLE, "%s", err_text(&rt->lost));
     if (rt->closing)
         return err_set(err, ERR_UNAVAILABLE, "the service is shutting down");
-    if (rt->n_active >= rt->config.max_sandboxes)
-        return err_set(err, ERR_RESOURCE_EXHAUSTED,
-                       "%zu sandboxes are alive and no more are allowed (max-sandboxes)",
-                       rt->n_active);
+    if (runtime_is_full(rt))
+        return full(rt, err);
     if (setup_check_limits(rt, spec->memory_bytes, spec->cpu_millis, err) < 0)
         return -1;
     return reserve(rt, err);

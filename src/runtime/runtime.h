@@ -70,6 +70,7 @@ void runtime_on_lost(struct runtime *rt, void (*cb)(void *user, const struct err
 void runtime_on_log_lost(struct runtime *rt,
                          void (*cb)(void *user, const char *sandbox_id, int error), void *user);
 size_t runtime_n_active(const struct runtime *rt); /* sandboxes not in a terminal state */
+bool runtime_is_full(const struct runtime *rt);    /* max_sandboxes are alive */
 
 /* ---- sandboxes ---- */
 
@@ -113,7 +114,8 @@ struct sandbox_spec {       /* everything borrowed for the call */
 };
 
 /** sandbox_create() - registers and starts. On an idempotent hit *@ret_existing = true and the old one is returned.
- *  @ret borrowed. Errors: INVALID_ARGUMENT (+violations: file paths, command without NUL..), RESOURCE_EXHAUSTED (max_sandboxes). */
+ *  @ret borrowed. Errors: INVALID_ARGUMENT (+violations: file paths, command without NUL..), RESOURCE_EXHAUSTED
+ *  (max_sandboxes: + CWSANDBOX_RUNNER_CAPACITY_EXHAUSTED and a delay to try again). */
 int sandbox_create(struct runtime *rt, const struct sandbox_spec *spec, void *take_user_data,
                    void (*free_user_data)(void *), struct sandbox **ret, bool *ret_existing,
                    struct err *err);
@@ -124,6 +126,8 @@ struct sandbox *sandbox_find(struct runtime *rt, const char *owner, const char *
 struct sandbox *sandbox_next(struct runtime *rt, struct sandbox *after);
 /** sandbox_after() - first sandbox created after sequence number @seq; for stable paging. */
 struct sandbox *sandbox_after(struct runtime *rt, uint64_t seq);
+/** sandbox_before() - last sandbox created before sequence number @seq; 0: the last of all. */
+struct sandbox *sandbox_before(struct runtime *rt, uint64_t seq);
 struct sandbox *sandbox_ref(struct sandbox *sb);
 void sandbox_unref(struct sandbox *sb);
 

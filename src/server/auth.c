@@ -41,10 +41,11 @@ int auth_check(const struct service *s, const struct transport_peer *peer,
     const char *key = auth_bearer(value);
     if (key == NULL)
         return err_set(err, ERR_UNAUTHENTICATED,
-                       "the authorization header is not `Bearer <API key>`");
+                       "the authorization header is not `authorization: Bearer <API key>`");
     const char *name = keys_find(s->keys, key);
     if (name == NULL)
-        return err_set(err, ERR_UNAUTHENTICATED, "unknown API key");
+        return err_set(err, ERR_UNAUTHENTICATED,
+                       "the API key in `authorization: Bearer <API key>` is unknown");
     (void)snprintf(owner, CALL_OWNER_MAX, "%s", name);
     return 0;
 }

@@ -102,11 +102,18 @@ void snapshots_not_supported(struct call *call, void *request);
 
 void create_on_request(struct call *call, void *request); /* create.c */
 void create_on_release(struct call *call);
+void create_from_file_on_request(struct call *call, void *request);
 void get_on_request(struct call *call, void *request); /* sandboxes.c */
 void get_on_stopping(struct call *call);
 void get_on_release(struct call *call);
 void delete_on_request(struct call *call, void *request);
 void list_on_request(struct call *call, void *request);         /* list.c */
+void list_volumes_on_request(struct call *call, void *request); /* volumes.c */
+void create_volume_on_request(struct call *call, void *request);
+void get_volume_on_request(struct call *call, void *request);
+void update_volume_on_request(struct call *call, void *request);
+void validate_volume_on_request(struct call *call, void *request);
+void delete_volume_on_request(struct call *call, void *request);
 void list_runners_on_request(struct call *call, void *request); /* discovery.c */
 void get_runner_on_request(struct call *call, void *request);
 void exec_on_request(struct call *call, void *request); /* exec.c */

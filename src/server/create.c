@@ -1,5 +1,5 @@
 /*
- * CreateSandbox: check, translate, register; the answer goes out once the sandbox runs or
+ * The creates. CreateSandbox: check, translate, register; the answer goes out once the sandbox runs or
  * ended, or after CREATE_WAIT_NS with the state it has then (docs/architecture.md "Waiting
  * without polling").
  */
@@ -13,8 +13,9 @@
 
 #define CREATE_WAIT_NS NS_PER_SEC /* docs/architecture.md */
 #define DEADLINE_MARGIN_NS \
-    (50 * NS_PER_MS)       /* an answer that arrives beats a deadline that passes */
-#define MAX_REQUEST_ID 128 /* chosen: a UUID has 36 */
+    (50 * NS_PER_MS)         /* an answer that arrives beats a deadline that passes */
+#define MAX_REQUEST_ID 128   /* chosen: a UUID has 36 */
+#define MAX_DISPLAY_NAME 256 /* chosen */
 
 struct create_wait {
     struct call *call;
@@ -82,7 +83,7 @@ static void wait_for(struct call *call, struct sandbox *sb)
     timer_set(&call->service->timers, &w->timer, when_ns, on_timer, w);
 }
 
-/* What is kept for as long as the sandbox is readable has a cap; file contents are not kept. */
+/* What is kept for as long as the sandbox is readable has a cap; files need not be. */
 static int check_kept(const Pb__SandboxSpec *spec, struct err *err)
 {
     size_t kept = protobuf_c_message_get_packed_size(&spec->base);
@@ -95,30 +96,76 @@ static int check_kept(const Pb__SandboxSpec *spec, struct err *err)
     return 0;
 }
 
+static int check_request(const Pb__CreateSandboxRequest *req, const char *runner_id,
+                         struct err *err)
+{
+    const Pb__SandboxSpec *spec = req->sandbox != NULL ? req->sandbox->spec : NULL;
+    if (spec_check(spec, runner_id, err) < 0 || check_kept(spec, err) < 0)
+        return -1;
+    if (strlen(req->request_id) > MAX_REQUEST_ID)
+        return err_invalid(err, "request_id", "longer than %d bytes", MAX_REQUEST_ID);
+    if (strlen(req->sandbox->display_name) > MAX_DISPLAY_NAME)
+        return err_invalid(err, "sandbox.display_name", "longer than %d bytes",
+                           MAX_DISPLAY_NAME);
+    return 0;
+}
+
+/* Takes the spec out of @req. */
+static struct record *make_record(struct service *s, Pb__CreateSandboxRequest *req,
+                                  uint64_t request_hash, struct err *err)
+{
+    struct record *record = record_new(s, TAKE_PTR(req->sandbox->spec));
+    char *name = strdup(req->sandbox->display_name);
+    if (record == NULL || name == NULL) {
+        record_free(record);
+        free(name);
+        (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
+    record->display_name = name;
+    record->request_hash = request_hash;
+    return record;
+}
+
+/* A repeat of the create that made @sb, or another one that took its request id? */
+static int check_repeat(const struct sandbox *sb, const char *request_id, uint64_t request_hash,
+                        struct err *err)
+{
+    struct sandbox_info info;
+    sandbox_get_info(sb, &info);
+    const struct record *r = info.user_data;
+    if (r->request_hash == 0 || r->request_hash == request_hash)
+        return 0;
+    (void)err_set_reason(err, ERR_ALREADY_EXISTS, "CWSANDBOX_REQUEST_ID_CONFLICT",
+                         "request_id `%s` made sandbox `%s`, from another request", request_id,
+                         info.id);
+    err_add_metadata(err, "sandbox_id", info.id);
+    return -1;
+}
+
 static int create(struct call *call, Pb__CreateSandboxRequest *req, struct sandbox **ret,
                   struct err *err)
 {
     struct service *s = call->service;
-    Pb__SandboxSpec *spec = req->sandbox != NULL ? req->sandbox->spec : NULL;
-    if (spec_check(spec, s->runner_id, err) < 0 || check_kept(spec, err) < 0)
+    if (check_request(req, s->runner_id, err) < 0)
         return -1;
-    if (strlen(req->request_id) > MAX_REQUEST_ID)
-        return err_invalid(err, "request_id", "longer than %d bytes", MAX_REQUEST_ID);
+    uint64_t hash = req->request_id[0] != '\0' ? spec_request_hash(req) : 0;
     CLEANUP(spec_plan_done) struct spec_plan plan = {0};
-    if (spec_translate(spec, &plan, err) < 0)
+    if (spec_name_container(req->sandbox->spec, err) < 0 ||
+        spec_translate(req->sandbox->spec, &plan, err) < 0)
         return -1;
     plan.spec.owner = call->owner;
     plan.spec.request_id = req->request_id;
-    struct record *record = record_new(s, TAKE_PTR(req->sandbox->spec));
+    struct record *record = make_record(s, req, hash, err);
     if (record == NULL)
-        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+        return -1;
     bool existing = false;
     if (sandbox_create(s->runtime, &plan.spec, record, record_free, ret, &existing, err) < 0)
         return -1;
-    if (!existing) {
-        spec_forget_contents(record->spec);
-        record_watch(record, *ret);
-    }
+    if (existing)
+        return check_repeat(*ret, req->request_id, hash, err);
+    spec_keep_echo(record->spec);
+    record_watch(record, *ret);
     return 0;
 }
 
@@ -134,4 +181,19 @@ void create_on_request(struct call *call, void *request)
         call_finish(call, &err);
     else
         wait_for(call, sb);
+}
+
+/* Creates from a file need an image store and a translation that are not there. */
+void create_from_file_on_request(struct call *call, void *request)
+{
+    const Pb__CreateSandboxFromFileRequest *req = request;
+    CLEANUP_ERR struct err err = {0};
+    if (req->type == PB__SANDBOX_FILE_TYPE__SANDBOX_FILE_TYPE_UNSPECIFIED) {
+        (void)err_invalid(&err, "type", "is required");
+    } else {
+        (void)err_set_reason(&err, ERR_UNIMPLEMENTED, "CWSANDBOX_NOT_IMPLEMENTED",
+                             "type: creates from a file are not implemented by this service");
+        err_add_violation(&err, "type", "not implemented by this service");
+    }
+    call_finish(call, &err);
 }

@@ -36,18 +36,17 @@ static uint64_t meminfo(const char *text, const char *name)
     return kib << 10;
 }
 
-/* Processors that no living sandbox has as its limit, in thousandths. The load of the machine is
- * not in it: processors are shared, so a new sandbox gets its part also of a busy one. */
-static int64_t free_millicores(const struct service *s, int64_t all)
+/* How many of the caller's sandboxes are alive; those of others are not told of. */
+static int32_t n_alive(const struct call *call)
 {
-    int64_t granted = 0;
-    for (struct sandbox *sb = NULL; (sb = sandbox_next(s->runtime, sb)) != NULL;) {
+    int32_t n = 0;
+    for (struct sandbox *sb = NULL; (sb = sandbox_next(call->service->runtime, sb)) != NULL;) {
         struct sandbox_info info;
         sandbox_get_info(sb, &info);
-        if (!sandbox_state_terminal(info.state))
-            granted += info.cpu_millis;
+        if (!sandbox_state_terminal(info.state) && strcmp(info.owner, call->owner) == 0)
+            n++;
     }
-    return granted < all ? all - granted : 0;
+    return n;
 }
 
 /* What uname(2) and what container images call the same processor. */
@@ -76,20 +75,22 @@ static void fill_capabilities(struct runner *r, const char *memory)
     r->message.capabilities = &r->capabilities;
 }
 
-static void fill_resources(struct runner *r, const struct service *s, const char *memory)
+/* What a sandbox may ask for that is created now. Processors are shared and a limit reserves none, so it is all of
+ * them until the service takes no more sandboxes. */
+static void fill_resources(struct runner *r, const struct call *call, const char *memory)
 {
     r->resources = (Pb__RunnerResourceSummary)PB__RUNNER_RESOURCE_SUMMARY__INIT;
     r->resources.available_cpu_millicores =
-        free_millicores(s, r->capabilities.max_cpu_millicores);
+        runtime_is_full(call->service->runtime) ? 0 : r->capabilities.max_cpu_millicores;
     r->resources.available_memory_bytes = (int64_t)meminfo(memory, "MemAvailable");
-    r->resources.running_sandboxes =
-        (int32_t)MIN(runtime_n_active(s->runtime), (size_t)INT32_MAX);
+    r->resources.running_sandboxes = n_alive(call);
     r->message.resources = &r->resources;
 }
 
 /* @r must not move afterwards. */
-static void runner_fill(struct runner *r, const struct service *s, Pb__RunnerView view)
+static void runner_fill(struct runner *r, const struct call *call, Pb__RunnerView view)
 {
+    const struct service *s = call->service;
     CLEANUP_FREE char *memory = NULL;
     size_t n;
     bool known = file_read("/proc/meminfo", MEMINFO_MAX, &memory, &n) == 0;
@@ -104,7 +105,7 @@ static void runner_fill(struct runner *r, const struct service *s, Pb__RunnerVie
     r->message.connected_at = &r->connected;
     fill_capabilities(r, known ? memory : "");
     if (view == PB__RUNNER_VIEW__RUNNER_VIEW_FULL)
-        fill_resources(r, s, known ? memory : "");
+        fill_resources(r, call, known ? memory : "");
 }
 
 static bool wanted(const struct runner *r, const Pb__ListAvailableRunnersRequest *req)
@@ -150,7 +151,7 @@ void list_runners_on_request(struct call *call, void *request)
     struct runner runner;
     Pb__AvailableRunner *runners[] = {&runner.message};
     Pb__ListAvailableRunnersResponse response = PB__LIST_AVAILABLE_RUNNERS_RESPONSE__INIT;
-    runner_fill(&runner, call->service, req->view);
+    runner_fill(&runner, call, req->view);
     response.runners = runners;
     response.n_runners = wanted(&runner, req) ? 1 : 0;
     call_reply(call, &response);
@@ -182,6 +183,8 @@ void get_runner_on_request(struct call *call, void *request)
         return;
     }
     struct runner runner;
-    runner_fill(&runner, call->service, req->view);
+    /* Whoever asks for one wants to know all; only the list is BASIC unless told otherwise. */
+    bool unset = req->view == PB__RUNNER_VIEW__RUNNER_VIEW_UNSPECIFIED;
+    runner_fill(&runner, call, unset ? PB__RUNNER_VIEW__RUNNER_VIEW_FULL : req->view);
     call_reply(call, &runner.message);
 }

@@ -16,10 +16,16 @@
 #define PAGE_MAX_BYTES \
     (16u << 20) /* chosen: far below the clients' 100 MiB; a page ends early instead */
 
+/* Without a wish: in the order of creation, as pages have always come. */
+static bool descending(const Pb__ListSandboxesRequest *req)
+{
+    return req->sort_direction == PB__SORT_DIRECTION__SORT_DIRECTION_DESCENDING;
+}
+
 static uint32_t filter_hash(const struct call *call, const Pb__ListSandboxesRequest *req)
 {
     uint32_t hash = page_hash(PAGE_HASH_INIT, call->owner, strlen(call->owner) + 1);
-    uint32_t fixed[2] = {(uint32_t)req->state, req->show_terminated ? 1 : 0};
+    uint32_t fixed[3] = {(uint32_t)req->state, req->show_terminated ? 1 : 0, descending(req)};
     hash = page_hash(hash, fixed, sizeof(fixed));
     for (size_t i = 0; i < req->n_tags; i++)
         hash = page_hash(hash, req->tags[i], strlen(req->tags[i]) + 1);
@@ -61,12 +67,19 @@ static bool matches(const struct call *call, const Pb__ListSandboxesRequest *req
     return true;
 }
 
+/* The first match behind @seq in the order of the list; 0: the first of all. */
 static struct sandbox *next_match(const struct call *call, const Pb__ListSandboxesRequest *req,
-                                  struct sandbox *sb)
+                                  uint64_t seq)
 {
-    while (sb != NULL && !matches(call, req, sb))
-        sb = sandbox_next(call->service->runtime, sb);
-    return sb;
+    struct runtime *rt = call->service->runtime;
+    struct sandbox *sb;
+    struct sandbox_info info;
+    for (;; seq = info.seq) {
+        sb = descending(req) ? sandbox_before(rt, seq) : sandbox_after(rt, seq);
+        if (sb == NULL || matches(call, req, sb))
+            return sb;
+        sandbox_get_info(sb, &info);
+    }
 }
 
 static int check_list(const struct call *call, const Pb__ListSandboxesRequest *req,
@@ -76,6 +89,9 @@ static int check_list(const struct call *call, const Pb__ListSandboxesRequest *r
         return err_invalid(err, "page_size", "must not be negative");
     if ((int)req->state < 0 || (int)req->state > PB__STATE__STATE_PREPARING)
         return err_invalid(err, "state", "unknown state %d", (int)req->state);
+    if ((unsigned)req->sort_direction > PB__SORT_DIRECTION__SORT_DIRECTION_ASCENDING)
+        return err_invalid(err, "sort_direction", "unknown direction %d",
+                           (int)req->sort_direction);
     *ret_seq = 0;
     if (req->page_token[0] == '\0')
         return 0;
@@ -104,21 +120,19 @@ static int put_page(const struct call *call, const Pb__ListSandboxesRequest *req
                     uint64_t after_seq, struct buf *out)
 {
     size_t left = req->page_size == 0 ? PAGE_DEFAULT : (size_t)MIN(req->page_size, PAGE_MAX);
-    struct sandbox *sb =
-        next_match(call, req, sandbox_after(call->service->runtime, after_seq));
-    struct sandbox *last = NULL;
+    struct sandbox *sb = next_match(call, req, after_seq);
     for (; sb != NULL && left > 0 && buf_len(out) < PAGE_MAX_BYTES; left--) {
+        struct sandbox_info info;
         if (put_entry(sb, out) < 0)
             return -ENOMEM;
-        last = sb;
-        sb = next_match(call, req, sandbox_next(call->service->runtime, sb));
+        sandbox_get_info(sb, &info);
+        after_seq = info.seq;
+        sb = next_match(call, req, after_seq);
     }
     if (sb == NULL)
         return 0;
-    struct sandbox_info info;
-    sandbox_get_info(last, &info);
     char token[PAGE_TOKEN_MAX];
-    page_token_encode(info.seq, filter_hash(call, req), token);
+    page_token_encode(after_seq, filter_hash(call, req), token);
     Pb__ListSandboxesResponse tail = PB__LIST_SANDBOXES_RESPONSE__INIT;
     tail.next_page_token = token;
     return proto_pack(&tail, out);

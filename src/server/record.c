@@ -28,6 +28,7 @@ void record_free(void *record)
         return;
     sandbox_watch_remove(&r->watch);
     proto_free(r->spec);
+    free(r->display_name);
     free(r);
 }
 
@@ -114,7 +115,7 @@ static void fill_status(struct sandbox_message *m, const struct record *r,
     status->state_reason = (char *)info->state_reason;
     status->runner_id = r->service->runner_id;
     status->runner_group_id = "local";
-    status->effective_runtime_class = "cwsandbox";
+    status->effective_runtime_class = SPEC_RUNTIME_CLASS;
     status->effective_max_lifetime_seconds =
         (int32_t)MIN(info->lifetime_ns / NS_PER_SEC, (uint64_t)INT32_MAX);
     timestamp_fill(&m->create, info->create_wall_ns);
@@ -147,6 +148,9 @@ void sandbox_message_fill(struct sandbox_message *m, struct sandbox *sb)
     m->message.sandbox_id = (char *)info.id;
     m->message.spec = r->spec;
     m->message.status = &m->status;
+    m->message.control = PB__CONTROL__CONTROL_PLATFORM;
+    if (r->display_name != NULL)
+        m->message.display_name = r->display_name;
 }
 
 int sandbox_check_container(const struct sandbox *sb, const char *container, struct err *err)

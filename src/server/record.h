@@ -11,7 +11,9 @@
 
 struct record { /* user_data of a sandbox */
     struct service *service;
-    Pb__SandboxSpec *spec; /* as asked for, without file contents; echoed verbatim */
+    Pb__SandboxSpec *spec; /* as asked for; echoed but for what spec_keep_echo() dropped */
+    char *display_name;    /* of the client; NULL: none */
+    uint64_t request_hash; /* spec_request_hash(); 0: not known */
     struct sandbox_watch watch;
     enum sandbox_state logged;
 };

@@ -25,12 +25,17 @@ int err_invalid(struct err *err, const char *field, const char *fmt, ...)
     return -1;
 }
 
-static int not_built(struct err *err, const char *field)
+static int not_built_because(struct err *err, const char *reason, const char *field)
 {
-    (void)err_set_reason(err, ERR_UNIMPLEMENTED, "CWSANDBOX_NOT_IMPLEMENTED",
+    (void)err_set_reason(err, ERR_UNIMPLEMENTED, reason,
                          "%s is not implemented by this service", field);
     err_add_violation(err, field, "not implemented by this service");
     return -1;
+}
+
+static int not_built(struct err *err, const char *field)
+{
+    return not_built_because(err, "CWSANDBOX_NOT_IMPLEMENTED", field);
 }
 
 /* A field that the API has no longer, and that a client of before may send. */
@@ -54,12 +59,11 @@ static int check_unbuilt(const Pb__SandboxSpec *s, const Pb__Container *c, struc
     } rows[] = {
         {s->n_containers > 1, SPEC "containers[1]"},
         {has_unknown(&s->base, OLD_INIT_CONTAINERS), SPEC "init_containers"},
-        {s->n_volumes > 0, SPEC "volumes"},
-        {s->n_services > 0, SPEC "services"},
         {s->n_network_ids > 0, SPEC "network_ids"},
         {s->object_storage_access != NULL, SPEC "object_storage_access"},
         {s->instance_type[0] != '\0', SPEC "instance_type"},
-        {s->runtime_class[0] != '\0', SPEC "runtime_class"},
+        {s->runtime_class[0] != '\0' && strcmp(s->runtime_class, SPEC_RUNTIME_CLASS) != 0,
+         SPEC "runtime_class"},
         {s->runtime_class_selection != PB__RUNTIME_CLASS__RUNTIME_CLASS_UNSPECIFIED,
          SPEC "runtime_class_selection"},
         {s->network_config_id[0] != '\0', SPEC "network_config_id"},
@@ -94,9 +98,37 @@ static int check_security(const Pb__SecurityContext *c, struct err *err)
         return not_built(err, MAIN "security_context.capabilities_add");
     if (c->n_capabilities_drop > 0)
         return not_built(err, MAIN "security_context.capabilities_drop");
-    if (c->seccomp_profile[0] != '\0')
+    if (c->seccomp_profile[0] != '\0' && strcmp(c->seccomp_profile, "RuntimeDefault") != 0)
         return not_built(err, MAIN "security_context.seccomp_profile");
     return 0;
+}
+
+/* Clients know by the reason which kind of endpoint a service does not have. */
+static int check_services(const Pb__SandboxSpec *s, struct err *err)
+{
+    if (s->n_services == 0)
+        return 0;
+    for (size_t i = 0; i < s->n_services; i++) {
+        const Pb__EndpointSpec *e = s->services[i]->endpoint;
+        if (e != NULL && e->kind == PB__ENDPOINT_KIND__ENDPOINT_KIND_TLS_PASSTHROUGH)
+            return not_built_because(err, "CWSANDBOX_TLS_PASSTHROUGH_ENDPOINTS_NOT_SUPPORTED",
+                                     SPEC "services");
+        if (e != NULL && e->auth == PB__ENDPOINT_AUTH__ENDPOINT_AUTH_SHARE_TOKEN)
+            return not_built_because(err, "CWSANDBOX_HTTPS_SHARE_TOKEN_NOT_SUPPORTED",
+                                     SPEC "services");
+    }
+    return not_built(err, SPEC "services");
+}
+
+/* No volume is registered here, so none that a spec names exists. */
+static int check_volumes(const Pb__SandboxSpec *s, struct err *err)
+{
+    for (size_t i = 0; i < s->n_volumes; i++) {
+        if (s->volumes[i]->source_case != PB__SANDBOX_VOLUME__SOURCE_VOLUME_ID)
+            continue;
+        return err_volume_not_found(err, s->volumes[i]->volume_id);
+    }
+    return s->n_volumes > 0 ? not_built(err, SPEC "volumes") : 0;
 }
 
 /* There is no network inside, so denying it is what happens; granting it cannot be promised. */
@@ -176,12 +208,44 @@ static int check_files(const Pb__Container *c, struct err *err)
     return 0;
 }
 
-static int check_container(const Pb__SandboxSpec *s, const Pb__Container *c, struct err *err)
+/* A DNS label (RFC 1123), as the published clients demand of it. */
+static bool is_label(const char *name)
 {
-    if (c->name[0] == '\0')
-        return err_invalid(err, MAIN "name", "must not be empty");
-    if (c->command[0] == '\0' && c->n_args > 0)
-        return err_invalid(err, MAIN "args", "arguments without a command");
+    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    return n > 0 && n <= SPEC_MAX_NAME && name[n] == '\0' && name[0] != '-' &&
+           name[n - 1] != '-';
+}
+
+static bool is_reserved(const char *name)
+{
+    static const char *const names[] = {"cw-object-store-agent",
+                                        "cw-object-store-agent-restore", "cws-engine",
+                                        "dns-egress", "dns-egress-probe"};
+    static const char prefix[] = "cw-object-store-agent-restore-";
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return strncmp(name, prefix, sizeof(prefix) - 1) == 0;
+}
+
+static int check_name(const char *name, struct err *err)
+{
+    if (name[0] == '\0') /* spec_name_container() gives it one */
+        return 0;
+    if (!is_label(name))
+        return err_invalid(err, MAIN "name",
+                           "`%s` is not at most %d of [a-z0-9-] with a letter or digit at both "
+                           "ends",
+                           name, SPEC_MAX_NAME);
+    if (is_reserved(name))
+        return err_invalid(err, MAIN "name", "`%s` is reserved", name);
+    return 0;
+}
+
+static int check_container(const Pb__Container *c, struct err *err)
+{
+    if (check_name(c->name, err) < 0)
+        return -1;
     if (c->working_dir[0] != '\0' && c->working_dir[0] != '/')
         return err_invalid(err, MAIN "working_dir", "`%s` is not absolute", c->working_dir);
     if (check_files(c, err) < 0)
@@ -198,11 +262,12 @@ int spec_check(const Pb__SandboxSpec *spec, const char *runner_id, struct err *e
     if (spec->n_containers == 0)
         return err_invalid(err, SPEC "containers", "exactly one container is required");
     const Pb__Container *c = spec->containers[0];
-    if (check_unbuilt(spec, c, err) < 0 || check_security(c->security_context, err) < 0 ||
+    if (check_unbuilt(spec, c, err) < 0 || check_services(spec, err) < 0 ||
+        check_volumes(spec, err) < 0 || check_security(c->security_context, err) < 0 ||
         check_network(spec->network, err) < 0 || check_tags(spec, err) < 0 ||
         check_annotations(spec, err) < 0 || check_placement(spec, runner_id, err) < 0)
         return -1;
     if (spec->max_lifetime_seconds < 0)
         return err_invalid(err, SPEC "max_lifetime_seconds", "must not be negative");
-    return check_container(spec, c, err);
+    return check_container(c, err);
 }

@@ -8,7 +8,8 @@
 #include "base/util.h"
 #include "server/quantity.h"
 
-#define RESOURCES "sandbox.spec.containers[0].resource_requirements."
+#define MAIN "sandbox.spec.containers[0]."
+#define RESOURCES MAIN "resource_requirements."
 
 /* One quantity of one side; *@ret untouched when it is not given. */
 static int read_quantity(const char *text, const char *field, uint32_t scale, uint64_t *ret,
@@ -87,6 +88,38 @@ struct string_pair *spec_env(size_t n, spec_map_entry *const *entries, const cha
     return env;
 }
 
+/* Linux refuses a longer string to every program that would be started with it. */
+static int check_lengths(const Pb__Container *c, const struct string_pair *env, struct err *err)
+{
+    for (size_t i = 0; i < c->n_environment_variables; i++)
+        if (strlen(env[i].key) + strlen(env[i].value) + 2 > SPEC_MAX_STRING)
+            return err_invalid(err, MAIN "environment_variables",
+                               "`%.64s` is longer than %u bytes with its value, which is the "
+                               "most that Linux passes to a program",
+                               env[i].key, SPEC_MAX_STRING - 1);
+    for (size_t i = 0; i < c->n_args; i++)
+        if (strlen(c->args[i]) + 1 > SPEC_MAX_STRING)
+            return err_invalid(err, MAIN "args",
+                               "the one at index %zu is longer than %u bytes, which is the "
+                               "most that Linux passes to a program",
+                               i, SPEC_MAX_STRING - 1);
+    return 0;
+}
+
+/* As with every image whose entry point is empty: the arguments are the command. Without both
+ * there is no main process, and the sandbox runs until it is stopped. */
+static void translate_command(const Pb__Container *c, struct spec_plan *plan)
+{
+    plan->spec.command = c->command;
+    plan->spec.args = plan->args;
+    plan->spec.n_args = c->n_args;
+    if (c->command[0] == '\0' && c->n_args > 0) {
+        plan->spec.command = plan->args[0];
+        plan->spec.args++;
+        plan->spec.n_args--;
+    }
+}
+
 int spec_translate(const Pb__SandboxSpec *spec, struct spec_plan *ret, struct err *err)
 {
     const Pb__Container *c = spec->containers[0];
@@ -98,8 +131,8 @@ int spec_translate(const Pb__SandboxSpec *spec, struct spec_plan *ret, struct er
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
     ret->env =
         spec_env(c->n_environment_variables, (spec_map_entry *const *)c->environment_variables,
-                 "sandbox.spec.containers[0].environment_variables", err);
-    if (ret->env == NULL)
+                 MAIN "environment_variables", err);
+    if (ret->env == NULL || check_lengths(c, ret->env, err) < 0)
         return -1;
     for (size_t i = 0; i < c->n_args; i++)
         ret->args[i] = c->args[i];
@@ -109,9 +142,6 @@ int spec_translate(const Pb__SandboxSpec *spec, struct spec_plan *ret, struct er
     ret->spec = (struct sandbox_spec){
         .request_id = "",
         .image = c->image,
-        .command = c->command,
-        .args = ret->args,
-        .n_args = c->n_args,
         .env = ret->env,
         .n_env = c->n_environment_variables,
         .working_dir = c->working_dir,
@@ -119,6 +149,7 @@ int spec_translate(const Pb__SandboxSpec *spec, struct spec_plan *ret, struct er
         .n_files = c->n_files,
         .lifetime_ns = (uint64_t)spec->max_lifetime_seconds * NS_PER_SEC,
     };
+    translate_command(c, ret);
     return spec_limits(c, &ret->spec.memory_bytes, &ret->spec.cpu_millis, err);
 }
 
@@ -130,13 +161,30 @@ void spec_plan_done(struct spec_plan *plan)
     *plan = (struct spec_plan){0};
 }
 
-void spec_forget_contents(Pb__SandboxSpec *spec)
+int spec_name_container(Pb__SandboxSpec *spec, struct err *err)
 {
+    Pb__Container *c = spec->containers[0];
+    if (c->name[0] != '\0')
+        return 0;
+    char *name = strdup(SPEC_CONTAINER);
+    if (name == NULL)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    if (c->name != protobuf_c_empty_string) /* an empty string on the wire is one on the heap */
+        free(c->name);
+    c->name = name;
+    return 0;
+}
+
+void spec_keep_echo(Pb__SandboxSpec *spec)
+{
+    proto_free(spec->network);
+    spec->network = NULL;
+    if (protobuf_c_message_get_packed_size(&spec->base) <= SPEC_MAX_KEPT)
+        return;
     for (size_t i = 0; i < spec->n_containers; i++) {
-        for (size_t k = 0; k < spec->containers[i]->n_files; k++) {
-            ProtobufCBinaryData *content = &spec->containers[i]->files[k]->content;
-            free(content->data);
-            *content = (ProtobufCBinaryData){0};
-        }
+        Pb__Container *c = spec->containers[i];
+        for (size_t k = 0; k < c->n_files; k++)
+            proto_free(c->files[k]);
+        c->n_files = 0;
     }
 }

@@ -15,11 +15,16 @@
 #define SPEC_MAX_TAG 59          /* contract/server.md 1.9 */
 #define SPEC_MAX_ANNOTATIONS 100 /* contract/server.md 1.9 */
 #define SPEC_MAX_TAGS 100        /* chosen: as annotations */
-#define SPEC_MAX_FILES 1000      /* chosen */
+#define SPEC_MAX_NAME 63         /* RFC 1123: a label */
+#define SPEC_MAX_FILES 256       /* the runtime takes no more: runtime/plan.h */
 #define SPEC_MAX_KEPT \
-    (1u << 20) /* chosen: packed spec without file contents, kept as long as the sandbox is \
-                  readable */
-#define SPEC_MIN_MEMORY (4u << 20) /* chosen: below, not even init and a shell fit */
+    (1u << 20) /* chosen: packed spec, kept as long as the sandbox is readable; without the \
+                  files when they do not fit */
+#define SPEC_MAX_STRING \
+    131072u /* MAX_ARG_STRLEN of Linux, with NUL: of an argument, and of NAME=VALUE */
+#define SPEC_RUNTIME_CLASS "cwsandbox" /* what effective_runtime_class says */
+#define SPEC_CONTAINER "main"          /* of a container that came without a name */
+#define SPEC_MIN_MEMORY (4u << 20)     /* chosen: below, not even init and a shell fit */
 
 struct spec_plan { /* arrays owned, strings borrowed from the message */
     struct sandbox_spec spec;
@@ -34,9 +39,16 @@ int spec_check(const Pb__SandboxSpec *spec, const char *runner_id, struct err *e
 /** spec_translate() - after spec_check(); owner and request_id are the caller's to fill. */
 int spec_translate(const Pb__SandboxSpec *spec, struct spec_plan *ret, struct err *err);
 void spec_plan_done(struct spec_plan *plan);
-/** spec_forget_contents() - empty the file contents: they are in the sandbox, and records live
- * for an hour. */
-void spec_forget_contents(Pb__SandboxSpec *spec);
+/** spec_name_container() - after spec_check(): SPEC_CONTAINER when it has no name. */
+int spec_name_container(Pb__SandboxSpec *spec, struct err *err);
+/**
+ * spec_keep_echo() - drop what answers do not hold: the network (INPUT_ONLY), and the files when they are more than
+ * SPEC_MAX_KEPT. All of them, and not their contents alone: a client that creates a copy from an answer would make
+ * empty files.
+ */
+void spec_keep_echo(Pb__SandboxSpec *spec);
+/** spec_request_hash() - of a create as it was sent, never 0; the order of a map's entries does not count. */
+uint64_t spec_request_hash(Pb__CreateSandboxRequest *request);
 
 /** spec_limits() - memory and CPU to enforce: limits, else requests, else 0 (the service's
  * default). */
@@ -53,6 +65,8 @@ typedef Pb__ExecRequest__EnvEntry spec_map_entry;
 struct string_pair *spec_env(size_t n, spec_map_entry *const *entries, const char *field,
                              struct err *err);
 
+/** err_volume_not_found() - NOT_FOUND + CWSANDBOX_VOLUME_NOT_FOUND with the id as metadata; returns -1. */
+int err_volume_not_found(struct err *err, const char *volume_id);
 /** err_invalid() - INVALID_ARGUMENT "<field>: <text>" with a violation; returns -1. */
 int err_invalid(struct err *err, const char *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
 

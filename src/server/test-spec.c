@@ -10,6 +10,8 @@
 #include "base/util.h"
 #include "server/spec.h"
 
+#define NAME_63 "abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz-012345678"
+
 /* A spec with one container; each test bends one thing. */
 struct fixture {
     Pb__SandboxSpec spec;
@@ -78,6 +80,12 @@ static void test_what_existing_clients_send_is_accepted(void **state)
     BEND(ERR_OK, "", f.spec.mode = PB__SANDBOX_MODE__SANDBOX_MODE_CKS);
     BEND(ERR_OK, "", f.container.n_files = 2);
     BEND(ERR_OK, "", f.container.command = "");
+    BEND(ERR_OK, "", f.container.command = ""; f.container.args = tags; f.container.n_args = 1);
+    BEND(ERR_OK, "", f.container.name = "");
+    BEND(ERR_OK, "", f.container.name = NAME_63);
+    BEND(ERR_OK, "", f.spec.runtime_class = SPEC_RUNTIME_CLASS);
+    BEND(ERR_OK, "", f.container.opt_primary_case = PB__CONTAINER__OPT_PRIMARY_PRIMARY;
+         f.container.primary = true);
 }
 
 static void test_a_missing_or_wrong_field_is_named(void **state)
@@ -85,16 +93,19 @@ static void test_a_missing_or_wrong_field_is_named(void **state)
     char *long_tag[] = {
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}; /* 60 */
     char *bad_tag[] = {"ends-"}, *empty[] = {""}, *other[] = {"there"};
-    char *args[] = {"x"};
     BEND(ERR_INVALID_ARGUMENT, "containers", f.spec.n_containers = 0);
-    BEND(ERR_INVALID_ARGUMENT, "containers[0].name", f.container.name = "");
+    BEND(ERR_INVALID_ARGUMENT, "containers[0].name", f.container.name = "Main");
+    BEND(ERR_INVALID_ARGUMENT, "containers[0].name", f.container.name = "-a");
+    BEND(ERR_INVALID_ARGUMENT, "containers[0].name", f.container.name = "a-");
+    BEND(ERR_INVALID_ARGUMENT, "containers[0].name", f.container.name = NAME_63 "a");
+    BEND(ERR_INVALID_ARGUMENT, "containers[0].name", f.container.name = "dns-egress");
+    BEND(ERR_INVALID_ARGUMENT, "containers[0].name",
+         f.container.name = "cw-object-store-agent-restore-x");
     BEND(ERR_INVALID_ARGUMENT, "tags", f.spec.tags = long_tag; f.spec.n_tags = 1);
     BEND(ERR_INVALID_ARGUMENT, "tags", f.spec.tags = bad_tag; f.spec.n_tags = 1);
     BEND(ERR_INVALID_ARGUMENT, "tags", f.spec.tags = empty; f.spec.n_tags = 1);
     BEND(ERR_INVALID_ARGUMENT, "mode", f.spec.mode = (Pb__SandboxMode)9);
     BEND(ERR_INVALID_ARGUMENT, "max_lifetime_seconds", f.spec.max_lifetime_seconds = -1);
-    BEND(ERR_INVALID_ARGUMENT, "args", f.container.command = ""; f.container.args = args;
-         f.container.n_args = 1);
     BEND(ERR_INVALID_ARGUMENT, "working_dir", f.container.working_dir = "relative");
     BEND(ERR_INVALID_ARGUMENT, "files", f.files[0].path = "relative"; f.container.n_files = 1);
     BEND(ERR_INVALID_ARGUMENT, "files", f.files[0].path = "/"; f.container.n_files = 1);
@@ -113,6 +124,8 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
     Pb__NetworkOptions network = PB__NETWORK_OPTIONS__INIT;
     ProtobufCMessageUnknownField init_containers = {.tag = 12};
     Pb__Probe probe = PB__PROBE__INIT;
+    Pb__SandboxVolume volume = PB__SANDBOX_VOLUME__INIT, *volumes[] = {&volume};
+    Pb__Service service = PB__SERVICE__INIT, *services[] = {&service};
     Pb__NetworkOptions dns = PB__NETWORK_OPTIONS__INIT;
     dns.dns_egress = PB__DNSEGRESS_MODE__DNS_EGRESS_MODE_ALLOW;
     security.opt_privileged_case = PB__SECURITY_CONTEXT__OPT_PRIVILEGED_PRIVILEGED;
@@ -122,8 +135,8 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
     network.n_egress = 1;
     network.egress = rules;
     BEND(ERR_UNIMPLEMENTED, "containers[1]", f.spec.n_containers = 2);
-    BEND(ERR_UNIMPLEMENTED, "volumes", f.spec.n_volumes = 1);
-    BEND(ERR_UNIMPLEMENTED, "services", f.spec.n_services = 1);
+    BEND(ERR_UNIMPLEMENTED, "volumes", f.spec.n_volumes = 1; f.spec.volumes = volumes);
+    BEND(ERR_UNIMPLEMENTED, "services", f.spec.n_services = 1; f.spec.services = services);
     BEND(ERR_UNIMPLEMENTED, "init_containers", f.spec.base.n_unknown_fields = 1;
          f.spec.base.unknown_fields = &init_containers);
     BEND(ERR_UNIMPLEMENTED, "startup_probe", f.container.startup_probe = &probe);
@@ -207,6 +220,125 @@ static void test_translation_keeps_order_and_content(void **state)
     assert_non_null(strstr(err_text(&err), "environment_variables"));
 }
 
+static void test_arguments_without_a_command_are_the_command(void **state)
+{
+    struct fixture f;
+    CLEANUP(spec_plan_done) struct spec_plan plan = {0};
+    char *args[] = {"printf", "x"};
+    fixture_init(&f);
+    f.container.command = "";
+    f.container.args = args;
+    f.container.n_args = 2;
+    assert_int_equal(spec_translate(&f.spec, &plan, NULL), 0);
+    assert_string_equal(plan.spec.command, "printf");
+    assert_int_equal(plan.spec.n_args, 1);
+    assert_string_equal(plan.spec.args[0], "x");
+    spec_plan_done(&plan);
+    f.container.n_args = 0;
+    assert_int_equal(spec_translate(&f.spec, &plan, NULL), 0);
+    assert_string_equal(plan.spec.command, "");
+    assert_int_equal(plan.spec.n_args, 0);
+}
+
+/* At the limit and one byte past it. */
+static void test_strings_that_no_program_could_be_given_are_named(void **state)
+{
+    struct fixture f;
+    CLEANUP_FREE char *text = malloc(SPEC_MAX_STRING + 1);
+    Pb__Container__EnvironmentVariablesEntry entry =
+        PB__CONTAINER__ENVIRONMENT_VARIABLES_ENTRY__INIT;
+    Pb__Container__EnvironmentVariablesEntry *entries[] = {&entry};
+    char *args[] = {text};
+    assert_non_null(text);
+    memset(text, 'x', SPEC_MAX_STRING);
+    entry.key = "BIG";
+    entry.value = text;
+    fixture_init(&f);
+    f.container.environment_variables = entries;
+    f.container.args = args;
+    for (size_t over = 0; over <= 1; over++) {
+        CLEANUP_ERR struct err err = {0};
+        CLEANUP(spec_plan_done) struct spec_plan plan = {0};
+        text[SPEC_MAX_STRING - sizeof("BIG=") + over] = '\0';
+        f.container.n_environment_variables = 1;
+        assert_int_equal(spec_translate(&f.spec, &plan, &err), over ? -1 : 0);
+        assert_true(!over || strstr(err_text(&err), "`BIG` is longer than 131071 bytes"));
+        text[SPEC_MAX_STRING - sizeof("BIG=") + over] = 'x';
+    }
+    for (size_t over = 0; over <= 1; over++) {
+        CLEANUP_ERR struct err err = {0};
+        CLEANUP(spec_plan_done) struct spec_plan plan = {0};
+        text[SPEC_MAX_STRING - 1 + over] = '\0';
+        f.container.n_environment_variables = 0;
+        f.container.n_args = 1;
+        assert_int_equal(spec_translate(&f.spec, &plan, &err), over ? -1 : 0);
+        assert_true(!over || strstr(err_text(&err), "index 0"));
+        text[SPEC_MAX_STRING - 1 + over] = 'x';
+    }
+}
+
+/* Messages on the heap, as they come from the wire. */
+static Pb__CreateSandboxRequest *wire_request(const char *a, const char *b, size_t n_content)
+{
+    struct fixture f;
+    Pb__Sandbox sandbox = PB__SANDBOX__INIT;
+    Pb__CreateSandboxRequest request = PB__CREATE_SANDBOX_REQUEST__INIT;
+    Pb__NetworkOptions network = PB__NETWORK_OPTIONS__INIT;
+    Pb__Container__EnvironmentVariablesEntry
+        x = PB__CONTAINER__ENVIRONMENT_VARIABLES_ENTRY__INIT,
+        y = PB__CONTAINER__ENVIRONMENT_VARIABLES_ENTRY__INIT;
+    Pb__Container__EnvironmentVariablesEntry *entries[] = {&x, &y};
+    CLEANUP_FREE uint8_t *content = calloc(1, n_content + 1);
+    CLEANUP_BUF struct buf bytes = {0};
+    fixture_init(&f);
+    x.key = (char *)a;
+    y.key = (char *)b;
+    f.container.name = "";
+    f.container.environment_variables = entries;
+    f.container.n_environment_variables = 2;
+    f.container.n_files = 1;
+    f.files[0].content = (ProtobufCBinaryData){.len = n_content, .data = content};
+    f.spec.network = &network;
+    sandbox.spec = &f.spec;
+    request.sandbox = &sandbox;
+    assert_int_equal(proto_pack(&request, &bytes), 0);
+    return proto_unpack(&pb__create_sandbox_request__descriptor, buf_head(&bytes),
+                        buf_len(&bytes), NULL);
+}
+
+static void test_requests_are_told_apart_but_for_the_order_of_maps(void **state)
+{
+    CLEANUP_PROTO Pb__CreateSandboxRequest *r = wire_request("A", "B", 9);
+    CLEANUP_PROTO Pb__CreateSandboxRequest *swapped = wire_request("B", "A", 9);
+    CLEANUP_PROTO Pb__CreateSandboxRequest *other_key = wire_request("A", "C", 9);
+    CLEANUP_PROTO Pb__CreateSandboxRequest *longer = wire_request("A", "B", 10);
+    uint64_t hash = spec_request_hash(r);
+    assert_true(hash != 0);
+    assert_true(spec_request_hash(r) == hash); /* changes nothing in the message */
+    assert_true(spec_request_hash(swapped) == hash);
+    assert_true(spec_request_hash(other_key) != hash);
+    assert_true(spec_request_hash(longer) != hash);
+    longer->sandbox->spec->containers[0]->files[0]->content.len = 9;
+    assert_true(spec_request_hash(longer) == hash);
+    longer->sandbox->spec->containers[0]->files[0]->content.data[8] = 1;
+    assert_true(spec_request_hash(longer) != hash);
+}
+
+static void test_the_echo_has_a_name_and_files_whole_or_not_at_all(void **state)
+{
+    for (size_t over = 0; over <= 1; over++) {
+        CLEANUP_PROTO Pb__CreateSandboxRequest *r =
+            wire_request("A", "B", over ? SPEC_MAX_KEPT : 1000);
+        Pb__SandboxSpec *spec = r->sandbox->spec;
+        assert_int_equal(spec_name_container(spec, NULL), 0);
+        assert_string_equal(spec->containers[0]->name, SPEC_CONTAINER);
+        spec_keep_echo(spec);
+        assert_null(spec->network);
+        assert_int_equal(spec->containers[0]->n_files, over ? 0 : 1);
+        assert_true(over || spec->containers[0]->files[0]->content.len == 1000);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +348,10 @@ int main(void)
         cmocka_unit_test(test_limits_win_over_requests),
         cmocka_unit_test(test_quantities_that_make_no_sense_are_named),
         cmocka_unit_test(test_translation_keeps_order_and_content),
+        cmocka_unit_test(test_arguments_without_a_command_are_the_command),
+        cmocka_unit_test(test_strings_that_no_program_could_be_given_are_named),
+        cmocka_unit_test(test_requests_are_told_apart_but_for_the_order_of_maps),
+        cmocka_unit_test(test_the_echo_has_a_name_and_files_whole_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

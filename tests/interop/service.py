@@ -205,22 +205,24 @@ def collect(call) -> tuple[bytes, bytes, int]:
 
 
 class Failure:
-    """What a failed call carries: code, text, reason, metadata, violations."""
+    """What a failed call carries: code, text, reason, metadata, violations, delay."""
 
     def __init__(self, error: grpc.RpcError):
         self.code, self.text = error.code(), error.details()
-        self.reason, self.domain, self.metadata, self.violations = None, None, {}, []
+        self.reason, self.domain, self.metadata, self.violations, self.retry_delay = None, None, {}, [], None
         for key, value in error.trailing_metadata() or ():
             if key != "grpc-status-details-bin":
                 continue
             status = status_pb2.Status.FromString(value)
             assert status.code == self.code.value[0] and status.message == self.text
             for detail in status.details:
-                info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+                info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
                 if detail.Unpack(info):
                     self.reason, self.domain, self.metadata = info.reason, info.domain, dict(info.metadata)
                 elif detail.Unpack(bad):
                     self.violations = [v.field for v in bad.field_violations]
+                elif detail.Unpack(retry):
+                    self.retry_delay = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
         assert self.domain in (None, "cwsandbox.com")
 
 

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from coreweave.sandbox.v1 import sandbox_pb2_grpc as rpc
 from coreweave.sandbox.v1 import sandbox_pb2 as pb
-from coreweave.sandbox.v1 import settings_pb2, settings_pb2_grpc, volume_pb2, volume_pb2_grpc
+from coreweave.sandbox.v1 import settings_pb2, settings_pb2_grpc
 
 import raw_h2
 from raw_h2 import Peer, call_headers, frame
@@ -86,7 +86,6 @@ def test_unknown_methods_are_unimplemented(service):
 
 def test_methods_of_the_contract_that_are_not_built_say_so(service):
     cases = [
-        (volume_pb2_grpc.VolumeServiceStub(service.channel).ListVolumes, volume_pb2.ListVolumesRequest()),
         (settings_pb2_grpc.SettingsServiceStub(service.channel).ListSecretStores, settings_pb2.ListSecretStoresRequest()),
         (service.stub.PurgeSandboxes, pb.PurgeSandboxesRequest()),
     ]
@@ -110,11 +109,13 @@ def test_a_service_without_snapshots_says_so(service, method):
     ({"volumes": [pb.SandboxVolume(name="v")]}, "volumes"),
     ({"network": pb.NetworkOptions(egress=[pb.EgressRule(https_hostname="api.example.org")])}, "dns_name"),
     ({"tags": ["no blanks"]}, "tags"),
-    ({"args": ["x"]}, "args"),
+    ({"args": ["x" * (128 << 10)]}, "args"),
+    ({"environment_variables": {"LONG": "x" * (128 << 10)}}, "environment_variables"),
     ({"resource_requirements": pb.ResourceRequirements(limits=pb.Resources(memory="much"))}, "limits.memory"),
     ({"resource_requirements": pb.ResourceRequirements(limits=pb.Resources(gpu=pb.Gpu(count=1)))}, "gpu"),
     ({"files": [pb.FileMount(path="/a"), pb.FileMount(path="/a")]}, "files"),
     ({"files": [pb.FileMount(path="relative")]}, "files"),
+    ({"files": [pb.FileMount(path=f"/f{i}") for i in range(257)]}, "containers[0].files"),
     ({"working_dir": "relative"}, "working_dir"),
     ({"environment_variables": {"A=B": "x"}}, "environment_variables"),
     ({"annotations": {"k": ""}}, "annotations"),
@@ -156,6 +157,7 @@ def test_without_a_known_key_tcp_is_closed(service, metadata):
         assert KEY not in error.text and "wrong-key" not in error.text
         if metadata and metadata[0][0].startswith("x-wandb"):
             assert "x-wandb-api-key is not accepted" in error.text
+        assert "authorization: Bearer" in error.text  # what to send
     assert KEY not in service.log() and "wrong-key" not in service.log()
 
 

@@ -9,7 +9,7 @@ from coreweave.sandbox.v1 import discovery_pb2 as pb
 from coreweave.sandbox.v1 import discovery_pb2_grpc as rpc
 from coreweave.sandbox.v1 import sandbox_pb2
 
-from service import TIMEOUT, failure
+from service import OPTIONS, OTHER_KEY, TIMEOUT, failure
 
 
 @pytest.fixture
@@ -37,9 +37,36 @@ def test_basic_says_what_the_machine_is_and_omits_what_is_free(discovery):
 def test_full_says_what_is_free(service, discovery, sandbox):
     (runner,) = runners(discovery, view=pb.RUNNER_VIEW_FULL, page_size=100)
     resources = runner.resources
-    assert 0 <= resources.available_cpu_millicores <= runner.capabilities.max_cpu_millicores
+    assert resources.available_cpu_millicores == runner.capabilities.max_cpu_millicores
     assert 0 < resources.available_memory_bytes <= runner.capabilities.max_memory_bytes
     assert resources.running_sandboxes >= 1 and resources.available_gpu_count == 0
+
+
+def test_what_is_free_is_what_a_create_may_ask_for(own_service):
+    """A limit reserves nothing; only a service that takes no more sandboxes has nothing free."""
+    service = own_service(args=["--max-sandboxes", "2", "--accept-unenforced-limits"])
+    discovery = rpc.DiscoveryServiceStub(service.channel)
+    everything = sandbox_pb2.ResourceRequirements(limits=sandbox_pb2.Resources(cpu=str(os.cpu_count())))
+
+    def free():
+        (runner,) = runners(discovery, view=pb.RUNNER_VIEW_FULL)
+        return runner.resources.available_cpu_millicores
+
+    first = service.create(resource_requirements=everything)
+    assert free() == os.cpu_count() * 1000
+    second = service.create(resource_requirements=everything)
+    assert free() == 0
+    assert failure(service.create).code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    for box in (first, second):
+        box.delete()
+
+
+def test_only_ones_own_sandboxes_are_counted(service, sandbox):
+    with grpc.insecure_channel(service.tcp, OPTIONS) as channel:
+        bob = [("authorization", f"Bearer {OTHER_KEY}")]
+        request = pb.ListAvailableRunnersRequest(view=pb.RUNNER_VIEW_FULL)
+        (runner,) = rpc.DiscoveryServiceStub(channel).ListAvailableRunners(request, timeout=TIMEOUT, metadata=bob).runners
+        assert runner.resources.running_sandboxes == 0
 
 
 def test_a_sandbox_names_a_runner_of_the_list(discovery, sandbox):
@@ -64,6 +91,8 @@ def test_filters(discovery):
 def test_get_by_id(discovery):
     (runner,) = runners(discovery)
     request = pb.GetAvailableRunnerRequest(runner_id=runner.runner_id, organization_id=runner.organization_id)
+    assert discovery.GetAvailableRunner(request, timeout=TIMEOUT).HasField("resources")  # FULL is what nobody asked for
+    request.view = pb.RUNNER_VIEW_BASIC
     assert discovery.GetAvailableRunner(request, timeout=TIMEOUT) == runner
     request.view = pb.RUNNER_VIEW_FULL
     assert discovery.GetAvailableRunner(request, timeout=TIMEOUT).HasField("resources")

@@ -61,7 +61,7 @@ def test_the_spec_comes_back_verbatim(service):
     assert spec.containers[0].image == "python:3.11" and list(spec.containers[0].args) == ["-c", "sleep infinity"]
     assert dict(spec.containers[0].environment_variables) == {"A": "1"}
     assert list(spec.tags) == ["t1", "t2"] and dict(spec.annotations) == {"k": "v"}
-    assert spec.network.HasField("deny_ingress") and not spec.network.deny_ingress
+    assert not spec.HasField("network")  # INPUT_ONLY
     assert got.status.effective_resource_requirements == requirements
     assert got.status.effective_max_lifetime_seconds == 60
     box.delete()
@@ -72,7 +72,16 @@ def test_mounted_files_are_there_before_the_command_runs(service):
                          files=[pb.FileMount(path="/workspace/deep/a.txt", content=b"mounted\n")])
     box.get(wait="terminal")
     assert b"".join(e.data for e in box.logs()) == b"mounted\n"
-    assert box.get().spec.containers[0].files[0].path == "/workspace/deep/a.txt"
+    assert list(box.get().spec.containers[0].files) == [pb.FileMount(path="/workspace/deep/a.txt", content=b"mounted\n")]
+
+
+def test_files_that_answers_cannot_hold_are_left_out_of_them(service):
+    """Without their content they would be empty files in whatever is made from the answer."""
+    files = [pb.FileMount(path="/workspace/small", content=b"x"), pb.FileMount(path="/workspace/big", content=bytes(2 << 20))]
+    box = service.create(files=files)
+    assert not box.message.spec.containers[0].files and not box.get().spec.containers[0].files
+    assert box.sh("wc -c </workspace/small; wc -c </workspace/big").split() == ["1", str(2 << 20)]
+    box.delete()
 
 
 def test_the_same_request_id_gives_the_same_sandbox(service):
@@ -82,6 +91,37 @@ def test_the_same_request_id_gives_the_same_sandbox(service):
     futures = [service.stub.CreateSandbox.future(request, timeout=TIMEOUT) for _ in range(5)]
     assert {f.result().sandbox_id for f in futures} == {first.sandbox_id}
     service.stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=first.sandbox_id), timeout=TIMEOUT)
+
+
+@pytest.mark.parametrize("change", [
+    {"command": "/bin/true"}, {"environment_variables": {"A": "2"}}, {"files": [pb.FileMount(path="/a", content=b"y")]},
+    {"display_name": "other"}, {"tags": ["t2"]}])
+def test_a_request_id_is_good_for_one_request(service, change):
+    def create(**fields):
+        spec = {"tags": fields.pop("tags", ["t"])}
+        name = fields.pop("display_name", "one")
+        container = {"environment_variables": {"A": "1", "B": "2"}, "files": [pb.FileMount(path="/a", content=b"x")]} | fields
+        return service.stub.CreateSandbox(pb.CreateSandboxRequest(request_id=request_id, sandbox=pb.Sandbox(
+            display_name=name, spec=pb.SandboxSpec(containers=[pb.Container(image="host", **container)], **spec))), timeout=TIMEOUT)
+
+    request_id = str(uuid.uuid4())
+    first = create()
+    assert create(environment_variables={"B": "2", "A": "1"}).sandbox_id == first.sandbox_id
+    error = failure(create, **change)
+    assert error.code == grpc.StatusCode.ALREADY_EXISTS and error.reason == "CWSANDBOX_REQUEST_ID_CONFLICT"
+    assert error.metadata == {"sandbox_id": first.sandbox_id}
+    service.stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=first.sandbox_id), timeout=TIMEOUT)
+
+
+def test_a_full_service_says_so_and_when_to_ask_again(own_service):
+    service = own_service(args=["--max-sandboxes", "1"])
+    box = service.create()
+    error = failure(service.create)
+    assert error.code == grpc.StatusCode.RESOURCE_EXHAUSTED and error.reason == "CWSANDBOX_RUNNER_CAPACITY_EXHAUSTED"
+    assert 0 < error.retry_delay <= 10 and "max-sandboxes" in error.text
+    box.delete()
+    box.get(wait="terminal")
+    service.create().delete()
 
 
 def test_an_unknown_image_fails_the_sandbox_with_a_reason(service):
@@ -193,6 +233,34 @@ def test_pages_of_one_hold_matching_entries_only(service):
     assert listed(service, tags=[tag], runner_ids=["elsewhere"]) == []
     for b in (mine[0], mine[2]):
         b.delete()
+
+
+def test_a_list_may_begin_with_the_newest(service):
+    tag = f"sort-{uuid.uuid4().hex[:8]}"
+    boxes = [service.create(tags=[tag]) for _ in range(4)]
+    ids = [b.id for b in boxes]
+    for size in (1, 3, 100):
+        assert listed(service, tags=[tag], page_size=size, sort_direction=pb.SORT_DIRECTION_DESCENDING) == ids[::-1]
+        assert listed(service, tags=[tag], page_size=size, sort_direction=pb.SORT_DIRECTION_ASCENDING) == ids
+        assert listed(service, tags=[tag], page_size=size) == ids
+    newest = pb.ListSandboxesRequest(tags=[tag], page_size=2, sort_direction=pb.SORT_DIRECTION_DESCENDING)
+    page = service.stub.ListSandboxes(newest, timeout=TIMEOUT)
+    late = service.create(tags=[tag])
+    newest.page_token = page.next_page_token
+    rest = service.stub.ListSandboxes(newest, timeout=TIMEOUT)
+    assert [s.sandbox_id for s in rest.sandboxes] == ids[1::-1]
+    newest.sort_direction = pb.SORT_DIRECTION_ASCENDING
+    assert failure(service.stub.ListSandboxes, newest, timeout=TIMEOUT).violations == ["page_token"]
+    wrong = pb.ListSandboxesRequest(sort_direction=3)
+    assert failure(service.stub.ListSandboxes, wrong, timeout=TIMEOUT).violations == ["sort_direction"]
+    for b in [*boxes, late]:
+        b.delete()
+
+
+def test_filters_that_nothing_here_matches_are_empty_lists(service, sandbox):
+    assert listed(service, state=pb.STATE_PREPARING) == []
+    assert listed(service, volume_ids=["vol-1"]) == []
+    assert listed(service, state=pb.STATE_PAUSED) == []
 
 
 def test_a_page_stays_right_while_sandboxes_come_and_go(service):
