@@ -15,6 +15,11 @@
 #define WAIT_HEADER "x-cwsandbox-wait"
 #define LATE_ANSWER_NS \
     NS_PER_SEC /* chosen: for the status that says that the deadline passed */
+/* Chosen: a client that says nothing more for so long in the middle of its request is gone or hostile. */
+#define REQUEST_PATIENCE_NS (60 * NS_PER_SEC)
+/* Chosen: the one answer of a unary call, of which nothing was taken for so long. A stream may wait for its reader for ever:
+ * it is bounded by its owner's share. */
+#define ANSWER_PATIENCE_NS (120 * NS_PER_SEC)
 
 static void call_release(struct call *call)
 {
@@ -22,29 +27,30 @@ static void call_release(struct call *call)
         call->method->on_release(call);
     call->state = NULL;
     proto_free(TAKE_PTR(call->request));
+    budget_give(call_share(call, SHARE_REQUEST_BYTES), call->request_bytes);
+    call->request_bytes = 0;
 }
 
-/* A stream is held back by its source (GRPC_HIGH_WATER); an answer of one message is whole before it begins to leave. */
-static int answer_reserve(struct call *call, size_t n)
+/* A stream is held back by its source (call_is_full); an answer of one message is whole before it begins to leave. */
+static bool answer_fits(struct call *call, size_t n)
 {
-    struct service *s = call->service;
-    if (call->method->kind != METHOD_UNARY || n <= SERVICE_SMALL_ANSWER_BYTES)
-        return 0;
-    if (n > SERVICE_MAX_ANSWER_BYTES - s->answer_bytes)
-        return -ENOMEM;
-    s->answer_bytes += n;
-    call->answer_bytes += n;
-    return 0;
+    return call->method->kind != METHOD_UNARY || n <= SERVICE_SMALL_BYTES ||
+           n <= budget_room(call_share(call, SHARE_ANSWER_BYTES));
+}
+
+bool call_is_full(struct call *call)
+{
+    return !call->finished && grpc_call_is_full(call->grpc);
 }
 
 int call_send(struct call *call, const void *head, size_t head_len, struct buf *take_body)
 {
     if (call->finished)
         return -EPIPE;
-    if (answer_reserve(call, head_len + (take_body != NULL ? buf_len(take_body) : 0)) < 0) {
+    if (!answer_fits(call, head_len + (take_body != NULL ? buf_len(take_body) : 0))) {
         if (take_body != NULL)
             buf_done(take_body);
-        return -ENOMEM;
+        return -ENOBUFS;
     }
     if (!call->headers_sent) {
         const struct grpc_header version = {VERSION_HEADER, CWS_VERSION};
@@ -64,18 +70,60 @@ int call_send_message(struct call *call, const void *message)
 }
 
 /* Refusals tell an operator something; a missing file or sandbox is everyday life of a program. */
-static void note_end(struct call *call, const struct err *status)
+static void log_refusal(struct call *call, const struct err *status)
 {
     struct log_text text;
+    size_t n_silent;
+    if (!account_may_log(call->account, clock_now_ns(), &n_silent))
+        return;
+    if (n_silent > 0)
+        log_event(LOG_WARN, "calls_refused", "owner=%s not_logged=%zu", call->account->name,
+                  n_silent);
+    log_event(LOG_WARN, "call_refused", "method=%s peer=\"%s\" owner=%s code=%s error=\"%s\"",
+              call->method->path, call->peer, call->owner, err_code_name(call->code),
+              log_text(&text, err_text(status)));
+}
+
+static void note_end(struct call *call, const struct err *status)
+{
     call->finished = true;
     call->code = status != NULL ? status->code : ERR_OK;
     if (call->code == ERR_UNAUTHENTICATED || call->code == ERR_PERMISSION_DENIED ||
         call->code == ERR_RESOURCE_EXHAUSTED || call->code == ERR_INTERNAL)
-        log_event(LOG_WARN, "call_refused",
-                  "method=%s peer=\"%s\" owner=%s code=%s error=\"%s\"", call->method->path,
-                  call->peer, call->owner, err_code_name(call->code),
-                  log_text(&text, err_text(status)));
+        log_refusal(call, status);
     call_release(call);
+}
+
+/* ---- patience ---- */
+
+static void on_patience(void *user);
+
+static void be_patient(struct call *call, uint64_t progress, uint64_t wait_ns)
+{
+    call->progress = progress;
+    timer_set(&call->service->timers, &call->patience, clock_now_ns() + wait_ns, on_patience,
+              call);
+}
+
+static void on_patience(void *user)
+{
+    struct call *call = user;
+    bool answered = call->finished;
+    uint64_t progress =
+        answered ? grpc_call_queued(call->grpc) : grpc_call_received(call->grpc);
+    if (progress != call->progress)
+        be_patient(call, progress, answered ? ANSWER_PATIENCE_NS : REQUEST_PATIENCE_NS);
+    else if (answered)
+        grpc_call_cancel(call->grpc, ERR_DEADLINE_EXCEEDED, "the answer was not taken in time");
+    else
+        call_refuse(call, ERR_DEADLINE_EXCEEDED, NULL,
+                    "the request did not go on arriving for %llu s",
+                    (unsigned long long)(REQUEST_PATIENCE_NS / NS_PER_SEC));
+}
+
+static void request_is_whole(struct call *call)
+{
+    timer_clear(&call->service->timers, &call->patience);
 }
 
 void call_finish(struct call *call, const struct err *status)
@@ -85,14 +133,28 @@ void call_finish(struct call *call, const struct err *status)
     note_end(call, status);
     if (grpc_call_finish(call->grpc, status) < 0)
         grpc_call_cancel(call->grpc, ERR_INTERNAL, "out of memory");
+    else if (call->method->kind == METHOD_UNARY || !call->headers_sent)
+        be_patient(call, grpc_call_queued(call->grpc), ANSWER_PATIENCE_NS);
+    else
+        timer_clear(&call->service->timers, &call->patience);
 }
 
 void call_reply(struct call *call, const void *message)
 {
-    if (call_send_message(call, message) < 0)
+    int r = call_send_message(call, message);
+    if (r == -ENOBUFS)
+        call_refuse_full(call, SHARE_ANSWER_BYTES);
+    else if (r < 0)
         call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "send the answer: out of memory");
     else
         call_finish(call, NULL);
+}
+
+void call_refuse_full(struct call *call, enum share share)
+{
+    CLEANUP_ERR struct err err = {0};
+    (void)account_full(call->account, share, &err);
+    call_finish(call, &err);
 }
 
 void call_refuse(struct call *call, enum err_code code, const char *reason, const char *fmt,
@@ -144,12 +206,32 @@ static void call_run(struct call *call)
         call->method->on_request(call, call->request);
 }
 
+/* The message and what it says, for as long as the call is served. */
+static void keep_request(struct call *call, const uint8_t *data, size_t n)
+{
+    CLEANUP_ERR struct err err = {0};
+    if (n > SERVICE_SMALL_BYTES && n > budget_room(call_share(call, SHARE_REQUEST_BYTES))) {
+        /* In the words that make clients send a file in a stream instead. */
+        (void)account_full(call->account, SHARE_REQUEST_BYTES, &err);
+        (void)err_wrap(&err, "received message larger than max for now (%zu vs. %zu)", n,
+                       budget_room(call_share(call, SHARE_REQUEST_BYTES)));
+        call_finish(call, &err);
+        return;
+    }
+    budget_force(call_share(call, SHARE_REQUEST_BYTES), n);
+    call->request_bytes = n;
+    call->request = proto_unpack(call->method->request, data, n, &err);
+    if (call->request == NULL)
+        call_finish(call, &err);
+}
+
 static void on_message(void *user, struct grpc_call *grpc, const uint8_t *data, size_t n)
 {
     struct call *call = user;
     if (call->finished)
         return; /* what was under way when we ended the call */
     if (call->method->kind == METHOD_BIDI) {
+        request_is_whole(call);
         call->method->on_message(call, data, n);
     } else if (call->method->request == NULL) {
         return; /* answered at the half-close, whatever it holds */
@@ -157,10 +239,7 @@ static void on_message(void *user, struct grpc_call *grpc, const uint8_t *data, 
         call_refuse(call, ERR_UNIMPLEMENTED, NULL, "%s: more than one request message",
                     call->method->path);
     } else {
-        CLEANUP_ERR struct err err = {0};
-        call->request = proto_unpack(call->method->request, data, n, &err);
-        if (call->request == NULL)
-            call_finish(call, &err);
+        keep_request(call, data, n);
     }
 }
 
@@ -170,6 +249,7 @@ static void on_half_close(void *user, struct grpc_call *grpc)
     call->half_closed = true;
     if (call->finished)
         return;
+    request_is_whole(call);
     if (call->method->kind == METHOD_BIDI)
         call->method->on_half_close(call);
     else
@@ -195,10 +275,13 @@ static void on_close(void *user, struct grpc_call *grpc, const struct grpc_close
               how->by_peer ? " client=gone" : "",
               (double)(clock_now_ns() - call->start_ns) / (double)NS_PER_MS);
     timer_clear(&s->timers, &call->deadline);
+    timer_clear(&s->timers, &call->patience);
     list_remove(&call->link);
     s->n_calls--;
-    s->n_stranger_calls -= call->stranger;
-    s->answer_bytes -= call->answer_bytes;
+    if (call->counted)
+        budget_give(call_share(call, SHARE_CALLS), 1);
+    else
+        call->account->n_refused_calls--;
     free(call);
     service_activity(s);
 }
@@ -227,17 +310,19 @@ static const struct method unknown_method = {
     .path = "unknown", .kind = METHOD_UNARY, .open = true};
 
 /* Ends what may not be served; the call is bound, so all ways lead to on_close. */
-static void admit(struct call *call, struct transport *t, const struct grpc_request *req,
+static void admit(struct call *call, struct connection *c, const struct grpc_request *req,
                   const struct err *stranger)
 {
-    struct service *s = call->service;
-    if (call->stranger && s->n_stranger_calls > SERVICE_MAX_STRANGER_CALLS)
-        transport_close(t, "too many calls without a key");
+    CLEANUP_ERR struct err err = {0};
+    if (!call->counted &&
+        (call->stranger || call->account->n_refused_calls > ACCOUNT_MAX_REFUSED_CALLS))
+        transport_close(connection_transport(c), "too many calls");
     else if (call->stranger && !call->method->open)
         call_finish(call, stranger);
-    else if (!call->stranger && s->n_calls - s->n_stranger_calls > SERVICE_MAX_CALLS)
-        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "the service has %d calls open",
-                    SERVICE_MAX_CALLS);
+    else if (!call->counted)
+        call_refuse_full(call, SHARE_CALLS);
+    else if (!call->stranger && connection_claim(c, call->account, &err) < 0)
+        call_finish(call, &err);
     else if (call->method == &unknown_method)
         call_refuse(call, ERR_UNIMPLEMENTED, NULL, "unknown method %s", req->path);
 }
@@ -250,33 +335,48 @@ static void start_deadline(struct call *call, uint64_t timeout_ns)
     timer_set(&call->service->timers, &call->deadline, call->deadline_ns, on_deadline, call);
 }
 
-bool call_accept(struct service *s, struct transport *t, struct grpc_call *grpc,
+/* Whose it is: @err says why it is a stranger's. */
+static void identify(struct call *call, const struct transport_peer *peer,
+                     const struct grpc_request *req, struct err *err)
+{
+    struct accounts *all = &call->service->accounts;
+    call->stranger = auth_check(call->service, peer, req, call->owner, err) < 0;
+    call->account = call->stranger ? NULL : account_get(all, call->owner);
+    if (call->account == NULL && !call->stranger)
+        call->stranger = err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory") < 0;
+    if (call->account == NULL)
+        call->account = &all->strangers;
+    call->counted = budget_take(call_share(call, SHARE_CALLS), 1);
+    call->account->n_refused_calls += !call->counted;
+}
+
+void call_accept(struct service *s, struct connection *c, struct grpc_call *grpc,
                  const struct grpc_request *req)
 {
     struct call *call = calloc(1, sizeof(*call));
     if (call == NULL) {
         grpc_call_cancel(grpc, ERR_RESOURCE_EXHAUSTED, "out of memory");
-        return false;
+        return;
     }
+    const struct transport_peer *peer = transport_peer(connection_transport(c));
     const struct method *method = method_find(req->path);
     call->service = s;
     call->grpc = grpc;
     call->method = method != NULL ? method : &unknown_method;
-    call->peer = transport_peer(t)->text;
+    call->peer = peer->text;
     call->wait = parse_wait(req);
     call->start_ns = clock_now_ns();
     list_append(&s->calls, &call->link);
     s->n_calls++;
+    CLEANUP_ERR struct err err = {0};
+    identify(call, peer, req, &err);
     grpc_call_bind(grpc, &call_events, call);
     grpc_call_limit(grpc, call->method->max_request_bytes);
+    grpc_call_charge(grpc, call_share(call, SHARE_REQUEST_BYTES),
+                     call_share(call, SHARE_ANSWER_BYTES));
     service_activity(s);
-
-    CLEANUP_ERR struct err err = {0};
-    call->stranger = auth_check(s, transport_peer(t), req, call->owner, &err) < 0;
-    s->n_stranger_calls += call->stranger;
-    admit(call, t, req, &err);
-    bool known = !call->stranger;
+    be_patient(call, 0, REQUEST_PATIENCE_NS);
+    admit(call, c, req, &err);
     if (!call->finished)
         start_deadline(call, req->timeout_ns);
-    return known;
 }

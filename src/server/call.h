@@ -46,7 +46,7 @@ enum call_wait {
     CALL_WAIT_TERMINAL
 }; /* header x-cwsandbox-wait */
 
-#define CALL_OWNER_MAX (KEYS_NAME_MAX + 8)
+#define CALL_OWNER_MAX ACCOUNT_NAME_MAX
 
 struct call {
     struct list link; /* service->calls */
@@ -54,6 +54,7 @@ struct call {
     struct grpc_call *grpc; /* valid until the call frees itself */
     const struct method *method;
     char owner[CALL_OWNER_MAX]; /* "uid:0", a key's name, "anonymous" */
+    struct account *account;    /* the owner's, or that of all strangers */
     const char *peer;           /* borrowed from the transport, for the log */
     void *request;              /* UNARY, SERVER_STREAM: decoded message or NULL */
     void *state;                /* the method's */
@@ -61,8 +62,11 @@ struct call {
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0 = none */
     uint64_t start_ns;
     enum call_wait wait;
-    size_t answer_bytes; /* its part of service->answer_bytes */
-    bool stranger;       /* presented no valid key */
+    struct timer patience; /* a request must go on arriving, an answer must be taken */
+    uint64_t progress;     /* when it was last looked at */
+    size_t request_bytes;  /* charged for `request` */
+    bool counted;          /* in SHARE_CALLS; else refused for want of it */
+    bool stranger;         /* presented no valid key */
     bool half_closed;
     bool headers_sent;
     bool finished;
@@ -70,11 +74,12 @@ struct call {
 };
 
 /** call_accept() - on_call of a connection: find the method, the owner, the deadline; binds or
- * finishes @grpc. Returns whether the caller is known: presented a key, or needs none. */
-bool call_accept(struct service *s, struct transport *t, struct grpc_call *grpc,
+ * finishes @grpc. */
+void call_accept(struct service *s, struct connection *c, struct grpc_call *grpc,
                  const struct grpc_request *req);
 /** call_send() - initial metadata if not yet sent, then one message: @head and @take_body as in
- * grpc_call_send(). -ENOMEM also when the service holds too many large answers. */
+ * grpc_call_send(). -ENOBUFS: the one message of a unary call is large and its owner has no
+ * share left for it (call_refuse_full). The source of a stream asks call_is_full() instead. */
 int call_send(struct call *call, const void *head, size_t head_len, struct buf *take_body);
 /** call_send_message() - pack and send any generated message. -ENOMEM, -EPIPE. */
 int call_send_message(struct call *call, const void *message);
@@ -86,6 +91,16 @@ void call_reply(struct call *call, const void *message);
 /** call_refuse() - end with a code, an optional CWSANDBOX_* reason and a text. */
 void call_refuse(struct call *call, enum err_code code, const char *reason, const char *fmt,
                  ...) PRINTF_LIKE(4, 5);
+/** call_refuse_full() - end a call because its owner holds its share of @share. */
+void call_refuse_full(struct call *call, enum share share);
+/** call_is_full() - enough waits to be taken: the source should pause until on_drain, which
+ * follows. */
+bool call_is_full(struct call *call);
+/** call_share() - what the owner of @call has of @share. */
+static inline struct budget *call_share(struct call *call, enum share share)
+{
+    return &call->account->shares[share];
+}
 /** call_stop_waiting() - the service drains: tells the method. */
 void call_stop_waiting(struct call *call);
 

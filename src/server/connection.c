@@ -2,8 +2,10 @@
  * Accepted connections: who may stay, how long a silent one may take, and the way from a new
  * call to call.c.
  *
- * A connection over TCP is a stranger's until a call on it presents a key. Strangers have a share of the connections only,
- * and when it is used up the oldest makes room: whoever has a key needs one round trip to leave the list.
+ * A connection is a stranger's until it is known whose it is: by the user at a Unix socket, by the key of a call elsewhere. Then
+ * it is charged to that owner's account. One whose owner has no share for it stays a stranger's, and its calls are refused.
+ * Strangers have a number of connections together, and when it is used up the oldest makes room: whoever has a key needs one
+ * round trip to leave the list.
  */
 #include "base/log.h"
 #include "base/util.h"
@@ -15,6 +17,7 @@ struct connection {
     struct service *service;
     struct transport *transport;
     struct timer preface;
+    struct account *account; /* NULL while `stranger` */
     bool on_unix_socket;
     bool stranger;
 };
@@ -42,11 +45,40 @@ static void strangers_add(struct connection *c)
     s->n_strangers++;
 }
 
+struct transport *connection_transport(const struct connection *c)
+{
+    return c->transport;
+}
+
+int connection_claim(struct connection *c, struct account *a, struct err *err)
+{
+    if (c->account != NULL)
+        return 0; /* its first owner's, also when it carries calls of others, as a proxy's does */
+    if (!budget_take(&a->shares[SHARE_CONNECTIONS], 1))
+        return account_full(a, SHARE_CONNECTIONS, err);
+    strangers_remove(c);
+    c->account = a;
+    grpc_conn_charge(transport_conn(c->transport), &a->shares[SHARE_ANSWER_BYTES]);
+    return 0;
+}
+
 static void on_call(void *user, struct grpc_call *grpc, const struct grpc_request *req)
 {
     struct connection *c = user;
-    if (call_accept(c->service, c->transport, grpc, req))
-        strangers_remove(c);
+    call_accept(c->service, c, grpc, req);
+}
+
+static void log_refused(struct connection *c, const char *why)
+{
+    struct account *strangers = &c->service->accounts.strangers;
+    size_t n_silent;
+    if (!account_may_log(strangers, clock_now_ns(), &n_silent))
+        return;
+    if (n_silent > 0)
+        log_event(LOG_WARN, "calls_refused", "owner=%s not_logged=%zu", strangers->name,
+                  n_silent);
+    log_event(LOG_WARN, "connection_refused", "peer=\"%s\" error=\"%s\"",
+              transport_peer(c->transport)->text, why);
 }
 
 /* The peer's SETTINGS: TLS and preface are done, it speaks HTTP/2. */
@@ -59,9 +91,7 @@ static void on_ready(void *user)
 static void on_preface_late(void *user)
 {
     struct connection *c = user;
-    log_event(LOG_WARN, "connection_refused",
-              "peer=\"%s\" error=\"no HTTP/2 preface within 10 s\"",
-              transport_peer(c->transport)->text);
+    log_refused(c, "no HTTP/2 preface within 10 s");
     transport_close(c->transport, "no HTTP/2 preface in time");
 }
 
@@ -70,8 +100,6 @@ static const char *refusal(const struct connection *c)
 {
     const struct service *s = c->service;
     const struct transport_peer *peer = transport_peer(c->transport);
-    if (s->n_connections > SERVICE_MAX_CONNECTIONS)
-        return "too many connections";
     if (s->stopping)
         return "the service is stopping";
     /* On a Unix socket the kernel names the user; if it does not, nobody vouches for the peer.
@@ -81,17 +109,27 @@ static const char *refusal(const struct connection *c)
     return NULL;
 }
 
+static void claim_by_user(struct connection *c)
+{
+    char name[ACCOUNT_NAME_MAX];
+    (void)snprintf(name, sizeof(name), "uid:%u", (unsigned)transport_peer(c->transport)->uid);
+    struct account *a = account_get(&c->service->accounts, name);
+    if (a != NULL)
+        (void)connection_claim(c, a, NULL); /* else its calls are refused */
+}
+
 /* The peer is known, and nothing it sent was read yet. */
 static void on_open(void *user, struct transport *t)
 {
     struct connection *c = user;
     const char *why = refusal(c);
     if (why != NULL) {
-        log_event(LOG_WARN, "connection_refused", "peer=\"%s\" error=\"%s\"",
-                  transport_peer(t)->text, why);
+        log_refused(c, why);
         transport_close(t, why);
         return;
     }
+    if (c->on_unix_socket)
+        claim_by_user(c);
     log_event(LOG_DEBUG, "connection", "peer=\"%s\"", transport_peer(t)->text);
 }
 
@@ -103,6 +141,8 @@ static void on_closed(void *user, struct transport *t, const struct err *why)
               transport_peer(t)->text, why != NULL && why->code != ERR_OK ? err_text(why) : "");
     timer_clear(&s->timers, &c->preface);
     strangers_remove(c);
+    if (c->account != NULL)
+        budget_give(&c->account->shares[SHARE_CONNECTIONS], 1);
     list_remove(&c->link);
     free(c);
     service_connection_closed(s);
@@ -120,7 +160,6 @@ void connection_accept(struct service *s, uv_stream_t *stream, struct tls_config
     CLEANUP_ERR struct err err = {0};
     struct grpc_limits limits;
     grpc_limits_init(&limits);
-    limits.budget = &s->requests;
     if (c == NULL) {
         log_event(LOG_ERROR, "accept_failed", "error=\"out of memory\"");
         return;
@@ -135,8 +174,9 @@ void connection_accept(struct service *s, uv_stream_t *stream, struct tls_config
     }
     list_append(&s->connections, &c->link);
     s->n_connections++;
-    if (!c->on_unix_socket)
-        strangers_add(c);
+    grpc_conn_charge(transport_conn(c->transport),
+                     &s->accounts.strangers.shares[SHARE_ANSWER_BYTES]);
+    strangers_add(c);
     timer_set(&s->timers, &c->preface, clock_now_ns() + SERVICE_PREFACE_NS, on_preface_late, c);
 }
 

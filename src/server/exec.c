@@ -28,6 +28,7 @@ struct exec {
     struct call *call;
     struct process *process;
     size_t cap;
+    size_t charged;           /* of SHARE_ANSWER_BYTES, for what is kept */
     struct output streams[2]; /* stdout, stderr */
 };
 
@@ -74,8 +75,20 @@ static void on_output(void *user, struct process *p, enum output_stream s, struc
     size_t n = buf_len(take);
     size_t room = e->cap - buf_len(&out->kept);
     out->n_produced += n;
-    if (buf_put(&out->kept, buf_head(take), MIN(n, room)) < 0)
+    size_t keep = MIN(n, room);
+    if (!budget_take(call_share(e->call, SHARE_ANSWER_BYTES), keep)) {
+        call_refuse_full(e->call, SHARE_ANSWER_BYTES);
+        return;
+    }
+    e->charged += keep;
+    if (buf_put(&out->kept, buf_head(take), keep) < 0)
         call_refuse(e->call, ERR_RESOURCE_EXHAUSTED, NULL, "keep the output: out of memory");
+}
+
+static void uncharge(struct exec *e)
+{
+    budget_give(call_share(e->call, SHARE_ANSWER_BYTES), e->charged);
+    e->charged = 0;
 }
 
 static ProtobufCBinaryData kept_bytes(struct output *out)
@@ -97,6 +110,7 @@ static void on_end(void *user, struct process *p, int exit_code)
     response.stderr_truncated = errs->n_produced > buf_len(&errs->kept);
     response.stdout_bytes_produced = (int64_t)out->n_produced;
     response.stderr_bytes_produced = (int64_t)errs->n_produced;
+    uncharge(e); /* the answer has its own charge, and what is kept goes with it */
     call_reply(e->call, &response);
 }
 
@@ -118,6 +132,7 @@ void exec_on_release(struct call *call)
     if (e == NULL)
         return;
     process_free(e->process); /* kills it if it still runs: deadline, client gone */
+    uncharge(e);
     buf_done(&e->streams[0].kept);
     buf_done(&e->streams[1].kept);
     free(e);

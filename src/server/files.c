@@ -2,6 +2,8 @@
  * ReadFile and WriteFile. The runtime moves the bytes on libuv's pool; the call may be gone
  * when they arrive, so a small object of its own waits for them.
  */
+#include <errno.h>
+
 #include "base/util.h"
 #include "runtime/io.h"
 #include "server/call.h"
@@ -63,9 +65,11 @@ static void on_read(void *user, struct buf *take_content, const struct err *err)
     size_t n = buf_len(take_content);
     size_t head_len =
         n > 0 ? proto_head_bytes(head, 1, n) : 0; /* proto3: an empty field is not sent */
-    if (call_send(call, head, head_len, take_content) < 0)
-        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL,
-                    "send the file: out of memory for large answers");
+    int r = call_send(call, head, head_len, take_content);
+    if (r == -ENOBUFS)
+        call_refuse_full(call, SHARE_ANSWER_BYTES);
+    else if (r < 0)
+        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "send the file: out of memory");
     else
         call_finish(call, NULL);
 }

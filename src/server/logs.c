@@ -39,7 +39,7 @@ static void on_data(void *user, struct log_stream *stream, struct buf *take, uin
         fail_memory(l);
         return;
     }
-    if (!l->paused && grpc_call_queued(l->call->grpc) > GRPC_HIGH_WATER) {
+    if (!l->paused && call_is_full(l->call)) {
         l->paused = true;
         log_stream_pause(stream);
     }

@@ -180,7 +180,7 @@ int service_start(struct service *s, struct err *err)
     list_init(&s->listeners);
     list_init(&s->connections);
     list_init(&s->strangers);
-    s->requests.max_bytes = SERVICE_MAX_REQUEST_BYTES;
+    accounts_init(&s->accounts);
     list_init(&s->calls);
     s->start_wall_ns = clock_wall_ns();
     if (timers_init(&s->timers, s->loop) < 0)
@@ -206,4 +206,5 @@ void service_done(struct service *s)
     tls_config_unref(s->tls);
     s->keys = NULL;
     s->tls = NULL;
+    accounts_done(&s->accounts);
 }

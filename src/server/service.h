@@ -10,29 +10,22 @@
 #ifndef CWS_SERVER_SERVICE_H
 #define CWS_SERVER_SERVICE_H
 
+#include "server/account.h"
 #include "server/keys.h"
 #include "server/options.h"
 #include "server/timers.h"
 #include "transport/transport.h"
-#include "wire/message.h"
 
-#define SERVICE_MAX_CONNECTIONS \
-    4096 /* chosen: one file descriptor each, of 20,000 at the tightest */
-#define SERVICE_MAX_CALLS 20000 /* chosen: all connections together, those of strangers apart */
-/* Chosen: half of the connections, so that those with a key find room; a burst of new ones, before their first call, is
- * smaller. Above it the longest-lived one goes. */
-#define SERVICE_MAX_STRANGERS (SERVICE_MAX_CONNECTIONS / 2)
-#define SERVICE_MAX_STRANGER_CALLS \
-    4096 /* chosen: all connections together; above it the connection goes that asks */
-/* Chosen: 16 files of the largest size on their way to clients that take them slowly or not at all. Beyond it a client reads
- * through a stream (contract/server.md 3), which is held back instead. */
-#define SERVICE_MAX_ANSWER_BYTES ((size_t)512 << 20)
-/* Chosen: the same for what comes in. Messages below MESSAGE_FREE_BYTES are not counted. */
-#define SERVICE_MAX_REQUEST_BYTES ((size_t)512 << 20)
-#define SERVICE_SMALL_ANSWER_BYTES 65536u /* chosen: these are never refused; states, ids */
+/* What an owner may hold: account.c. */
+/* Chosen: a burst of new connections, before their first call, is smaller. Above it the longest-lived one goes. */
+#define SERVICE_MAX_STRANGERS 2048
+/* Chosen: requests and answers up to this are never refused for their size; ids, states, commands. */
+#define SERVICE_SMALL_BYTES 65536u
 #define SERVICE_PREFACE_NS \
     (10ull * 1000000000)                     /* TLS and HTTP/2 preface must be there by then */
 #define SERVICE_DRAIN_NS (5ull * 1000000000) /* open calls, after a stop was asked for */
+
+struct connection;
 
 struct service {
     /* [const] after service_start() */
@@ -56,9 +49,7 @@ struct service {
     size_t n_connections;
     size_t n_strangers;
     size_t n_calls;
-    size_t n_stranger_calls;        /* of them, without a valid key */
-    struct message_budget requests; /* large requests that are still arriving */
-    size_t answer_bytes;            /* large answers of unary calls that are still open */
+    struct accounts accounts;
     bool stopping;
     int exit_status;
 };
@@ -92,6 +83,11 @@ void listeners_close(struct service *s);
 
 /** connection_accept() - take the next connection of @stream. */
 void connection_accept(struct service *s, uv_stream_t *stream, struct tls_config *tls);
+/** connection_transport() - for the peer of a call. */
+struct transport *connection_transport(const struct connection *c);
+/** connection_claim() - a call of @a came on @c: from now on it is @a's, if it was nobody's. Fails when @a has no share for
+ * it. */
+int connection_claim(struct connection *c, struct account *a, struct err *err);
 /** connections_shutdown() - GOAWAY to every peer. connections_close() - end them now. */
 void connections_shutdown(struct service *s);
 void connections_close(struct service *s, const char *why);

@@ -6,7 +6,7 @@
  * "started" at most one pass of the loop goes by, to learn whether the client half-closes right
  * behind its init: then the process needs no stdin pipe.
  *
- * Back-pressure, both ways: output stops being read while the call has GRPC_HIGH_WATER queued;
+ * Back-pressure, both ways: output stops being read while the call is full (call_is_full);
  * messages stop being taken while the process has STDIN_HIGH unread. So neither side can make
  * us buffer.
  */
@@ -21,6 +21,7 @@ struct stream_exec {
     struct process *process;     /* NULL until started */
     Pb__ExecStreamRequest *init; /* until started */
     struct timer start;
+    size_t stdin_charged; /* of SHARE_REQUEST_BYTES, while stdin is paused */
     bool tty;
     bool ready_sent;
     bool stdin_closed;
@@ -67,7 +68,7 @@ static void on_output(void *user, struct process *p, enum output_stream s, struc
         fail_memory(e);
         return;
     }
-    if (!e->output_paused && grpc_call_queued(e->call->grpc) > GRPC_HIGH_WATER) {
+    if (!e->output_paused && call_is_full(e->call)) {
         e->output_paused = true;
         process_pause_output(p);
     }
@@ -97,12 +98,19 @@ static void on_error(void *user, struct process *p, const struct err *err)
     call_finish(e->call, err);
 }
 
+static void uncharge_stdin(struct stream_exec *e)
+{
+    budget_give(call_share(e->call, SHARE_REQUEST_BYTES), e->stdin_charged);
+    e->stdin_charged = 0;
+}
+
 static void on_stdin_drain(void *user, struct process *p)
 {
     struct stream_exec *e = user;
     if (!e->stdin_paused)
         return;
     e->stdin_paused = false;
+    uncharge_stdin(e);
     grpc_call_resume(e->call->grpc); /* may deliver a message at once */
 }
 
@@ -129,6 +137,7 @@ void stream_exec_on_release(struct call *call)
     if (e == NULL)
         return;
     timer_clear(&call->service->timers, &e->start);
+    uncharge_stdin(e);
     process_free(e->process); /* kills the tree if it still runs: client gone, deadline */
     proto_free(e->init);
     free(e);
@@ -188,6 +197,8 @@ static void write_stdin(struct stream_exec *e, const uint8_t *data, size_t n)
     }
     if (!e->stdin_paused && process_stdin_queued(e->process) > STDIN_HIGH) {
         e->stdin_paused = true;
+        e->stdin_charged = process_stdin_queued(e->process);
+        budget_force(call_share(e->call, SHARE_REQUEST_BYTES), e->stdin_charged);
         grpc_call_pause(e->call->grpc);
     }
 }

@@ -20,13 +20,12 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "base/budget.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/macros.h"
 
 enum grpc_side { GRPC_CLIENT, GRPC_SERVER };
-
-struct message_budget;
 
 struct grpc_limits {
     size_t max_message_bytes;     /* default GRPC_MAX_MESSAGE_BYTES */
@@ -34,8 +33,6 @@ struct grpc_limits {
     uint32_t max_streams;         /* server: concurrent calls; default 10000 */
     uint32_t stream_window_bytes; /* default 1 MiB */
     uint32_t max_frame_bytes;     /* default 1 MiB; what we accept in one DATA frame */
-    struct message_budget
-        *budget; /* default NULL; shared by connections, outlives them: wire/message.h */
 };
 #define GRPC_MAX_MESSAGE_BYTES \
     (104857600u + 65536u) /* 100 MiB (contract/server.md 0) + room for the other fields */
@@ -90,7 +87,8 @@ struct grpc_call_events {
     void (*on_message)(void *user, struct grpc_call *call, const uint8_t *data, size_t n);
     /* Server: the client finished sending (after all its messages). May be NULL. */
     void (*on_half_close)(void *user, struct grpc_call *call);
-    /* grpc_call_queued() fell to GRPC_LOW_WATER or below after having been above GRPC_HIGH_WATER. May be NULL. */
+    /* grpc_call_queued() fell to GRPC_LOW_WATER or below after having been above GRPC_HIGH_WATER, or after
+     * grpc_call_is_full() was answered with yes. May be NULL. */
     void (*on_drain)(void *user, struct grpc_call *call);
     /* Last callback. @call is freed when it returns. */
     void (*on_close)(void *user, struct grpc_call *call, const struct grpc_close *how);
@@ -139,6 +137,14 @@ void grpc_call_bind(struct grpc_call *call, const struct grpc_call_events *event
 /** grpc_call_limit() - server: in on_call; messages longer than this are refused as soon as their length is known, before they
  *  are held. The connection's limit stays the upper end. */
 void grpc_call_limit(struct grpc_call *call, size_t max_message_bytes);
+/** grpc_call_charge() - server: in on_call; who pays for what the call makes us hold. Both outlive the call.
+ *  @received: bytes of unfinished messages and of messages that wait for grpc_call_resume(). Without room for more the call
+ *  ends with RESOURCE_EXHAUSTED.
+ *  @queued: bytes of answers not yet pulled. They are never refused: see grpc_call_is_full(). */
+void grpc_call_charge(struct grpc_call *call, struct budget *received, struct budget *queued);
+/** grpc_conn_charge() - who pays for the bytes of answers that were handed to the connection and wait for the peer to read
+ *  them. NULL: nobody. Outlives the connection. */
+void grpc_conn_charge(struct grpc_conn *conn, struct budget *queued);
 /** grpc_call_send_headers() - server: custom initial metadata, before the first message. Optional. */
 int grpc_call_send_headers(struct grpc_call *call, const struct grpc_header *headers, size_t n);
 /** grpc_call_send() - queue one message: @head (copied, may be empty) followed by @take_body's bytes (may be NULL; emptied). */
@@ -146,6 +152,11 @@ int grpc_call_send(struct grpc_call *call, const void *head, size_t head_len,
                    struct buf *take_body);
 /** grpc_call_queued() - bytes queued on this call and not yet pulled. */
 size_t grpc_call_queued(const struct grpc_call *call);
+/** grpc_call_is_full() - the source of the answer should wait for on_drain, which follows: more than GRPC_HIGH_WATER is queued,
+ *  or anything at all while the budget is used up. */
+bool grpc_call_is_full(struct grpc_call *call);
+/** grpc_call_received() - bytes of messages that arrived on this call so far, whole messages or not. */
+uint64_t grpc_call_received(const struct grpc_call *call);
 /** grpc_call_half_close() - client: END_STREAM after what is queued. */
 int grpc_call_half_close(struct grpc_call *call);
 /** grpc_call_finish() - server: trailers after what is queued. @status NULL = OK. Trailers-only if nothing was sent.

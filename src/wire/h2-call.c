@@ -14,7 +14,6 @@ struct grpc_call *call_new(struct grpc_conn *conn)
         return NULL;
     call->conn = conn;
     call->reader.max = conn->limits.max_message_bytes;
-    call->reader.budget = conn->limits.budget;
     list_init(&call->node);
     list_init(&call->todo_node);
     list_init(&call->wait_node);
@@ -49,6 +48,12 @@ static void detach(struct grpc_call *call)
     list_remove(&call->wait_node);
 }
 
+void call_out_give(struct grpc_call *call, size_t n)
+{
+    if (call->out_budget)
+        budget_give(call->out_budget, n);
+}
+
 void call_end(struct grpc_call *call)
 {
     if (call->over)
@@ -57,6 +62,7 @@ void call_end(struct grpc_call *call)
     call->discard = true;
     call->local_end = true;
     detach(call);
+    call_out_give(call, call->out.bytes);
     segq_clear(&call->out);
     call_todo(call, TODO_CLOSE);
 }
@@ -76,10 +82,12 @@ void call_close(struct grpc_call *call)
     }
     list_remove(&call->node);
     conn->n_calls--;
+    call_out_give(call, call->out.bytes);
     segq_done(&call->out);
     headers_done(&call->header);
     headers_done(&call->in_header);
     message_reader_done(&call->reader);
+    call_held_consume(call, buf_len(&call->held));
     buf_done(&call->held);
     err_done(&call->status);
     free(call);
@@ -95,7 +103,19 @@ void call_fail(struct grpc_call *call, enum err_code code, const char *fmt, ...)
     if (vasprintf(&text, fmt, ap) < 0)
         text = NULL;
     va_end(ap);
-    (void)err_set(&call->status, code, "%s", text ? text : "out of memory");
+    struct err err = {0};
+    (void)err_set(&err, code, "%s", text ? text : "out of memory");
+    call_fail_status(call, &err);
+}
+
+void call_fail_status(struct grpc_call *call, struct err *take)
+{
+    if (call->over || call->failed || call->discard) {
+        err_done(take);
+        return;
+    }
+    err_done(&call->status);
+    err_move(&call->status, take);
     message_reader_done(
         &call->reader); /* the answer may have to wait, what came of the message not */
     if (call->conn->side == GRPC_SERVER) {
@@ -164,7 +184,10 @@ static int enqueue(struct grpc_call *call, const void *head, size_t head_len,
     uint8_t prefix[MESSAGE_PREFIX];
     message_prefix(prefix, (uint32_t)(head_len + body_len));
     const struct iovec parts[] = {{prefix, sizeof(prefix)}, {(void *)head, head_len}};
-    return segq_put_message(&call->out, parts, ARRAY_SIZE(parts), take_body);
+    int r = segq_put_message(&call->out, parts, ARRAY_SIZE(parts), take_body);
+    if (r == 0 && call->out_budget)
+        budget_force(call->out_budget, sizeof(prefix) + head_len + body_len);
+    return r;
 }
 
 int grpc_call_send(struct grpc_call *call, const void *head, size_t head_len,
@@ -190,6 +213,20 @@ int grpc_call_send(struct grpc_call *call, const void *head, size_t head_len,
 size_t grpc_call_queued(const struct grpc_call *call)
 {
     return call->out.bytes;
+}
+
+bool grpc_call_is_full(struct grpc_call *call)
+{
+    bool poor = call->out_budget && budget_room(call->out_budget) == 0;
+    if (call->out.bytes <= (poor ? 0 : GRPC_HIGH_WATER))
+        return false;
+    call->above_high = true;
+    return true;
+}
+
+uint64_t grpc_call_received(const struct grpc_call *call)
+{
+    return call->n_received;
 }
 
 int grpc_call_half_close(struct grpc_call *call)
@@ -226,6 +263,12 @@ void grpc_call_bind(struct grpc_call *call, const struct grpc_call_events *event
 void grpc_call_limit(struct grpc_call *call, size_t max_message_bytes)
 {
     call->reader.max = MIN(max_message_bytes, call->conn->limits.max_message_bytes);
+}
+
+void grpc_call_charge(struct grpc_call *call, struct budget *received, struct budget *queued)
+{
+    call->reader.budget = received;
+    call->out_budget = queued;
 }
 
 void *grpc_call_user(struct grpc_call *call)

@@ -160,6 +160,7 @@ void grpc_conn_free(struct grpc_conn *conn, const char *why)
     }
     nghttp2_session_del(conn->session);
     segq_done(&conn->out);
+    conn_charge_out(conn);
     free(conn);
 }
 
@@ -185,6 +186,29 @@ void conn_calm_down(struct grpc_conn *conn)
     (void)conn_check(
         conn, nghttp2_session_terminate_session(conn->session, NGHTTP2_ENHANCE_YOUR_CALM));
     conn_fail(conn, -EPROTO);
+}
+
+/* ---- who pays ---- */
+
+void conn_charge_out(struct grpc_conn *conn)
+{
+    if (!conn->out_budget)
+        return;
+    size_t now = conn->out.bytes;
+    if (now > conn->out_charged)
+        budget_force(conn->out_budget, now - conn->out_charged);
+    else
+        budget_give(conn->out_budget, conn->out_charged - now);
+    conn->out_charged = now;
+}
+
+void grpc_conn_charge(struct grpc_conn *conn, struct budget *queued)
+{
+    if (conn->out_charged > 0)
+        budget_give(conn->out_budget, conn->out_charged);
+    conn->out_charged = 0;
+    conn->out_budget = queued;
+    conn_charge_out(conn);
 }
 
 /* ---- turning ---- */
@@ -299,6 +323,7 @@ int grpc_conn_pull(struct grpc_conn *conn, struct iovec *iov, int max)
         } while (conn->send_error == 0 &&
                  (!list_empty(&conn->todo) || client_can_submit(conn)));
         conn->depth--;
+        conn_charge_out(conn);
     }
     return segq_iov(&conn->out, iov, max);
 }
@@ -306,6 +331,7 @@ int grpc_conn_pull(struct grpc_conn *conn, struct iovec *iov, int max)
 void grpc_conn_pulled(struct grpc_conn *conn, size_t n)
 {
     segq_consume(&conn->out, n);
+    conn_charge_out(conn);
 }
 
 /* ---- ending ---- */

@@ -253,8 +253,11 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8
     struct grpc_call *call = find(session, frame->hd.stream_id);
     if (!call)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    if (segq_put_copy(&conn->out, frame_head, 9) < 0 ||
-        segq_move(&conn->out, &call->out, length) < 0) {
+    size_t before = call->out.bytes;
+    bool moved = segq_put_copy(&conn->out, frame_head, 9) == 0 &&
+                 segq_move(&conn->out, &call->out, length) == 0;
+    call_out_give(call, before - call->out.bytes);
+    if (!moved) {
         conn->send_error = -ENOMEM; /* half a frame may be queued: nothing may follow it */
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     }

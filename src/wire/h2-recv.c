@@ -10,11 +10,26 @@
 
 #include "wire/h2.h"
 
+#define NO_ROOM_REASON "CWSANDBOX_RUNNER_OVERLOADED" /* docs/errors.md */
+/* Chosen: longer than most messages take to arrive. */
+#define NO_ROOM_RETRY_NS 1000000000ull
+
 static void credit_stream(struct grpc_call *call, size_t n)
 {
     if (n > 0 && call->stream_id > 0)
         (void)conn_check(call->conn, nghttp2_session_consume_stream(call->conn->session,
                                                                     call->stream_id, n));
+}
+
+/* In the words that make clients send a file in a stream instead. */
+static void reject_no_room(struct grpc_call *call, size_t n)
+{
+    struct err err = {0};
+    (void)err_set_reason(&err, ERR_RESOURCE_EXHAUSTED, NO_ROOM_REASON,
+                         "received message larger than max for now (%zu vs. %zu)", n,
+                         budget_room(call->reader.budget));
+    err.retry_delay_ns = NO_ROOM_RETRY_NS;
+    call_fail_status(call, &err);
 }
 
 static void reject_message(struct grpc_call *call, int result)
@@ -26,10 +41,7 @@ static void reject_message(struct grpc_call *call, int result)
                   call->reader.max);
         break;
     case MESSAGE_E_NO_ROOM:
-        /* In the words that make clients send it in a stream (contract/server.md 3). */
-        call_fail(call, ERR_RESOURCE_EXHAUSTED,
-                  "received message larger than max for now (%zu vs. %zu)", call->reader.length,
-                  call->reader.budget->max_bytes - call->reader.budget->used_bytes);
+        reject_no_room(call, call->reader.length);
         break;
     case MESSAGE_E_COMPRESSED:
         /* compression.md: an encoding that was announced but is not supported, or one that was
@@ -63,12 +75,35 @@ static size_t feed(struct grpc_call *call, const uint8_t *data, size_t n)
             call->events->on_message(call->user, call, msg, msg_len);
         else if (e != MESSAGE_E_MORE)
             reject_message(call, e);
+        message_release(&call->reader);
     }
     return call->discard ? n : n - left;
 }
 
+void call_held_consume(struct grpc_call *call, size_t n)
+{
+    buf_consume(&call->held, n);
+    if (call->reader.budget)
+        budget_give(call->reader.budget, n);
+}
+
+static void hold(struct grpc_call *call, const uint8_t *data, size_t n)
+{
+    struct budget *budget = call->reader.budget;
+    if (budget && !budget_take(budget, n)) {
+        reject_no_room(call, n);
+        return;
+    }
+    if (buf_put(&call->held, data, n) == 0)
+        return;
+    if (budget)
+        budget_give(budget, n);
+    call_fail(call, ERR_RESOURCE_EXHAUSTED, "receive a message: out of memory");
+}
+
 void call_on_data(struct grpc_call *call, const uint8_t *data, size_t n)
 {
+    call->n_received += n;
     if (call->discard) {
         credit_stream(call, n);
         return;
@@ -78,8 +113,8 @@ void call_on_data(struct grpc_call *call, const uint8_t *data, size_t n)
         used = feed(call, data, n);
         credit_stream(call, used);
     }
-    if (used < n && buf_put(&call->held, data + used, n - used) < 0)
-        call_fail(call, ERR_RESOURCE_EXHAUSTED, "receive a message: out of memory");
+    if (used < n)
+        hold(call, data + used, n - used);
 }
 
 static void report_end(struct grpc_call *call)
@@ -112,7 +147,7 @@ void call_deliver(struct grpc_call *call)
     size_t used = feed(call, buf_head(&call->held), buf_len(&call->held));
     if (call->discard)
         used = buf_len(&call->held);
-    buf_consume(&call->held, used);
+    call_held_consume(call, used);
     credit_stream(call, used);
     if (buf_len(&call->held) == 0)
         buf_done(&call->held);

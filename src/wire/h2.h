@@ -49,8 +49,10 @@ struct grpc_call {
         stream_id; /* 0: not submitted; -1: detached, the stream is gone or not ours any more */
 
     /* Sending. */
-    struct segq out;   /* framed messages not yet handed to the session */
-    bool above_high;   /* `out` passed GRPC_HIGH_WATER and has not drained since */
+    struct segq out;           /* framed messages not yet handed to the session */
+    struct budget *out_budget; /* pays for `out`; NULL: nobody */
+    bool
+        above_high; /* `out` passed GRPC_HIGH_WATER or was called full, and has not drained since */
     bool headers_sent; /* server: response HEADERS are submitted */
     bool on_wire; /* client: HEADERS were serialised; before that the call is safe to retry */
     bool data_started;  /* the session has a data source for the stream */
@@ -71,7 +73,8 @@ struct grpc_call {
     bool end_reported;
     struct message_reader reader;
     struct buf held; /* raw DATA bytes that arrived while paused; not consumed, so at most the
-                        stream window */
+                        stream window; charged to reader.budget */
+    uint64_t n_received;
 
     /* The end. */
     bool over;        /* no more events but on_close */
@@ -91,6 +94,8 @@ struct grpc_conn {
     void *user;
     nghttp2_session *session;
     struct segq out;
+    struct budget *out_budget; /* pays for `out`; NULL: nobody */
+    size_t out_charged;
     struct list calls;
     struct list todo;
     struct list waiting; /* client: calls over the peer's stream limit, oldest first */
@@ -118,6 +123,8 @@ void conn_fail(struct grpc_conn *conn, int error);
 /* Out of memory or a bug in the session: records it; returns @rv unchanged. */
 int conn_check(struct grpc_conn *conn, int rv);
 void conn_notify(struct grpc_conn *conn);
+/* Brings what is charged for `out` up to date. */
+void conn_charge_out(struct grpc_conn *conn);
 void conn_settle(struct grpc_conn *conn);
 /* Closes the connection for a peer that abuses it. */
 void conn_calm_down(struct grpc_conn *conn);
@@ -133,17 +140,23 @@ void call_todo(struct grpc_call *call, unsigned bits);
  * set by the caller. */
 void call_end(struct grpc_call *call);
 void call_close(struct grpc_call *call);
+/* @n bytes of `out` are gone. */
+void call_out_give(struct grpc_call *call, size_t n);
 /* RST_STREAM, if there is a stream. */
 void call_reset(struct grpc_call *call, uint32_t h2_error);
 /* A violation by the peer or a limit of ours: answers (server) or cancels (client) with this
  * status. */
 void call_fail(struct grpc_call *call, enum err_code code, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
+/* The same with a ready status. */
+void call_fail_status(struct grpc_call *call, struct err *take);
 
 /* h2-recv.c */
 void call_on_data(struct grpc_call *call, const uint8_t *data, size_t n);
 void call_on_remote_end(struct grpc_call *call);
 void call_deliver(struct grpc_call *call);
+/* Drops the first @n bytes of what waits. */
+void call_held_consume(struct grpc_call *call, size_t n);
 
 /* h2-submit.c */
 enum submit_kind { SUBMIT_REQUEST, SUBMIT_HEADERS, SUBMIT_ANSWER, SUBMIT_TRAILER };

@@ -10,23 +10,22 @@
 static void uncharge(struct message_reader *r)
 {
     if (r->charged > 0)
-        r->budget->used_bytes -= r->charged;
+        budget_give(r->budget, r->charged);
     r->charged = 0;
 }
 
-/* By what is announced: what was taken in could not be refused any more. */
-static int charge(struct message_reader *r)
+/* By what arrived: an announcement costs its sender nothing, so it must not cost anybody else. */
+static bool charge(struct message_reader *r, size_t n)
 {
-    if (!r->budget || r->length <= MESSAGE_FREE_BYTES)
-        return MESSAGE_E_READY;
-    if (r->length > r->budget->max_bytes - r->budget->used_bytes)
-        return MESSAGE_E_NO_ROOM;
-    r->charged = r->length;
-    r->budget->used_bytes += r->charged;
-    return MESSAGE_E_READY;
+    if (!r->budget)
+        return true;
+    if (!budget_take(r->budget, n))
+        return false;
+    r->charged += n;
+    return true;
 }
 
-static void forget_returned(struct message_reader *r)
+void message_release(struct message_reader *r)
 {
     if (!r->returned)
         return;
@@ -51,6 +50,8 @@ static int parse_prefix(struct message_reader *r)
 
 static int append_body(struct message_reader *r, const uint8_t *data, size_t n)
 {
+    if (!charge(r, n))
+        return MESSAGE_E_NO_ROOM;
     if (r->body.cap - r->body.end < n) {
         /* Grow with what has arrived, not with what was announced. */
         size_t have = buf_len(&r->body);
@@ -62,21 +63,23 @@ static int append_body(struct message_reader *r, const uint8_t *data, size_t n)
     return buf_put(&r->body, data, n);
 }
 
+/* The prefix is complete, or *@n is used up (MESSAGE_E_MORE). */
+static int read_prefix(struct message_reader *r, const uint8_t **data, size_t *n)
+{
+    size_t take = MIN(*n, MESSAGE_PREFIX - r->n_prefix);
+    memcpy(r->prefix + r->n_prefix, *data, take);
+    r->n_prefix += take;
+    *data += take;
+    *n -= take;
+    return r->n_prefix < MESSAGE_PREFIX ? MESSAGE_E_MORE : parse_prefix(r);
+}
+
 int message_read(struct message_reader *r, const uint8_t **data, size_t *n,
                  const uint8_t **ret_data, size_t *ret_n)
 {
-    forget_returned(r);
+    message_release(r);
     if (r->n_prefix < MESSAGE_PREFIX) {
-        size_t take = MIN(*n, MESSAGE_PREFIX - r->n_prefix);
-        memcpy(r->prefix + r->n_prefix, *data, take);
-        r->n_prefix += take;
-        *data += take;
-        *n -= take;
-        if (r->n_prefix < MESSAGE_PREFIX)
-            return MESSAGE_E_MORE;
-        int e = parse_prefix(r);
-        if (e == MESSAGE_E_READY)
-            e = charge(r);
+        int e = read_prefix(r, data, n);
         if (e != MESSAGE_E_READY)
             return e;
     }
@@ -87,10 +90,9 @@ int message_read(struct message_reader *r, const uint8_t **data, size_t *n,
     *n -= take;
     if (have == 0 && take == r->length) {
         *ret_data = from; /* in place */
-        uncharge(r);
     } else {
         int e = append_body(r, from, take);
-        if (e < 0)
+        if (e != 0)
             return e;
         if (have + take < r->length)
             return MESSAGE_E_MORE;

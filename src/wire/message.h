@@ -6,18 +6,10 @@
 #ifndef CWS_WIRE_MESSAGE_H
 #define CWS_WIRE_MESSAGE_H
 
+#include "base/budget.h"
 #include "base/buf.h"
 
 #define MESSAGE_PREFIX 5u
-
-/* Chosen: what a message may take without being counted. Pieces of a stream are 1 MiB at most; larger ones are whole files. */
-#define MESSAGE_FREE_BYTES ((size_t)2 << 20)
-
-/* What many readers may hold of unfinished messages, together. */
-struct message_budget {
-    size_t max_bytes;
-    size_t used_bytes;
-};
 
 struct message_reader {
     size_t max; /* [const] largest message accepted */
@@ -25,9 +17,9 @@ struct message_reader {
     size_t n_prefix;
     size_t length; /* valid when n_prefix is complete */
     struct buf body;
-    bool returned;                 /* `body` was handed out: drop it at the next call */
-    struct message_budget *budget; /* [const] NULL: no limit */
-    size_t charged;                /* of the budget, for this message */
+    bool returned;         /* `body` was handed out: dropped by message_release() */
+    struct budget *budget; /* what `body` holds is charged to it; NULL: to nobody */
+    size_t charged;
 };
 
 enum message_result {
@@ -36,13 +28,14 @@ enum message_result {
     MESSAGE_E_TOO_LARGE = 2,  /* `length` says how large */
     MESSAGE_E_COMPRESSED = 3, /* the compressed flag is set */
     MESSAGE_E_BAD_FLAG = 4,
-    MESSAGE_E_NO_ROOM =
-        5, /* the budget is used up: by others, `length` may be less than `max` */
+    MESSAGE_E_NO_ROOM = 5, /* the budget is used up; `length` may be less than `max` */
 };
 
 /** message_read() - take bytes from *@data; enum message_result or -ENOMEM. */
 int message_read(struct message_reader *r, const uint8_t **data, size_t *n,
                  const uint8_t **ret_data, size_t *ret_n);
+/** message_release() - the message that was returned is not needed any more; harmless without. */
+void message_release(struct message_reader *r);
 /** message_reader_idle() - nothing of an unfinished message is held. */
 bool message_reader_idle(const struct message_reader *r);
 void message_reader_done(struct message_reader *r);

@@ -1,7 +1,6 @@
 /* Flow control, back-pressure, cancelling, connection ends, limits: over a joined pair of
  * connections. */
 #include "base/util.h"
-#include "wire/message.h"
 #include "wire/test-pair.h"
 
 static void send_zeros(struct grpc_call *call, size_t n)
@@ -115,39 +114,6 @@ static void test_a_message_larger_than_the_stream_window_arrives(void **state)
     assert_int_equal(p.served[0].n_bytes, 1000000);
     pair_close(&p);
     record_done(&r);
-}
-
-/* The second one is refused by its prefix; the first, which has its room, arrives. */
-static void test_large_messages_share_a_budget(void **state)
-{
-    struct message_budget budget = {.max_bytes = 10 << 20};
-    struct grpc_limits limits;
-    struct pair p;
-    struct record r[3];
-    grpc_limits_init(&limits);
-    limits.budget = &budget;
-    pair_open(&p, 65536, NULL, &limits);
-    p.script = script_echo;
-    for (size_t i = 0; i < 2; i++) {
-        pair_start(&p, &r[i], "/s/Large");
-        send_zeros(r[i].call, 8 << 20);
-        assert_int_equal(grpc_call_half_close(r[i].call), 0);
-    }
-    pair_pump(&p);
-    size_t first = r[0].status.code == ERR_OK ? 0 : 1;
-    assert_int_equal(r[first].status.code, ERR_OK);
-    assert_int_equal(p.served[first].n_bytes, 8 << 20);
-    assert_int_equal(r[1 - first].status.code, ERR_RESOURCE_EXHAUSTED);
-    assert_non_null(strstr(r[1 - first].status.message, "message larger than max"));
-    assert_int_equal(budget.used_bytes, 0);
-    pair_start(&p, &r[2], "/s/Large");
-    send_zeros(r[2].call, 8 << 20);
-    assert_int_equal(grpc_call_half_close(r[2].call), 0);
-    pair_pump(&p);
-    assert_int_equal(r[2].status.code, ERR_OK);
-    pair_close(&p);
-    for (size_t i = 0; i < 3; i++)
-        record_done(&r[i]);
 }
 
 static void test_two_calls_with_much_to_send_share_the_connection(void **state)
@@ -563,7 +529,6 @@ int main(void)
         cmocka_unit_test(test_pausing_in_on_message_hands_out_one_message_per_resume),
         cmocka_unit_test(test_a_paused_server_call_sees_half_close_after_its_messages),
         cmocka_unit_test(test_a_message_larger_than_the_stream_window_arrives),
-        cmocka_unit_test(test_large_messages_share_a_budget),
         cmocka_unit_test(test_two_calls_with_much_to_send_share_the_connection),
         cmocka_unit_test(test_cancel_by_the_client_reaches_the_server),
         cmocka_unit_test(test_cancel_with_much_queued_frees_it_and_keeps_the_connection),
