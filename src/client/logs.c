@@ -3,8 +3,9 @@
  * service hiccups. contract/sdk.md 2.7.
  *
  * A *session* (id and offset) lets the service continue where it was. Some failures lose it:
- * then a follower starts afresh from now on, and accepts the small gap. At most LOGS_ATTEMPTS
- * in a row bring nothing; data resets the count.
+ * then a follower starts afresh from now on, and accepts the small gap; but not one that the
+ * service knows of (REPLAY_GAP), which is an error. At most LOGS_ATTEMPTS in a row bring
+ * nothing; data resets the count.
  */
 #include <errno.h>
 #include <string.h>
@@ -165,8 +166,18 @@ static void on_error_entry(struct logs_op *l, const Pb__LogStreamError *error)
     const char *text = *error->message ? error->message
                        : *error->code  ? error->code
                                        : "the stream failed";
+    /* A fresh start would go on from now: all that lies between would be lost unsaid. */
+    bool gap = l->got_data && strcmp(error->code, "REPLAY_GAP") == 0;
     if (strcmp(error->code, "STREAM_TRUNCATED") == 0) {
         struct cws_error *e = logs_error(l, CWS_E_STREAM_TRUNCATED, NULL, text);
+        error_add_stream_code(e, error->code);
+        fail(l, e);
+    } else if (l->options.follow && gap) {
+        struct cws_error *e = logs_error(
+            l, CWS_E_STREAM_TRUNCATED, NULL,
+            "this reader fell behind further than the log is kept: the lines between the last "
+            "one "
+            "read and the oldest one kept are lost. Another call begins at the oldest one");
         error_add_stream_code(e, error->code);
         fail(l, e);
     } else if (l->options.follow && (fresh || strcmp(error->code, "STREAM_INTERRUPTED") == 0)) {

@@ -117,7 +117,15 @@ def test_truncation_in_band_has_a_class_of_its_own(server, running, read, follow
     assert (error.stream_code, error.reason) == ("STREAM_TRUNCATED", None)
 
 
-@pytest.mark.parametrize("code", AFRESH)
+def test_a_follower_behind_what_is_kept_is_told(server, running, read):
+    server.on("StreamLogs", [log(b"a\npart", "s", 6), log(error="REPLAY_GAP")], [log(b"b\n", "s2", 2)])
+    items, error = read(running.stream_logs(follow=True))
+    assert items == ["a\n"] and type(error) is cw.SandboxStreamTruncatedError
+    assert error.stream_code == "REPLAY_GAP" and "lost" in str(error)
+    assert len(requests(server)) == 1
+
+
+@pytest.mark.parametrize("code", [code for code in AFRESH if code != "REPLAY_GAP"])
 def test_a_lost_session_begins_afresh_from_now_after_data(server, running, read, code):
     began = time.time()
     server.on("StreamLogs", [log(b"a\npart", "s", 6), log(error=code)], [log(b"b\n", "s2", 2)])
