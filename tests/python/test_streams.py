@@ -297,6 +297,12 @@ def test_logs_end_with_the_process():
             list(sandbox.stream_logs(follow=True))
 
 
+def test_a_follower_of_a_fast_writer_sees_each_line_once():
+    for _ in range(4):  # it took the reader past the size that the service had seen last
+        with Sandbox.run("sh", "-c", "sleep 0.05; seq -f %0199.0f 60000; sleep 0.1") as sandbox:
+            assert [int(line) for line in sandbox.stream_logs(follow=True)] == list(range(1, 60001))
+
+
 def test_log_arguments_are_checked_on_first_iteration(shared):
     reader = shared.stream_logs(since_time=datetime.datetime(2024, 1, 1))
     with pytest.raises(ValueError, match="time zone"):
