@@ -96,9 +96,8 @@ static int prepare_stdio(struct init *in, struct spawn *s, int *ret_master, int 
     return 0;
 }
 
-/* Everything that can fail before and in the child. Returns the pid or -errno with s->stage
- * set. */
-static pid_t start(struct init *in, struct spawn *s, int *ret_slot, int *ret_master)
+/* Everything that can fail before the child, and, where we wait for it, in it. Returns the pid or -errno with s->stage set. */
+static pid_t start(struct init *in, struct spawn *s, struct exec *row)
 {
     CLEANUP_FD int slave = -1;
     int r;
@@ -107,48 +106,114 @@ static pid_t start(struct init *in, struct spawn *s, int *ret_slot, int *ret_mas
     r = parse_strings(in, s);
     if (r < 0)
         return r;
-    r = prepare_stdio(in, s, ret_master, &slave);
+    r = prepare_stdio(in, s, &row->master, &slave);
     if (r < 0)
         return r;
     if (in->slots.usable) {
         s->stage = "slot";
-        *ret_slot = slots_take(&in->slots);
-        if (*ret_slot < 0)
-            return *ret_slot;
-        in->slots.all[*ret_slot].id = in->packet.head.id;
-        s->cgroup_fd = in->slots.all[*ret_slot].dir_fd;
+        row->slot = slots_take(&in->slots);
+        if (row->slot < 0)
+            return row->slot;
+        in->slots.all[row->slot].id = in->packet.head.id;
+        s->cgroup_fd = in->slots.all[row->slot].dir_fd;
     }
     s->subreaper = !in->slots.usable;
+    /* Alone under the limits it is not slow enough to matter. */
+    if (in->limits.tight && (in->execs.n > 0 || in->slots.n_lingering > 0))
+        return spawn_fork(s, &row->status_fd);
     return spawn_run(s, in->stack, sizeof(in->stack));
+}
+
+static void row_free(struct init *in, struct exec *row)
+{
+    if (row->status_fd >= 0)
+        in->execs.n_starting--;
+    cleanup_fd(&row->status_fd);
+    cleanup_fd(&row->master);
+    slots_give(&in->slots, row->slot);
+    row->pid = 0;
+    in->execs.n--;
+}
+
+static void send_failure(uint32_t id, int status, const char *stage)
+{
+    struct init_packet answer = {.type = INIT_STARTED, .id = id, .value = status};
+
+    (void)snprintf(answer.stage, sizeof(answer.stage), "%s", stage);
+    (void)control_send(&answer, -1);
+}
+
+static void send_started(struct init *in, struct exec *row)
+{
+    struct init_packet answer = {
+        .type = INIT_STARTED, .id = row->id, .aux = (uint32_t)row->pid};
+
+    if (control_send(&answer, row->master) < 0) {
+        /* A terminal that nobody outside can have. */
+        exec_kill(in, row->id);
+        row->failed = true;
+        send_failure(row->id, -ETOOMANYREFS, "pty");
+    }
+    cleanup_fd(&row->master);
 }
 
 void exec_start(struct init *in)
 {
-    struct init_packet answer = {.type = INIT_STARTED, .id = in->packet.head.id};
-    struct spawn s = {.cgroup_fd = -1, .stage = "table"};
-    CLEANUP_FD int master = -1;
+    struct spawn s = {
+        .limits = &in->limits, .cgroup_fd = -1, .report_fd = -1, .stage = "table"};
     struct exec *row = find_unused(&in->execs);
-    int slot = -1;
-    pid_t pid = row ? start(in, &s, &slot, &master) : -EAGAIN;
+    struct exec fresh = {.id = in->packet.head.id, .slot = -1, .status_fd = -1, .master = -1};
+    pid_t pid = row ? start(in, &s, &fresh) : -EAGAIN;
 
+    in->execs.n++;
     if (pid < 0) {
-        slots_give(&in->slots, slot);
-        answer.value = pid;
-        (void)snprintf(answer.stage, sizeof(answer.stage), "%s", s.stage);
-        (void)control_send(&answer, -1);
+        row_free(in, &fresh);
+        send_failure(fresh.id, pid, s.stage);
         return;
     }
-    *row = (struct exec){.id = in->packet.head.id, .pid = pid, .slot = slot};
-    answer.aux = (uint32_t)pid;
-    if (control_send(&answer, master) < 0) {
-        /* A terminal that nobody outside can have. Its row is gone, so its exit goes unreported, as that of any orphan. */
-        exec_kill(in, answer.id);
-        slots_give(&in->slots, slot);
-        row->pid = 0;
-        answer.value = -ETOOMANYREFS;
-        answer.aux = 0;
-        (void)snprintf(answer.stage, sizeof(answer.stage), "pty");
-        (void)control_send(&answer, -1);
+    fresh.pid = pid;
+    *row = fresh;
+    if (row->status_fd >= 0)
+        in->execs.n_starting++;
+    else
+        send_started(in, row);
+}
+
+/* The child of spawn_fork() has reported, or reached its execve, or is dead. */
+static void end_starting(struct init *in, struct exec *row)
+{
+    struct spawn_failure failure;
+    ssize_t n = read(row->status_fd, &failure, sizeof(failure));
+
+    if (n < 0)
+        return; /* nothing yet */
+    cleanup_fd(&row->status_fd);
+    in->execs.n_starting--;
+    if (n != (ssize_t)sizeof(failure)) {
+        send_started(in, row);
+        return;
+    }
+    row->failed = true; /* it ends by itself */
+    failure.stage[sizeof(failure.stage) - 1] = 0;
+    send_failure(row->id, failure.status, failure.stage);
+}
+
+uint32_t exec_watch(struct init *in, struct pollfd *fds)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; n < in->execs.n_starting && i < in->execs.n_rows; i++) {
+        if (in->execs.rows[i].pid != 0 && in->execs.rows[i].status_fd >= 0)
+            fds[n++] = (struct pollfd){.fd = in->execs.rows[i].status_fd, .events = POLLIN};
+    }
+    return n;
+}
+
+void exec_check_starting(struct init *in)
+{
+    for (uint32_t i = 0; in->execs.n_starting > 0 && i < in->execs.n_rows; i++) {
+        if (in->execs.rows[i].pid != 0 && in->execs.rows[i].status_fd >= 0)
+            end_starting(in, &in->execs.rows[i]);
     }
 }
 
@@ -164,10 +229,12 @@ void exec_reap(struct init *in)
 
         if (!row)
             continue;
+        if (row->status_fd >= 0)
+            end_starting(in, row); /* STARTED comes before EXITED */
         event.id = row->id;
-        slots_give(&in->slots, row->slot);
-        row->pid = 0;
-        (void)control_send(&event, -1);
+        if (!row->failed)
+            (void)control_send(&event, -1);
+        row_free(in, row);
     }
 }
 

@@ -6,13 +6,14 @@
 #ifndef CWS_INIT_INIT_H
 #define CWS_INIT_INIT_H
 
+#include <poll.h>
 #include <sys/types.h>
 
 #include "base/macros.h"
 #include "privproto/initproto.h"
 
 #define CONTROL_FD 3 /* placed by launch */
-#define CGROUP_FD 4  /* v2 directory of the sandbox, O_PATH; may be absent */
+#define CGROUP_FD 4  /* v2 directory of the load; may be absent */
 #define MAX_FDS 5    /* stdin, stdout, stderr, main's output, memfd: initproto.h */
 #define CHILD_STACK_SIZE \
     (256 * 1024) /* chosen: the child's deepest frame holds one PATH_MAX buffer */
@@ -34,16 +35,26 @@ struct slots {
     uint32_t n_free, n_lingering;
 };
 
+/* Where the limits are that launch told of last: limits.c. */
+struct limits {
+    int fds[INIT_LIMITS_FDS]; /* -1: nothing to enter */
+    uint32_t pids;
+    bool tight;
+};
+
 struct exec {
     uint32_t id;
-    pid_t pid; /* leader; 0 = unused row */
-    int slot;  /* -1: no cgroups here */
+    pid_t pid;     /* leader; 0 = unused row */
+    int slot;      /* -1: no cgroups here */
+    int status_fd; /* -1, or STARTED is not sent yet: end of file when execve worked, else a struct spawn_failure */
+    int master;    /* until STARTED: -1, or its terminal */
+    bool failed;   /* told as STARTED; its exit is not reported */
 };
 
 struct execs {
     struct exec rows[INIT_MAX_EXECS];
     uint32_t n_rows; /* rows in use lie below */
-    uint32_t n;
+    uint32_t n, n_starting;
 };
 
 /* A received packet with its descriptors. `body` points into `buffer` or a mapping; both end
@@ -61,16 +72,18 @@ struct packet {
 struct init {
     int main_output_fd; /* INIT_MAIN: kept until our end */
     struct packet packet;
+    struct limits limits;
     struct slots slots;
     struct execs execs;
+    struct pollfd ready[2 + INIT_MAX_EXECS];
     char *
         strings[INIT_MAX_STRINGS + 4]; /* argv with one free place in front, NULL, envp, NULL */
     _Alignas(16) char stack[CHILD_STACK_SIZE];
 };
 
-/* What a child needs between clone and execve. The parent is suspended (CLONE_VFORK): `status`
- * and `stage` are shared. */
+/* What a child needs between clone and execve. */
 struct spawn {
+    const struct limits *limits;
     const char *cwd;
     char **argv; /* argv[-1] is writable: execvp's /bin/sh rule */
     char **envp;
@@ -78,8 +91,15 @@ struct spawn {
     bool tty;       /* stdio[0] is the slave of a pty */
     bool subreaper; /* no cgroup: keep descendants findable */
     int cgroup_fd;  /* -1: none */
-    int status;     /* 0 or -errno of @stage */
+    int report_fd; /* where the child reports; -1: in `status` and `stage`, which it shares with the suspended parent */
+    int status;    /* 0 or -errno of @stage */
     const char *stage;
+};
+
+/* What a child that spawn_fork() made says before it gives up. */
+struct spawn_failure {
+    int32_t status; /* -errno */
+    char stage[sizeof(((struct init_packet *)NULL)->stage)];
 };
 
 /* control.c */
@@ -100,12 +120,28 @@ int slots_kill(struct slots *s, int index);
 /** slots_kill_lingering() - what the finished exec @id left behind. */
 void slots_kill_lingering(struct slots *s, uint32_t id);
 
+/* limits.c */
+void limits_init(struct limits *l);
+/** limits_take() - a LIMITS; -EPROTO when its descriptors are not those that it speaks of. */
+int limits_take(struct limits *l, struct packet *p);
+/** limits_enter() - [child] under the limits from here on: as little as possible comes after it. -EAGAIN: too many processes. */
+int limits_enter(const struct limits *l);
+/** limits_fork() - fork(2) into the v2 slot @cgroup_fd (-1: none), which is under the limits already; the child calls
+ * limits_enter(), too. -errno. */
+pid_t limits_fork(int cgroup_fd);
+
 /* spawn.c */
-/** spawn_run() - pid, or -errno with @s->stage set; the failed child is already reaped. */
+/** spawn_run() - pid, or -errno with @s->stage set; the failed child is already reaped. Waits for the execve. */
 pid_t spawn_run(struct spawn *s, char *stack, size_t stack_size);
+/** spawn_fork() - does not wait: pid, and in *ret_status_fd what becomes of it (struct exec). -errno as spawn_run(). */
+pid_t spawn_fork(struct spawn *s, int *ret_status_fd);
 
 /* exec.c */
 void exec_start(struct init *in);
+/** exec_watch() - the status_fd of all that are starting, from @fds on; their number. */
+uint32_t exec_watch(struct init *in, struct pollfd *fds);
+/** exec_check_starting() - tells what has become of those whose status_fd is ready. */
+void exec_check_starting(struct init *in);
 void exec_reap(struct init *in);
 void exec_signal(struct init *in, uint32_t id, int signo);
 void exec_kill(struct init *in, uint32_t id);

@@ -32,6 +32,10 @@ static void dispatch(struct init *in)
     case INIT_OPEN:
         file_open(&in->packet);
         break;
+    case INIT_LIMITS:
+        if (limits_take(&in->limits, &in->packet) < 0)
+            _exit(2);
+        break;
     default:
         _exit(2); /* a daemon of another build: nothing it says can be trusted to mean what we
                      think */
@@ -55,32 +59,43 @@ static void receive_all(struct init *in)
     }
 }
 
+static void drain_signals(struct init *in)
+{
+    struct signalfd_siginfo info;
+
+    while (read(in->ready[1].fd, &info, sizeof(info)) > 0) {
+        /* SIGCHLD coalesces: the count says nothing, exec_reap() asks the kernel */
+    }
+    exec_reap(in);
+}
+
 int main(void)
 {
     struct init *in = &g_init;
-    struct pollfd ready[2] = {{.fd = CONTROL_FD, .events = POLLIN}, {.events = POLLIN}};
-    struct signalfd_siginfo info;
     sigset_t all;
 
     in->main_output_fd = -1;
     privilege_start();
+    limits_init(&in->limits);
     slots_init(&in->slots); /* before anything else may be given CGROUP_FD's number */
     (void)sigfillset(&all);
     if (sigprocmask(SIG_SETMASK, &all, NULL) < 0)
         return 1;
-    ready[1].fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (ready[1].fd < 0)
+    in->ready[0] = (struct pollfd){.fd = CONTROL_FD, .events = POLLIN};
+    in->ready[1] =
+        (struct pollfd){.fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), .events = POLLIN};
+    if (in->ready[1].fd < 0)
         return 1;
     for (;;) {
-        if (poll(ready, 2, -1) < 0 && errno != EINTR)
+        uint32_t n = 2 + exec_watch(in, in->ready + 2);
+
+        if (poll(in->ready, n, -1) < 0 && errno != EINTR)
             return 1;
-        if (ready[1].revents) {
-            while (read(ready[1].fd, &info, sizeof(info)) > 0) {
-                /* SIGCHLD coalesces: the count says nothing, exec_reap() asks the kernel */
-            }
-            exec_reap(in);
-        }
-        if (ready[0].revents)
+        if (n > 2)
+            exec_check_starting(in);
+        if (in->ready[1].revents)
+            drain_signals(in);
+        if (in->ready[0].revents)
             receive_all(in);
     }
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "launch/launch.h"
 
@@ -16,9 +17,16 @@ static int write_u64(int base, const char *id, const char *file, uint64_t value)
     return cgroup_write(base, id, file, text);
 }
 
-static int limit_memory_v1(int base, const char *id, pid_t init_pid, uint64_t bytes)
+#define MAX_PATH (LAUNCH_MAX_ID + 16) /* <id>/load */
+
+static int make_v1(int base, const char *id)
 {
-    int r = cgroup_join_v1(base, id, init_pid);
+    return mkdirat(base, id, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int limit_memory_v1(int base, const char *id, uint64_t bytes)
+{
+    int r = make_v1(base, id);
 
     if (r < 0)
         return r;
@@ -33,28 +41,48 @@ static int limit_memory_v1(int base, const char *id, pid_t init_pid, uint64_t by
     return r;
 }
 
-static int limit_memory(const struct cgroups *g, const char *id, pid_t init_pid, uint64_t bytes)
+/* Makes the files of @controller appear in <id>/load, whose name goes to @ret_load. Only for a limit: a memory cgroup more is
+ * not free. */
+static int enable_v2(const struct cgroups *g, const char *id, const char *controller,
+                     char ret_load[static MAX_PATH])
 {
-    if (g->v1_memory >= 0)
-        return limit_memory_v1(g->v1_memory, id, init_pid, bytes);
-    if (!g->v2_memory)
-        return -ENOTSUP;
-    (void)cgroup_write(g->v2, id, "memory.swap.max",
-                       bytes ? "0" : "max"); /* absent without swap */
-    return bytes ? write_u64(g->v2, id, "memory.max", bytes)
-                 : cgroup_write(g->v2, id, "memory.max", "max");
+    (void)snprintf(ret_load, MAX_PATH, "%s/%s", id, CGROUP_LOAD);
+    return *controller ? cgroup_write(g->v2, id, "cgroup.subtree_control", controller) : 0;
 }
 
-static int limit_cpu(const struct cgroups *g, const char *id, pid_t init_pid,
-                     uint32_t cpu_millis)
+/* "No limit" where none ever was: the file is not there. */
+static int unless_absent(int r, bool wanted)
+{
+    return !wanted && r == -ENOENT ? 0 : r;
+}
+
+static int limit_memory(const struct cgroups *g, const char *id, uint64_t bytes)
+{
+    char load[MAX_PATH];
+    int r;
+
+    if (g->v1_memory >= 0)
+        return limit_memory_v1(g->v1_memory, id, bytes);
+    if (!g->v2_memory)
+        return -ENOTSUP;
+    r = enable_v2(g, id, bytes ? "+memory" : "", load);
+    if (r < 0)
+        return r;
+    (void)cgroup_write(g->v2, load, "memory.swap.max",
+                       bytes ? "0" : "max"); /* absent without swap */
+    return bytes ? write_u64(g->v2, load, "memory.max", bytes)
+                 : unless_absent(cgroup_write(g->v2, load, "memory.max", "max"), false);
+}
+
+static int limit_cpu(const struct cgroups *g, const char *id, uint32_t cpu_millis)
 {
     uint64_t quota_us =
         MAX((uint64_t)cpu_millis * (CPU_PERIOD_US / 1000), (uint64_t)CPU_MIN_QUOTA_US);
-    char text[48];
+    char text[48], load[MAX_PATH];
+    int r;
 
     if (g->v1_cpu >= 0) {
-        int r = cgroup_join_v1(g->v1_cpu, id, init_pid);
-
+        r = make_v1(g->v1_cpu, id);
         if (r == 0)
             r = write_u64(g->v1_cpu, id, "cpu.cfs_period_us", CPU_PERIOD_US);
         if (r < 0)
@@ -64,8 +92,12 @@ static int limit_cpu(const struct cgroups *g, const char *id, pid_t init_pid,
     }
     if (!g->v2_cpu)
         return -ENOTSUP;
+    r = enable_v2(g, id, cpu_millis ? "+cpu" : "", load);
+    if (r < 0)
+        return r;
     (void)snprintf(text, sizeof(text), "%llu %u", (unsigned long long)quota_us, CPU_PERIOD_US);
-    return cgroup_write(g->v2, id, "cpu.max", cpu_millis ? text : "max");
+    return unless_absent(cgroup_write(g->v2, load, "cpu.max", cpu_millis ? text : "max"),
+                         cpu_millis != 0);
 }
 
 bool cgroup_counts_pids(const struct cgroups *g)
@@ -75,13 +107,21 @@ bool cgroup_counts_pids(const struct cgroups *g)
 
 static int limit_pids(const struct cgroups *g, const char *id, uint32_t pids)
 {
-    int base = g->v1_pids >= 0 ? g->v1_pids : g->v2;
+    char name[MAX_PATH];
+    int base = g->v1_pids >= 0 ? g->v1_pids : g->v2, r;
 
     if (!cgroup_counts_pids(g))
         return 0;
-    if (pids == 0)
-        return cgroup_write(base, id, "pids.max", "max");
-    return write_u64(base, id, "pids.max", (uint64_t)pids + INIT_PIDS);
+    if (g->v1_pids >= 0) {
+        (void)snprintf(name, sizeof(name), "%s", id);
+        r = make_v1(base, id);
+    } else {
+        r = enable_v2(g, id, pids ? "+pids" : "", name);
+    }
+    if (r < 0)
+        return r;
+    return pids ? write_u64(base, name, "pids.max", pids)
+                : unless_absent(cgroup_write(base, name, "pids.max", "max"), false);
 }
 
 /* "No limit" needs no cgroup; it is written only where an earlier limit has made one. */
@@ -90,23 +130,21 @@ static bool exists(int base, const char *id)
     return base < 0 || faccessat(base, id, F_OK, 0) == 0;
 }
 
-int cgroup_limit(const struct cgroups *g, const struct launch_limits *limits, pid_t init_pid,
-                 const char **ret_stage)
+static int write_limits(const struct cgroups *g, const struct launch_limits *limits,
+                        const char **ret_stage)
 {
     const char *id = limits->id;
-    bool memory = limits->memory_bytes != 0, cpu = limits->cpu_millis != 0;
+    bool memory = limits->memory_bytes != 0, cpu = limits->cpu_millis != 0,
+         pids = limits->pids != 0;
     const struct {
         const char *name;
         bool wanted;
         int result;
     } steps[] = {
         {"memory", memory,
-         memory || exists(g->v1_memory, id)
-             ? limit_memory(g, id, init_pid, limits->memory_bytes)
-             : 0},
-        {"cpu", cpu,
-         cpu || exists(g->v1_cpu, id) ? limit_cpu(g, id, init_pid, limits->cpu_millis) : 0},
-        {"pids", limits->pids != 0, limit_pids(g, id, limits->pids)},
+         memory || exists(g->v1_memory, id) ? limit_memory(g, id, limits->memory_bytes) : 0},
+        {"cpu", cpu, cpu || exists(g->v1_cpu, id) ? limit_cpu(g, id, limits->cpu_millis) : 0},
+        {"pids", pids, pids || exists(g->v1_pids, id) ? limit_pids(g, id, limits->pids) : 0},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
@@ -118,6 +156,61 @@ int cgroup_limit(const struct cgroups *g, const struct launch_limits *limits, pi
     }
     *ret_stage = "";
     return 0;
+}
+
+/* Nothing where the directory was never made. */
+static int add_file(struct cgroup_entry *entry, int base, const char *id, const char *file,
+                    int flags, uint32_t flag)
+{
+    char path[MAX_PATH + 16];
+    int fd;
+
+    if (base < 0)
+        return 0;
+    (void)snprintf(path, sizeof(path), "%s/%s", id, file);
+    fd = openat(base, path, flags | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    entry->fds[entry->n_fds++] = fd;
+    entry->flags |= flag;
+    return 0;
+}
+
+/* In the order of enum init_flags. A process that enters a full v1 pids cgroup is let in, so init counts as well. */
+static int open_entry(const struct cgroups *g, const char *id, struct cgroup_entry *entry)
+{
+    int r = add_file(entry, g->v1_pids, id, "tasks", O_WRONLY, INIT_ENTER_PIDS);
+
+    if (r == 0)
+        r = add_file(entry, g->v1_pids, id, "pids.current", O_RDONLY, INIT_ENTER_PIDS);
+    if (r == 0)
+        r = add_file(entry, g->v1_memory, id, "tasks", O_WRONLY, INIT_ENTER_MEMORY);
+    if (r == 0)
+        r = add_file(entry, g->v1_cpu, id, "tasks", O_WRONLY, INIT_ENTER_CPU);
+    return r;
+}
+
+int cgroup_limit(const struct cgroups *g, const struct launch_limits *limits,
+                 struct cgroup_entry *ret_entry, const char **ret_stage)
+{
+    int r = write_limits(g, limits, ret_stage);
+
+    *ret_entry = (struct cgroup_entry){.pids = limits->pids};
+    if (r < 0)
+        return r;
+    if (limits->memory_bytes != 0 || limits->cpu_millis != 0)
+        ret_entry->flags |= INIT_TIGHT;
+    *ret_stage = "open cgroup";
+    r = open_entry(g, limits->id, ret_entry);
+    if (r == 0)
+        *ret_stage = "";
+    return r;
+}
+
+void cgroup_entry_done(struct cgroup_entry *entry)
+{
+    while (entry->n_fds > 0)
+        cleanup_fd(&entry->fds[--entry->n_fds]);
 }
 
 static int read_text(int base, const char *id, const char *file, char *text, size_t size)

@@ -1,8 +1,16 @@
 /*
- * The cgroup directories of a sandbox: <hierarchy>/cwsandbox/<service>/<id>. The v2 one belongs to the sandbox's root, so
- * that init can make a child cgroup per exec; the files that limit stay launch's. Of v1, pids is made with the sandbox;
- * memory and cpu only when a limit is asked for: an unlimited sandbox has no use for them, and a v1 memory cgroup costs
- * 100 KiB and more, growing with the number of sandboxes alive (shared/limits.md C, "Scaling finding").
+ * The cgroup directories of a sandbox.
+ *
+ *   v2  <id>        made by launch; init is born here. No limits
+ *       <id>/init   only where v2 has the controllers: init moves here, because a node with limited children holds no processes
+ *       <id>/load   carries the limits. The sandbox's root owns it: init makes one child cgroup per exec in it
+ *   v1  <id>        of pids, memory, cpu: the limits of hybrid and v1 hosts. Made with the first such limit: an unlimited
+ *                   sandbox has no use for them, and a v1 memory cgroup costs 100 KiB and more, growing with the number of
+ *                   sandboxes alive
+ *
+ * init is in none of the limits: it must answer, reap and start while the load is throttled, full or out of memory. Of v1
+ * a child of init enters by writing "0" to `tasks`: a single thread that moves itself is the one v1 move that takes no
+ * machine-wide lock (cgroup_threadgroup_rwsem), whose grace period is 10 ms and more.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -30,86 +38,89 @@ int cgroup_write(int base, const char *id, const char *file, const char *value)
     return write(fd, value, strlen(value)) < 0 ? -errno : 0;
 }
 
-static int give_to_sandbox(int dir, const struct id_map *map)
+static int give(int dir, const struct id_map *map, const char *file)
 {
-    /* Not cgroup.subtree_control: enabling controllers would allow limits of its own, and empty
-     * our leaf. */
-    static const char *const files[] = {"cgroup.procs", "cgroup.threads"};
-
     if (!map->root)
         return 0; /* one user inside and outside */
-    if (fchown(dir, map->base, map->base) < 0)
-        return -errno;
-    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-        if (fchownat(dir, files[i], map->base, map->base, 0) < 0)
-            return -errno;
-    }
-    return 0;
+    return fchownat(dir, file, map->base, map->base, *file ? 0 : AT_EMPTY_PATH) < 0 ? -errno
+                                                                                    : 0;
 }
 
-static int make_v2(const struct cgroups *g, const char *id, const struct id_map *map,
-                   int *ret_fd)
+static int open_dir(int base, const char *name)
+{
+    int fd = openat(base, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return fd < 0 ? -errno : fd;
+}
+
+/* Not cgroup.subtree_control: enabling controllers would allow limits of its own, and empty our leaf. */
+static int make_load(int dir, const struct id_map *map)
 {
     CLEANUP_FD int fd = -1;
     int r;
 
-    *ret_fd = -1;
-    if (g->v2 < 0)
-        return 0;
+    if (mkdirat(dir, CGROUP_LOAD, 0755) < 0)
+        return -errno;
+    fd = open_dir(dir, CGROUP_LOAD);
+    if (fd < 0)
+        return fd;
+    r = give(fd, map, "");
+    if (r == 0)
+        r = give(fd, map, "cgroup.procs");
+    if (r == 0)
+        r = give(fd, map, "cgroup.threads");
+    /* A move needs write permission for the nearest node above both ends. */
+    if (r == 0)
+        r = give(dir, map, "cgroup.procs");
+    return r < 0 ? r : TAKE_FD(fd);
+}
+
+static int make_init(int dir)
+{
+    int fd;
+
+    if (mkdirat(dir, CGROUP_INIT, 0755) < 0)
+        return -errno;
+    fd = openat(dir, CGROUP_INIT "/cgroup.procs", O_WRONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+bool cgroup_limits_need_init(const struct cgroups *g)
+{
+    return g->v2_memory || g->v2_cpu || g->v2_pids;
+}
+
+static int make_v2(const struct cgroups *g, const char *id, const struct id_map *map,
+                   struct cgroup_fds *ret)
+{
+    CLEANUP_FD int birth = -1;
+    CLEANUP_FD int enter = -1;
+    int load;
+
     if (mkdirat(g->v2, id, 0755) < 0)
         return -errno;
-    fd = openat(g->v2, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    r = give_to_sandbox(fd, map);
-    if (r == 0)
-        *ret_fd = TAKE_FD(fd);
-    return r;
+    birth = open_dir(g->v2, id);
+    if (birth < 0)
+        return birth;
+    if (cgroup_limits_need_init(g)) {
+        enter = make_init(birth);
+        if (enter < 0)
+            return enter;
+    }
+    load = make_load(birth, map);
+    if (load < 0)
+        return load;
+    *ret = (struct cgroup_fds){.birth = TAKE_FD(birth), .enter = TAKE_FD(enter), .load = load};
+    return 0;
 }
 
 int cgroup_make(const struct cgroups *g, const char *id, const struct id_map *map,
-                int *ret_v2_fd)
+                struct cgroup_fds *ret)
 {
-    int r = make_v2(g, id, map, ret_v2_fd);
+    int r = g->v2 < 0 ? 0 : make_v2(g, id, map, ret);
 
-    if (r == 0 && g->v1_pids >= 0 && mkdirat(g->v1_pids, id, 0755) < 0)
-        r = -errno;
-    if (r < 0) {
-        cleanup_fd(ret_v2_fd);
+    if (r < 0 && r != -EEXIST)
         (void)cgroup_remove(g, id); /* nothing lives in them yet */
-    }
-    return r;
-}
-
-static int attach(int base, const char *id, pid_t pid)
-{
-    char text[16];
-
-    (void)snprintf(text, sizeof(text), "%d", pid);
-    return cgroup_write(base, id, "cgroup.procs", text);
-}
-
-int cgroup_open_pids(const struct cgroups *g, const char *id, int *ret_fd)
-{
-    char path[LAUNCH_MAX_ID + 16];
-
-    *ret_fd = -1;
-    if (g->v1_pids < 0)
-        return 0;
-    (void)snprintf(path, sizeof(path), "%s/tasks", id);
-    *ret_fd = openat(g->v1_pids, path, O_WRONLY | O_CLOEXEC);
-    return *ret_fd < 0 ? -errno : 0;
-}
-
-int cgroup_join_v1(int base, const char *id, pid_t init_pid)
-{
-    int r;
-
-    if (mkdirat(base, id, 0755) < 0)
-        return errno == EEXIST ? 0 : -errno; /* it is in there since the first limit */
-    r = attach(base, id, init_pid);
-    if (r < 0)
-        (void)unlinkat(base, id, AT_REMOVEDIR); /* or the next call would take it for joined */
     return r;
 }
 

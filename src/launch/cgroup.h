@@ -8,9 +8,11 @@
 #include <sys/types.h>
 
 #include "base/macros.h"
+#include "privproto/initproto.h"
 #include "privproto/launchproto.h"
 
-#define INIT_PIDS 1u /* init is not the user's process, but counts */
+#define CGROUP_LOAD "load" /* below <id>: everything but init, and the limits */
+#define CGROUP_INIT "init" /* below <id>, where v2 has controllers: init alone */
 
 struct id_map;
 
@@ -26,18 +28,21 @@ int cgroups_find(struct cgroups *g, bool root, const char *service,
                  struct launch_features *features);
 /** cgroups_done() - closes, and removes the directories of @service, which hold nothing any more. */
 void cgroups_done(struct cgroups *g, const char *service);
-/** cgroup_make() - the directories of @id. *ret_v2_fd: O_DIRECTORY descriptor or -1. Leaves
- * nothing on failure. */
-int cgroup_make(const struct cgroups *g, const char *id, const struct id_map *map,
-                int *ret_v2_fd);
+/* Descriptors of a new sandbox's v2 directories. -1: not used on this host. */
+struct cgroup_fds {
+    int birth; /* <id>: what init is cloned into, and sees as the root */
+    int enter; /* cgroup.procs of <id>/init, which it then moves to; -1: it stays */
+    int load;  /* <id>/load, for init: the parent of its exec slots */
+};
+
 /**
- * cgroup_open_pids() - the `tasks` file of the v1 pids directory; *ret_fd -1 where there is none
- * The child writes "0" to it: a single thread that moves itself is the one v1 move that takes no machine-wide lock
- * (cgroup_threadgroup_rwsem), whose grace period of 10 ms and more was the p99 of creation.
+ * cgroup_make() - the v2 directories of @id; those of v1 come with the first limit
+ * @ret: untouched on failure, which leaves nothing.
  */
-int cgroup_open_pids(const struct cgroups *g, const char *id, int *ret_fd);
-/** cgroup_join_v1() - make @id below @base and move init there, unless that was done before. */
-int cgroup_join_v1(int base, const char *id, pid_t init_pid);
+int cgroup_make(const struct cgroups *g, const char *id, const struct id_map *map,
+                struct cgroup_fds *ret);
+/** cgroup_limits_need_init() - limits can be set only when init has left <id> (v2: no processes in inner nodes). */
+bool cgroup_limits_need_init(const struct cgroups *g);
 /** cgroup_remove() - 0, or -EBUSY while a member is not gone yet. */
 int cgroup_remove(const struct cgroups *g, const char *id);
 int cgroup_kill(const struct cgroups *g, const char *id);
@@ -48,9 +53,21 @@ int cgroup_freeze(const struct cgroups *g, const char *id, bool frozen);
 int cgroup_write(int base, const char *id, const char *file, const char *value);
 /** cgroup_counts_pids() - false: nproc_limit() has to do it, and cgroup_limit() leaves it alone. */
 bool cgroup_counts_pids(const struct cgroups *g);
-/** cgroup_limit() - the sandbox has no process but init yet: only @init_pid is moved where a limit needs it. */
-int cgroup_limit(const struct cgroups *g, const struct launch_limits *limits, pid_t init_pid,
-                 const char **ret_stage);
+/* How a child of init comes under the limits: what INIT_LIMITS tells init (privproto/initproto.h). */
+struct cgroup_entry {
+    int fds[INIT_LIMITS_FDS];
+    size_t n_fds;
+    uint32_t flags; /* enum init_flags */
+    uint32_t pids;
+};
+
+/**
+ * cgroup_limit() - write @limits; init is outside of them, its children enter as @ret_entry says
+ * @ret_entry: also on failure to be given to cgroup_entry_done().
+ */
+int cgroup_limit(const struct cgroups *g, const struct launch_limits *limits,
+                 struct cgroup_entry *ret_entry, const char **ret_stage);
+void cgroup_entry_done(struct cgroup_entry *entry);
 void cgroup_usage(const struct cgroups *g, const char *id, struct launch_usage *ret_usage);
 
 #endif

@@ -79,12 +79,12 @@ static int move_up(int fd)
     return fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, SAFE_FD);
 }
 
-/* 0..2: /dev/null of the sandbox; 3: control socket; 4: cgroup; everything else closes in
+/* 0..2: /dev/null of the sandbox; 3: control socket; 4: cgroup of the load; everything else closes in
  * execveat. */
 static int arrange_fds(const struct child_args *args, int *ret_init_fd)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int control = move_up(args->control_fd), cgroup = move_up(args->cgroup_fd);
+    int control = move_up(args->control_fd), load = move_up(args->load_fd);
     int init = move_up(args->engine->init_fd);
 
     if (null < 0 || control < 0 || init < 0)
@@ -96,7 +96,7 @@ static int arrange_fds(const struct child_args *args, int *ret_init_fd)
     if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0 || dup2(control, CONTROL_FD) < 0)
         return -errno;
     (void)close(CGROUP_FD);
-    if (cgroup >= 0 && dup2(cgroup, CGROUP_FD) < 0)
+    if (load >= 0 && dup2(load, CGROUP_FD) < 0)
         return -errno;
     *ret_init_fd = init;
     return 0;
@@ -111,8 +111,6 @@ void child_main(const struct child_args *args)
     const char *stage = "mounts";
     char byte;
 
-    if (args->tasks_fd >= 0 && write(args->tasks_fd, "0", 1) != 1)
-        child_fail(status_fd, "enter cgroup", errno);
     if (read(args->release_fd, &byte, 1) != 1) /* #2 launch wrote the maps (#1) */
         _exit(1);
     r = become_root(&args->engine->map);
@@ -122,10 +120,12 @@ void child_main(const struct child_args *args)
      * on. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || setsid() < 0)
         child_fail(status_fd, "setsid", errno);
-    /* Here and not in clone3: only now are we in the cgroups that shall look like the root
-     * inside. */
+    /* Here and not in clone3, and before we move: <id>, where we were born, shall look like the root, with every exec slot
+     * below it. */
     if (unshare(CLONE_NEWCGROUP) < 0)
         child_fail(status_fd, "unshare cgroup", errno);
+    if (args->enter_fd >= 0 && write(args->enter_fd, "0", 1) != 1)
+        child_fail(status_fd, "enter cgroup", errno);
     if (sethostname(args->create->id, strlen(args->create->id)) < 0)
         child_fail(status_fd, "sethostname", errno);
     r = mounts_build(args->engine, args->create, &stage);

@@ -69,8 +69,8 @@ struct child_args {
     int release_fd; /* #1/#2: blocks until the maps are written */
     int status_fd;
     int control_fd; /* init's end */
-    int cgroup_fd;  /* v2 directory or -1 */
-    int tasks_fd;   /* cgroup_open_pids() */
+    int enter_fd;   /* struct cgroup_fds */
+    int load_fd;
 };
 
 /* child.c */

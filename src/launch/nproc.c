@@ -10,6 +10,8 @@
 
 #include "launch/launch.h"
 
+#define INIT_PIDS 1u /* init is not the user's process, but counts */
+
 int nproc_limit(pid_t pid, uint32_t pids)
 {
     struct rlimit limit;

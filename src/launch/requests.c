@@ -9,8 +9,8 @@
 
 #include "launch/sandbox.h"
 
-static void answer_status(struct engine *e, const struct launch_message *request, int status,
-                          const char *stage)
+void answer_status(struct engine *e, const struct launch_message *request, int status,
+                   const char *stage)
 {
     struct launch_message answer = {
         .type = request->type, .seq = request->seq, .answer = true, .u.status.status = status};
@@ -33,19 +33,11 @@ static void on_hello(struct engine *e, const struct launch_message *request)
 static void on_limits(struct engine *e, const struct launch_message *request)
 {
     struct sandbox *sb = sandbox_find(e, request->u.limits.id);
-    const char *stage = "id";
-    int r = -ENOENT;
 
     if (sb)
-        r = cgroup_limit(&e->cgroups, &request->u.limits, sb->pid, &stage);
-    if (r == 0 && !cgroup_counts_pids(&e->cgroups)) {
-        stage = "pids";
-        /* As its owner: a container's root may lack CAP_SYS_RESOURCE, the owner has it over the sandbox. */
-        userns_set_owner(&e->map, sb->owner);
-        r = nproc_limit(sb->pid, request->u.limits.pids);
-        userns_set_owner(&e->map, 0);
-    }
-    answer_status(e, request, r, stage);
+        limits_set(e, sb, request->seq, &request->u.limits);
+    else
+        answer_status(e, request, -ENOENT, "id");
 }
 
 /* Safe to grant: only pids of our own, unreaped children. */

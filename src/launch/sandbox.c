@@ -87,7 +87,8 @@ static int try_finish(struct engine *e, struct sandbox *sb)
 
 /* Descriptors of one creation, gone at the end of sandbox_create() unless taken. */
 struct start {
-    int cgroup_fd, tasks_fd, netns_fd;
+    struct cgroup_fds cgroup;
+    int netns_fd;
     int release[2], status[2], control[2]; /* [0] read / daemon's end, [1] write / init's end */
 };
 
@@ -105,11 +106,7 @@ static int start_prepare(struct engine *e, const char *id, struct start *s,
     int r;
 
     *ret_stage = "make cgroups";
-    r = cgroup_make(&e->cgroups, id, &e->map, &s->cgroup_fd);
-    if (r < 0)
-        return r;
-    *ret_stage = "open cgroup";
-    r = cgroup_open_pids(&e->cgroups, id, &s->tasks_fd);
+    r = cgroup_make(&e->cgroups, id, &e->map, &s->cgroup);
     if (r < 0)
         return r;
     *ret_stage = "make network namespace";
@@ -138,17 +135,17 @@ static pid_t start_clone(struct engine *e, const struct launch_create *create, s
         .release_fd = s->release[0],
         .status_fd = s->status[1],
         .control_fd = s->control[1],
-        .cgroup_fd = s->cgroup_fd,
-        .tasks_fd = s->tasks_fd,
+        .enter_fd = s->cgroup.enter,
+        .load_fd = s->cgroup.load,
     };
     pid_t pid;
     int r = netns_enter(s->netns_fd);
 
     if (r < 0)
         return r;
-    if (s->cgroup_fd >= 0) {
+    if (s->cgroup.birth >= 0) {
         clone_args.flags |= CLONE_INTO_CGROUP;
-        clone_args.cgroup = (uint64_t)s->cgroup_fd;
+        clone_args.cgroup = (uint64_t)s->cgroup.birth;
     }
     userns_set_owner(&e->map, owner);
     pid = (pid_t)syscall(SYS_clone3, &clone_args, sizeof(clone_args));
@@ -269,7 +266,7 @@ void sandbox_on_status(struct engine *e, struct sandbox *sb)
         sb->state = SANDBOX_RUNNING;
         sb->created.pid = sb->pid;
         answer_created(e, sb->create_seq, &sb->created, sb->control_fd);
-        cleanup_fd(&sb->control_fd);
+        limits_set_waiting(e, sb);
         return;
     }
     sb->state = SANDBOX_FAILED; /* answered when the child is reaped */
@@ -278,14 +275,14 @@ void sandbox_on_status(struct engine *e, struct sandbox *sb)
         created_fail(sb, failure.stage, -failure.error);
     else
         created_fail(sb, "set up", -EIO);
-    cleanup_fd(&sb->control_fd);
+    limits_set_waiting(e, sb); /* answers that it is too late */
 }
 
 void sandbox_kill(struct engine *e, struct sandbox *sb)
 {
     /* Not reaped, so the pid is still its own. The end of pid 1 is the end of all; cgroup.kill
      * only makes it quick. */
-    if (sb->state == SANDBOX_DEAD)
+    if (sb->reaped)
         return;
     (void)kill(sb->pid, SIGKILL);
     (void)cgroup_kill(&e->cgroups, sb->id);
@@ -294,6 +291,7 @@ void sandbox_kill(struct engine *e, struct sandbox *sb)
 static void on_reaped(struct engine *e, struct sandbox *sb, int wait_status)
 {
     sb->wait_status = wait_status;
+    sb->reaped = true;
     if (sb->state == SANDBOX_STARTING) {
         /* Its last words, if any. A pipe that closed without a word means that it was killed,
          * or init ended at once. */
@@ -328,10 +326,8 @@ uint32_t sandboxes_retry_dead(struct engine *e)
     LIST_FOREACH_SAFE(node, &e->sandboxes)
     {
         struct sandbox *sb = CONTAINER_OF(node, struct sandbox, node);
-        bool reaped = sb->state == SANDBOX_DEAD ||
-                      (sb->state == SANDBOX_FAILED && !strmap_get(&e->by_pid, sb->pid_key));
 
-        if (reaped && try_finish(e, sb) == -EBUSY)
+        if (sb->reaped && try_finish(e, sb) == -EBUSY)
             n_busy++;
     }
     return n_busy;

@@ -21,12 +21,15 @@ struct sandbox {
     enum sandbox_state state;
     uint32_t create_seq;
     pid_t pid;
-    uid_t owner;    /* of its user namespace: userns_owner() */
-    int status_fd;  /* STARTING: EOF = success (closed by execveat), struct child_failure =
+    uid_t owner;   /* of its user namespace: userns_owner() */
+    int status_fd; /* STARTING: EOF = success (closed by execveat), struct child_failure =
                        failure */
-    int control_fd; /* daemon's end, until it is sent */
+    int control_fd; /* the daemon's end: what launch itself has to tell init goes this way, too */
+    bool reaped;    /* its pid is no longer its own */
     int wait_status;
     struct launch_created created; /* what will be answered */
+    uint32_t limits_seq;           /* 0, or of a LIMITS that waits for init */
+    struct launch_limits limits;
 };
 
 /* sandbox.c: the life of one sandbox */
@@ -42,7 +45,17 @@ uint32_t sandboxes_retry_dead(struct engine *e);
 /** sandboxes_end() - kill, reap and remove all; blocks. */
 void sandboxes_end(struct engine *e);
 
+/* limits.c */
+/** limits_set() - does and answers LIMITS number @seq, maybe later. */
+void limits_set(struct engine *e, struct sandbox *sb, uint32_t seq,
+                const struct launch_limits *limits);
+/** limits_set_waiting() - the LIMITS that waited for @sb to leave STARTING. */
+void limits_set_waiting(struct engine *e, struct sandbox *sb);
+
 /* requests.c */
+/** answer_status() - of a request that has nothing else to say. @stage counts only with a failure. */
+void answer_status(struct engine *e, const struct launch_message *request, int status,
+                   const char *stage);
 /** requests_handle() - one packet; -EPIPE when the daemon is gone, -EBADMSG when it must not be
  * believed. */
 int requests_handle(struct engine *e);

@@ -19,6 +19,11 @@
  * OPEN   body: absolute path. value = open(2) flags (CLOEXEC, NOCTTY, NONBLOCK are added), mode in `aux`.
  *        INIT_MAKE_PARENTS creates missing parent directories (0755). Answer: OPENED {id, status} + fd.
  *        Relative paths are resolved against "/".
+ * LIMITS from launch, which keeps the daemon's end as well; no answer. What a child of init does to come under the limits
+ *        of the load, which init itself is not under: it writes "0" to the `tasks` files of version 1 hierarchies that come
+ *        along, in the order of the INIT_ENTER_ flags (PIDS brings a second one, pids.current). Replaces the LIMITS before it.
+ *        INIT_TIGHT: memory or CPU are limited, so a child under them may be slow, and init does not wait for it.
+ *        aux: the most processes, 0 = no limit; counts only with INIT_ENTER_PIDS.
  * Ids are the daemon's, unique among unfinished requests of the sandbox. The host name is set by launch: the sandbox's id.
  */
 #ifndef CWS_PRIVPROTO_INITPROTO_H
@@ -31,11 +36,14 @@
 #define INIT_MAX_STRINGS 65536
 #define INIT_MAX_EXECS 4096 /* running at once in one sandbox; over: STARTED -EAGAIN */
 
+#define INIT_LIMITS_FDS 4 /* pids: two, memory, cpu */
+
 enum init_type {
     INIT_EXEC = 1,
     INIT_SIGNAL,
     INIT_KILL,
     INIT_OPEN,
+    INIT_LIMITS, /* of launch */
     INIT_STARTED = 64,
     INIT_EXITED,
     INIT_OPENED,
@@ -48,6 +56,10 @@ enum init_flags {
     INIT_MAKE_PARENTS = 1 << 2,
     INIT_MAIN = 1 << 3,
     INIT_NULL_STDIN = 1 << 4,
+    INIT_ENTER_PIDS = 1 << 5,
+    INIT_ENTER_MEMORY = 1 << 6,
+    INIT_ENTER_CPU = 1 << 7,
+    INIT_TIGHT = 1 << 8,
 };
 
 struct init_packet {

@@ -86,6 +86,60 @@ static void test_cpu_limit_holds(void **state)
     end_all(&s, &b);
 }
 
+/* Processes that fork and spin, more than the load's share of time can carry. */
+#define CROWD \
+    "i=0; while [ $i -lt 60 ]; do (while :; do (:); done) & i=$((i+1)); done; echo; wait"
+
+/* init lives beside the limits of the load: a load that has used up its time does not keep it from answering, not even in
+ * the middle of a start. */
+static void test_a_starved_load_does_not_stop_init(void **state)
+{
+    const struct launch_limits limits = {
+        .memory_bytes = 256 << 20, .cpu_millis = 20, .pids = 500};
+    const char *argv[] = {"/bin/true", NULL};
+    struct exec_spec spec = {.argv = argv};
+    struct service s;
+    struct box b;
+    uint64_t start;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), fd;
+    int stdio[3] = {null, null, null};
+
+    service_start(&s);
+    if (!s.features.limit_cpu || !s.features.limit_memory) {
+        service_stop(&s);
+        skip_because("no cgroup of this user limits memory and CPU time");
+    }
+    box_create(&s, &b);
+    assert_int_equal(box_limit(&b, limits, NULL), 0);
+    (void)start_script(&b, CROWD);
+    for (int i = 0; i < 5; i++) { /* these need seconds */
+        (void)exec_send(&b, &spec, stdio);
+        start = now_us();
+        assert_int_equal(open_path(&b, "/etc/hostname", O_RDONLY, false, &fd), 0);
+        (void)close(fd);
+        assert_in_range(now_us() - start, 0, 200000);
+    }
+    (void)close(null);
+    end_all(&s, &b);
+}
+
+static void test_a_full_sandbox_refuses_the_next_exec_by_name(void **state)
+{
+    struct service s;
+    struct box b;
+
+    service_start(&s);
+    box_create(&s, &b);
+    assert_int_equal(box_limit(&b, (struct launch_limits){.pids = 3}, NULL), 0);
+    (void)start_script(&b, "sleep 300 & sleep 300 & echo; wait");
+    run_shell(&b, "true", &result);
+    assert_int_equal(result.status, -EAGAIN);
+    assert_int_equal(box_limit(&b, (struct launch_limits){.pids = 0}, NULL), 0);
+    if (s.features.root || s.features.cgroup_kill) /* RLIMIT_NPROC cannot be lifted again */
+        assert_shell(&b, "echo again", "again\n");
+    end_all(&s, &b);
+}
+
 static void test_limits_that_cannot_be_enforced_are_named(void **state)
 {
     struct service s;
@@ -126,20 +180,21 @@ static void test_root_size_and_inodes_are_limited(void **state)
     end_all(&s, &b);
 }
 
-static void test_closing_the_control_socket_ends_the_sandbox(void **state)
+/* launch holds the daemon's end too: a daemon that dies takes no sandbox along. */
+static void test_closing_the_control_socket_leaves_the_sandbox(void **state)
 {
     struct service s;
     struct box b;
-    struct launch_exited end;
 
     service_start(&s);
     box_create(&s, &b);
     (void)start_script(&b, "echo; sleep 300");
     (void)close(b.control);
-    service_wait_exited(&s, b.id, &end);
-    assert_int_equal(end.wait_status, 0);
+    b.control = -1;
+    assert_int_equal(box_limit(&b, (struct launch_limits){.pids = 100}, NULL), 0);
+    assert_true(process_alive(b.pid));
+    end_all(&s, &b);
     assert_false(process_alive(b.pid));
-    service_stop(&s);
 }
 
 static void test_end_of_the_socket_leaves_nothing(void **state)
@@ -374,9 +429,11 @@ int run_life_tests(void)
         cmocka_unit_test(test_memory_limit_kills_the_process_and_not_init),
         cmocka_unit_test(test_pids_limit_stops_a_fork_bomb),
         cmocka_unit_test(test_cpu_limit_holds),
+        cmocka_unit_test(test_a_starved_load_does_not_stop_init),
+        cmocka_unit_test(test_a_full_sandbox_refuses_the_next_exec_by_name),
         cmocka_unit_test(test_limits_that_cannot_be_enforced_are_named),
         cmocka_unit_test(test_root_size_and_inodes_are_limited),
-        cmocka_unit_test(test_closing_the_control_socket_ends_the_sandbox),
+        cmocka_unit_test(test_closing_the_control_socket_leaves_the_sandbox),
         cmocka_unit_test(test_end_of_the_socket_leaves_nothing),
         cmocka_unit_test(test_sigterm_leaves_nothing),
         cmocka_unit_test(test_killed_launch_leaves_no_process_and_the_next_one_cleans_up),

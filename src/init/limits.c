@@ -1,0 +1,89 @@
+/*
+ * The limits of the load: everything in the sandbox but init. Of cgroup v2 a child is born under them (its exec slot lies
+ * below); of v1 it enters by itself, which is the one move there that takes no machine-wide lock.
+ */
+#include <errno.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "init/init.h"
+
+enum {
+    PIDS,
+    PIDS_CURRENT,
+    MEMORY,
+    CPU
+}; /* indices of limits.fds; the CPU last: it is what may stop us at once */
+
+void limits_init(struct limits *l)
+{
+    *l = (struct limits){.fds = {-1, -1, -1, -1}};
+}
+
+int limits_take(struct limits *l, struct packet *p)
+{
+    static const uint32_t flags[INIT_LIMITS_FDS] = {INIT_ENTER_PIDS, INIT_ENTER_PIDS,
+                                                    INIT_ENTER_MEMORY, INIT_ENTER_CPU};
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < INIT_LIMITS_FDS; i++)
+        n += (p->head.flags & flags[i]) != 0;
+    if (n != p->n_fds)
+        return -EPROTO;
+    n = 0;
+    for (size_t i = 0; i < INIT_LIMITS_FDS; i++) {
+        cleanup_fd(&l->fds[i]);
+        if (p->head.flags & flags[i]) {
+            l->fds[i] = TAKE_FD(p->fds[n]);
+            n++;
+        }
+    }
+    l->pids = p->head.aux;
+    l->tight = p->head.flags & INIT_TIGHT;
+    return 0;
+}
+
+static int enter(int fd)
+{
+    return fd >= 0 && write(fd, "0", 1) != 1 ? -errno : 0;
+}
+
+/* v1 lets whoever enters in, however full it is. */
+static int check_pids(const struct limits *l)
+{
+    char text[24];
+    ssize_t n = l->fds[PIDS_CURRENT] < 0 || l->pids == 0
+                    ? 0
+                    : pread(l->fds[PIDS_CURRENT], text, sizeof(text) - 1, 0);
+
+    if (n <= 0)
+        return n < 0 ? -errno : 0;
+    text[n] = 0;
+    return strtoul(text, NULL, 10) > l->pids ? -EAGAIN : 0;
+}
+
+int limits_enter(const struct limits *l)
+{
+    int r = enter(l->fds[PIDS]);
+
+    if (r == 0)
+        r = check_pids(l);
+    if (r == 0)
+        r = enter(l->fds[MEMORY]);
+    return r < 0 ? r : enter(l->fds[CPU]);
+}
+
+pid_t limits_fork(int cgroup_fd)
+{
+    struct clone_args args = {.exit_signal = SIGCHLD};
+    long pid;
+
+    if (cgroup_fd >= 0) {
+        args.flags = CLONE_INTO_CGROUP;
+        args.cgroup = (uint64_t)cgroup_fd;
+    }
+    pid = syscall(SYS_clone3, &args, sizeof(args));
+    return pid < 0 ? -errno : (pid_t)pid;
+}

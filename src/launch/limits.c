@@ -1,0 +1,93 @@
+/*
+ * LIMITS of one sandbox: the cgroups get the numbers, init learns how its children come under them. The packet goes by the
+ * daemon's end of the control socket, which launch keeps: so it lies in front of every request that the daemon sends after
+ * the answer.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "launch/sandbox.h"
+
+static int tell_init(const struct sandbox *sb, const struct cgroup_entry *entry)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int) * INIT_LIMITS_FDS)];
+    } control = {0};
+    struct init_packet packet = {
+        .type = INIT_LIMITS, .flags = entry->flags, .aux = entry->pids};
+    struct iovec iov = {.iov_base = &packet, .iov_len = sizeof(packet)};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    size_t n_bytes = sizeof(int) * entry->n_fds;
+
+    if (entry->n_fds > 0) {
+        msg.msg_control = &control;
+        msg.msg_controllen = CMSG_SPACE(n_bytes);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(n_bytes);
+        memcpy(CMSG_DATA(c), entry->fds, n_bytes);
+    }
+    if (sendmsg(sb->control_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        return errno == EPIPE || errno == ECONNRESET
+                   ? 0
+                   : -errno; /* init is gone: EVENT_EXITED says so */
+    return 0;
+}
+
+static int apply(struct engine *e, const struct sandbox *sb, const struct launch_limits *limits,
+                 const char **ret_stage)
+{
+    CLEANUP(cgroup_entry_done) struct cgroup_entry entry = {0};
+    int r = cgroup_limit(&e->cgroups, limits, &entry, ret_stage);
+
+    if (r == 0 && !cgroup_counts_pids(&e->cgroups)) {
+        *ret_stage = "pids";
+        /* As its owner: a container's root may lack CAP_SYS_RESOURCE, the owner has it over the sandbox. */
+        userns_set_owner(&e->map, sb->owner);
+        r = nproc_limit(sb->pid, limits->pids);
+        userns_set_owner(&e->map, 0);
+    }
+    if (r < 0)
+        return r;
+    *ret_stage = "tell init";
+    return tell_init(sb, &entry);
+}
+
+static void answer(struct engine *e, uint32_t seq, int status, const char *stage)
+{
+    const struct launch_message request = {.type = LAUNCH_LIMITS, .seq = seq};
+
+    answer_status(e, &request, status, stage);
+}
+
+void limits_set(struct engine *e, struct sandbox *sb, uint32_t seq,
+                const struct launch_limits *limits)
+{
+    const char *stage = "init has ended";
+    int r = -ESRCH; /* reaped: its number may be somebody else's */
+
+    if (sb->state == SANDBOX_STARTING && cgroup_limits_need_init(&e->cgroups)) {
+        if (sb->limits_seq != 0) {
+            answer(e, seq, -EBUSY, "limits");
+            return;
+        }
+        sb->limits_seq = seq;
+        sb->limits = *limits;
+        return;
+    }
+    if (!sb->reaped)
+        r = apply(e, sb, limits, &stage);
+    answer(e, seq, r, stage);
+}
+
+void limits_set_waiting(struct engine *e, struct sandbox *sb)
+{
+    uint32_t seq = sb->limits_seq;
+
+    sb->limits_seq = 0;
+    if (seq != 0)
+        limits_set(e, sb, seq, &sb->limits);
+}
