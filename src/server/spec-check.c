@@ -262,8 +262,8 @@ int spec_check(const Pb__SandboxSpec *spec, const char *runner_id, struct err *e
     if (spec->n_containers == 0)
         return err_invalid(err, SPEC "containers", "exactly one container is required");
     const Pb__Container *c = spec->containers[0];
-    if (check_unbuilt(spec, c, err) < 0 || check_services(spec, err) < 0 ||
-        check_volumes(spec, err) < 0 || check_security(c->security_context, err) < 0 ||
+    if (check_services(spec, err) < 0 || check_volumes(spec, err) < 0 ||
+        check_unbuilt(spec, c, err) < 0 || check_security(c->security_context, err) < 0 ||
         check_network(spec->network, err) < 0 || check_tags(spec, err) < 0 ||
         check_annotations(spec, err) < 0 || check_placement(spec, runner_id, err) < 0)
         return -1;

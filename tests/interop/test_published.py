@@ -1,4 +1,4 @@
-"""The published Python client, unmodified, against this service over http with an API key."""
+"""The published Python clients, unmodified, against this service over http with an API key."""
 
 import os
 import subprocess
@@ -7,22 +7,42 @@ import pytest
 
 from service import KEY, clean_env
 
-VERSION = "1.6.0"
+OLDEST, NEWEST = "1.6.0", "1.22.0"
 EXPECTED = ["create", "exec", "stream", "stdin", "python", "files", "big-files", "timeout", "shell", "list", "stop",
             "ended", "complete", "not-found", "many"]
+EXPECTED_OF_NEWEST = ["unnamed", "copy", "entry-point", "isolation", "not-built", "network", "list", "targets", "data-plane", "volumes",
+                      "file", "runners", "snapshots", "failed", "auth", "stop"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def client_env(service):
-    return clean_env(service.dir, CWSANDBOX_API_KEY=KEY, CWSANDBOX_BASE_URL=f"http://{service.tcp}")
+@pytest.fixture
+def published(venv_factory):
+    """Runs a program of this directory with a version of the client. Isolated (-I): a PYTHONPATH may lead to our own package."""
+    def run(version, program, service):
+        try:
+            python = str(venv_factory(f"published-{version}", [f"cwsandbox=={version}"]) / "bin" / "python")
+        except subprocess.CalledProcessError:
+            pytest.skip(f"the package registry does not give cwsandbox=={version}")
+        env = clean_env(service.dir, CWSANDBOX_API_KEY=KEY, CWSANDBOX_BASE_URL=f"http://{service.tcp}")
+        found = subprocess.run([python, "-I", "-c", "import cwsandbox; print(cwsandbox.__version__)"], env=env,
+                               capture_output=True, text=True, timeout=60, check=True)
+        assert found.stdout.strip() == version, "another package is imported"
+        done = subprocess.run([python, "-I", os.path.join(HERE, program)], env=env, capture_output=True, text=True, timeout=180)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.split()
+
+    return run
 
 
-def test_the_published_python_client(service, venv_factory):
-    try:
-        venv = venv_factory("published", [f"cwsandbox=={VERSION}"])
-    except subprocess.CalledProcessError:
-        pytest.skip(f"the package registry does not give cwsandbox=={VERSION}")
-    run = subprocess.run([str(venv / "bin" / "python"), os.path.join(HERE, "published_program.py")],
-                         env=client_env(service), capture_output=True, text=True, timeout=180)
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.split() == EXPECTED
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_what_every_published_client_can_do(service, published, version):
+    assert published(version, "published_program.py", service) == EXPECTED
+
+
+def test_what_the_newest_client_has_more(service, published):
+    assert published(NEWEST, "published_newest.py", service) == EXPECTED_OF_NEWEST
+
+
+def test_a_create_of_the_newest_client_waits_for_a_place(own_service, published):
+    service = own_service(args=["--max-sandboxes", "1"])
+    assert published(NEWEST, "published_full.py", service) == ["refused", "waited"]

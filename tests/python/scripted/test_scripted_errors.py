@@ -23,6 +23,7 @@ REASONS = {
     "COMMAND_TIMEOUT": cw.SandboxCommandTimeoutError,
     "RUNNER_UNAVAILABLE": cw.SandboxUnavailableError,
     "BACKEND_UNAVAILABLE": cw.SandboxUnavailableError,
+    "RUNNER_SHARD_RETIRING": cw.SandboxUnavailableError,
     "FSS_NOT_FOUND": cw.SnapshotNotFoundError,
     "FSS_NOT_READY": cw.SnapshotNotReadyError,
     "FSS_NOT_SUPPORTED": cw.SnapshotNotSupportedError,
