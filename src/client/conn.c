@@ -9,7 +9,8 @@ struct link {
     struct list list; /* in conn->links */
     struct conn *conn;
     struct transport *transport;
-    bool open; /* was connected at some time */
+    bool open;     /* was connected at some time */
+    bool answered; /* the peer's SETTINGS came */
 };
 
 static void conn_connect(struct conn *conn);
@@ -98,6 +99,8 @@ static void ensure_done(uv_work_t *work, int status)
 
 static int start_embedded(struct conn *conn)
 {
+    if (conn->starting)
+        return 0;
     if (!conn->target->embedded || conn->client->closing || conn->n_starts >= CONN_MAX_STARTS ||
         list_empty(&conn->waiting))
         return -1;
@@ -116,28 +119,42 @@ static void on_open(void *user, struct transport *t)
     struct link *link = user;
     struct conn *conn = link->conn;
     link->open = true;
-    conn->n_starts = 0;
     timer_stop(&conn->client->timers, &conn->timer);
     conn_kick(conn);
 }
 
+static void on_ready(void *user)
+{
+    struct link *link = user;
+    link->answered = true;
+    link->conn->n_starts = 0;
+}
+
+/* A connection that was open and answered has calls that were put back for a second try. One
+ * that never answered is as good as none: the kernel accepted it for a service that was ending.
+ * It is the service that has to be started then; where that is not ours to do, calls try again,
+ * and count (rpc.h). */
 static void on_closed(void *user, struct transport *t, const struct err *why)
 {
     struct link *link = user;
     struct conn *conn = link->conn;
-    bool was_open = link->open;
+    bool was_open = link->open, answered = link->answered;
     list_remove(&link->list);
     if (conn->current == link)
         conn->current = NULL;
     free(link);
-    if (was_open) {
-        conn_kick(conn); /* calls that were put back for a second try */
+    if (was_open && (answered || conn->current || list_empty(&conn->waiting))) {
+        conn_kick(conn);
         return;
     }
     timer_stop(&conn->client->timers, &conn->timer);
     if (conn->failure.code == ERR_OK && why->code != ERR_OK)
         err_copy(&conn->failure, why);
-    if (start_embedded(conn) < 0)
+    if (start_embedded(conn) == 0)
+        return;
+    if (was_open && !conn->target->embedded)
+        conn_kick(conn);
+    else
         fail_waiting(conn);
 }
 
@@ -152,7 +169,9 @@ static void conn_connect(struct conn *conn)
 {
     struct cws_client *client = conn->client;
     static const struct transport_events events = {
-        .on_open = on_open, .on_closed = on_closed, .conn = {.on_goaway = on_goaway}};
+        .on_open = on_open,
+        .on_closed = on_closed,
+        .conn = {.on_ready = on_ready, .on_goaway = on_goaway}};
     struct link *link = client->closing ? NULL : calloc(1, sizeof(*link));
     err_done(&conn->failure);
     struct tls_config *tls = NULL;

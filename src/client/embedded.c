@@ -28,6 +28,7 @@
 /* A service that lost the race for the lock says "running" once the winner answers; only if that one ends right then
  * is another look needed. How long until it: */
 #define RACE_WAIT_MS 5
+#define ANSWER_MS 1000 /* chosen */
 
 /* AddressSanitizer's vfork() keeps the return address in one place per thread: a vfork inside a vfork returns to the
  * wrong line. Its builds pay for copies of page tables instead. */
@@ -162,6 +163,9 @@ static char *service_program(struct err *err)
 
 /* ---- starting it ---- */
 
+/* That the connection is accepted is not enough: the kernel does that also for a service that is
+ * just ending. A service speaks first (its SETTINGS). One that is silent for ANSWER_MS is alive but
+ * busy. */
 static bool answers(const char *socket_path)
 {
     CLEANUP_FD int fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -169,7 +173,13 @@ static bool answers(const char *socket_path)
         return false;
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     memcpy(addr.sun_path, socket_path, strlen(socket_path) + 1); /* length checked above */
-    return connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0;
+    if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+        return false;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    if (poll(&p, 1, ANSWER_MS) <= 0)
+        return true;
+    char byte;
+    return recv(fd, &byte, 1, MSG_DONTWAIT) == 1;
 }
 
 /* Runs between vfork and execve, sharing memory with the suspended caller: system calls only. */

@@ -83,7 +83,8 @@ static void on_drain(void *user, struct grpc_call *call)
 
 static bool may_retry(const struct rpc *rpc, const struct grpc_close *how)
 {
-    if (rpc->retried || rpc->answered || rpc->fail_code != ERR_OK || rpc->conn->client->closing)
+    bool tried = rpc->retried && !(how->silent && rpc->n_silent < RPC_MAX_SILENT);
+    if (tried || rpc->answered || rpc->fail_code != ERR_OK || rpc->conn->client->closing)
         return false;
     return how->refused || (how->by_peer && rpc->idempotent);
 }
@@ -96,8 +97,12 @@ static void on_close(void *user, struct grpc_call *call, const struct grpc_close
         finish(rpc, how->status);
         return;
     }
-    rpc->retried = true;
     list_append(&rpc->conn->waiting, &rpc->link);
+    if (how->silent && rpc->n_silent < RPC_MAX_SILENT) {
+        rpc->n_silent++; /* conn.c goes on when it has seen the connection's end */
+        return;
+    }
+    rpc->retried = true;
     conn_kick(rpc->conn);
 }
 
@@ -161,6 +166,7 @@ void rpc_start(struct rpc *rpc, struct conn *conn)
     rpc->call = NULL;
     rpc->fail_code = ERR_OK;
     rpc->answered = rpc->retried = false;
+    rpc->n_silent = 0;
     rpc->timer = (struct timer){0};
     list_init(&rpc->link);
     if (rpc->deadline_ns != UINT64_MAX)

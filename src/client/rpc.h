@@ -1,7 +1,9 @@
 /*
  * rpc: one call, from "wants a connection" to its status, with a deadline and one transparent
  * second try when the service certainly did not see the first (RFC 9113 8.7: refused; or the
- * connection was lost before any answer and the call is idempotent).
+ * connection was lost before any answer and the call is idempotent). A connection that was lost
+ * before the peer said anything at all is no try: the kernel accepts for a process that is
+ * ending.
  *
  * The owner embeds it, fills the [const] part, calls rpc_start() and gets on_close exactly
  * once, never inside rpc_start() or rpc_cancel(). Until then the memory must stay. Thread: the
@@ -43,8 +45,12 @@ struct rpc {
     const char *fail_text;
     bool answered; /* something came back: no second try */
     bool retried;
+    unsigned n_silent; /* connections that were lost before they said anything: no tries */
 };
 
+/* Chosen: each of these connections was a race with a service that was ending, or nobody who
+ * speaks HTTP/2 is there. */
+#define RPC_MAX_SILENT 4u
 /* A caller's deadline is enforced by the service, which can say more; this much later by us.
  * Chosen: one round trip. */
 #define RPC_DEADLINE_SLACK_NS 50000000u

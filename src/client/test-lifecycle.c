@@ -438,6 +438,31 @@ static void test_a_goaway_is_no_error_of_the_next_call(void **state)
     world_end(&w);
 }
 
+static void test_a_connection_that_says_nothing_is_no_try(void **state)
+{
+    struct world w = {0};
+    world_begin(&w, true, foreign_handler);
+    atomic_store(&w.peer.n_mute, 3);
+    cws_sandbox *sb = new_sandbox(&w);
+    assert_int_equal(result_of(cws_sandbox_start(sb, NULL)), 0);
+    assert_int_equal(peer_count(&w.peer, "CreateSandbox"), 1);
+    assert_int_equal(atomic_load(&w.peer.n_connections), 4);
+    cws_sandbox_unref(sb);
+    world_end(&w);
+}
+
+static void test_a_peer_that_never_says_anything_is_unavailable(void **state)
+{
+    struct world w = {0};
+    world_begin(&w, true, foreign_handler);
+    atomic_store(&w.peer.n_mute, 1000);
+    cws_sandbox *sb = new_sandbox(&w);
+    assert_int_equal(result_of(cws_sandbox_start(sb, NULL)), CWS_E_UNAVAILABLE);
+    assert_in_range(atomic_load(&w.peer.n_connections), 2, 10);
+    cws_sandbox_unref(sb);
+    world_end(&w);
+}
+
 static void test_nobody_listening_is_unavailable(void **state)
 {
     struct cws_client *client = cws_client_new(NULL);
@@ -515,6 +540,8 @@ int main(void)
         cmocka_unit_test(test_a_stopped_sandbox_that_is_forgotten_has_no_known_end),
         cmocka_unit_test(test_a_lost_connection_fails_calls_that_may_have_run),
         cmocka_unit_test(test_a_goaway_is_no_error_of_the_next_call),
+        cmocka_unit_test(test_a_connection_that_says_nothing_is_no_try),
+        cmocka_unit_test(test_a_peer_that_never_says_anything_is_unavailable),
         cmocka_unit_test(test_nobody_listening_is_unavailable),
         cmocka_unit_test(test_list_fetches_all_pages_and_notices_a_loop),
     };

@@ -86,9 +86,29 @@ static void on_transport_closed(void *user, struct transport *t, const struct er
 static const struct transport_events transport_events = {.on_closed = on_transport_closed,
                                                          .conn = {.on_call = on_call}};
 
+static void on_muted_closed(uv_handle_t *pipe)
+{
+    free(pipe);
+}
+
+/* As the kernel does with what waits in the backlog of a process that ends. */
+static void mute(struct peer *p, uv_stream_t *listener)
+{
+    uv_pipe_t *pipe = malloc(sizeof(*pipe));
+    CHECK(pipe && uv_pipe_init(&p->loop, pipe, 0) == 0);
+    CHECK(uv_accept(listener, (uv_stream_t *)pipe) == 0);
+    uv_close((uv_handle_t *)pipe, on_muted_closed);
+    atomic_fetch_sub(&p->n_mute, 1);
+    atomic_fetch_add(&p->n_connections, 1);
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct peer *p = CONTAINER_OF((uv_pipe_t *)listener, struct peer, listener);
+    if (atomic_load(&p->n_mute) > 0) {
+        mute(p, listener);
+        return;
+    }
     struct accepted *a = calloc(1, sizeof(*a));
     CHECK(status == 0 && a);
     a->peer = p;

@@ -43,6 +43,7 @@ struct peer {
     char url[128];
     void (*on_thread)(void); /* set before peer_begin(): runs first on the peer's thread */
     bool ours;               /* says x-cwsandbox-server */
+    _Atomic unsigned n_mute; /* so many connections from now on are closed without a word */
     peer_handler handler;
     void *user;
     struct transport *transports[16];

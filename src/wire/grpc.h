@@ -77,6 +77,9 @@ struct grpc_close {
     bool
         by_peer; /* server: RST_STREAM by the client or the connection was lost, before our trailers went out;
                                 * client: the connection was lost */
+    bool
+        silent; /* client: the connection was lost, and nothing had ever come by it, not even SETTINGS: what
+                 * accepted it may have been the backlog of a process that was ending */
 };
 
 struct grpc_call_events {

@@ -77,7 +77,12 @@ void call_close(struct grpc_call *call)
     list_remove(&call->todo_node);
     call->todo = ~0u; /* functions called on it by on_close must not schedule anything */
     if (call->events && call->events->on_close) {
-        const struct grpc_close how = {&call->status, call->refused, call->by_peer};
+        const struct grpc_close how = {
+            .status = &call->status,
+            .refused = call->refused,
+            .by_peer = call->by_peer,
+            .silent = conn->side == GRPC_CLIENT && call->by_peer && !conn->ready,
+        };
         call->events->on_close(call->user, call, &how);
     }
     list_remove(&call->node);

@@ -12,8 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -86,6 +88,40 @@ static void test_a_killed_service_is_started_again(void **state)
         assert_true(works(NULL)); /* the same client, whose connection is gone */
         assert_int_not_equal(service_pid(), before);
     }
+}
+
+/* What a client meets whose service was killed an instant ago: connections that the kernel
+ * accepted and then resets. */
+static void *accept_and_drop(void *arg)
+{
+    const int *listener = arg;
+    for (int i = 0; i < 3; i++) {
+        int fd = accept(*listener, NULL, NULL);
+        if (fd < 0)
+            break; /* shut down by the test */
+        (void)close(fd);
+    }
+    return NULL;
+}
+
+static void test_the_backlog_of_a_service_that_ends_is_no_try(void **state)
+{
+    (void)service_kill(SIGTERM);
+    assert_true(works(NULL)); /* makes the directory */
+    (void)service_kill(SIGKILL);
+    (void)unlink(service_socket());
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", service_socket());
+    assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    assert_int_equal(listen(listener, 8), 0);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, accept_and_drop, &listener), 0);
+    assert_true(works(NULL));
+    assert_int_not_equal(service_pid(), 0);
+    (void)shutdown(listener, SHUT_RDWR);
+    (void)pthread_join(thread, NULL);
+    (void)close(listener);
 }
 
 static void test_calls_in_flight_fail_when_the_service_is_killed(void **state)
@@ -256,6 +292,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_eight_processes_at_once_make_one_service),
         cmocka_unit_test(test_a_killed_service_is_started_again),
+        cmocka_unit_test(test_the_backlog_of_a_service_that_ends_is_no_try),
         cmocka_unit_test(test_calls_in_flight_fail_when_the_service_is_killed),
         cmocka_unit_test(test_an_idle_service_may_leave_at_any_time),
         cmocka_unit_test(test_a_service_that_cannot_start_says_why),
