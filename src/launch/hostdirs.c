@@ -187,12 +187,26 @@ int host_dirs_show(struct lean_root *lean, const struct id_map *map)
     return 0;
 }
 
+static void refresh_libs(struct lean_root *lean, const struct id_map *map)
+{
+    for (uint32_t i = 0; i < lean->n_dirs; i++) {
+        const struct host_dir *dir = &lean->dirs[i];
+
+        if (dir->real &&
+            strcmp(dir->name, "usr") == 0) /* on failure the copies there are hold */
+            (void)own_libs_refresh(&lean->libs,
+                                   dir->veiled ? LEAN_RAW "/usr" : LEAN_HOST "/usr", map);
+    }
+}
+
 int host_dirs_refresh(struct lean_root *lean, const struct id_map *map)
 {
     uint64_t now_ns = clock_now_ns();
 
     if (now_ns - lean->veiled_ns < VEIL_SECONDS * NS_PER_SEC)
         return 0;
+    lean->veiled_ns = now_ns;
+    refresh_libs(lean, map);
     for (uint32_t i = 0; i < lean->n_dirs; i++) {
         const struct host_dir *dir = &lean->dirs[i];
         CLEANUP_FD int veil = -1;
@@ -211,6 +225,5 @@ int host_dirs_refresh(struct lean_root *lean, const struct id_map *map)
         if (r < 0)
             return r;
     }
-    lean->veiled_ns = now_ns;
     return 0;
 }

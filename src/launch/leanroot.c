@@ -177,12 +177,16 @@ static int write_skeletons(struct lean_root *lean, const struct id_map *map)
     r = skeleton_write("skel", lean);
     if (r == 0)
         r = skeleton_write_usr("usr-skel", &lean->usr_skel);
+    if (r == 0)
+        r = own_libs_write(&lean->libs, "usr-skel", map);
+    if (r > 0)
+        lean->usr_skel = true;
     if (map->root) {
         (void)setfsuid(0);
         (void)setfsgid(0);
         CHECK(setfsuid((uid_t)-1) == 0);
     }
-    return r;
+    return r < 0 ? r : 0;
 }
 
 static int enter(void)

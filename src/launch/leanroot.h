@@ -6,6 +6,7 @@
 #define CWS_LAUNCH_LEANROOT_H
 
 #include <sys/types.h>
+#include <time.h>
 
 #include "base/macros.h"
 #include "privproto/launchproto.h"
@@ -40,13 +41,29 @@ struct host_dir {
     char link[64];
 };
 
+/* A file of the machine that sandboxes have a copy of. */
+struct own_lib {
+    char path[120]; /* below /usr */
+    dev_t dev;      /* of the machine's file, when it was copied; and so on */
+    ino_t ino;
+    off_t size;
+    struct timespec changed;
+};
+
+struct own_libs {
+    int dir; /* LEAN_USR_SKEL, writable */
+    uint32_t n;
+    struct own_lib rows[8]; /* launch has three: loader, C library, libseccomp */
+};
+
 /* What a child's mounts are built from; filled once by lean_root_build(). */
 struct lean_root {
     struct host_dir dirs[MAX_HOST_DIRS];
     uint32_t n_dirs;
-    bool usr_skel;            /* LEAN_USR_SKEL has something to add */
-    bool idmap;               /* host files show their owners */
-    uint64_t veiled_ns;       /* when the veils were made */
+    bool usr_skel;      /* LEAN_USR_SKEL has something to add */
+    bool idmap;         /* host files show their owners */
+    uint64_t veiled_ns; /* when the veils were made */
+    struct own_libs libs;
     bool user_xattr;          /* the sandboxes' tmpfs can mark directories as replaced */
     bool images;              /* LEAN_IMAGES is bound to <state dir>/images */
     bool images_owned;        /* the layers there show owners that exist inside */
@@ -72,6 +89,12 @@ int host_dirs_take(struct lean_root *lean, int userns_fd);
 int host_dirs_show(struct lean_root *lean, const struct id_map *map);
 /** host_dirs_refresh() - before a create: what was installed on the machine since shows in what is made from here on. */
 int host_dirs_refresh(struct lean_root *lean, const struct id_map *map);
+
+/* ownlibs.c */
+/** own_libs_write() - the libraries that launch runs on, copied to @dir, a skeleton of /usr. Returns how many. */
+int own_libs_write(struct own_libs *libs, const char *dir, const struct id_map *map);
+/** own_libs_refresh() - again, those that have changed in @usr_path. */
+int own_libs_refresh(struct own_libs *libs, const char *usr_path, const struct id_map *map);
 
 /* skeleton.c */
 /** skeleton_write() - fill @dir with the synthesized root of image `host`, reading files of the

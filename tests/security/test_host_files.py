@@ -122,3 +122,37 @@ def test_what_is_installed_on_the_machine_shows_in_new_sandboxes(service, closed
     deadline = time.monotonic() + SECONDS
     while (seen := look()) != "now\nupgraded\n":
         assert time.monotonic() < deadline, seen
+
+
+def libc_outside():
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        if "/libc.so" in line or "/libc-" in line:
+            return line.split()[-1]
+    pytest.skip("this interpreter does not map a C library of the machine")
+
+
+def inodes(service, *paths):
+    with service.sandbox() as sandbox:
+        return [int(n) for n in sandbox.exec(["stat", "-Lc", "%i", *paths]).result(SECONDS).stdout.split()]
+
+
+def test_the_c_library_inside_is_a_file_that_nothing_outside_maps(service):
+    """Or the lock of its mappings, in the hands of a crowd inside, holds up every fork of the machine."""
+    libc = libc_outside()
+    inside = inodes(service, libc, "/usr/bin/env")
+    assert inside[1] == os.stat("/usr/bin/env").st_ino  # what is not copied shows the number that it has outside
+    assert inside[0] != os.stat(libc).st_ino
+    with service.sandbox() as sandbox:
+        assert sandbox.read_file(libc).result(SECONDS) == Path(libc).read_bytes()
+
+
+def test_a_c_library_that_has_changed_on_the_machine_is_copied_again(service):
+    libc = libc_outside()
+    if os.geteuid() != 0:
+        pytest.skip("only root can touch the C library")
+    [before] = inodes(service, libc)
+    st = os.stat(libc)
+    os.utime(libc, ns=(st.st_atime_ns, st.st_mtime_ns))  # a new time of change, and nothing else
+    deadline = time.monotonic() + SECONDS
+    while inodes(service, libc) == [before]:
+        assert time.monotonic() < deadline
