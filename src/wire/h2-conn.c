@@ -256,6 +256,8 @@ static int recv_errno(struct grpc_conn *conn, ssize_t rv)
         conn_calm_down(conn);
         return -EPROTO;
     case NGHTTP2_ERR_CALLBACK_FAILURE:
+        if (conn->recv_error == -EPROTO)
+            return -EPROTO; /* a callback ended it, with a GOAWAY that can still leave */
         conn->send_error = -ENOMEM;
         return -ENOMEM;
     default:

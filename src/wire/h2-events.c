@@ -18,7 +18,13 @@
 #else
 #define COUNT_RESETS_BY_PEER true
 #endif
-#define EMPTY_DATA_MAX 1000u /* DATA frames without bytes or END_STREAM (CVE-2019-9518) */
+/* DATA frames without bytes or END_STREAM (CVE-2019-9518), not balanced by frames with bytes. */
+#define EMPTY_DATA_MAX 1000u
+/* Header bytes beyond max_header_bytes of their block. A few bytes name an entry of the HPACK table again and again, and each
+ * time the whole of it is inflated and checked. Chosen: four blocks that are twice too large; each completed call allows for a
+ * little more, as on a connection that a proxy fills with the calls of many. */
+#define HEADERS_OVER_MAX 262144u
+#define HEADERS_OVER_PER_CALL 1024u
 
 /* Largest DATA frame sent, if the peer allows it. With other calls on the connection a frame
  * must not hold them up. */
@@ -47,18 +53,29 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
+/* Of a block that is too large, or whose call is gone: counted only. */
+static int drop_header(struct grpc_conn *conn, size_t size)
+{
+    conn->n_over += size;
+    if (conn->n_over <= HEADERS_OVER_MAX + conn->n_completed * HEADERS_OVER_PER_CALL)
+        return 0;
+    conn_calm_down(conn);
+    return NGHTTP2_ERR_CALLBACK_FAILURE; /* the rest of the input is not looked at */
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *user)
 {
+    struct grpc_conn *conn = user;
     struct grpc_call *call = find(session, frame->hd.stream_id);
+    size_t size = name_len + value_len + HEADERS_ENTRY_OVERHEAD;
     if (!call || call->header_too_large)
-        return 0;
+        return drop_header(conn, size);
     struct headers *h = &call->in_header;
-    if (h->size + name_len + value_len + HEADERS_ENTRY_OVERHEAD >
-        call->conn->limits.max_header_bytes) {
+    if (h->size + size > conn->limits.max_header_bytes) {
         call->header_too_large = true;
-        return 0;
+        return drop_header(conn, size);
     }
     if (headers_add_n(h, name, name_len, value, value_len) < 0)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -84,7 +101,9 @@ static void on_data_frame(struct grpc_conn *conn, struct grpc_call *call,
                           const nghttp2_frame *frame)
 {
     bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
-    if (frame->hd.length == 0 && !end && ++conn->n_empty_data > EMPTY_DATA_MAX)
+    if (frame->hd.length > 0)
+        conn->n_empty_data -= conn->n_empty_data > 0;
+    else if (!end && ++conn->n_empty_data > EMPTY_DATA_MAX)
         conn_calm_down(conn);
     if (!call || !end)
         return;

@@ -115,6 +115,7 @@ struct grpc_conn {
         n_resets; /* server: streams that ended by our RST_STREAM before they were answered */
     size_t n_completed;
     size_t n_empty_data;
+    size_t n_over; /* header bytes that came beyond the cap of their block */
 };
 
 /* h2-conn.c */

@@ -49,6 +49,7 @@ class Peer:
         """@where: a port of this machine, or a path."""
         if isinstance(where, int):
             self.socket = socket.create_connection(("127.0.0.1", where), timeout=60)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         else:
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(60)
