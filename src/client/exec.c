@@ -289,6 +289,8 @@ static void call(struct exec *x)
     x->rpc.path = PROTO_PATH_SANDBOX("StreamExec");
     x->rpc.target = x->sb->target;
     x->rpc.deadline_ns = UINT64_MAX;
+    /* It says that the command timed out when nothing of it runs any more. */
+    x->rpc.patience_ns = conn->ours ? EXEC_KILL_PATIENCE_NS : 0;
     uint64_t margin_ns = conn->ours ? 0 : EXEC_DEADLINE_MARGIN_NS;
     if (x->spec.timeout_ns < UINT64_MAX / 2)
         x->rpc.deadline_ns = event_deadline(x->spec.timeout_ns + margin_ns);

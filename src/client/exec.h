@@ -57,6 +57,8 @@ struct exec {
 /* What a foreign service gets on top of the command's time-out: contract/sdk.md 2.3 (5). Ours
  * kills the command at the call's deadline, so there the two are the same. */
 #define EXEC_DEADLINE_MARGIN_NS (5ULL * 1000000000ULL)
+/* Chosen: a little more than what the service gives to killing a command (server/call.c, EXPIRE_NS). */
+#define EXEC_KILL_PATIENCE_NS (2500ULL * 1000000ULL)
 #define EXEC_READY_TIMEOUT_NS (5ULL * 1000000000ULL) /* contract/sdk.md 2.3 (4) */
 #define EXEC_TTY_NO_EXIT (-1) /* contract/sdk.md 2.6: a terminal without an exit frame */
 #define EXEC_TRAILERS_TIMEOUT_NS \

@@ -171,7 +171,7 @@ void rpc_start(struct rpc *rpc, struct conn *conn)
     list_init(&rpc->link);
     if (rpc->deadline_ns != UINT64_MAX)
         timer_start(&conn->client->timers, &rpc->timer,
-                    rpc->deadline_ns + RPC_DEADLINE_SLACK_NS, on_timer);
+                    rpc->deadline_ns + rpc->patience_ns + RPC_DEADLINE_SLACK_NS, on_timer);
     list_append(&conn->waiting, &rpc->link);
     conn_kick(conn);
 }

@@ -124,13 +124,17 @@ static pid_t start(struct init *in, struct spawn *s, struct exec *row)
     return spawn_run(s, in->stack, sizeof(in->stack));
 }
 
-static void row_free(struct init *in, struct exec *row)
+/* @told: with an EXITED. */
+static void row_free(struct init *in, struct exec *row, bool told)
 {
+    if (told)
+        slots_retire(&in->slots, row->slot);
+    else
+        slots_give(&in->slots, row->slot);
     if (row->status_fd >= 0)
         in->execs.n_starting--;
     cleanup_fd(&row->status_fd);
     cleanup_fd(&row->master);
-    slots_give(&in->slots, row->slot);
     row->pid = 0;
     in->execs.n--;
 }
@@ -146,7 +150,7 @@ static void send_failure(uint32_t id, int status, const char *stage)
 static void send_started(struct init *in, struct exec *row)
 {
     struct init_packet answer = {
-        .type = INIT_STARTED, .id = row->id, .aux = (uint32_t)row->pid};
+        .type = INIT_STARTED, .id = row->id, .aux = (uint32_t)row->pid, .slot = row->slot};
 
     if (control_send(&answer, row->master) < 0) {
         /* A terminal that nobody outside can have. */
@@ -163,11 +167,13 @@ void exec_start(struct init *in)
         .limits = &in->limits, .cgroup_fd = -1, .report_fd = -1, .stage = "table"};
     struct exec *row = find_unused(&in->execs);
     struct exec fresh = {.id = in->packet.head.id, .slot = -1, .status_fd = -1, .master = -1};
-    pid_t pid = row ? start(in, &s, &fresh) : -EAGAIN;
+    pid_t pid;
 
-    in->execs.n++;
+    slots_release(&in->slots, in->packet.head.n_seen);
+    pid = row ? start(in, &s, &fresh) : -EAGAIN;
+    in->execs.n++; /* row_free() takes it back */
     if (pid < 0) {
-        row_free(in, &fresh);
+        row_free(in, &fresh, false);
         send_failure(fresh.id, pid, s.stage);
         return;
     }
@@ -232,9 +238,9 @@ void exec_reap(struct init *in)
         if (row->status_fd >= 0)
             end_starting(in, row); /* STARTED comes before EXITED */
         event.id = row->id;
+        row_free(in, row, !row->failed);
         if (!row->failed)
             (void)control_send(&event, -1);
-        row_free(in, row);
     }
 }
 
@@ -253,7 +259,7 @@ void exec_kill(struct init *in, uint32_t id)
     struct exec *row = find_id(&in->execs, id);
 
     if (!row) {
-        slots_kill_lingering(&in->slots, id);
+        slots_kill_ended(&in->slots, id);
         return;
     }
     if (row->slot < 0 || slots_kill(&in->slots, row->slot) < 0)

@@ -25,6 +25,7 @@ struct slot {
     int events_fd; /* cgroup.events, reread with pread */
     uint32_t id;   /* of the last exec that was born here */
     bool killed;   /* cgroup.kill was written: to be made anew before the next use */
+    uint32_t exit; /* in `retired`: which EXITED told of its end */
 };
 
 struct slots {
@@ -33,6 +34,10 @@ struct slots {
     struct slot all[INIT_MAX_EXECS];
     uint16_t free[INIT_MAX_EXECS], lingering[INIT_MAX_EXECS];
     uint32_t n_free, n_lingering;
+    uint16_t retired
+        [INIT_MAX_EXECS]; /* a ring, oldest first: the daemon may not know yet, and kill them */
+    uint32_t first_retired, n_retired;
+    uint32_t n_exits; /* EXITED sent */
 };
 
 /* Where the limits are that launch told of last: limits.c. */
@@ -114,11 +119,15 @@ void packet_done(struct packet *p);
 void slots_init(struct slots *s);
 /** slots_take() - index of an empty slot, or -errno. */
 int slots_take(struct slots *s);
-/** slots_give() - the leader of the slot is gone. */
+/** slots_give() - nobody was told of what was in the slot; or everybody knows that it is gone. */
 void slots_give(struct slots *s, int index);
+/** slots_retire() - an EXITED was sent of what was in the slot (-1: of what had none). */
+void slots_retire(struct slots *s, int index);
+/** slots_release() - the daemon knows of the first @n_seen EXITED. */
+void slots_release(struct slots *s, uint32_t n_seen);
 int slots_kill(struct slots *s, int index);
-/** slots_kill_lingering() - what the finished exec @id left behind. */
-void slots_kill_lingering(struct slots *s, uint32_t id);
+/** slots_kill_ended() - what the finished exec @id left behind. */
+void slots_kill_ended(struct slots *s, uint32_t id);
 
 /* limits.c */
 void limits_init(struct limits *l);
@@ -150,8 +159,8 @@ void exec_kill(struct init *in, uint32_t id);
 int pty_open(uint32_t width, uint32_t height, int *ret_master, int *ret_slave);
 
 /* tree.c */
-/** tree_kill() - @leader and its descendants; @leader is a child subreaper that is not reaped
- * yet. */
+/** tree_kill() - @leader and its descendants, who are dead when it returns; @leader is a child subreaper that is not reaped
+ * yet, and killed last. */
 void tree_kill(pid_t leader);
 
 /* file.c */

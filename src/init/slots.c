@@ -118,6 +118,28 @@ void slots_give(struct slots *s, int index)
         s->lingering[s->n_lingering++] = (uint16_t)index;
 }
 
+void slots_retire(struct slots *s, int index)
+{
+    s->n_exits++;
+    if (index < 0)
+        return;
+    s->all[index].exit = s->n_exits;
+    s->retired[(s->first_retired + s->n_retired++) % INIT_MAX_EXECS] = (uint16_t)index;
+}
+
+void slots_release(struct slots *s, uint32_t n_seen)
+{
+    while (s->n_retired > 0) {
+        uint16_t index = s->retired[s->first_retired];
+
+        if ((int32_t)(n_seen - s->all[index].exit) < 0)
+            return;
+        s->first_retired = (s->first_retired + 1) % INIT_MAX_EXECS;
+        s->n_retired--;
+        slots_give(s, index);
+    }
+}
+
 void slots_init(struct slots *s)
 {
     s->usable = fcntl(CGROUP_FD, F_GETFD) >= 0;
@@ -126,11 +148,17 @@ void slots_init(struct slots *s)
         s->free[s->n_free++] = 0;
 }
 
-void slots_kill_lingering(struct slots *s, uint32_t id)
+void slots_kill_ended(struct slots *s, uint32_t id)
 {
     for (uint32_t i = 0; i < s->n_lingering; i++) {
         if (s->all[s->lingering[i]].id == id)
             (void)slots_kill(s, s->lingering[i]); /* an empty slot has nothing to kill */
+    }
+    for (uint32_t i = 0; i < s->n_retired; i++) {
+        uint16_t index = s->retired[(s->first_retired + i) % INIT_MAX_EXECS];
+
+        if (s->all[index].id == id)
+            (void)slots_kill(s, index);
     }
 }
 

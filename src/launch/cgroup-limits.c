@@ -100,6 +100,13 @@ static int limit_cpu(const struct cgroups *g, const char *id, uint32_t cpu_milli
                          cpu_millis != 0);
 }
 
+void cgroup_lift_cpu(const struct cgroups *g, const char *id, uint32_t cpu_millis, bool lifted)
+{
+    if (cpu_millis != 0)
+        (void)limit_cpu(g, id,
+                        lifted ? 0 : cpu_millis); /* of a host that cannot: there was none */
+}
+
 bool cgroup_counts_pids(const struct cgroups *g)
 {
     return g->v1_pids >= 0 || g->v2_pids;

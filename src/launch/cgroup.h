@@ -67,6 +67,8 @@ struct cgroup_entry {
  */
 int cgroup_limit(const struct cgroups *g, const struct launch_limits *limits,
                  struct cgroup_entry *ret_entry, const char **ret_stage);
+/** cgroup_lift_cpu() - without the limit of CPU time, or with @cpu_millis (0: never had one) again. */
+void cgroup_lift_cpu(const struct cgroups *g, const char *id, uint32_t cpu_millis, bool lifted);
 void cgroup_entry_done(struct cgroup_entry *entry);
 void cgroup_usage(const struct cgroups *g, const char *id, struct launch_usage *ret_usage);
 

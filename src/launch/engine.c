@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
-#include "launch/launch.h"
+#include "launch/sandbox.h"
 
 static void add_problem(struct launch_features *f, const char *text)
 {
@@ -84,8 +84,11 @@ int engine_start(struct engine *e, const struct options *options, const char **r
     bool core_limited = limit_core();
     int r;
 
-    *e = (struct engine){
-        .options = options, .sock_fd = options->sock_fd, .signal_fd = -1, .init_fd = -1};
+    *e = (struct engine){.options = options,
+                         .sock_fd = options->sock_fd,
+                         .signal_fd = -1,
+                         .init_fd = -1,
+                         .kills_fd = -1};
     e->netns.home = e->netns.proc = -1;
     e->cgroups = CGROUPS_NONE;
     list_init(&e->sandboxes);
@@ -98,6 +101,9 @@ int engine_start(struct engine *e, const struct options *options, const char **r
     e->signal_fd = open_signals();
     if (e->signal_fd < 0)
         return e->signal_fd;
+    r = kills_init(e);
+    if (r < 0)
+        return r;
     *ret_stage = "user namespace";
     r = e->map.root ? 0 : userns_enter(&e->map);
     if (r < 0)
@@ -156,4 +162,5 @@ void engine_done(struct engine *e)
     cgroups_done(&e->cgroups, e->options->service);
     cleanup_fd(&e->init_fd);
     cleanup_fd(&e->signal_fd);
+    cleanup_fd(&e->kills_fd);
 }

@@ -51,6 +51,8 @@ struct engine {
     struct sock_fprog filter;
     struct launch_features features;
     struct list sandboxes;
+    struct list kills; /* kills.c */
+    int kills_fd;
     struct strmap by_id, by_pid;
     uint32_t n_made;    /* user namespaces made: userns_owner() */
     uint32_t n_pending; /* sandboxes in SANDBOX_STARTING */

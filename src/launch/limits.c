@@ -37,7 +37,7 @@ static int tell_init(const struct sandbox *sb, const struct cgroup_entry *entry)
     return 0;
 }
 
-static int apply(struct engine *e, const struct sandbox *sb, const struct launch_limits *limits,
+static int apply(struct engine *e, struct sandbox *sb, const struct launch_limits *limits,
                  const char **ret_stage)
 {
     CLEANUP(cgroup_entry_done) struct cgroup_entry entry = {0};
@@ -52,6 +52,9 @@ static int apply(struct engine *e, const struct sandbox *sb, const struct launch
     }
     if (r < 0)
         return r;
+    sb->cpu_millis = limits->cpu_millis;
+    if (sb->n_kills > 0 || sb->ending)
+        cgroup_lift_cpu(&e->cgroups, sb->id, sb->cpu_millis, true);
     *ret_stage = "tell init";
     return tell_init(sb, &entry);
 }

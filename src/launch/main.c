@@ -25,6 +25,8 @@
     3 /* chosen: refilling the network pool blocks for 0.5 ms (p99 5), so only when nobody \
          asks */
 
+enum { SIGNALS, KILLS, REQUESTS, N_FIXED }; /* places in the poll set; status pipes follow */
+
 static void drain_signals(struct engine *e)
 {
     struct signalfd_siginfo info;
@@ -38,10 +40,11 @@ static void drain_signals(struct engine *e)
 
 static size_t fill_poll(struct engine *e, struct pollfd *fds, struct sandbox **pending)
 {
-    size_t n = 0;
+    size_t n = N_FIXED;
 
-    fds[n++] = (struct pollfd){.fd = e->signal_fd, .events = POLLIN};
-    fds[n++] =
+    fds[SIGNALS] = (struct pollfd){.fd = e->signal_fd, .events = POLLIN};
+    fds[KILLS] = (struct pollfd){.fd = e->kills_fd, .events = POLLIN};
+    fds[REQUESTS] =
         (struct pollfd){.fd = e->n_pending < MAX_PENDING ? e->sock_fd : -1, .events = POLLIN};
     LIST_FOREACH(node, &e->sandboxes)
     {
@@ -55,18 +58,22 @@ static size_t fill_poll(struct engine *e, struct pollfd *fds, struct sandbox **p
     return n;
 }
 
-static int poll_timeout(const struct engine *e, uint32_t n_dead)
+static int poll_timeout(struct engine *e, uint32_t n_dead)
 {
+    int kills_ms = kills_expire(e);
+
     if (n_dead > 0)
         return RETRY_MS;
-    return e->n_pending == 0 && netns_pool_wants_more(&e->netns) ? QUIET_MS : -1;
+    if (e->n_pending == 0 && netns_pool_wants_more(&e->netns))
+        return QUIET_MS;
+    return kills_ms;
 }
 
 /* One turn; negative when the loop must end. */
 static int turn(struct engine *e, uint32_t *n_dead)
 {
-    struct pollfd fds[2 + MAX_PENDING];
-    struct sandbox *pending[2 + MAX_PENDING];
+    struct pollfd fds[N_FIXED + MAX_PENDING];
+    struct sandbox *pending[N_FIXED + MAX_PENDING];
     size_t n = fill_poll(e, fds, pending);
     int n_ready = poll(fds, n, poll_timeout(e, *n_dead));
 
@@ -75,14 +82,16 @@ static int turn(struct engine *e, uint32_t *n_dead)
     if (n_ready == 0 && e->n_pending == 0 && netns_pool_wants_more(&e->netns))
         (void)netns_pool_refill_one(&e->netns); /* a failure shows at the next creation */
     /* Pipes before signals: a reaped sandbox is freed. */
-    for (size_t i = 2; i < n; i++) {
+    for (size_t i = N_FIXED; i < n; i++) {
         if (fds[i].revents)
             sandbox_on_status(e, pending[i]);
     }
-    if (fds[0].revents)
+    if (fds[SIGNALS].revents)
         drain_signals(e);
+    if (fds[KILLS].revents)
+        kills_check(e);
     *n_dead = sandboxes_retry_dead(e);
-    return fds[1].revents ? requests_handle(e) : 0;
+    return fds[REQUESTS].revents ? requests_handle(e) : 0;
 }
 
 /* The daemon's HELLO is on its way already; its user, who sees no stderr of ours, learns from the answer what is missing

@@ -50,6 +50,12 @@ static void on_kill(struct engine *e, const struct launch_message *request)
     answer_status(e, request, sb ? 0 : -ENOENT, "id");
 }
 
+/* Safe to grant: writes "1" to cgroup.kill of a numbered directory below one that this launch made. */
+static void on_kill_exec(struct engine *e, const struct launch_message *request)
+{
+    kills_add(e, request->seq, &request->u.kill_exec);
+}
+
 static void on_usage(struct engine *e, const struct launch_message *request)
 {
     struct launch_message answer = {.type = LAUNCH_USAGE, .seq = request->seq, .answer = true};
@@ -81,6 +87,7 @@ static const struct request {
     {LAUNCH_KILL, on_kill},
     {LAUNCH_USAGE, on_usage},
     {LAUNCH_FREEZE, on_freeze},
+    {LAUNCH_KILL_EXEC, on_kill_exec},
 };
 /* clang-format on */
 

@@ -45,6 +45,7 @@ static void answer_created(struct engine *e, uint32_t seq, const struct launch_c
 
 static void sandbox_free(struct engine *e, struct sandbox *sb)
 {
+    kills_end(e, sb);
     list_remove(&sb->node);
     (void)strmap_remove(&e->by_id, sb->id);
     (void)strmap_remove(&e->by_pid, sb->pid_key);
@@ -80,6 +81,7 @@ static int try_finish(struct engine *e, struct sandbox *sb)
     cgroup_usage(&e->cgroups, sb->id, &usage);
     if (cgroup_remove(&e->cgroups, sb->id) == -EBUSY)
         return -EBUSY;
+    kills_end(e, sb); /* answers come before the event */
     announce_end(e, sb, &usage);
     sandbox_free(e, sb);
     return 0;
@@ -284,6 +286,10 @@ void sandbox_kill(struct engine *e, struct sandbox *sb)
      * only makes it quick. */
     if (sb->reaped)
         return;
+    if (!sb->ending && sb->cpu_millis != 0)
+        cgroup_lift_cpu(&e->cgroups, sb->id, sb->cpu_millis,
+                        true); /* who is throttled cannot die */
+    sb->ending = true;
     (void)kill(sb->pid, SIGKILL);
     (void)cgroup_kill(&e->cgroups, sb->id);
 }

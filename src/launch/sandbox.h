@@ -26,6 +26,9 @@ struct sandbox {
                        failure */
     int control_fd; /* the daemon's end: what launch itself has to tell init goes this way, too */
     bool reaped;    /* its pid is no longer its own */
+    bool ending;    /* sandbox_kill(): its CPU time stays unlimited */
+    uint32_t n_kills;    /* kills.c: under way */
+    uint32_t cpu_millis; /* what LIMITS said last */
     int wait_status;
     struct launch_created created; /* what will be answered */
     uint32_t limits_seq;           /* 0, or of a LIMITS that waits for init */
@@ -51,6 +54,17 @@ void limits_set(struct engine *e, struct sandbox *sb, uint32_t seq,
                 const struct launch_limits *limits);
 /** limits_set_waiting() - the LIMITS that waited for @sb to leave STARTING. */
 void limits_set_waiting(struct engine *e, struct sandbox *sb);
+
+/* kills.c */
+int kills_init(struct engine *e);
+/** kills_add() - does KILL_EXEC number @seq and answers it when nothing of the exec lives, maybe later. */
+void kills_add(struct engine *e, uint32_t seq, const struct launch_kill_exec *request);
+/** kills_check() - engine.kills_fd is readable. */
+void kills_check(struct engine *e);
+/** kills_expire() - gives up what is overdue; ms until the next one is, -1 without any. */
+int kills_expire(struct engine *e);
+/** kills_end() - nothing of @sb lives: answers all of its. */
+void kills_end(struct engine *e, const struct sandbox *sb);
 
 /* requests.c */
 /** answer_status() - of a request that has nothing else to say. @stage counts only with a failure. */

@@ -13,9 +13,12 @@
  *        devpts and returns the master with STARTED.
  *        Answer: STARTED {id, pid, status, stage}; status 0 or -errno of the stage ("chdir", "execve", ...).
  *        On success exactly one EXITED {id, wait_status} follows, never before STARTED.
+ *        STARTED names the exec's slot, by which launch kills it (KILL_EXEC). The slot stays with the exec until an EXEC says
+ *        `n_seen`: how many EXITED the daemon has taken note of, and has no kill of under way. So no kill meets a later exec.
  *        execve follows execvp's rules: PATH of the new environment, ENOEXEC falls back to /bin/sh.
  * SIGNAL {id, value=signo}: to the leader's process group.
- * KILL   {id}: SIGKILL to the leader and everything it started.
+ * KILL   {id}: SIGKILL to the leader and everything it started; its slot is not used again. Where init has no slots its EXITED
+ *        comes when all of them are dead; where it has, launch's answer to KILL_EXEC says so.
  * OPEN   body: absolute path. value = open(2) flags (CLOEXEC, NOCTTY, NONBLOCK are added), mode in `aux`.
  *        INIT_MAKE_PARENTS creates missing parent directories (0755). Answer: OPENED {id, status} + fd.
  *        Relative paths are resolved against "/".
@@ -71,7 +74,9 @@ struct init_packet {
     uint32_t n_args, n_envs;
     uint32_t tty_width, tty_height;
     uint32_t body_size;
-    char stage[16]; /* STARTED with status < 0 */
+    uint32_t n_seen; /* EXEC; counts from 0 and wraps */
+    int32_t slot;    /* STARTED with status 0; -1: there are no slots here */
+    char stage[16];  /* STARTED with status < 0 */
 };
 
 #endif

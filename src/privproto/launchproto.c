@@ -83,6 +83,8 @@ static const struct message_format formats[] = {
         F(U64, usage.memory_peak_bytes), F(U64, usage.n_oom_kills)}},
     {LAUNCH_FREEZE, false, 2, {F(ID, freeze.id), F(BOOL, freeze.frozen)}},
     FORMAT_STATUS(LAUNCH_FREEZE),
+    {LAUNCH_KILL_EXEC, false, 2, {F(ID, kill_exec.id), F(U32, kill_exec.slot)}},
+    FORMAT_STATUS(LAUNCH_KILL_EXEC),
     {LAUNCH_EVENT_EXITED, false, 5, {
         F(ID, exited.id), F(I32, exited.wait_status), F(U64, exited.cpu_ns),
         F(U64, exited.memory_peak_bytes), F(U64, exited.n_oom_kills)}},

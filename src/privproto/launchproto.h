@@ -30,6 +30,8 @@ enum launch_type {
                       gone */
     LAUNCH_USAGE,  /* id -> answer: launch_usage */
     LAUNCH_FREEZE, /* id, bool -> status only; reserved for pause */
+    LAUNCH_KILL_EXEC, /* launch_kill_exec -> status, when nothing of the exec lives any more; -ETIMEDOUT: something still
+                         does; -ENOTSUP: !features.cgroup_kill, init has to do it */
     LAUNCH_EVENT_EXITED = 64, /* launch_exited; cgroups and mounts of the id are already gone */
     LAUNCH_TYPE_MAX,
 };
@@ -90,6 +92,12 @@ struct launch_freeze {
     bool frozen;
 };
 
+/* The exec slot is what init's STARTED named. */
+struct launch_kill_exec {
+    char id[LAUNCH_MAX_ID];
+    uint32_t slot;
+};
+
 struct launch_exited {
     char id[LAUNCH_MAX_ID];
     int32_t wait_status; /* of init, as waitpid */
@@ -106,10 +114,11 @@ struct launch_message {
         struct launch_create create;
         struct launch_created created;
         struct launch_limits limits;
-        struct launch_status status; /* LIMITS, KILL, FREEZE answers */
+        struct launch_status status; /* LIMITS, KILL, FREEZE, KILL_EXEC answers */
         char id[LAUNCH_MAX_ID];      /* KILL, USAGE */
         struct launch_usage usage;
         struct launch_freeze freeze; /* FREEZE request */
+        struct launch_kill_exec kill_exec;
         struct launch_exited exited;
     } u;
 };

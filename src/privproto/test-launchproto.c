@@ -58,6 +58,11 @@ static void test_every_message_survives_a_roundtrip(void **state)
          .u.usage = {.cpu_ns = 4, .n_oom_kills = 1}},
         {.type = LAUNCH_FREEZE, .seq = 8, .u.freeze = {.id = "x", .frozen = true}},
         {.type = LAUNCH_FREEZE, .seq = 8, .answer = true},
+        {.type = LAUNCH_KILL_EXEC, .seq = 9, .u.kill_exec = {.id = "x", .slot = 7}},
+        {.type = LAUNCH_KILL_EXEC,
+         .seq = 9,
+         .answer = true,
+         .u.status = {.status = -ETIMEDOUT, .stage = "wait for the end"}},
         {.type = LAUNCH_EVENT_EXITED, .u.exited = {.id = "x", .wait_status = 9, .cpu_ns = 77}},
     };
 

@@ -85,6 +85,29 @@ static struct control_call *find_call(const struct control *c, uint32_t id)
     return c->slots[index].call;
 }
 
+/* ---- which ends we know of ---- */
+
+void control_hold(struct control *c, struct control_hold *hold)
+{
+    hold->n_exited = c->n_exited;
+    list_append(&c->holds, &hold->link);
+}
+
+void control_hold_end(struct control_hold *hold)
+{
+    if (hold->link.next)
+        list_remove(&hold->link);
+    hold->link = (struct list){0};
+}
+
+/* Of these init may use the slots again. */
+static uint32_t count_seen(struct control *c)
+{
+    if (list_empty(&c->holds))
+        return c->n_exited;
+    return CONTAINER_OF(list_first(&c->holds), struct control_hold, link)->n_exited;
+}
+
 /* ---- closing ---- */
 
 void control_close(struct control *c)
@@ -106,6 +129,8 @@ void control_close(struct control *c)
 void control_done(struct control *c)
 {
     CHECK(c->n_calls == 0);
+    while (c->poller && !list_empty(&c->holds))
+        control_hold_end(CONTAINER_OF(list_first(&c->holds), struct control_hold, link));
     free(c->slots);
     *c = (struct control){.watch.fd = -1};
 }
@@ -169,6 +194,8 @@ static void on_socket(struct watch *w, uint32_t events)
             peer_gone(c);
             return;
         }
+        if (packet.type == INIT_EXITED)
+            c->n_exited++;
         call->on_packet(call, &packet, fd);
         /* With at most one call open hardly anything more is there: the loop asks for us, which
          * is cheaper than EAGAIN. */
@@ -182,6 +209,8 @@ int control_open(struct control *c, struct poller *poller, int take_fd)
     c->poller = poller;
     c->watch = (struct watch){.fd = take_fd, .cb = on_socket};
     list_init(&c->unsent);
+    list_init(&c->holds);
+    c->n_exited = 0;
     int r = watch_set(poller, &c->watch, EPOLLIN);
     if (r < 0)
         cleanup_fd(&c->watch.fd);
@@ -262,6 +291,8 @@ int control_send(struct control *c, const struct control_request *r)
     struct init_packet head = r->head;
     if (!(head.flags & INIT_BODY_IN_MEMFD))
         head.body_size = (uint32_t)r->body_size;
+    if (head.type == INIT_EXEC)
+        head.n_seen = count_seen(c);
     struct iovec iov[2] = {{.iov_base = &head, .iov_len = sizeof(head)},
                            {.iov_base = (void *)r->body, .iov_len = r->body_size}};
     int result = list_empty(&c->unsent) ? send_packet(c, iov, 2, r->fds, r->n_fds) : -EAGAIN;

@@ -36,6 +36,12 @@ struct control_slot {
     uint16_t next_free; /* index + 1; 0 = none */
 };
 
+/* Keeps the slots of what had not ended when it was taken from being used again: control_hold(). */
+struct control_hold {
+    struct list link; /* zeroed: not held */
+    uint32_t n_exited;
+};
+
 struct control {
     struct poller *poller;
     struct watch watch;                   /* fd -1: closed */
@@ -45,6 +51,8 @@ struct control {
     uint32_t n_slots, n_calls;
     uint32_t first_free; /* index + 1; 0 = none */
     struct list unsent;  /* struct control_packet: the socket was full */
+    uint32_t n_exited;   /* EXITED received */
+    struct list holds;   /* struct control_hold, oldest first */
 };
 
 struct control_request {
@@ -66,6 +74,9 @@ int control_begin(struct control *c, struct control_call *call);
 void control_end(struct control *c, struct control_call *call);
 /** control_send() - 0, -EPIPE (closed), -ETOOMANYREFS, -ENOMEM, -EMFILE. */
 int control_send(struct control *c, const struct control_request *r);
+/** control_hold() - while launch kills by the number of a slot, init must not use it for the next exec. */
+void control_hold(struct control *c, struct control_hold *hold);
+void control_hold_end(struct control_hold *hold);
 /** control_check_packet() - is this a packet that init may send? 0 or -EBADMSG; makes `stage` a
  * string. */
 int control_check_packet(const void *data, size_t n, struct init_packet *ret);

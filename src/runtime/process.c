@@ -13,7 +13,7 @@ static void on_later(struct deferred *d);
 
 void process_reap(struct process *p)
 {
-    if (!p->user_gone || !p->ended || p->n_busy > 0)
+    if (!p->user_gone || !p->ended || p->n_busy > 0 || p->killing == KILL_SENT)
         return;
     deferred_cancel(&p->later);
     exec_body_done(&p->body);
@@ -57,12 +57,23 @@ static void finish(struct process *p)
         process_reap(p);
 }
 
+/* The verdict is known, and what was to be killed is dead. */
+static void settle(struct process *p)
+{
+    if (p->verdict == VERDICT_NONE || p->ended || p->killing == KILL_SENT)
+        process_reap(p);
+    else if (p->user_gone)
+        tell_verdict(p); /* nobody hears it; it detaches */
+    else
+        finish(p);
+}
+
 static void on_later(struct deferred *d)
 {
     struct process *p = CONTAINER_OF(d, struct process, later);
     if (p->verdict == VERDICT_ERROR && p->err.code == ERR_OK)
         sandbox_gone_error(p->sb, &p->err);
-    finish(p);
+    settle(p);
 }
 
 void processes_end_now(struct sandbox *sb)
@@ -75,6 +86,50 @@ void processes_end_now(struct sandbox *sb)
             sandbox_gone_error(sb, &p->err);
         tell_verdict(p);
     }
+}
+
+/* ---- killing ---- */
+
+static void on_killed(void *user, const struct launch_message *answer, int take_fd)
+{
+    struct process *p = user;
+
+    cleanup_fd(&take_fd);
+    p->killing = KILL_CONFIRMED;
+    control_hold_end(&p->hold);
+    if (!p->ended && answer && answer->u.status.status < 0 &&
+        answer->u.status.status != -ENOENT) /* the sandbox is gone: so is everything in it */
+        sandbox_fail(p->sb, "a command could not be killed: %s: %s", answer->u.status.stage,
+                     strerror(-answer->u.status.status));
+    if (p->verdict == VERDICT_NONE || p->ended)
+        process_reap(p);
+    else
+        deferred_post(p->sb->rt, &p->later);
+}
+
+static void ask_launch(struct process *p)
+{
+    struct launch_message msg = {.type = LAUNCH_KILL_EXEC,
+                                 .u.kill_exec.slot = (uint32_t)p->slot};
+
+    memcpy(msg.u.kill_exec.id, p->sb->id, sizeof(msg.u.kill_exec.id));
+    p->killing = KILL_SENT;
+    control_hold(&p->sb->cell->control, &p->hold);
+    if (launcher_send(&p->sb->rt->launcher, &msg, on_killed, p) < 0)
+        on_killed(p, NULL, -1); /* launch is gone, and ends everything */
+}
+
+/* init always: it must not use the slot again, and until STARTED nobody else knows it. */
+static void begin_kill(struct process *p)
+{
+    struct control_request request = {.head = {.type = INIT_KILL, .id = p->call.id}};
+
+    if (p->killing != KILL_NONE)
+        return;
+    p->killing = KILL_ASKED;
+    (void)control_send(&p->sb->cell->control, &request); /* fails only when init is gone */
+    if (p->started && p->slot >= 0)
+        ask_launch(p);
 }
 
 /* ---- what init says ---- */
@@ -111,26 +166,39 @@ static void on_start_failed(struct process *p, const struct init_packet *packet)
     }
 }
 
-static void on_started(struct process *p, const struct init_packet *packet, int fd)
+/* It runs, but nobody could hear it: it is killed, and its EXITED ends the call, as that of any other. */
+static void on_no_terminal(struct process *p, int error)
 {
-    int r = packet->value;
-    if (r == 0 && p->tty && !p->user_gone) {
-        r = process_io_set_tty(p, fd);
-        fd = -1;
-        if (r < 0)
-            (void)err_set(&p->err, ERR_INTERNAL,
-                          "start the process: no terminal came from the sandbox");
-    }
-    cleanup_fd(&fd);
-    if (packet->value < 0 || r < 0) {
+    bool full = error == EMFILE || error == ENFILE || error == ENOMEM;
+
+    (void)err_set_errno(&p->err, full ? ERR_RESOURCE_EXHAUSTED : ERR_INTERNAL, error,
+                        "start the process: its terminal");
+    begin_kill(p);
+}
+
+static void on_started(struct process *p, const struct init_packet *packet, int take_fd)
+{
+    CLEANUP_FD int fd = take_fd;
+
+    if (packet->value < 0) {
         control_end(&p->sb->cell->control, &p->call);
         p->verdict = VERDICT_ERROR;
-        if (r == packet->value)
-            on_start_failed(p, packet);
+        on_start_failed(p, packet);
         return;
     }
     p->started = true;
+    p->slot = packet->slot;
     exec_body_done(&p->body);
+    if (p->killing == KILL_ASKED && p->slot >= 0)
+        ask_launch(p);
+    if (p->tty && !p->user_gone) {
+        /* A descriptor that did not come was one too many for us. */
+        int r = fd < 0 ? -EMFILE : process_io_set_tty(p, TAKE_FD(fd));
+        if (r < 0) {
+            on_no_terminal(p, -r);
+            return;
+        }
+    }
     say_ready(p);
     if (!p->user_gone)
         process_io_begin(p);
@@ -140,7 +208,7 @@ static void on_exited(struct process *p, const struct init_packet *packet)
 {
     int status = packet->value;
     control_end(&p->sb->cell->control, &p->call);
-    p->verdict = VERDICT_EXIT;
+    p->verdict = p->err.code != ERR_OK ? VERDICT_ERROR : VERDICT_EXIT;
     p->exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
@@ -162,12 +230,7 @@ static void on_packet(struct control_call *call, const struct init_packet *packe
         }
     }
     p->n_busy--;
-    if (p->verdict == VERDICT_NONE || p->ended)
-        process_reap(p);
-    else if (p->user_gone)
-        tell_verdict(p); /* nobody hears it; it detaches */
-    else
-        finish(p);
+    settle(p);
 }
 
 static void on_lost(struct control_call *call)
@@ -175,6 +238,8 @@ static void on_lost(struct control_call *call)
     struct process *p = CONTAINER_OF(call, struct process, call);
     control_end(&p->sb->cell->control, call);
     p->verdict = VERDICT_ERROR;
+    if (p->killing == KILL_SENT)
+        return; /* launch's answer, or its end, comes in any case */
     if (p->user_gone)
         tell_verdict(p);
     else
@@ -257,6 +322,7 @@ static struct process *process_new(struct sandbox *sb, const struct process_spec
     p->later.cb = on_later;
     p->call.on_packet = on_packet;
     p->call.on_lost = on_lost;
+    p->slot = -1;
     p->want_stdin = spec->want_stdin;
     p->tty = spec->tty;
     p->tty_width = spec->tty_width ? spec->tty_width : 80;
@@ -289,18 +355,12 @@ int process_start(struct sandbox *sb, const struct process_spec *spec,
 
 /* ---- the user's hand on it ---- */
 
-static void send_kill(struct process *p)
-{
-    struct control_request request = {.head = {.type = INIT_KILL, .id = p->call.id}};
-    (void)control_send(&p->sb->cell->control, &request); /* fails only when init is gone */
-}
-
 void process_kill(struct process *p)
 {
     if (p->ended || p->verdict != VERDICT_NONE)
         return;
     if (p->call.id != 0) {
-        send_kill(p);
+        begin_kill(p);
         return;
     }
     sandbox_waiter_cancel(&p->waiter); /* never came to life; ends as if it had */
@@ -315,7 +375,7 @@ void process_free(struct process *p)
         return;
     p->user_gone = true;
     if (!p->ended && p->call.id != 0) {
-        send_kill(p);
+        begin_kill(p);
         process_io_close(p);
     } else if (!p->ended && p->n_busy == 0) {
         detach(p);

@@ -26,6 +26,13 @@
 #define STDIN_HIGH 262144
 #define STDIN_LOW 65536
 
+/*
+ * How far killing has come. ASKED: init was told. It does it alone where it has no slots, and its EXITED says that nothing is
+ * left. SENT: launch was told too, by the number of the slot, which STARTED brings; its answer says that nothing is left, and
+ * no verdict is handed out before.
+ */
+enum kill_state { KILL_NONE, KILL_ASKED, KILL_SENT, KILL_CONFIRMED };
+
 enum verdict { VERDICT_NONE, VERDICT_EXIT, VERDICT_ERROR };
 
 struct process_output {
@@ -54,7 +61,10 @@ struct process {
     struct deferred later; /* hand out the verdict */
     struct exec_body body; /* until STARTED */
     bool want_stdin, tty, paused, started, ended, user_gone;
-    unsigned n_busy; /* callbacks under way: memory stays */
+    enum kill_state killing;
+    int32_t slot;             /* of init's; -1: none */
+    struct control_hold hold; /* while KILL_SENT */
+    unsigned n_busy;          /* callbacks under way: memory stays */
     uint16_t tty_width, tty_height;
     struct process_output out[2];
     struct process_input in;

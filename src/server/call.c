@@ -15,6 +15,8 @@
 #define WAIT_HEADER "x-cwsandbox-wait"
 #define LATE_ANSWER_NS \
     NS_PER_SEC /* chosen: for the status that says that the deadline passed */
+/* chosen: for the end of a command that is killed, usually some ms; client/exec.h waits a little longer */
+#define EXPIRE_NS (2 * NS_PER_SEC)
 /* Chosen: a client that says nothing more for so long in the middle of its request is gone or hostile. */
 #define REQUEST_PATIENCE_NS (60 * NS_PER_SEC)
 /* Chosen: the one answer of a unary call, of which nothing was taken for so long. A stream may wait for its reader for ever:
@@ -177,6 +179,16 @@ void call_stop_waiting(struct call *call)
         call->method->on_stopping(call);
 }
 
+static void on_deadline(void *user);
+
+static void end_late(struct call *call, const char *text)
+{
+    timer_set(&call->service->timers, &call->deadline, clock_now_ns() + LATE_ANSWER_NS,
+              on_deadline, call);
+    call_refuse(call, ERR_DEADLINE_EXCEEDED,
+                call->method->runs_command ? "CWSANDBOX_COMMAND_TIMEOUT" : NULL, "%s", text);
+}
+
 /* Ends also a call that was answered: a client that takes nothing keeps the answer here, but not past the time at which
  * it gives up. */
 static void on_deadline(void *user)
@@ -187,11 +199,20 @@ static void on_deadline(void *user)
         grpc_call_cancel(call->grpc, ERR_DEADLINE_EXCEEDED, "the answer was not taken in time");
         return;
     }
-    timer_set(&call->service->timers, &call->deadline, clock_now_ns() + LATE_ANSWER_NS,
-              on_deadline, call);
-    call_refuse(call, ERR_DEADLINE_EXCEEDED, command ? "CWSANDBOX_COMMAND_TIMEOUT" : NULL,
-                command ? "the command did not end within the deadline and was killed"
-                        : "the deadline passed");
+    if (!call->expired && call->method->on_expire != NULL) {
+        call->expired = true;
+        timer_set(&call->service->timers, &call->deadline, clock_now_ns() + EXPIRE_NS,
+                  on_deadline, call);
+        if (call->method->on_expire(call))
+            return;
+    }
+    end_late(call, command ? "the command did not end within the deadline and is being killed"
+                           : "the deadline passed");
+}
+
+void call_expire(struct call *call)
+{
+    end_late(call, "the command did not end within the deadline and was killed");
 }
 
 /* A whole request and its half-close are there. */

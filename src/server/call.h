@@ -38,6 +38,8 @@ struct method {
     void (*on_stopping)(
         struct call *call); /* the service drains: long waits should end; may be NULL */
     void (*on_release)(struct call *call); /* may be NULL */
+    /* The deadline passed. True: it undoes what the call has begun, and calls call_expire() when that is done. May be NULL. */
+    bool (*on_expire)(struct call *call);
 };
 
 enum call_wait {
@@ -60,6 +62,7 @@ struct call {
     void *state;                /* the method's */
     struct timer deadline;
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0 = none */
+    bool expired;         /* on_expire is at work */
     uint64_t start_ns;
     enum call_wait wait;
     struct timer patience; /* a request must go on arriving, an answer must be taken */
@@ -108,6 +111,8 @@ void call_stop_waiting(struct call *call);
 
 /** method_find() - by path; NULL = not in the table. */
 const struct method *method_find(const char *path);
+/** call_expire() - the answer to a call whose deadline passed, once its command is dead. */
+void call_expire(struct call *call);
 /** call_not_implemented() - on_request of the contract's methods that are not built. */
 void call_not_implemented(struct call *call, void *request);
 /** snapshots_not_supported() - the same for those about file system snapshots. */
@@ -133,11 +138,13 @@ void list_runners_on_request(struct call *call, void *request); /* discovery.c *
 void get_runner_on_request(struct call *call, void *request);
 void exec_on_request(struct call *call, void *request); /* exec.c */
 void exec_on_release(struct call *call);
+bool exec_on_expire(struct call *call);
 void stream_exec_on_message(struct call *call, const uint8_t *data,
                             size_t n); /* stream-exec.c */
 void stream_exec_on_half_close(struct call *call);
 void stream_exec_on_drain(struct call *call);
 void stream_exec_on_release(struct call *call);
+bool stream_exec_on_expire(struct call *call);
 void logs_on_request(struct call *call, void *request); /* logs.c */
 void logs_on_drain(struct call *call);
 void logs_on_release(struct call *call);

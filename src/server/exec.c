@@ -102,6 +102,10 @@ static void on_end(void *user, struct process *p, int exit_code)
 {
     struct exec *e = user;
     struct output *out = &e->streams[0], *errs = &e->streams[1];
+    if (e->call->expired) {
+        call_expire(e->call);
+        return;
+    }
     Pb__ExecResponse response = PB__EXEC_RESPONSE__INIT;
     response.stdout_data = kept_bytes(out);
     response.stderr_data = kept_bytes(errs);
@@ -125,6 +129,15 @@ static const struct process_events exec_events = {
     .on_exit = on_end,
     .on_error = on_error,
 };
+
+bool exec_on_expire(struct call *call)
+{
+    struct exec *e = call->state;
+    if (e == NULL || e->process == NULL)
+        return false;         /* nothing was started */
+    process_kill(e->process); /* on_end() follows when all of it is dead */
+    return true;
+}
 
 void exec_on_release(struct call *call)
 {

@@ -80,6 +80,10 @@ static void on_end(void *user, struct process *p, int exit_code)
     Pb__ExecStreamResponse response = PB__EXEC_STREAM_RESPONSE__INIT;
     Pb__ExecStreamExit end = PB__EXEC_STREAM_EXIT__INIT;
     Pb__Timestamp now;
+    if (e->call->expired) {
+        call_expire(e->call);
+        return;
+    }
     timestamp_fill(&now, clock_wall_ns());
     end.exit_code = exit_code;
     end.completed_time = &now;
@@ -129,6 +133,15 @@ void stream_exec_on_drain(struct call *call)
         return;
     e->output_paused = false;
     process_resume_output(e->process);
+}
+
+bool stream_exec_on_expire(struct call *call)
+{
+    struct stream_exec *e = call->state;
+    if (e == NULL || e->process == NULL)
+        return false;         /* nothing was started */
+    process_kill(e->process); /* on_end() follows when all of it is dead */
+    return true;
 }
 
 void stream_exec_on_release(struct call *call)

@@ -244,6 +244,17 @@ int box_limit(struct box *b, struct launch_limits limits, char *stage)
     return answer.u.status.status;
 }
 
+int box_kill_slot(struct box *b, int32_t slot)
+{
+    struct launch_message msg = {.type = LAUNCH_KILL_EXEC, .u.kill_exec.slot = (uint32_t)slot},
+                          answer;
+    int fd;
+
+    memcpy(msg.u.kill_exec.id, b->id, sizeof(b->id));
+    service_call(b->service, &msg, &answer, &fd);
+    return answer.u.status.status;
+}
+
 void box_end(struct box *b, struct launch_exited *ret_exited)
 {
     struct launch_message msg = {.type = LAUNCH_KILL}, answer;
@@ -303,7 +314,7 @@ static const char *const default_env[] = {
 uint32_t exec_send(struct box *b, const struct exec_spec *spec, const int stdio[3])
 {
     static char body[INIT_MAX_MEMFD_BODY];
-    struct init_packet head = {.type = INIT_EXEC, .id = ++b->next_id};
+    struct init_packet head = {.type = INIT_EXEC, .id = ++b->next_id, .n_seen = b->n_seen};
     const char *const *envp = spec->envp ? spec->envp : default_env;
     CLEANUP_FD int memfd = -1;
     int fds[4];
@@ -340,6 +351,10 @@ void control_wait(struct box *b, struct init_packet *ret, int *ret_fd)
     ssize_t n = receive(b->control, ret, sizeof(*ret), ret_fd);
 
     assert_int_equal(n, sizeof(*ret));
+    if (ret->type == INIT_EXITED)
+        b->n_seen++;
+    if (ret->type == INIT_STARTED && ret->value == 0)
+        b->slot = ret->slot;
 }
 
 size_t read_to_end(int fd, char *to, size_t max)

@@ -41,6 +41,8 @@ struct box {
     int control;
     pid_t pid; /* of init, outside */
     uint32_t next_id;
+    uint32_t n_seen; /* EXITED received */
+    int32_t slot;    /* of the last STARTED */
 };
 
 /* The result of one exec, or of a start that failed. */
@@ -78,6 +80,8 @@ void box_create(struct service *s, struct box *b);
 void box_create_sized(struct service *s, struct box *b, uint64_t size_bytes, uint64_t inodes);
 /** box_limit() - status of the answer; @stage may be NULL. */
 int box_limit(struct box *b, struct launch_limits limits, char *stage);
+/** box_kill_slot() - KILL_EXEC; the status. */
+int box_kill_slot(struct box *b, int32_t slot);
 /** box_end() - KILL and wait for the event. */
 void box_end(struct box *b, struct launch_exited *ret_exited);
 

@@ -1,4 +1,5 @@
 /* Processes in a sandbox: start, signals, killing, terminals, files passed out. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -39,6 +40,130 @@ static int count_sleeps(struct box *b)
         n = atoi(result.out);
     }
     return n;
+}
+
+/* As the daemon kills: init, and launch where it can. What launch answers, or EXITED where it cannot, means: nothing of it
+ * lives. The microseconds until then. */
+static uint64_t kill_exec(struct box *b, uint32_t id, int32_t slot)
+{
+    struct init_packet packet;
+    uint64_t start = now_us(), us = 0;
+    int fd;
+
+    control_request(b, INIT_KILL, id, 0);
+    if (slot >= 0) {
+        assert_int_equal(box_kill_slot(b, slot), 0);
+        us = now_us() - start;
+    }
+    do
+        control_wait(b, &packet, &fd);
+    while (packet.type != INIT_EXITED || packet.id != id);
+    assert_true(WIFSIGNALED(packet.value) && WTERMSIG(packet.value) == SIGKILL);
+    return slot >= 0 ? us : now_us() - start;
+}
+
+/* Processes of the sandbox that live, seen from outside: init's memfd has no other name, so by the user namespace of init. */
+static int count_members(const struct box *b)
+{
+    char own[64], other[64], path[64];
+    const struct dirent *entry;
+    int n = 0;
+    DIR *proc = opendir("/proc");
+    ssize_t size;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", b->pid);
+    size = readlink(path, own, sizeof(own));
+    assert_true(size > 0 && proc);
+    while ((entry = readdir(proc))) {
+        pid_t pid = atoi(entry->d_name);
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
+        if (pid > 0 && pid != b->pid && readlink(path, other, sizeof(other)) == size &&
+            memcmp(own, other, (size_t)size) == 0 && process_alive(pid))
+            n++;
+    }
+    (void)closedir(proc);
+    return n;
+}
+
+/* 1,024 processes that fork, in limits that starve them: a kill that is answered leaves none, and the next exec runs. */
+#define BOMB \
+    "exec python3 -c 'import os\nos.write(1, b\"up\")\nwhile True:\n  try: os.fork()\n  " \
+    "except OSError: pass'"
+
+/* The same by processes that leave every group. */
+#define RUNAWAY \
+    "exec python3 -c 'import os, signal\nif os.fork() != 0: signal.pause()\nos.write(1, " \
+    "b\"up\")\n" \
+    "while True:\n  try:\n    if os.fork() == 0: os.setsid()\n    elif os.fork() == 0: " \
+    "os.setsid()\n" \
+    "    else: os._exit(0)\n  except OSError: pass'"
+
+static void kill_bomb(struct box *b, const char *script)
+{
+    uint32_t id = start_script(b, script);
+    uint64_t us, start;
+    int n_members;
+
+    (void)poll(NULL, 0, 1000); /* no state to wait for: it is to be as large as it gets */
+    us = kill_exec(b, id, b->slot);
+    n_members =
+        b->service->features.root ? count_members(b) : 0; /* an ordinary user may not look */
+    start = now_us();
+    assert_shell(b, "echo next", "next\n");
+    print_message("killed in %.1f ms, next exec %.1f ms\n", (double)us / 1000,
+                  (double)(now_us() - start) / 1000);
+    assert_int_equal(n_members, 0);
+    assert_in_range(us, 0, 5000000); /* 0.1 s on a machine of our own */
+    assert_shell(b, "grep -l '(python3) [^Z]' /proc/[0-9]*/stat 2>/dev/null | wc -l", "0\n");
+}
+
+static void test_a_kill_that_is_answered_has_left_nothing(void **state)
+{
+    const struct launch_limits limits = {
+        .memory_bytes = 64 << 20, .cpu_millis = 100, .pids = 1024, .accept_unenforced = true};
+    struct service s;
+    struct box b;
+
+    service_start(&s);
+    box_create(&s, &b);
+    assert_int_equal(box_limit(&b, limits, NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        kill_bomb(&b, BOMB);
+        kill_bomb(&b, RUNAWAY);
+    }
+    end_all(&s, &b);
+}
+
+/* The daemon kills by number while the exec ends by itself: the number must not be somebody else's by then. */
+static void test_a_slot_is_not_used_again_before_its_end_is_known(void **state)
+{
+    struct service s;
+    struct box b;
+    int32_t first;
+    uint32_t id;
+
+    service_start(&s);
+    if (!s.features.cgroup_kill) {
+        service_stop(&s);
+        skip_because("no cgroup of this user kills");
+    }
+    box_create(&s, &b);
+    assert_shell(&b, "true", "");
+    first = b.slot;
+    assert_shell(&b, "true", ""); /* the EXITED is known: used again */
+    assert_int_equal(b.slot, first);
+    b.n_seen--;
+    id = start_script(&b, "echo; sleep 300");
+    assert_int_not_equal(b.slot, first);
+    assert_int_equal(box_kill_slot(&b, first), 0); /* nobody there */
+    assert_int_equal(count_members(&b), 2);        /* sh and sleep */
+    (void)kill_exec(&b, id, b.slot);
+    b.n_seen++;
+    for (int i = 0; i < 3; i++) /* a killed one is made anew */
+        assert_shell(&b, "echo well", "well\n");
+    assert_int_equal(box_kill_slot(&b, 4000), 0);
+    end_all(&s, &b);
 }
 
 static void test_exec_kill_takes_all_descendants(void **state)
@@ -330,6 +455,8 @@ int run_exec_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exec_echo_through_pipes),
+        cmocka_unit_test(test_a_kill_that_is_answered_has_left_nothing),
+        cmocka_unit_test(test_a_slot_is_not_used_again_before_its_end_is_known),
         cmocka_unit_test(test_exec_kill_takes_all_descendants),
         cmocka_unit_test(test_exec_kill_takes_children_of_every_thread),
         cmocka_unit_test(test_exec_kill_takes_what_is_being_forked),

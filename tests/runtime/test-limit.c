@@ -252,10 +252,50 @@ static void test_service_without_free_descriptors_refuses_and_recovers(void **st
     world_close(w);
 }
 
+/* Room for @n_free descriptors more; the limit that was. */
+static struct rlimit squeeze_descriptors(int n_free)
+{
+    struct rlimit limit, tight;
+    int next = fcntl(0, F_DUPFD_CLOEXEC, 0);
+
+    (void)close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    tight = limit;
+    tight.rlim_cur = (rlim_t)(next + n_free);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    return limit;
+}
+
+/* None: the terminal does not arrive. One: it does, but cannot be doubled. */
+static void test_terminal_without_a_free_descriptor_ends_that_exec_only(void **state)
+{
+    const char *const argv[] = {"sh", "-c", "sleep 301 & sleep 302"};
+    struct process_spec spec = {.argv = argv, .n_argv = 3, .cwd = "", .tty = true};
+    struct world *w = world_open(NULL);
+    struct sandbox *sb = world_create(w, "", NULL);
+    CLEANUP_RUN struct run look = {0};
+    (void)state;
+    wait_state(w, sb, SANDBOX_RUNNING);
+    for (int n_free = 0; n_free < 2; n_free++) {
+        CLEANUP_RUN struct run r = {0};
+        struct rlimit limit = squeeze_descriptors(n_free);
+
+        run_start(&r, sb, &spec);
+        run_wait(w, &r);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        assert_true(r.failed);
+        assert_int_equal(r.code, ERR_RESOURCE_EXHAUSTED);
+    }
+    run_sh(w, &look, sb, "grep -l '(sleep) [^Z]' /proc/[0-9]*/stat | wc -l");
+    assert_buf(&look.out, "0\n"); /* what nobody can hear was killed */
+    world_close(w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_service_without_free_descriptors_refuses_and_recovers),
+        cmocka_unit_test(test_terminal_without_a_free_descriptor_ends_that_exec_only),
         cmocka_unit_test(test_fork_bomb_is_contained_and_the_sandbox_survives),
         cmocka_unit_test(test_memory_hog_is_killed_and_the_sandbox_survives),
         cmocka_unit_test(test_unenforceable_limit_is_refused_with_its_name),
