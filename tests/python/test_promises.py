@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +105,31 @@ def test_3_a_timeout_kills_everything_the_command_started(shared):
     with pytest.raises(cwsandbox.SandboxTimeoutError):
         process.result()
     assert not alive(shared, "/tmp/daemon.pid")
+
+
+BOMB = """
+import os
+os.write(1, b"up\\n")
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's service has limits here")
+def test_3_a_timeout_is_reported_when_a_bomb_in_tight_limits_is_dead(embedded_service):
+    """What kills must not be starved by what it kills; and "killed" is said afterwards, not before."""
+    with Sandbox.run(resources={"memory": "64Mi", "cpu": "100m"}) as sandbox:
+        for _ in range(2):
+            process = sandbox.exec(["python3", "-c", BOMB], timeout_seconds=3)
+            assert next(process.stdout) == "up\n"
+            with pytest.raises(cwsandbox.SandboxTimeoutError):
+                process.result()
+            for events in glob.glob(f"/sys/fs/cgroup/**/cwsandbox/*/{sandbox.sandbox_id}/load/cgroup.events", recursive=True):
+                assert "populated 0" in Path(events).read_text()
+            assert sandbox.exec(["echo", "next"], timeout_seconds=10).result().stdout == "next\n"
 
 
 def test_3_cancelling_kills_everything_the_command_started(sb):
