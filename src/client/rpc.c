@@ -83,7 +83,8 @@ static void on_drain(void *user, struct grpc_call *call)
 
 static bool may_retry(const struct rpc *rpc, const struct grpc_close *how)
 {
-    bool tried = rpc->retried && !(how->silent && rpc->n_silent < RPC_MAX_SILENT);
+    unsigned max = rpc->target->embedded ? RPC_MAX_RETRIES_EMBEDDED : RPC_MAX_RETRIES;
+    bool tried = rpc->n_retries >= max && !(how->silent && rpc->n_silent < RPC_MAX_SILENT);
     if (tried || rpc->answered || rpc->fail_code != ERR_OK || rpc->conn->client->closing)
         return false;
     return how->refused || (how->by_peer && rpc->idempotent);
@@ -102,7 +103,7 @@ static void on_close(void *user, struct grpc_call *call, const struct grpc_close
         rpc->n_silent++; /* conn.c goes on when it has seen the connection's end */
         return;
     }
-    rpc->retried = true;
+    rpc->n_retries++;
     conn_kick(rpc->conn);
 }
 
@@ -165,8 +166,8 @@ void rpc_start(struct rpc *rpc, struct conn *conn)
     rpc->conn = conn;
     rpc->call = NULL;
     rpc->fail_code = ERR_OK;
-    rpc->answered = rpc->retried = false;
-    rpc->n_silent = 0;
+    rpc->answered = false;
+    rpc->n_silent = rpc->n_retries = 0;
     rpc->timer = (struct timer){0};
     list_init(&rpc->link);
     if (rpc->deadline_ns != UINT64_MAX)

@@ -45,13 +45,17 @@ struct rpc {
     enum err_code fail_code; /* set: ends with this and `fail_text` as soon as possible */
     const char *fail_text;
     bool answered; /* something came back: no second try */
-    bool retried;
+    unsigned n_retries;
     unsigned n_silent; /* connections that were lost before they said anything: no tries */
 };
 
 /* Chosen: each of these connections was a race with a service that was ending, or nobody who
  * speaks HTTP/2 is there. */
 #define RPC_MAX_SILENT 4u
+/* The embedded service may be ended and started at any time by whoever shares it; others are run by
+ * an operator. Chosen. */
+#define RPC_MAX_RETRIES_EMBEDDED 3u
+#define RPC_MAX_RETRIES 1u
 /* A caller's deadline is enforced by the service, which can say more; this much later by us.
  * Chosen: one round trip. */
 #define RPC_DEADLINE_SLACK_NS 50000000u
