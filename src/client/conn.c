@@ -27,6 +27,17 @@ struct grpc_conn *conn_open_grpc(struct conn *conn)
     return NULL;
 }
 
+void conn_is_ours(struct conn *conn)
+{
+    conn->ours = true;
+    LIST_FOREACH(it, &conn->links)
+    {
+        struct link *link = CONTAINER_OF(it, struct link, list);
+        if (link->answered)
+            transport_keepalive(link->transport, TRANSPORT_QUIET_MS, TRANSPORT_PING_WAIT_MS);
+    }
+}
+
 /* ---- what waits ---- */
 
 static void fail_waiting(struct conn *conn)
@@ -126,8 +137,12 @@ static void on_open(void *user, struct transport *t)
 static void on_ready(void *user)
 {
     struct link *link = user;
+    struct conn *conn = link->conn;
     link->answered = true;
-    link->conn->n_starts = 0;
+    conn->n_starts = 0;
+    transport_keepalive(link->transport,
+                        conn->ours ? TRANSPORT_QUIET_MS : TRANSPORT_QUIET_FOREIGN_MS,
+                        TRANSPORT_PING_WAIT_MS);
 }
 
 /* A connection that was open and answered has calls that were put back for a second try. One

@@ -42,6 +42,8 @@ struct conn {
 struct conn *conn_get(struct cws_client *client, struct cws_target *target, struct err *err);
 /** conn_kick() - start what waits, connecting first if needed. */
 void conn_kick(struct conn *conn);
+/** conn_is_ours() - the service said that it is one of ours. */
+void conn_is_ours(struct conn *conn);
 /** conns_close() / conns_free() - the client is ending; free only after the loop ran dry. */
 void conns_close(struct cws_client *client);
 void conns_free(struct cws_client *client);

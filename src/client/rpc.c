@@ -62,8 +62,8 @@ static void on_headers(void *user, struct grpc_call *call, const struct grpc_hea
 {
     struct rpc *rpc = user;
     rpc->answered = true;
-    if (grpc_header_find(headers, n, "x-cwsandbox-server"))
-        rpc->conn->ours = true;
+    if (!rpc->conn->ours && grpc_header_find(headers, n, "x-cwsandbox-server"))
+        conn_is_ours(rpc->conn);
 }
 
 static void on_message(void *user, struct grpc_call *call, const uint8_t *data, size_t n)

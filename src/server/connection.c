@@ -86,6 +86,7 @@ static void on_ready(void *user)
 {
     struct connection *c = user;
     timer_clear(&c->service->timers, &c->preface);
+    transport_keepalive(c->transport, TRANSPORT_QUIET_MS, TRANSPORT_PING_WAIT_MS);
 }
 
 static void on_preface_late(void *user)

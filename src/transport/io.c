@@ -27,8 +27,6 @@
 #define CIPHER_MAX_BYTES 262144u
 /* Chosen: about as much, when the pieces are DATA frames of 16 KiB. */
 #define CIPHER_MAX_IOVECS 32
-/* Chosen: kernel probes find a vanished TCP peer without our traffic. */
-#define KEEPALIVE_SECONDS 60
 /* Chosen: a megabyte in few calls; the kernel cuts it to net.core.wmem_max. */
 #define UNIX_SEND_BUFFER_BYTES 1048576
 
@@ -402,6 +400,7 @@ static void on_read(uv_stream_t *stream, ssize_t n_read, const uv_buf_t *buf)
         end_of_input(t);
         return;
     }
+    t->heard = true;
     if (n_read < 0) {
         struct err err = {0};
         if (t->state !=
@@ -450,13 +449,14 @@ void io_init(struct transport *t)
     (void)uv_timer_init(t->loop, &t->timer);
     t->idle.data = t->check.data = t->timer.data = t;
     t->n_handles += 3;
+    keepalive_init(t);
 }
 
 void io_tune(struct transport *t)
 {
     if (t->stream.handle.type == UV_TCP) {
         (void)uv_tcp_nodelay(&t->stream.tcp, 1);
-        (void)uv_tcp_keepalive(&t->stream.tcp, 1, KEEPALIVE_SECONDS);
+        keepalive_tune(t);
     } else {
         int size = UNIX_SEND_BUFFER_BYTES;
         (void)uv_send_buffer_size(&t->stream.handle, &size);

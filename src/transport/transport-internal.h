@@ -61,7 +61,11 @@ struct transport {
     } stream;
     uv_idle_t idle; /* with `check`: see "Leaving in the same pass" in io.c */
     uv_check_t check;
-    uv_timer_t timer;         /* LINGER, or after a write error */
+    uv_timer_t timer; /* LINGER, or after a write error */
+    uv_timer_t quiet; /* keepalive.c */
+    unsigned quiet_ms, ping_wait_ms;
+    bool heard;               /* something came since the quiet timer was started */
+    bool pinged;              /* ... and it was started with a PING */
     struct dial *dial;        /* client, CONNECTING only */
     uv_connect_t connect_req; /* not in dial: libuv cancels it as late as at the close */
 
@@ -105,6 +109,11 @@ void dial_abandon(struct transport *t);
 /** dial_new() - copies @addr; NULL: out of memory. */
 struct dial *dial_new(const struct address *addr);
 void dial_free(struct dial *d);
+
+/* keepalive.c */
+void keepalive_init(struct transport *t);
+/** keepalive_tune() - the kernel's part, for a new TCP stream. */
+void keepalive_tune(const struct transport *t);
 
 /* io.c */
 /** io_init() - the handles for flushing; cannot fail. */

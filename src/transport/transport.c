@@ -98,6 +98,7 @@ void transport_fail(struct transport *t, struct err *take_why)
     uv_close((uv_handle_t *)&t->idle, on_handle_closed);
     uv_close((uv_handle_t *)&t->check, on_handle_closed);
     uv_close((uv_handle_t *)&t->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&t->quiet, on_handle_closed);
     if (t->has_stream)
         uv_close(&t->stream.handle, on_handle_closed);
     t->has_stream = false;

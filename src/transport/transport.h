@@ -64,6 +64,18 @@ int transport_accept(uv_loop_t *loop, uv_stream_t *listener, struct tls_config *
                      void *user, struct transport **ret, struct err *err);
 struct grpc_conn *transport_conn(struct transport *t);
 const struct transport_peer *transport_peer(const struct transport *t);
+/* Chosen: how long data may lie unacknowledged by the peer's kernel (TCP_USER_TIMEOUT). Long enough for
+ * a program that is stopped for a moment, and for a route that changes. */
+#define TRANSPORT_UNANSWERED_MS 120000
+/* Chosen: a call that is quiet for so long asks whether its peer is there, and waits so long for the answer. */
+#define TRANSPORT_QUIET_MS 60000
+#define TRANSPORT_PING_WAIT_MS 60000
+/* The same towards services that are not ours: gRPC's own refuse a client that pings more often than every five minutes
+ * (GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS). */
+#define TRANSPORT_QUIET_FOREIGN_MS 330000
+/** transport_keepalive() - on an open TCP stream: PING when a call is open and nothing came for @quiet_ms, and the end when
+ *  nothing comes for @ping_wait_ms after it. Later calls change the times. Nothing happens on Unix sockets. */
+void transport_keepalive(struct transport *t, unsigned quiet_ms, unsigned ping_wait_ms);
 /** transport_shutdown() - graceful: GOAWAY, open calls finish, then the stream closes by itself. */
 void transport_shutdown(struct transport *t);
 /** transport_close() - now: calls end with ERR_UNAVAILABLE @why (may be NULL); on_closed follows from the loop. */
