@@ -148,11 +148,12 @@ static int reserve(struct runtime *rt, struct err *err)
 }
 
 /* The reason and the delay are what makes clients try again within the time they have for it. */
-static int full(const struct runtime *rt, struct err *err)
+static int full(const struct runtime *rt, uint32_t n_kept_free, struct err *err)
 {
     (void)err_set_reason(err, ERR_RESOURCE_EXHAUSTED, "CWSANDBOX_RUNNER_CAPACITY_EXHAUSTED",
-                         "%zu sandboxes are alive and no more are allowed (max-sandboxes)",
-                         rt->n_active);
+                         "%zu sandboxes are alive and no more are allowed (max-sandboxes)%s",
+                         rt->n_active,
+                         n_kept_free > 0 ? "; the last places are kept for other owners" : "");
     if (err)
         err->retry_delay_ns = FULL_RETRY_NS;
     return -1;
@@ -164,8 +165,8 @@ static int check_create(struct runtime *rt, const struct sandbox_spec *spec, str
         return err_set(err, ERR_UNAVAILABLE, "%s", err_text(&rt->lost));
     if (rt->closing)
         return err_set(err, ERR_UNAVAILABLE, "the service is shutting down");
-    if (runtime_is_full(rt))
-        return full(rt, err);
+    if (rt->n_active + spec->n_kept_free >= rt->config.max_sandboxes)
+        return full(rt, spec->n_kept_free, err);
     if (setup_check_limits(rt, spec->memory_bytes, spec->cpu_millis, err) < 0)
         return -1;
     return reserve(rt, err);

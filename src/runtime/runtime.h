@@ -111,6 +111,7 @@ struct sandbox_spec {       /* everything borrowed for the call */
     uint64_t memory_bytes; /* 0 = service default */
     uint32_t cpu_millis;
     uint64_t lifetime_ns; /* 0 = service default */
+    uint32_t n_kept_free; /* of max_sandboxes; places that this owner must leave to others */
 };
 
 /** sandbox_create() - registers and starts. On an idempotent hit *@ret_existing = true and the old one is returned.

@@ -89,6 +89,18 @@ int account_full(const struct account *a, enum share share, struct err *err)
     return -1;
 }
 
+uint32_t accounts_kept_free(const struct accounts *all, const struct account *a, size_t n_keys,
+                            uint64_t max)
+{
+    size_t n_seen = all->by_name.n_entries, n = MAX(n_seen, n_keys);
+    uint64_t each = max / MAX(n * 2, (size_t)16), kept = (n - n_seen) * each;
+    size_t pos = 0;
+    for (const struct account *o; (o = account_next(all, &pos)) != NULL;)
+        if (o != a && o->n_alive < each)
+            kept += each - o->n_alive;
+    return (uint32_t)MIN(kept, max / 2);
+}
+
 bool account_may_log(struct account *a, uint64_t now_ns, size_t *ret_silent)
 {
     struct log_allowance *l = &a->log;

@@ -41,7 +41,8 @@ struct account {
     size_t n_refused_calls; /* open calls that were refused for want of a share */
     size_t n_creating;      /* sandboxes on their way to their first stable state */
     struct list creates;    /* struct create_wait.queue_link: those that wait for a place */
-    size_t n_alive;         /* sandboxes that have not ended */
+    bool in_create_next;
+    size_t n_alive; /* sandboxes that have not ended */
     struct log_allowance log;
 };
 
@@ -52,6 +53,8 @@ struct accounts {
     struct account strangers;
 };
 
+/* Chosen: enough to keep cwsandbox-launch busy; what somebody else's create waits for behind one owner. */
+#define ACCOUNT_MAX_CREATING 64
 /* Chosen: more than a client has in flight before it reads the first refusal. Above it the connection is closed. */
 #define ACCOUNT_MAX_REFUSED_CALLS 1024
 /* Chosen: long enough that a refused client is no load, short for somebody who waits. */
@@ -68,6 +71,10 @@ struct account *account_get(struct accounts *all, const char *name);
 struct account *account_next(const struct accounts *all, size_t *pos);
 /** account_full() - set @err to RESOURCE_EXHAUSTED: @a holds its share of @share. Returns -1. */
 int account_full(const struct account *a, enum share share, struct err *err);
+/** accounts_kept_free() - of @max sandboxes alive at once, how many @a must leave to the other owners: an equal part of half
+ * of them, a sixteenth at most, less what they have. @n_keys: how many owners there may be, seen or not. */
+uint32_t accounts_kept_free(const struct accounts *all, const struct account *a, size_t n_keys,
+                            uint64_t max);
 /** account_may_log() - is a line at @now_ns within the allowance? @ret_silent: how many were not since the last one. */
 bool account_may_log(struct account *a, uint64_t now_ns, size_t *ret_silent);
 

@@ -121,7 +121,10 @@ void snapshots_not_supported(struct call *call, void *request);
 /* ---- the handlers, one file per group ---- */
 
 void create_on_request(struct call *call, void *request); /* create.c */
+void create_on_stopping(struct call *call);
 void create_on_release(struct call *call);
+/** create_next() - begin creates of @a that wait, as far as it has places. */
+void create_next(struct account *a);
 void create_from_file_on_request(struct call *call, void *request);
 void get_on_request(struct call *call, void *request); /* sandboxes.c */
 void get_on_stopping(struct call *call);

@@ -2,6 +2,9 @@
  * The creates. CreateSandbox: check, translate, register; the answer goes out once the sandbox runs or
  * ended, or after CREATE_WAIT_NS with the state it has then (docs/architecture.md "Waiting
  * without polling").
+ *
+ * An owner has ACCOUNT_MAX_CREATING sandboxes on their way at a time; its further creates wait here, so that the creates of
+ * others get between them.
  */
 #include <string.h>
 
@@ -19,7 +22,8 @@
 
 struct create_wait {
     struct call *call;
-    struct sandbox *sandbox; /* reference */
+    struct list queue_link;  /* account->creates until it is begun */
+    struct sandbox *sandbox; /* reference; NULL until it is begun */
     struct sandbox_watch watch;
     struct timer timer;
 };
@@ -54,22 +58,17 @@ void create_on_release(struct call *call)
     struct create_wait *w = call->state;
     if (w == NULL)
         return;
+    list_remove(&w->queue_link);
     sandbox_watch_remove(&w->watch);
     timer_clear(&call->service->timers, &w->timer);
     sandbox_unref(w->sandbox);
     free(w);
 }
 
-static void wait_for(struct call *call, struct sandbox *sb)
+static void wait_for(struct create_wait *w, struct sandbox *sb)
 {
-    struct create_wait *w = calloc(1, sizeof(*w));
-    if (w == NULL) { /* the sandbox exists; a retry with the same request_id finds it */
-        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
-        return;
-    }
-    w->call = call;
+    struct call *call = w->call;
     w->sandbox = sandbox_ref(sb);
-    call->state = w;
     if (settled(sb)) {
         answer(w);
         return;
@@ -156,6 +155,10 @@ static int create(struct call *call, Pb__CreateSandboxRequest *req, struct sandb
         return -1;
     plan.spec.owner = call->owner;
     plan.spec.request_id = req->request_id;
+    plan.spec.n_kept_free = accounts_kept_free(&s->accounts, call->account, keys_count(s->keys),
+                                               s->options->max_sandboxes);
+    if (budget_room(call_share(call, SHARE_SPEC_BYTES)) == 0)
+        return account_full(call->account, SHARE_SPEC_BYTES, err);
     struct record *record = make_record(s, req, hash, err);
     if (record == NULL)
         return -1;
@@ -169,18 +172,59 @@ static int create(struct call *call, Pb__CreateSandboxRequest *req, struct sandb
     return 0;
 }
 
-void create_on_request(struct call *call, void *request)
+static void begin(struct create_wait *w)
 {
     CLEANUP_ERR struct err err = {0};
     struct sandbox *sb;
-    /* It was on its way when we began to stop, perhaps because nobody had called for so long. Made now, the sandbox would
-     * end at once; the client can have one that lasts from whoever serves next. */
-    if (call->service->stopping)
-        grpc_call_refuse(call->grpc, "the service is stopping");
-    else if (create(call, request, &sb, &err) < 0)
-        call_finish(call, &err);
+    if (create(w->call, w->call->request, &sb, &err) < 0)
+        call_finish(w->call, &err);
     else
-        wait_for(call, sb);
+        wait_for(w, sb);
+}
+
+void create_next(struct account *a)
+{
+    if (a->in_create_next) /* from a sandbox that is settled at once: the loop below goes on */
+        return;
+    a->in_create_next = true;
+    while (a->n_creating < ACCOUNT_MAX_CREATING && !list_empty(&a->creates)) {
+        struct list *first = list_first(&a->creates);
+        list_remove(first);
+        begin(CONTAINER_OF(first, struct create_wait, queue_link));
+    }
+    a->in_create_next = false;
+}
+
+/* Made while we stop, the sandbox would end at once; the client can have one that lasts from whoever serves next. */
+static void refuse_stopping(struct call *call)
+{
+    grpc_call_refuse(call->grpc, "the service is stopping");
+}
+
+void create_on_request(struct call *call, void *request)
+{
+    if (call->service->stopping) { /* it was on its way when we began to */
+        refuse_stopping(call);
+        return;
+    }
+    struct create_wait *w = calloc(1, sizeof(*w));
+    if (w == NULL) {
+        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+        return;
+    }
+    w->call = call;
+    call->state = w;
+    list_append(&call->account->creates, &w->queue_link);
+    create_next(call->account);
+}
+
+void create_on_stopping(struct call *call)
+{
+    struct create_wait *w = call->state;
+    if (w->sandbox != NULL)
+        return;
+    list_remove(&w->queue_link);
+    refuse_stopping(call);
 }
 
 /* Creates from a file need an image store and a translation that are not there. */

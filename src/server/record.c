@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "server/call.h"
 #include "server/spec.h"
 
 struct record *record_new(struct service *s, Pb__SandboxSpec *take_spec)
@@ -21,12 +22,57 @@ struct record *record_new(struct service *s, Pb__SandboxSpec *take_spec)
     return r;
 }
 
+/* ---- what a living sandbox costs its owner ---- */
+
+static void begin_living(struct record *r, const char *owner)
+{
+    struct account *a = account_get(&r->service->accounts, owner);
+    if (a == NULL) /* no memory: not counted */
+        return;
+    r->account = a;
+    r->spec_bytes = protobuf_c_message_get_packed_size(&r->spec->base);
+    budget_force(&a->shares[SHARE_SPEC_BYTES], r->spec_bytes);
+    a->n_alive++;
+    a->n_creating++;
+    r->creating = true;
+}
+
+static void end_creating(struct record *r)
+{
+    if (!r->creating)
+        return;
+    r->creating = false;
+    r->account->n_creating--;
+}
+
+static void end_living(struct record *r)
+{
+    if (r->account == NULL)
+        return;
+    budget_give(&r->account->shares[SHARE_SPEC_BYTES], r->spec_bytes);
+    r->account->n_alive--;
+    r->account = NULL;
+}
+
+static void count(struct record *r, enum sandbox_state state)
+{
+    struct account *a = r->account;
+    if (a == NULL || state == SANDBOX_PENDING || state == SANDBOX_CREATING)
+        return;
+    end_creating(r);
+    if (sandbox_state_terminal(state))
+        end_living(r);
+    create_next(a);
+}
+
 void record_free(void *record)
 {
     struct record *r = record;
     if (r == NULL)
         return;
     sandbox_watch_remove(&r->watch);
+    end_creating(r);
+    end_living(r);
     proto_free(r->spec);
     free(r->display_name);
     free(r);
@@ -42,6 +88,7 @@ static void on_state(void *user, struct sandbox *sb)
     if (info.state == r->logged)
         return;
     r->logged = info.state;
+    count(r, info.state);
     if (info.state == SANDBOX_RUNNING) {
         log_event(LOG_INFO, "sandbox_running", "id=%s owner=%s image=%s ms=%.2f", info.id,
                   info.owner, info.image,
@@ -60,6 +107,9 @@ static void on_state(void *user, struct sandbox *sb)
 
 void record_watch(struct record *r, struct sandbox *sb)
 {
+    struct sandbox_info info;
+    sandbox_get_info(sb, &info);
+    begin_living(r, info.owner);
     r->watch.cb = on_state;
     r->watch.user = r;
     sandbox_watch_add(sb, &r->watch);

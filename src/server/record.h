@@ -15,6 +15,9 @@ struct record { /* user_data of a sandbox */
     char *display_name;    /* of the client; NULL: none */
     uint64_t request_hash; /* spec_request_hash(); 0: not known */
     struct sandbox_watch watch;
+    struct account *account; /* while the sandbox is alive; NULL: not counted */
+    size_t spec_bytes;       /* charged to it */
+    bool creating;           /* ... and on its way to a first stable state */
     enum sandbox_state logged;
 };
 

@@ -48,6 +48,27 @@ static void test_owners_that_take_all_leave_the_next_its_own(void **state)
     accounts_done(&all);
 }
 
+static void test_places_for_sandboxes_are_kept_for_other_owners(void **state)
+{
+    struct accounts all;
+    accounts_init(&all);
+    struct account *a = account_get(&all, "a");
+    assert_int_equal(accounts_kept_free(&all, a, 0, 10000), 0); /* alone: all of them */
+    assert_int_equal(accounts_kept_free(&all, a, 1, 10000), 0);
+    assert_int_equal(accounts_kept_free(&all, a, 3, 10000), 2 * 625);
+    struct account *b = account_get(&all, "b");
+    assert_int_equal(accounts_kept_free(&all, a, 0, 10000), 625);
+    b->n_alive = 600;
+    assert_int_equal(accounts_kept_free(&all, a, 0, 10000), 25);
+    b->n_alive = 2000;
+    assert_int_equal(accounts_kept_free(&all, a, 0, 10000), 0);
+    assert_int_equal(accounts_kept_free(&all, b, 0, 10000), 625);
+    assert_int_equal(accounts_kept_free(&all, a, 1000, 10000), 998 * 5);
+    assert_int_equal(accounts_kept_free(&all, a, 5, 1), 0);
+    assert_int_equal(accounts_kept_free(&all, a, 5, 0), 0);
+    accounts_done(&all);
+}
+
 static void test_strangers_take_nothing_from_owners(void **state)
 {
     struct accounts all;
@@ -97,6 +118,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_owner_gets_its_maximum_and_not_one_more),
         cmocka_unit_test(test_owners_that_take_all_leave_the_next_its_own),
+        cmocka_unit_test(test_places_for_sandboxes_are_kept_for_other_owners),
         cmocka_unit_test(test_strangers_take_nothing_from_owners),
         cmocka_unit_test(test_an_owner_at_its_cap_learns_which_and_when_to_try_again),
         cmocka_unit_test(test_lines_beyond_the_allowance_are_counted_instead),

@@ -2,6 +2,7 @@
 
 import contextlib
 import resource
+import uuid
 
 import grpc
 import pytest
@@ -192,6 +193,44 @@ def test_connections(service):
         while peers[0].receive()[0] != raw_h2.PING:
             pass
     bob_is_served(service)
+
+
+def create_request():
+    container = pb.Container(name="main", image="python:3.11")
+    return pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=pb.SandboxSpec(containers=[container])), request_id=str(uuid.uuid4()))
+
+
+def test_creates_of_one_owner_do_not_hold_up_those_of_another(service):
+    with client(service) as stub, client(service) as other:
+        stub.ListSandboxes(pb.ListSandboxesRequest(), timeout=TIMEOUT, metadata=ALICE)  # both are connected
+        other.ListSandboxes(pb.ListSandboxesRequest(), timeout=TIMEOUT, metadata=BOB)
+        creates = [stub.CreateSandbox.future(create_request(), timeout=TIMEOUT, metadata=ALICE) for _ in range(600)]
+        creates[0].result()
+        box = service.create(stub=other, metadata=BOB)
+        assert sum(not c.done() for c in creates) > 100
+        for c in creates:
+            box_id = c.result().sandbox_id
+            stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=box_id), timeout=TIMEOUT, metadata=ALICE)
+        box.delete()
+
+
+def test_the_last_places_for_sandboxes_are_kept_for_other_owners():
+    with Service(args=["--max-sandboxes", "32", "--warm-pool", "0"]) as service, client(service) as stub:
+        requests = [create_request() for _ in range(31)]
+        for request in requests[:30]:
+            stub.CreateSandbox(request, timeout=TIMEOUT, metadata=ALICE)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.CreateSandbox(requests[30], timeout=TIMEOUT, metadata=ALICE)
+        error = failure(lambda: (_ for _ in ()).throw(caught.value))
+        assert error.code == grpc.StatusCode.RESOURCE_EXHAUSTED and error.reason == "CWSANDBOX_RUNNER_CAPACITY_EXHAUSTED"
+        assert retry_seconds(caught.value) > 0 and "kept for other owners" in error.text
+        repeated = stub.CreateSandbox(requests[0], timeout=TIMEOUT, metadata=ALICE)  # exists: costs no place
+        for _ in range(2):
+            stub.CreateSandbox(create_request(), timeout=TIMEOUT, metadata=BOB)
+        stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=repeated.sandbox_id), timeout=TIMEOUT, metadata=ALICE)
+        stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=repeated.sandbox_id), timeout=TIMEOUT,
+                        metadata=[*ALICE, ("x-cwsandbox-wait", "terminal")])
+        stub.CreateSandbox(requests[30], timeout=TIMEOUT, metadata=ALICE)
 
 
 def test_calls_without_a_key_do_not_fill_the_log(service):
