@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "transport/testcert.h"
@@ -269,6 +270,72 @@ static void test_tls_1_1_is_refused(void **state)
     tls_config_unref(config);
 }
 
+/* A client that offers only @ciphers (TLS 1.2) or @groups; does our server take it? */
+static bool takes(const char *ciphers, const char *groups)
+{
+    CLEANUP_ERR struct err err = {0};
+    struct tls_config *config = tls_server_new(in_dir("good.pem"), in_dir("good.key"), &err);
+    struct tls *ours = tls_new(config, NULL, &err);
+    struct bare theirs;
+    bare_begin(&theirs, false);
+    (void)SSL_set_alpn_protos(theirs.ssl, (const unsigned char *)"\x02h2", 3);
+    if (ciphers) {
+        assert_int_equal(SSL_set_max_proto_version(theirs.ssl, TLS1_2_VERSION), 1);
+        assert_int_equal(SSL_set_cipher_list(theirs.ssl, ciphers), 1);
+    }
+    if (groups)
+        assert_int_equal(SSL_set1_groups_list(theirs.ssl, groups), 1);
+    int r = bare_shake(ours, &theirs, &err);
+    bare_done(&theirs);
+    tls_free(ours);
+    tls_config_unref(config);
+    return r > 0;
+}
+
+static void test_only_aead_and_ecdhe_are_taken(void **state)
+{
+    assert_true(takes("ECDHE-ECDSA-AES128-GCM-SHA256", NULL));
+    assert_true(takes("ECDHE-ECDSA-CHACHA20-POLY1305", NULL));
+    assert_false(takes("ECDHE-ECDSA-AES128-SHA", NULL));
+    assert_false(takes("ECDHE-ECDSA-AES256-SHA384", NULL));
+    assert_false(takes("AES128-GCM-SHA256:DHE-RSA-AES128-GCM-SHA256", NULL));
+    assert_true(takes(NULL, "P-256"));
+    assert_false(takes(NULL, "ffdhe2048")); /* TLS 1.3 */
+}
+
+static bool takes_key_of_mode(mode_t mode)
+{
+    CLEANUP_ERR struct err err = {0};
+    assert_int_equal(chmod(in_dir("good.key"), mode), 0);
+    struct tls_config *config = tls_server_new(in_dir("good.pem"), in_dir("good.key"), &err);
+    if (!config) {
+        assert_int_equal(err.code, ERR_INVALID_ARGUMENT);
+        assert_non_null(strstr(err_text(&err), "good.key"));
+        assert_non_null(strstr(err_text(&err), "chmod 600"));
+    }
+    bool taken = config != NULL;
+    tls_config_unref(config);
+    return taken;
+}
+
+static void test_a_key_that_others_may_read_is_refused_with_the_remedy(void **state)
+{
+    bool root = geteuid() == 0;
+    static const mode_t bad[] = {0644, 0604, 0602, 0601, 0660, 0650};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_false(takes_key_of_mode(bad[i]));
+    assert_int_equal(takes_key_of_mode(0640), root);
+    assert_int_equal(takes_key_of_mode(0440), root);
+    if (root) {
+        assert_int_equal(chown(in_dir("good.key"), 54321, (gid_t)-1), 0);
+        assert_false(takes_key_of_mode(0640));
+        assert_true(takes_key_of_mode(0600));
+        assert_int_equal(chown(in_dir("good.key"), 0, (gid_t)-1), 0);
+    }
+    assert_true(takes_key_of_mode(0400));
+    assert_true(takes_key_of_mode(0600));
+}
+
 static void test_megabytes_keep_their_order(void **state)
 {
     enum { SIZE = 3 * 1024 * 1024 + 17, HEAD = 9 };
@@ -358,6 +425,8 @@ int main(void)
         cmocka_unit_test(test_client_without_alpn_is_refused),
         cmocka_unit_test(test_client_with_only_http1_is_refused),
         cmocka_unit_test(test_tls_1_1_is_refused),
+        cmocka_unit_test(test_only_aead_and_ecdhe_are_taken),
+        cmocka_unit_test(test_a_key_that_others_may_read_is_refused_with_the_remedy),
         cmocka_unit_test(test_megabytes_keep_their_order),
         cmocka_unit_test(test_close_notify_reads_as_end),
         cmocka_unit_test(test_garbage_is_an_error_with_text),

@@ -3,6 +3,7 @@
 #include <openssl/ec.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <sys/stat.h>
 
 static void add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
 {
@@ -46,6 +47,7 @@ static void write_cert(const char *dir, const char *name, const char *suffix, X5
 static void write_key(const char *dir, const char *name, EVP_PKEY *key)
 {
     FILE *f = open_file(dir, name, ".key");
+    CHECK(fchmod(fileno(f), 0600) == 0);
     CHECK(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL) == 1 && fclose(f) == 0);
 }
 

@@ -6,8 +6,13 @@
  * config.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#include "base/util.h"
 
 #include "transport/tls.h"
 #include "transport/transport.h"
@@ -16,6 +21,12 @@ struct tls_config {
     SSL_CTX *ctx;
     unsigned n_refs;
 };
+
+/* TLS 1.2: what RFC 7540 9.2.2 does not forbid; the suites of TLS 1.3 are all of that kind. */
+#define TLS12_CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
+/* No finite fields. The first where the library has it (OpenSSL 3.5). */
+#define GROUPS_NEW "X25519MLKEM768:X25519:P-256:P-384:P-521"
+#define GROUPS "X25519:P-256:P-384:P-521"
 
 /* ProtocolNameList of RFC 7301 3.1 */
 static const unsigned char alpn_h2[] = {2, 'h', '2'};
@@ -88,6 +99,17 @@ static int select_h2(SSL *ssl, const unsigned char **out, unsigned char *out_len
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* AEAD and ECDHE only. */
+static bool restrict_ciphers(SSL_CTX *ctx)
+{
+    if (SSL_CTX_set_cipher_list(ctx, TLS12_CIPHERS) != 1)
+        return false;
+    bool ok = SSL_CTX_set1_groups_list(ctx, GROUPS_NEW) == 1 ||
+              SSL_CTX_set1_groups_list(ctx, GROUPS) == 1;
+    ERR_clear_error();
+    return ok;
+}
+
 static struct tls_config *config_new(const SSL_METHOD *method, struct err *err)
 {
     CLEANUP(config_unrefp) struct tls_config *c = calloc(1, sizeof(*c));
@@ -98,7 +120,8 @@ static struct tls_config *config_new(const SSL_METHOD *method, struct err *err)
     c->n_refs = 1;
     ERR_clear_error();
     c->ctx = SSL_CTX_new(method);
-    if (!c->ctx || SSL_CTX_set_min_proto_version(c->ctx, TLS1_2_VERSION) != 1) {
+    if (!c->ctx || SSL_CTX_set_min_proto_version(c->ctx, TLS1_2_VERSION) != 1 ||
+        !restrict_ciphers(c->ctx)) {
         config_error(err, "make TLS configuration", NULL);
         return NULL;
     }
@@ -110,6 +133,41 @@ static struct tls_config *config_new(const SSL_METHOD *method, struct err *err)
     return TAKE_PTR(c);
 }
 
+/* As PostgreSQL's server does. Without a name (a pipe, a memfd) nobody else can open it. */
+static int check_key_mode(int fd, const char *path, struct err *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_set_errno(err, ERR_INVALID_ARGUMENT, errno, "load private key: `%s`", path);
+    mode_t allowed = st.st_uid == 0 ? 0640 : 0600;
+    if (!S_ISREG(st.st_mode) || st.st_nlink == 0 || (st.st_mode & 0777 & ~allowed) == 0)
+        return 0;
+    return err_set(
+        err, ERR_INVALID_ARGUMENT,
+        "load private key: `%s`: others than its owner may read or change it (mode "
+        "%04o); chmod 600 (640 is taken when root owns it; in Kubernetes: defaultMode "
+        "0440 and an fsGroup)",
+        path, (unsigned)st.st_mode & 07777);
+}
+
+static int load_key(SSL_CTX *ctx, const char *path, struct err *err)
+{
+    CLEANUP_FD int fd =
+        open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang it */
+    if (fd < 0)
+        return err_set_errno(err, ERR_INVALID_ARGUMENT, errno, "load private key: `%s`", path);
+    if (check_key_mode(fd, path, err) < 0)
+        return -1;
+    (void)fcntl(fd, F_SETFL, 0); /* a pipe's writer may be slow */
+    BIO *bio = BIO_new_fd(fd, BIO_NOCLOSE);
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, refuse_passphrase, NULL) : NULL;
+    bool ok =
+        key && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+    return ok ? 0 : config_error(err, "load private key", path);
+}
+
 struct tls_config *tls_server_new(const char *cert_path, const char *key_path, struct err *err)
 {
     CLEANUP(config_unrefp) struct tls_config *c = config_new(TLS_server_method(), err);
@@ -119,11 +177,8 @@ struct tls_config *tls_server_new(const char *cert_path, const char *key_path, s
         config_error(err, "load certificate", cert_path);
         return NULL;
     }
-    if (SSL_CTX_use_PrivateKey_file(c->ctx, key_path, SSL_FILETYPE_PEM) != 1 ||
-        SSL_CTX_check_private_key(c->ctx) != 1) {
-        config_error(err, "load private key", key_path);
+    if (load_key(c->ctx, key_path, err) < 0)
         return NULL;
-    }
     (void)SSL_CTX_set_num_tickets(c->ctx, 0); /* see config_new */
     SSL_CTX_set_alpn_select_cb(c->ctx, select_h2, NULL);
     return TAKE_PTR(c);

@@ -31,7 +31,9 @@ int address_parse(const char *url, struct address *ret, struct err *err);
 void address_done(struct address *a);
 
 struct tls_config; /* refcounted SSL_CTX */
-/** tls_server_new() - certificate chain and key in PEM files; ALPN h2 required. */
+/** tls_server_new() - certificate chain and key in PEM files; ALPN h2 required, ECDHE and AEAD only.
+ *  ERR_INVALID_ARGUMENT names the file; also when others may read the key: a file of mode 0600 or less is taken, and of 0640 or
+ *  less when root owns it (a group made for this, as Kubernetes' fsGroup does). */
 struct tls_config *tls_server_new(const char *cert_path, const char *key_path, struct err *err);
 /** tls_client_new() - @ca_path NULL: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH if set, else system roots. Verifies host names. */
 struct tls_config *tls_client_new(const char *ca_path, struct err *err);

@@ -83,6 +83,7 @@ def own_service(request):
         started.append(s)
         return s.__enter__()
 
+    start.as_user = request.param == "user"
     yield start
     for s in started:
         s.__exit__(None, None, None)

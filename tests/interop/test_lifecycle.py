@@ -353,7 +353,7 @@ def test_check_config_checks_and_leaves(tmp_path):
 
 
 @pytest.fixture
-def certificate():
+def certificate(own_service):
     """A function that makes (anew) a certificate for 127.0.0.1, and gives the files: certificate, key."""
     readable = Path(tempfile.mkdtemp(prefix="cws-interop-")) # the other user cannot enter tmp_path
     readable.chmod(0o755)
@@ -363,7 +363,8 @@ def certificate():
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(cert),
                         "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
                        check=True, capture_output=True)
-        key.chmod(0o644)
+        if own_service.as_user and os.geteuid() == 0:
+            os.chown(key, USER_ID, USER_ID)
         return cert, key
 
     yield make
