@@ -3,12 +3,14 @@
 BUILD ?= build
 STAGE := $(CURDIR)/$(BUILD)/stage
 PREFIX ?= /usr/local
+# A shell may leave the tilde of PREFIX=~/.local to us.
+prefix := $(abspath $(patsubst ~/%,$(HOME)/%,$(PREFIX)))
 DESTDIR ?=
 # The interpreter whose extension is built and tested. Debian's, unless told otherwise.
 PYTHON ?= /usr/bin/python3
 # What is built here, on this machine, whatever the caller's environment names
 RUN_PY = CWSANDBOX_SERVICE_PATH= CWSANDBOX_BASE_URL= CWSANDBOX_API_KEY= PYTHONPATH=$(STAGE)/python $(PYTHON)
-.PHONY: help deps build demo check bench install wheel docs format clean
+.PHONY: help deps build demo check bench install uninstall wheel docs format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +19,7 @@ deps: ## install the missing Debian packages (ci/debian-packages.txt)
 	@tools/install-deps ci/debian-packages.txt
 
 $(BUILD)/build.ninja:
-	@meson setup $(BUILD) --prefix=$(STAGE) --libdir=lib --buildtype=release -Db_ndebug=true -Dtests=false \
+	@meson setup $(BUILD) --prefix=$(STAGE) --libdir=lib --buildtype=release -Db_ndebug=true -Dtests=false -Dbench_programs=true \
 	  -Dpython_exe=$(PYTHON) -Dpython_dir=$(STAGE)/python >$(BUILD).setup.log 2>&1 || { cat $(BUILD).setup.log; exit 1; }
 	@rm -f $(BUILD).setup.log
 
@@ -37,11 +39,18 @@ bench: build ## measure, beside the peers installed here; writes bench/out/
 	@$(RUN_PY) bench/bench.py --stage $(STAGE)
 
 install: deps ## install to PREFIX (default /usr/local), honours DESTDIR
-	@meson setup $(BUILD)-install --prefix=$(PREFIX) --buildtype=release -Db_ndebug=true -Dtests=false \
+	@meson setup $(BUILD)-install --prefix=$(prefix) --buildtype=release -Db_ndebug=true -Dtests=false \
 	  -Dpython_exe=$(PYTHON) --reconfigure >/dev/null 2>&1 || \
-	 meson setup $(BUILD)-install --prefix=$(PREFIX) --buildtype=release -Db_ndebug=true -Dtests=false -Dpython_exe=$(PYTHON)
+	 meson setup $(BUILD)-install --prefix=$(prefix) --buildtype=release -Db_ndebug=true -Dtests=false -Dpython_exe=$(PYTHON)
 	@ninja -C $(BUILD)-install --quiet
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD)-install --no-rebuild
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig
+
+uninstall: ## remove what `install` puts there, for the same PREFIX, DESTDIR and PYTHON
+	@meson setup $(BUILD)-install --prefix=$(prefix) --buildtype=release -Db_ndebug=true -Dtests=false \
+	  -Dpython_exe=$(PYTHON) --reconfigure >/dev/null 2>&1 || \
+	 meson setup $(BUILD)-install --prefix=$(prefix) --buildtype=release -Db_ndebug=true -Dtests=false -Dpython_exe=$(PYTHON) >/dev/null
+	@tools/uninstall $(BUILD)-install $(DESTDIR)
 	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 wheel: deps ## a wheel with the extension and the service programs, in build/wheel/
