@@ -206,15 +206,36 @@ static int make_pipe(int ret_fds[2])
     return 0;
 }
 
+static struct log_file *log_file_alloc(struct runtime *rt, const char *id, struct err *err)
+{
+    struct log_file *log = calloc(1, sizeof(*log));
+    if (!log || !(log->path = str_dup_printf("%s/%s" LOG_SUFFIX, rt->log_dir, id))) {
+        free(log);
+        (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "create the log: out of memory");
+        return NULL;
+    }
+    log->n_refs = 1;
+    log->pipe.fd = -1;
+    (void)snprintf(log->id, sizeof(log->id), "%s", id);
+    list_init(&log->queue_link);
+    list_init(&log->readers);
+    list_init(&log->waiters);
+    return log;
+}
+
+static void publish(struct runtime *rt, struct log_file *log)
+{
+    log->rt = rt;
+    rt->n_logs++;
+}
+
 int log_file_new(struct runtime *rt, const char *id, struct log_file **ret, int *ret_fd,
                  struct err *err)
 {
     int fds[2];
-    struct log_file *log = calloc(1, sizeof(*log));
-    if (!log || !(log->path = str_dup_printf("%s/%s" LOG_SUFFIX, rt->log_dir, id))) {
-        free(log);
-        return err_set(err, ERR_RESOURCE_EXHAUSTED, "create the log: out of memory");
-    }
+    struct log_file *log = log_file_alloc(rt, id, err);
+    if (!log)
+        return -1;
     int r = make_pipe(fds);
     if (r == 0) {
         log->pipe = (struct watch){.fd = fds[0], .cb = on_pipe};
@@ -229,15 +250,42 @@ int log_file_new(struct runtime *rt, const char *id, struct log_file **ret, int 
         free(log);
         return err_set_errno(err, ERR_RESOURCE_EXHAUSTED, -r, "create the pipe of the log");
     }
-    log->rt = rt;
-    log->n_refs = 1;
-    (void)snprintf(log->id, sizeof(log->id), "%s", id);
-    list_init(&log->queue_link);
-    list_init(&log->readers);
-    list_init(&log->waiters);
-    rt->n_logs++;
+    publish(rt, log);
     *ret = log;
     *ret_fd = fds[1];
+    return 0;
+}
+
+/* What was dropped before shows as a hole. A main process that said nothing made no file. */
+static int look_at_file(struct log_file *log)
+{
+    struct stat st;
+    CLEANUP_FD int fd = open(log->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    off_t start = lseek(fd, 0, SEEK_DATA); /* ENXIO: there is none */
+    log->size = (uint64_t)st.st_size;
+    log->start = start >= 0 ? (uint64_t)start : log->size;
+    log_index_add(&log->index, log->size,
+                  (uint64_t)st.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)st.st_mtim.tv_nsec);
+    return 0;
+}
+
+int log_file_restore(struct runtime *rt, const char *id, struct log_file **ret, struct err *err)
+{
+    struct log_file *log = log_file_alloc(rt, id, err);
+    if (!log)
+        return -1;
+    int r = look_at_file(log);
+    if (r < 0) {
+        (void)err_set_errno(err, ERR_INTERNAL, -r, "open the log %s", log->path);
+        log_file_unref(log);
+        return -1;
+    }
+    publish(rt, log);
+    *ret = log;
     return 0;
 }
 
@@ -253,16 +301,19 @@ static void on_removed(uv_work_t *work, int status)
 static void remove_file(struct runtime *rt, struct log_file *log)
 {
     watch_close(&rt->poller, &log->pipe, false);
+    if (log->keep)
+        return;
     (void)log_file_ref(log);
     log->move = (struct log_move){.work.data = rt, .path = log->path, .remove = true};
     runtime_job_begin(rt);
     (void)uv_queue_work(rt->loop, &log->move.work, on_work, on_removed); /* cannot fail */
 }
 
-void log_file_drop(struct log_file *log)
+void log_file_drop(struct log_file *log, bool keep)
 {
     if (!log)
         return;
+    log->keep = keep;
     struct runtime *rt = TAKE_PTR(log->rt);
     rt->n_logs--;
     (void)watch_set(&rt->poller, &log->pipe, 0);
@@ -275,15 +326,18 @@ void log_file_drop(struct log_file *log)
 
 /* ---- the directory ---- */
 
-/* Logs of a service that was killed: nobody can ask for them any more. */
-static void remove_stale(const char *dir)
+void logs_remove_stale(struct runtime *rt)
 {
-    DIR *d = opendir(dir);
+    DIR *d = opendir(rt->log_dir);
     struct dirent *entry;
     while (d && (entry = readdir(d))) {
-        size_t n = strlen(entry->d_name);
-        if (n > strlen(LOG_SUFFIX) &&
-            strcmp(entry->d_name + n - strlen(LOG_SUFFIX), LOG_SUFFIX) == 0)
+        char id[LAUNCH_MAX_ID];
+        size_t n = strcspn(entry->d_name, "."); /* no id has one */
+        if (n >= sizeof(id) || strcmp(entry->d_name + n, LOG_SUFFIX) != 0)
+            continue;
+        memcpy(id, entry->d_name, n);
+        id[n] = '\0';
+        if (!strmap_get(&rt->by_id, id))
             (void)unlinkat(dirfd(d), entry->d_name, 0);
     }
     if (d)
@@ -297,7 +351,6 @@ int logs_open(struct runtime *rt, struct err *err)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "open the logs: out of memory");
     if (mkdir(rt->log_dir, 0700) < 0 && errno != EEXIST)
         return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "create %s", rt->log_dir);
-    remove_stale(rt->log_dir);
     return 0;
 }
 

@@ -33,6 +33,7 @@ struct log_file {
     uint64_t end_ticket;        /* 0: somebody may write; else the move that is the last */
     struct list queue_link;     /* rt->log_queue: waits for its move */
     bool moving;                /* `move` is under way */
+    bool keep;                  /* the file stays when the object goes */
     uint64_t n_started, n_done; /* moves */
     uint64_t size;              /* as far as the file is filled */
     uint64_t start;             /* what lies before was dropped */
@@ -58,8 +59,13 @@ int log_file_new(struct runtime *rt, const char *id, struct log_file **ret, int 
                  struct err *err);
 /** log_file_end() - every process that could write is gone. Accepts NULL. */
 void log_file_end(struct log_file *log);
-/** log_file_drop() - the sandbox's reference; the file is removed. Accepts NULL. */
-void log_file_drop(struct log_file *log);
+/** log_file_restore() - the log of a sandbox of an earlier service, closed: the time of its last byte is the time of all. */
+int log_file_restore(struct runtime *rt, const char *id, struct log_file **ret,
+                     struct err *err);
+/** logs_remove_stale() - files of no sandbox, once those of the ledger are known. */
+void logs_remove_stale(struct runtime *rt);
+/** log_file_drop() - the sandbox's reference; the file is removed unless it is to be kept (@keep). Accepts NULL. */
+void log_file_drop(struct log_file *log, bool keep);
 struct log_file *log_file_ref(struct log_file *log);
 void log_file_unref(struct log_file *log);
 /** log_file_flush() - true: @w->cb comes, from the loop, when all that was written before is in the file. False: it is. */

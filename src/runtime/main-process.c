@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "base/util.h"
+#include "runtime/ledger-record.h"
 #include "runtime/log-file.h"
 #include "runtime/sandbox.h"
 
@@ -17,10 +18,12 @@ static void tell_exit(struct sandbox *sb)
     sb->main.ended = true;
     sb->has_exit_code = true;
     sb->exit_code = sb->main.exit_code;
-    if (sb->state == SANDBOX_TERMINATING)
+    if (sb->state == SANDBOX_TERMINATING) {
+        ledger_record_update(sb);
         sandbox_kill(sb); /* the rest of it; TERMINATED when that is gone */
-    else if (!sandbox_state_terminal(sb->state))
+    } else if (!sandbox_state_terminal(sb->state)) {
         sandbox_end(sb, SANDBOX_COMPLETED, "");
+    }
 }
 
 static void on_flushed(struct log_waiter *w)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "runtime/ledger-record.h"
 #include "runtime/log-file.h"
 #include "runtime/sandbox.h"
 
@@ -79,8 +80,10 @@ static void unregister(struct sandbox *sb)
         list_remove(&sb->ended_link);
         rt->n_ended--;
     }
-    log_file_drop(sb->log);
+    log_file_drop(sb->log, rt->closing);
     sb->log = NULL;
+    if (!rt->closing)
+        ledger_record_remove(sb);
     sandbox_unref(sb);
 }
 
@@ -88,11 +91,11 @@ static void unregister(struct sandbox *sb)
  * still dies is left alone. */
 static void prune(struct runtime *rt)
 {
-    uint64_t now = clock_now_ns();
+    int64_t now = boot_now_ns();
     LIST_FOREACH_SAFE(it, &rt->ended)
     {
         struct sandbox *sb = CONTAINER_OF(it, struct sandbox, ended_link);
-        uint64_t age = now - sb->end_ns;
+        uint64_t age = (uint64_t)(now - sb->end_boot_ns);
         if (rt->n_ended <= rt->config.max_retained && age < rt->config.retention_ns) {
             uint64_t wait = rt->config.retention_ns - age;
             (void)uv_timer_start(&rt->retention_timer, on_retention, wait / NS_PER_MS + 1, 0);
@@ -187,6 +190,49 @@ static int enter(struct runtime *rt, struct sandbox *sb, struct err *err)
     return 0;
 }
 
+int registry_restore(struct sandbox *sb, struct err *err)
+{
+    struct runtime *rt = sb->rt;
+    uint64_t seq = sb->seq;
+    if (strmap_get(&rt->by_id, sb->id))
+        return err_set(err, ERR_INTERNAL, "sandbox %s is recorded twice", sb->id);
+    if (reserve(rt, err) < 0 || enter(rt, sb, err) < 0)
+        return -1;
+    rt->seq = MAX(rt->seq - 1, seq);
+    sb->seq = seq;
+    return 0;
+}
+
+static int compare_seq(const void *a, const void *b)
+{
+    const struct sandbox *const *left = a, *const *right = b;
+    return (*left)->seq < (*right)->seq ? -1 : (*left)->seq > (*right)->seq;
+}
+
+static int compare_end(const void *a, const void *b)
+{
+    const struct sandbox *const *left = a, *const *right = b;
+    return (*left)->end_boot_ns < (*right)->end_boot_ns
+               ? -1
+               : (*left)->end_boot_ns > (*right)->end_boot_ns;
+}
+
+static void list_restored(struct runtime *rt)
+{
+    if (rt->n_sandboxes == 0)
+        return;
+    /* Twice through the same array: in the order of their ends for `ended`, then as it stays. */
+    qsort(rt->by_seq, rt->n_sandboxes, sizeof(struct sandbox *), compare_end);
+    for (size_t i = 0; i < rt->n_sandboxes; i++)
+        if (sandbox_state_terminal(rt->by_seq[i]->state)) {
+            list_append(&rt->ended, &rt->by_seq[i]->ended_link);
+            rt->n_ended++;
+            rt->n_active--;
+        }
+    qsort(rt->by_seq, rt->n_sandboxes, sizeof(struct sandbox *), compare_seq);
+    prune(rt);
+}
+
 /* A cell, or for an unknown image only an id. */
 static int get_cell(struct sandbox *sb, struct err *err)
 {
@@ -199,6 +245,19 @@ static int get_cell(struct sandbox *sb, struct err *err)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
     memcpy(sb->id, sb->cell->id, sizeof(sb->id));
     return 0;
+}
+
+/* On disk before anybody hears of it: a full one refuses it here. */
+static int enter_new(struct runtime *rt, struct sandbox *sb, const struct sandbox_spec *spec,
+                     struct err *err)
+{
+    sb->seq = rt->seq + 1; /* what enter() will give */
+    if (ledger_record_add(sb, spec, err) < 0)
+        return -1;
+    if (enter(rt, sb, err) == 0)
+        return 0;
+    ledger_record_remove(sb);
+    return -1;
 }
 
 static struct sandbox *find_request(struct runtime *rt, const struct sandbox_spec *spec)
@@ -225,7 +284,7 @@ int sandbox_create(struct runtime *rt, const struct sandbox_spec *spec, void *ta
     resolved.image = resolve_image(rt, spec->image);
     if (check_create(rt, spec, err) == 0)
         sb = sandbox_new(rt, &resolved, err);
-    if (!sb || get_cell(sb, err) < 0 || enter(rt, sb, err) < 0) {
+    if (!sb || get_cell(sb, err) < 0 || enter_new(rt, sb, spec, err) < 0) {
         if (sb && sb->cell)
             sandbox_orphan_cell(sb);
         sandbox_unref(sb);
@@ -256,8 +315,8 @@ struct sandbox *sandbox_find(struct runtime *rt, const char *owner, const char *
 
 void registry_open(struct runtime *rt)
 {
-    list_init(&rt->ended);
     (void)uv_timer_init(rt->loop, &rt->retention_timer); /* cannot fail */
+    list_restored(rt);
 }
 
 void registry_close(struct runtime *rt)
@@ -267,5 +326,6 @@ void registry_close(struct runtime *rt)
     CHECK(rt->by_id.n_entries == 0 && rt->by_request.n_entries == 0 && list_empty(&rt->ended));
     strmap_done(&rt->by_id);
     strmap_done(&rt->by_request);
-    free(rt->by_seq);
+    free(TAKE_PTR(rt->by_seq));
+    rt->cap_sandboxes = 0;
 }

@@ -11,9 +11,11 @@
 #define CWS_RUNTIME_ROOM_H
 
 #include "base/strmap.h"
+#include "runtime/boot.h"
 #include "runtime/cell.h"
 #include "runtime/deferred.h"
 #include "runtime/launcher.h"
+#include "runtime/ledger.h"
 #include "runtime/poller.h"
 #include "runtime/runtime.h"
 
@@ -31,6 +33,9 @@ struct runtime {
     struct err lost; /* code != OK: launch is gone */
     void (*on_lost)(void *user, const struct err *why);
     void *on_lost_user;
+
+    struct ledger ledger;
+    char boot_id[BOOT_ID_BYTES];
 
     /* registry.c */
     struct sandbox **by_seq; /* ascending */
@@ -64,5 +69,7 @@ void runtime_check_closed(struct runtime *rt);
 void runtime_job_begin(struct runtime *rt);
 /** runtime_job_end() - as the last thing of its callback: the runtime may be on its way out after it. */
 void runtime_job_end(struct runtime *rt);
+/** runtime_warn() - tells whoever keeps the log of the service. */
+void runtime_warn(struct runtime *rt, const struct err *what);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "base/util.h"
 #include "runtime/config.h"
+#include "runtime/ledger-record.h"
 #include "runtime/log-file.h"
 #include "runtime/log-stream.h"
 #include "runtime/process.h"
@@ -80,6 +81,14 @@ static int make_data_dir(const char *path, struct err *err)
     return make_dir(copy, err);
 }
 
+static int open_ledger(struct runtime *rt, struct err *err)
+{
+    CLEANUP_FREE char *dir = str_dup_printf("%s/ledger", rt->config.data_dir);
+    if (!dir)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "start the runtime: out of memory");
+    return ledger_open(&rt->ledger, dir, err);
+}
+
 static int start_launch(struct runtime *rt, struct err *err)
 {
     CLEANUP_FREE char *state_dir = str_dup_printf("%s/launch", rt->config.data_dir);
@@ -110,9 +119,12 @@ static void on_launch_lost(void *user, const struct err *why)
 
 static void runtime_free(struct runtime *rt)
 {
+    rt->closing = true; /* what the ledger has stays there */
+    registry_close(rt);
     logs_close(rt);
     cleanup_fd(&rt->poller.epfd);
     buf_done(&rt->scratch);
+    ledger_close(&rt->ledger);
     config_done(&rt->config);
     err_done(&rt->lost);
     free(rt);
@@ -125,7 +137,8 @@ static int attach(struct runtime *rt, uv_loop_t *loop, struct err *err)
     int r = poller_open(&rt->poller);
     if (r < 0)
         return err_set_errno(err, ERR_INTERNAL, -r, "create an epoll set");
-    if (launcher_watch(&rt->launcher, &rt->poller, err) < 0 || logs_open(rt, err) < 0)
+    if (launcher_watch(&rt->launcher, &rt->poller, err) < 0 || logs_open(rt, err) < 0 ||
+        ledger_records_load(rt, err) < 0)
         return -1;
     r = poller_start(&rt->poller, loop);
     if (r < 0)
@@ -148,8 +161,10 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "start the runtime: out of memory");
     rt->loop = loop;
     rt->poller.epfd = -1;
+    boot_id_read(rt->boot_id);
     list_init(&rt->deferred);
     list_init(&rt->log_queue);
+    list_init(&rt->ended);
     /* A process that closed its standard input must not end the service. */
     if (sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL)
         (void)signal(SIGPIPE, SIG_IGN);
@@ -158,7 +173,8 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
         (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "start the runtime: out of memory");
         goto fail;
     }
-    if (make_data_dir(rt->config.data_dir, err) < 0 || start_launch(rt, err) < 0)
+    if (make_data_dir(rt->config.data_dir, err) < 0 || open_ledger(rt, err) < 0 ||
+        start_launch(rt, err) < 0)
         goto fail;
     rt->launcher.user = rt;
     rt->launcher.on_exited = on_launch_exited;
@@ -174,6 +190,12 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
 fail:
     runtime_free(rt);
     return -1;
+}
+
+void runtime_warn(struct runtime *rt, const struct err *what)
+{
+    if (rt->config.on_warning)
+        rt->config.on_warning(rt->config.user, what);
 }
 
 const struct launch_features *runtime_features(const struct runtime *rt)

@@ -53,6 +53,13 @@ struct runtime_config {
     bool accept_unenforced_limits;
     const struct image_alias *image_aliases; /* borrowed for the runtime's life */
     size_t n_image_aliases;
+    /* Sandboxes of an earlier service come back with what it gave as sandbox_spec.kept; NULL: it
+     * means nothing any more, and the sandbox is forgotten. Both NULL: nothing is kept. */
+    void *(*restore)(void *user, const uint8_t *kept, size_t n);
+    void (*free_restored)(void *user_data);
+    /* What went wrong and ends nothing: a damaged or unwritten record. For the log. */
+    void (*on_warning)(void *user, const struct err *what);
+    void *user;
 };
 void runtime_config_init(struct runtime_config *config); /* the defaults above */
 
@@ -112,6 +119,8 @@ struct sandbox_spec {       /* everything borrowed for the call */
     uint32_t cpu_millis;
     uint64_t lifetime_ns; /* 0 = service default */
     uint32_t n_kept_free; /* of max_sandboxes; places that this owner must leave to others */
+    const uint8_t *kept;  /* what runtime_config.restore makes user data of */
+    size_t kept_bytes;
 };
 
 /** sandbox_create() - registers and starts. On an idempotent hit *@ret_existing = true and the old one is returned.

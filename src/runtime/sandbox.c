@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "base/util.h"
+#include "runtime/ledger-record.h"
 #include "runtime/log-file.h"
 #include "runtime/log-stream.h"
 
@@ -98,18 +99,15 @@ static void cleanup_sandbox(struct sandbox **sb)
     sandbox_unref(*sb);
 }
 
-struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
-                            struct err *err)
+struct sandbox *sandbox_new_empty(struct runtime *rt, struct err *err)
 {
-    CLEANUP(cleanup_sandbox) struct sandbox *sb = calloc(1, sizeof(*sb));
+    struct sandbox *sb = calloc(1, sizeof(*sb));
     if (!sb) {
         (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
         return NULL;
     }
     sb->rt = rt;
     sb->n_refs = 1;
-    sb->state = SANDBOX_PENDING;
-    sb->create_wall_ns = clock_wall_ns();
     sb->notify.cb = on_notify;
     sb->main.log_fd = -1;
     list_init(&sb->ended_link);
@@ -118,6 +116,18 @@ struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
     list_init(&sb->streams);
     list_init(&sb->log_sessions);
     list_init(&sb->watches);
+    return sb;
+}
+
+struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
+                            struct err *err)
+{
+    CLEANUP(cleanup_sandbox) struct sandbox *sb = sandbox_new_empty(rt, err);
+    if (!sb)
+        return NULL;
+    sb->state = SANDBOX_PENDING;
+    sb->create_wall_ns = clock_wall_ns();
+    sb->create_boot_ns = boot_now_ns();
     fill_limits(sb, spec);
     sb->plan = plan_new(spec, err);
     if (!sb->plan)
@@ -229,6 +239,8 @@ void sandbox_set_state(struct sandbox *sb, enum sandbox_state state)
         sb->start_wall_ns = clock_wall_ns();
         plan_drop_files(sb->plan);
     }
+    if (state != SANDBOX_CREATING) /* one that is still being made is not taken up again */
+        ledger_record_update(sb);
     if (!sb->notify.link.next || list_empty(&sb->notify.link)) {
         (void)sandbox_ref(sb);
         deferred_post(sb->rt, &sb->notify);
@@ -259,7 +271,7 @@ void sandbox_end(struct sandbox *sb, enum sandbox_state state, const char *reaso
     if (reason[0] != '\0')
         set_reason(sb, reason);
     sb->end_wall_ns = clock_wall_ns();
-    sb->end_ns = clock_now_ns();
+    sb->end_boot_ns = boot_now_ns();
     close_timer(sb);
     sandbox_set_state(sb, state);
     plan_drop_files(sb->plan);
@@ -418,6 +430,8 @@ void sandbox_on_cell_exited(struct sandbox *sb, const struct launch_exited *exit
                                            .memory_peak_bytes = exited->memory_peak_bytes,
                                            .n_oom_kills = exited->n_oom_kills};
     main_process_on_cell_gone(sb);
+    if (exited && sandbox_state_terminal(sb->state))
+        ledger_record_update(sb); /* else with the new state */
     if (sb->state == SANDBOX_TERMINATING) {
         sandbox_end(sb, SANDBOX_TERMINATED, "");
     } else if (!sandbox_state_terminal(sb->state)) {

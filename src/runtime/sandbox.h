@@ -54,7 +54,8 @@ struct sandbox {
     char *request_key; /* NULL: none; owner and request id */
     enum sandbox_state state;
     uint64_t create_wall_ns, start_wall_ns, end_wall_ns;
-    uint64_t end_ns; /* monotonic, for retention */
+    int64_t create_boot_ns, end_boot_ns; /* boot.h; for lifetime and retention */
+    struct ledger_slot slot;             /* its record */
     bool has_exit_code;
     int exit_code;
     uint64_t lifetime_ns, memory_bytes;
@@ -86,6 +87,8 @@ struct sandbox {
 /* sandbox.c */
 struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
                             struct err *err);
+/** sandbox_new_empty() - nothing of it set but its lists. */
+struct sandbox *sandbox_new_empty(struct runtime *rt, struct err *err);
 const char *sandbox_state_name(enum sandbox_state state);
 /** sandbox_request_key() - owner and request id in one string; NULL when out of memory. */
 char *sandbox_request_key(const struct sandbox_spec *spec);
@@ -134,6 +137,9 @@ void main_process_signal(struct sandbox *sb, int signo);
 void registry_open(struct runtime *rt);
 /** registry_close() - forgets every sandbox; their references must be gone but for ours. */
 void registry_close(struct runtime *rt);
+/** registry_restore() - enters @sb of an earlier service, with the number it had; its reference
+ * is taken on success. Before registry_open(). */
+int registry_restore(struct sandbox *sb, struct err *err);
 /** registry_on_ended() - @sb reached a terminal state; keep it for the retention time. */
 void registry_on_ended(struct sandbox *sb);
 /** registry_on_cell_gone() - @sb may be pruned from now on. */

@@ -163,6 +163,13 @@ static int create(struct call *call, Pb__CreateSandboxRequest *req, struct sandb
     if (record == NULL)
         return -1;
     bool existing = false;
+    CLEANUP_BUF struct buf kept = {0};
+    if (record_keep(record, &kept) < 0) {
+        record_free(record);
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    }
+    plan.spec.kept = buf_head(&kept);
+    plan.spec.kept_bytes = buf_len(&kept);
     if (sandbox_create(s->runtime, &plan.spec, record, record_free, ret, &existing, err) < 0)
         return -1;
     if (existing)

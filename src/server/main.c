@@ -20,6 +20,7 @@
 #include "server/notify.h"
 #include "server/paths.h"
 #include "server/privileges.h"
+#include "server/record.h"
 #include "server/service.h"
 
 extern char **environ;
@@ -73,6 +74,12 @@ static void log_features(const struct launch_features *f)
             log_event(LOG_WARN, "feature_missing", "problem=\"%s\"", line);
 }
 
+static void on_warning(void *service, const struct err *what)
+{
+    (void)service;
+    log_event(LOG_ERROR, "ledger", "error=\"%s\"", err_text(what));
+}
+
 static int start_runtime(struct program *p, struct err *err)
 {
     const struct options *o = &p->options;
@@ -94,6 +101,10 @@ static int start_runtime(struct program *p, struct err *err)
     config.accept_unenforced_limits = o->accept_unenforced_limits;
     config.image_aliases = o->aliases;
     config.n_image_aliases = o->n_aliases;
+    config.restore = record_restore;
+    config.free_restored = record_free;
+    config.on_warning = on_warning;
+    config.user = &p->service;
     /* Before cwsandbox-launch starts, which inherits it: the SDK's program may have a low soft limit. */
     uint64_t nofile = privileges_raise_nofile();
     if (runtime_new(p->service.loop, &config, &p->service.runtime, err) < 0)

@@ -89,7 +89,7 @@ static char *data_root(void)
 
 /* A user has one embedded service per runtime directory, and each needs a data directory of its
  * own. An account without a usable home (a service user) keeps the data in the runtime
- * directory: it outlives no sandbox anyway. */
+ * directory, and so as long as that lives. */
 static int fill_embedded_data_dir(struct options *o, struct err *err)
 {
     CLEANUP_FREE char *root = data_root();

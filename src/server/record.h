@@ -25,6 +25,10 @@ struct record { /* user_data of a sandbox */
 struct record *record_new(struct service *s, Pb__SandboxSpec *take_spec);
 /** record_free() - for sandbox_create(). */
 void record_free(void *record);
+/** record_keep() - append to @out what record_restore() makes @r of again, as spec_keep_echo() will leave it. 0 or -ENOMEM. */
+int record_keep(struct record *r, struct buf *out) WARN_UNUSED;
+/** record_restore() - for runtime_config.restore; @service: struct service. NULL: not ours. */
+void *record_restore(void *service, const uint8_t *kept, size_t n);
 /** record_watch() - begin to log the sandbox's life and to keep the service's idle time. */
 void record_watch(struct record *r, struct sandbox *sb);
 

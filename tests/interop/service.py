@@ -67,6 +67,11 @@ class Service:
         if self.as_user and os.geteuid() == 0:
             for path in (self.dir, keys):
                 os.chown(path, USER_ID, USER_ID)
+        self.start()
+        return self
+
+    def start(self):
+        """Also once more, after halt(): in the same directory, on the same addresses."""
         daemon, launch, init = programs()
         read_end, write_end = os.pipe()
         command = [str(daemon), "--config", "/dev/null", "--listen", f"unix://{self.socket}",
@@ -74,9 +79,9 @@ class Service:
                    "--launch-path", str(launch), "--init-path", str(init), "--log-level", "debug",
                    "--image-alias", "python:*=host", "--ready-fd", str(write_end)]
         if self.keys:
-            command += ["--api-keys", str(keys)]
+            command += ["--api-keys", str(self.dir / "keys")]
         self.log_path = self.dir / "log"
-        with open(self.log_path, "wb") as log:
+        with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.wrapper + command + self.extra, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             pass_fds=[write_end], env=clean_env(self.dir), **as_user_args(self.as_user))
         os.close(write_end)
@@ -87,7 +92,15 @@ class Service:
         self.tcp = f"127.0.0.1:{self.port}"
         self.channel = grpc.insecure_channel(self.unix, OPTIONS)
         self.stub = rpc.SandboxServiceStub(self.channel)
-        return self
+
+    def halt(self, signo=signal.SIGTERM):
+        self.channel.close()
+        self.process.send_signal(signo)
+        assert self.process.wait(timeout=TIMEOUT) in (0, -signo)
+
+    def restart(self, signo=signal.SIGTERM):
+        self.halt(signo)
+        self.start()
 
     def __exit__(self, *_):
         self.channel.close()

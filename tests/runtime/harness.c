@@ -26,7 +26,6 @@ static void on_lost(void *user, const struct err *why)
 struct world *world_open(void (*adjust)(struct runtime_config *config))
 {
     struct world *w = calloc(1, sizeof(*w));
-    struct err err = {0};
     assert_non_null(w);
     assert_int_equal(uv_loop_init(&w->loop), 0);
     assert_int_equal(uv_timer_init(&w->loop, &w->limit), 0);
@@ -43,9 +42,7 @@ struct world *world_open(void (*adjust)(struct runtime_config *config))
     w->config.warm_pool = 1;
     if (adjust)
         adjust(&w->config);
-    if (runtime_new(&w->loop, &w->config, &w->rt, &err) < 0)
-        fail_msg("runtime_new: %s", err_text(&err));
-    runtime_on_lost(w->rt, on_lost, w);
+    world_start(w);
     return w;
 }
 
@@ -117,25 +114,38 @@ static void close_runtime(struct world *w)
 
 void world_close(struct world *w)
 {
-    char logs[96];
     close_runtime(w);
     uv_close((uv_handle_t *)&w->limit, NULL);
     (void)uv_run(&w->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&w->loop), 0);
     check_nothing_left(w);
-    (void)snprintf(logs, sizeof(logs), "%s/logs", w->dir);
-    if (rmdir(logs) < 0)
-        fail_msg("%s is not empty: %s", logs, strerror(errno));
     (void)nftw(w->dir, on_remove, 16, FTW_DEPTH | FTW_PHYS);
     free(w);
 }
 
-void world_close_lost(struct world *w)
+void world_stop(struct world *w)
+{
+    close_runtime(w);
+    w->rt = NULL;
+}
+
+void world_start(struct world *w)
 {
     struct err err = {0};
-    close_runtime(w);
     if (runtime_new(&w->loop, &w->config, &w->rt, &err) < 0)
-        fail_msg("runtime_new again: %s", err_text(&err));
+        fail_msg("runtime_new: %s", err_text(&err));
+    runtime_on_lost(w->rt, on_lost, w);
+}
+
+void world_restart(struct world *w)
+{
+    world_stop(w);
+    world_start(w);
+}
+
+void world_close_lost(struct world *w)
+{
+    world_restart(w);
     world_close(w);
 }
 

@@ -55,6 +55,11 @@ void world_close(struct world *w);
 /** world_close_lost() - after launch was killed: what it left is removed by the next start,
  * then world_close(). */
 void world_close_lost(struct world *w);
+/** world_restart() - an orderly end and a new runtime in the same directory. */
+void world_restart(struct world *w);
+/** world_stop() and world_start() - its two halves. */
+void world_stop(struct world *w);
+void world_start(struct world *w);
 /** world_wait() - runs the loop until *@flag. */
 void world_wait(struct world *w, const bool *flag);
 /** world_turn() - until something happens, once; fails at the limit. */

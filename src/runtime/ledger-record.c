@@ -1,0 +1,294 @@
+/* Sandboxes in the ledger; see ledger-record.h. */
+#include "runtime/ledger-record.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "runtime/log-file.h"
+
+#define MAX_REASON 512 /* chosen: the rest of a longer one is lost with the service */
+
+/* As it lies in the file: one machine writes and reads it. A change of layout raises LEDGER_FORMAT. */
+struct record_head {
+    uint64_t seq;
+    uint64_t create_wall_ns, start_wall_ns, end_wall_ns;
+    int64_t create_boot_ns, end_boot_ns;
+    uint64_t lifetime_ns, memory_bytes;
+    uint64_t cpu_ns, memory_peak_bytes, n_oom_kills;
+    uint32_t state, cpu_millis;
+    int32_t exit_code;
+    uint8_t has_exit_code, main_started, main_ended, has_log;
+    char boot_id[BOOT_ID_BYTES]; /* of the times above that count from a boot */
+    char reason[MAX_REASON];
+};
+_Static_assert(sizeof(struct record_head) <= LEDGER_MAX_HEAD, "a head fits the ledger");
+
+/* ---- writing ---- */
+
+static void fill_head(struct record_head *h, const struct sandbox *sb)
+{
+    *h = (struct record_head){
+        .seq = sb->seq,
+        .create_wall_ns = sb->create_wall_ns,
+        .start_wall_ns = sb->start_wall_ns,
+        .end_wall_ns = sb->end_wall_ns,
+        .create_boot_ns = sb->create_boot_ns,
+        .end_boot_ns = sb->end_boot_ns,
+        .lifetime_ns = sb->lifetime_ns,
+        .memory_bytes = sb->memory_bytes,
+        .cpu_ns = sb->usage.cpu_ns,
+        .memory_peak_bytes = sb->usage.memory_peak_bytes,
+        .n_oom_kills = sb->usage.n_oom_kills,
+        .state = sb->state,
+        .cpu_millis = sb->cpu_millis,
+        .exit_code = sb->exit_code,
+        .has_exit_code = sb->has_exit_code,
+        .main_started = sb->main.started,
+        .main_ended = sb->main.ended,
+        .has_log = sb->log != NULL,
+    };
+    memcpy(h->boot_id, sb->rt->boot_id, sizeof(h->boot_id));
+    (void)snprintf(h->reason, sizeof(h->reason), "%s", sb->state_reason);
+}
+
+static struct ledger_record record_of(const struct sandbox *sb, const struct record_head *head)
+{
+    return (struct ledger_record){
+        .id = sb->id, .head = (const uint8_t *)head, .head_bytes = sizeof(*head)};
+}
+
+static int put_bytes(struct buf *b, const void *data, size_t n)
+{
+    uint32_t length = (uint32_t)n;
+    int r = buf_put(b, &length, sizeof(length));
+    return r < 0 || n == 0 ? r : buf_put(b, data, n);
+}
+
+static int put_text(struct buf *b, const char *text)
+{
+    return put_bytes(b, text, strlen(text));
+}
+
+/* owner, request id, image, working directory, the service's own bytes, then the environment. */
+static int compose_body(struct buf *b, const struct sandbox *sb,
+                        const struct sandbox_spec *spec)
+{
+    if (put_text(b, sb->owner) < 0 || put_text(b, spec->request_id) < 0 ||
+        put_text(b, sb->image) < 0 || put_text(b, sb->plan->cwd) < 0 ||
+        put_bytes(b, spec->kept, spec->kept_bytes) < 0)
+        return -ENOMEM;
+    for (char **env = sb->plan->env; *env; env++)
+        if (put_text(b, *env) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
+int ledger_record_add(struct sandbox *sb, const struct sandbox_spec *spec, struct err *err)
+{
+    CLEANUP_BUF struct buf body = {0};
+    struct record_head head;
+    if (compose_body(&body, sb, spec) < 0)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "record the sandbox: out of memory");
+    fill_head(&head, sb);
+    struct ledger_record record = record_of(sb, &head);
+    record.body = buf_head(&body);
+    record.body_bytes = buf_len(&body);
+    return ledger_put(&sb->rt->ledger, &record, &sb->slot, err);
+}
+
+void ledger_record_update(struct sandbox *sb)
+{
+    CLEANUP_ERR struct err err = {0};
+    struct record_head head;
+    if (sb->slot.page == 0)
+        return; /* never acknowledged */
+    fill_head(&head, sb);
+    struct ledger_record record = record_of(sb, &head);
+    if (ledger_update(&sb->rt->ledger, &sb->slot, &record, &err) < 0)
+        runtime_warn(sb->rt, &err);
+}
+
+void ledger_record_remove(struct sandbox *sb)
+{
+    ledger_remove(&sb->rt->ledger, &sb->slot, sb->id);
+}
+
+/* ---- reading ---- */
+
+struct reader {
+    const uint8_t *at;
+    size_t n_left;
+};
+
+static bool take_bytes(struct reader *r, const uint8_t **ret, size_t *ret_n)
+{
+    uint32_t n;
+    if (r->n_left < sizeof(n))
+        return false;
+    memcpy(&n, r->at, sizeof(n));
+    if (n > r->n_left - sizeof(n))
+        return false;
+    *ret = r->at + sizeof(n);
+    *ret_n = n;
+    r->at += sizeof(n) + n;
+    r->n_left -= sizeof(n) + n;
+    return true;
+}
+
+/* NULL: not there, or no memory for it. */
+static char *take_text(struct reader *r)
+{
+    const uint8_t *data;
+    size_t n;
+    return take_bytes(r, &data, &n) ? strndup((const char *)data, n) : NULL;
+}
+
+static bool read_env(struct plan *plan, struct reader *r)
+{
+    size_t n = 0;
+    for (struct reader count = *r; count.n_left > 0; n++) {
+        const uint8_t *data;
+        size_t length;
+        if (!take_bytes(&count, &data, &length))
+            return false;
+    }
+    plan->env = calloc(n + 1, sizeof(*plan->env));
+    for (size_t i = 0; plan->env && i < n; i++)
+        if (!(plan->env[i] = take_text(r)))
+            return false;
+    return plan->env != NULL;
+}
+
+static bool read_body(struct sandbox *sb, const struct ledger_record *record)
+{
+    struct reader r = {record->body, record->body_bytes};
+    struct runtime *rt = sb->rt;
+    const uint8_t *kept;
+    size_t n_kept;
+    sb->owner = take_text(&r);
+    CLEANUP_FREE char *request_id = take_text(&r);
+    sb->image = take_text(&r);
+    sb->plan = calloc(1, sizeof(*sb->plan));
+    if (!sb->plan || !(sb->plan->cwd = take_text(&r)) || !request_id || !sb->owner ||
+        !sb->image || !take_bytes(&r, &kept, &n_kept) || !read_env(sb->plan, &r))
+        return false;
+    sb->plan->argv = calloc(1, sizeof(*sb->plan->argv)); /* what ran is not started again */
+    struct sandbox_spec spec = {.owner = sb->owner, .request_id = request_id};
+    if (request_id[0] != '\0' && !(sb->request_key = sandbox_request_key(&spec)))
+        return false;
+    if (rt->config.restore) {
+        sb->free_user_data = rt->config.free_restored;
+        sb->user_data = rt->config.restore(rt->config.user, kept, n_kept);
+    }
+    return sb->plan->argv && (sb->user_data || !rt->config.restore);
+}
+
+static int64_t boot_time(const struct runtime *rt, const struct record_head *h, int64_t boot_ns,
+                         uint64_t wall_ns)
+{
+    struct boot_moment m = {.boot_id = h->boot_id, .boot_ns = boot_ns, .wall_ns = wall_ns};
+    return boot_moment_here(&m, rt->boot_id, boot_now_ns(), clock_wall_ns());
+}
+
+static void read_head(struct sandbox *sb, const struct record_head *h)
+{
+    sb->seq = h->seq;
+    sb->state = (enum sandbox_state)h->state;
+    sb->create_wall_ns = h->create_wall_ns;
+    sb->start_wall_ns = h->start_wall_ns;
+    sb->end_wall_ns = h->end_wall_ns;
+    sb->create_boot_ns = boot_time(sb->rt, h, h->create_boot_ns, h->create_wall_ns);
+    sb->end_boot_ns = boot_time(sb->rt, h, h->end_boot_ns, h->end_wall_ns);
+    sb->lifetime_ns = h->lifetime_ns;
+    sb->memory_bytes = h->memory_bytes;
+    sb->cpu_millis = h->cpu_millis;
+    sb->usage = (struct sandbox_usage){.cpu_ns = h->cpu_ns,
+                                       .memory_peak_bytes = h->memory_peak_bytes,
+                                       .n_oom_kills = h->n_oom_kills};
+    sb->has_exit_code = h->has_exit_code;
+    sb->exit_code = h->exit_code;
+    sb->main.started = h->main_started;
+    sb->main.ended = h->main_ended;
+}
+
+static bool head_is_sane(const struct record_head *h)
+{
+    return h->seq > 0 && h->state >= SANDBOX_CREATING && h->state <= SANDBOX_PENDING &&
+           memchr(h->reason, '\0', sizeof(h->reason)) &&
+           memchr(h->boot_id, '\0', sizeof(h->boot_id));
+}
+
+/* It ran when its service was killed, and ended with it. */
+static void end_restored(struct sandbox *sb)
+{
+    bool stopped = sb->state == SANDBOX_TERMINATING;
+    const char *reason =
+        stopped ? sb->state_reason : "the service was killed, and the sandbox ended with it";
+    char *copy = strdup(reason);
+    if (copy) {
+        free(sb->state_reason);
+        sb->state_reason = copy;
+    }
+    sb->state = stopped ? SANDBOX_TERMINATED : SANDBOX_FAILED;
+    sb->end_wall_ns = clock_wall_ns();
+    sb->end_boot_ns = boot_now_ns();
+}
+
+static void restore_log(struct sandbox *sb)
+{
+    CLEANUP_ERR struct err err = {0};
+    if (log_file_restore(sb->rt, sb->id, &sb->log, &err) < 0)
+        runtime_warn(sb->rt, &err);
+}
+
+static bool on_record(void *user, const struct ledger_slot *slot,
+                      const struct ledger_record *record)
+{
+    struct runtime *rt = user;
+    struct record_head head;
+    CLEANUP_ERR struct err err = {0};
+    if (record->head_bytes != sizeof(head))
+        return false;
+    memcpy(&head, record->head, sizeof(head));
+    struct sandbox *sb = head_is_sane(&head) ? sandbox_new_empty(rt, &err) : NULL;
+    if (!sb)
+        return false;
+    (void)snprintf(sb->id, sizeof(sb->id), "%s", record->id);
+    sb->slot = *slot;
+    sb->state_reason = strdup(head.reason);
+    read_head(sb, &head);
+    if (!sb->state_reason || !read_body(sb, record) || registry_restore(sb, &err) < 0) {
+        sandbox_unref(sb);
+        return false;
+    }
+    if (head.has_log)
+        restore_log(sb);
+    if (!sandbox_state_terminal(sb->state)) {
+        end_restored(sb);
+        ledger_record_update(sb);
+    }
+    return true;
+}
+
+static bool is_known(void *user, const char *id)
+{
+    struct runtime *rt = user;
+    return strmap_get(&rt->by_id, id) != NULL;
+}
+
+static void on_damage(void *user, const struct err *what)
+{
+    runtime_warn(user, what);
+}
+
+int ledger_records_load(struct runtime *rt, struct err *err)
+{
+    struct ledger_events events = {
+        .on_record = on_record, .is_known = is_known, .on_damage = on_damage, .user = rt};
+    if (ledger_load(&rt->ledger, &events, err) < 0)
+        return -1;
+    logs_remove_stale(rt);
+    return 0;
+}
