@@ -179,6 +179,8 @@ void exec_start(struct init *in)
     }
     fresh.pid = pid;
     *row = fresh;
+    if (in->packet.head.flags & INIT_MAIN)
+        sync_main_started(in, pid);
     if (row->status_fd >= 0)
         in->execs.n_starting++;
     else
@@ -195,6 +197,8 @@ static void end_starting(struct init *in, struct exec *row)
         return; /* nothing yet */
     cleanup_fd(&row->status_fd);
     in->execs.n_starting--;
+    if (row->failed)
+        return; /* nobody waits for it any more: sync.c */
     if (n != (ssize_t)sizeof(failure)) {
         send_started(in, row);
         return;
@@ -238,6 +242,7 @@ void exec_reap(struct init *in)
         if (row->status_fd >= 0)
             end_starting(in, row); /* STARTED comes before EXITED */
         event.id = row->id;
+        sync_main_ended(in, pid, status);
         row_free(in, row, !row->failed);
         if (!row->failed)
             (void)control_send(&event, -1);

@@ -74,7 +74,14 @@ struct packet {
     char buffer[INIT_MAX_BODY + 1];
 };
 
+struct main_process {
+    bool known;
+    pid_t pid; /* 0: ended, with: */
+    int wait_status;
+};
+
 struct init {
+    struct main_process main;
     int main_output_fd; /* INIT_MAIN: kept until our end */
     struct packet packet;
     struct limits limits;
@@ -154,6 +161,13 @@ void exec_check_starting(struct init *in);
 void exec_reap(struct init *in);
 void exec_signal(struct init *in, uint32_t id, int signo);
 void exec_kill(struct init *in, uint32_t id);
+
+/* sync.c */
+void sync_main_started(struct init *in, pid_t pid);
+/** sync_main_ended() - @pid was reaped; it may be any process. */
+void sync_main_ended(struct init *in, pid_t pid, int wait_status);
+/** sync_answer() - to a SYNC. */
+void sync_answer(struct init *in);
 
 /* pty.c */
 int pty_open(uint32_t width, uint32_t height, int *ret_master, int *ret_slave);

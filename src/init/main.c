@@ -32,6 +32,9 @@ static void dispatch(struct init *in)
     case INIT_OPEN:
         file_open(&in->packet);
         break;
+    case INIT_SYNC:
+        sync_answer(in);
+        break;
     case INIT_LIMITS:
         if (limits_take(&in->limits, &in->packet) < 0)
             _exit(2);

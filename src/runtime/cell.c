@@ -47,13 +47,13 @@ static void on_init_gone(struct control *control)
     pool_refill(rt);
 }
 
-static void send_kill(struct cell *cell)
+void cell_forget(struct runtime *rt, const char *id)
 {
     struct launch_message msg = {.type = LAUNCH_KILL};
-    memcpy(msg.u.id, cell->id, sizeof(msg.u.id));
+    (void)snprintf(msg.u.id, sizeof(msg.u.id), "%s", id);
     /* -ENOENT is no news: init had ended by itself. A lost launch ends every cell on its own.
      */
-    (void)launcher_send(&cell->rt->launcher, &msg, NULL, NULL);
+    (void)launcher_send(&rt->launcher, &msg, NULL, NULL);
 }
 
 bool cell_kill(struct cell *cell)
@@ -65,7 +65,8 @@ bool cell_kill(struct cell *cell)
         return false;
     }
     cell->state = CELL_ENDING;
-    send_kill(cell); /* while it is being created too: launch answers in order */
+    cell_forget(cell->rt,
+                cell->id); /* while it is being created too: launch answers in order */
     return true;
 }
 
@@ -258,13 +259,17 @@ void cell_make_id(char ret_id[static LAUNCH_MAX_ID])
         at += sprintf(at, "%02x", random[i]);
 }
 
-static struct cell *cell_new(struct runtime *rt)
+/* @id: NULL for a fresh one. */
+static struct cell *cell_new(struct runtime *rt, const char *id)
 {
     CLEANUP_FREE struct cell *cell = calloc(1, sizeof(*cell));
 
     if (!cell)
         return NULL;
-    cell_make_id(cell->id);
+    if (id)
+        (void)snprintf(cell->id, sizeof(cell->id), "%s", id);
+    else
+        cell_make_id(cell->id);
     cell->rt = rt;
     cell->control.watch.fd = -1;
     cell->unsent.cb = on_unsent;
@@ -305,7 +310,7 @@ static void refill_blanks(struct runtime *rt)
     bool waiting = uv_is_active((uv_handle_t *)&pool->retry_timer);
     if (waiting && (pool->retry_ms > 0 || pool->n_blanks > rt->config.warm_pool / 2))
         return;
-    struct cell *cell = cell_new(rt);
+    struct cell *cell = cell_new(rt, NULL);
     if (!cell)
         return; /* the next change tries again */
     list_append(&pool->blanks, &cell->link);
@@ -340,12 +345,36 @@ struct cell *cell_take(struct runtime *rt, struct sandbox *sb)
         if (pool->retry_ms == 0)
             (void)uv_timer_start(&pool->retry_timer, on_retry, POOL_REST_MS, 0);
     } else {
-        cell = cell_new(rt);
+        cell = cell_new(rt, NULL);
         if (!cell)
             return NULL;
         list_append(&pool->queue, &cell->link);
     }
     cell->sb = sb;
     pool_refill(rt);
+    return cell;
+}
+
+struct cell *cell_adopt(struct runtime *rt, struct sandbox *sb, int take_control_fd,
+                        struct err *err)
+{
+    CLEANUP_FD int fd = take_control_fd;
+    struct cell *cell = cell_new(rt, sb->id);
+    if (!cell) {
+        (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+        cell_forget(rt, sb->id);
+        return NULL;
+    }
+    cell->state = CELL_READY;
+    cell->created = true;
+    cell->sb = sb;
+    cell->control.on_closed = on_init_gone;
+    int r = fd < 0 ? -EMFILE : control_open(&cell->control, &rt->poller, TAKE_FD(fd));
+    if (r < 0) { /* its end still comes through launch */
+        (void)err_set_errno(err, ERR_RESOURCE_EXHAUSTED, -r, "its control socket");
+        cell->sb = NULL;
+        (void)cell_kill(cell);
+        return NULL;
+    }
     return cell;
 }

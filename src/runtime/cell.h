@@ -72,6 +72,11 @@ void cell_make_id(char ret_id[static LAUNCH_MAX_ID]);
 /** cell_take() - a cell for @sb, READY if the pool had one; else sandbox_on_cell_ready/failed
  * follows. NULL: out of memory. */
 struct cell *cell_take(struct runtime *rt, struct sandbox *sb);
+/** cell_forget() - launch ends it, and nobody hears of it. */
+void cell_forget(struct runtime *rt, const char *id);
+/** cell_adopt() - one that launch has already, for @sb of an earlier service. NULL: it is killed. */
+struct cell *cell_adopt(struct runtime *rt, struct sandbox *sb, int take_control_fd,
+                        struct err *err);
 /** cell_kill() - everything in it, now. sandbox_on_cell_exited() follows unless it was QUEUED:
  * then false, and it is gone. */
 bool cell_kill(struct cell *cell);

@@ -152,7 +152,8 @@ int control_check_packet(const void *data, size_t n, struct init_packet *ret)
     for (char *s = ret->stage; *s; s++)
         if (*s < ' ' || *s > '~')
             return -EBADMSG; /* it goes into error texts */
-    if (ret->type != INIT_STARTED && ret->type != INIT_EXITED && ret->type != INIT_OPENED)
+    if (ret->type != INIT_STARTED && ret->type != INIT_EXITED && ret->type != INIT_OPENED &&
+        ret->type != INIT_SYNCED)
         return -EBADMSG;
     return ret->body_size == 0 ? 0 : -EBADMSG;
 }
@@ -188,6 +189,11 @@ static void on_socket(struct watch *w, uint32_t events)
         int r = receive(c->watch.fd, &packet, &fd);
         if (r == -EAGAIN || r == -EINTR)
             return;
+        if (r > 0 && c->syncing && packet.type != INIT_SYNCED) {
+            cleanup_fd(&fd); /* said to the daemon before us */
+            continue;
+        }
+        c->syncing = false;
         struct control_call *call = r > 0 ? find_call(c, packet.id) : NULL;
         if (!call) {
             cleanup_fd(&fd);
@@ -299,4 +305,17 @@ int control_send(struct control *c, const struct control_request *r)
     if (result == -EAGAIN)
         result = queue_packet(c, iov, r->fds, r->n_fds);
     return result;
+}
+
+int control_sync(struct control *c, struct control_call *call)
+{
+    int r = control_begin(c, call);
+    if (r < 0)
+        return r;
+    struct control_request request = {.head = {.type = INIT_SYNC, .id = call->id}};
+    c->syncing = true;
+    r = control_send(c, &request);
+    if (r < 0)
+        control_end(c, call);
+    return r;
 }

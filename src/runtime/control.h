@@ -49,6 +49,7 @@ struct control {
                                              every on_lost */
     struct control_slot *slots;
     uint32_t n_slots, n_calls;
+    bool syncing;        /* SYNCED is still to come */
     uint32_t first_free; /* index + 1; 0 = none */
     struct list unsent;  /* struct control_packet: the socket was full */
     uint32_t n_exited;   /* EXITED received */
@@ -65,6 +66,9 @@ struct control_request {
 
 /** control_open() - @take_fd is owned at once. */
 int control_open(struct control *c, struct poller *poller, int take_fd);
+/** control_sync() - the first request on a socket that another daemon had: @call gets the SYNCED, and what init said
+ * before it is dropped. As control_send(). */
+int control_sync(struct control *c, struct control_call *call);
 /** control_close() - on_lost for every call, no on_closed. Harmless when closed or zeroed. */
 void control_close(struct control *c);
 /** control_done() - frees what is left after control_close(); no call may be open. */

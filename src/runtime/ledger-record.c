@@ -16,6 +16,7 @@ struct record_head {
     uint64_t create_wall_ns, start_wall_ns, end_wall_ns;
     int64_t create_boot_ns, end_boot_ns;
     uint64_t lifetime_ns, memory_bytes;
+    uint64_t grace_end_ns; /* CLOCK_MONOTONIC: means something only while the sandbox lives */
     uint64_t cpu_ns, memory_peak_bytes, n_oom_kills;
     uint32_t state, cpu_millis;
     int32_t exit_code;
@@ -38,6 +39,7 @@ static void fill_head(struct record_head *h, const struct sandbox *sb)
         .end_boot_ns = sb->end_boot_ns,
         .lifetime_ns = sb->lifetime_ns,
         .memory_bytes = sb->memory_bytes,
+        .grace_end_ns = sb->grace_end_ns,
         .cpu_ns = sb->usage.cpu_ns,
         .memory_peak_bytes = sb->usage.memory_peak_bytes,
         .n_oom_kills = sb->usage.n_oom_kills,
@@ -203,6 +205,7 @@ static void read_head(struct sandbox *sb, const struct record_head *h)
     sb->end_boot_ns = boot_time(sb->rt, h, h->end_boot_ns, h->end_wall_ns);
     sb->lifetime_ns = h->lifetime_ns;
     sb->memory_bytes = h->memory_bytes;
+    sb->grace_end_ns = h->grace_end_ns;
     sb->cpu_millis = h->cpu_millis;
     sb->usage = (struct sandbox_usage){.cpu_ns = h->cpu_ns,
                                        .memory_peak_bytes = h->memory_peak_bytes,
@@ -218,22 +221,6 @@ static bool head_is_sane(const struct record_head *h)
     return h->seq > 0 && h->state >= SANDBOX_CREATING && h->state <= SANDBOX_PENDING &&
            memchr(h->reason, '\0', sizeof(h->reason)) &&
            memchr(h->boot_id, '\0', sizeof(h->boot_id));
-}
-
-/* It ran when its service was killed, and ended with it. */
-static void end_restored(struct sandbox *sb)
-{
-    bool stopped = sb->state == SANDBOX_TERMINATING;
-    const char *reason =
-        stopped ? sb->state_reason : "the service was killed, and the sandbox ended with it";
-    char *copy = strdup(reason);
-    if (copy) {
-        free(sb->state_reason);
-        sb->state_reason = copy;
-    }
-    sb->state = stopped ? SANDBOX_TERMINATED : SANDBOX_FAILED;
-    sb->end_wall_ns = clock_wall_ns();
-    sb->end_boot_ns = boot_now_ns();
 }
 
 static void restore_log(struct sandbox *sb)
@@ -265,10 +252,7 @@ static bool on_record(void *user, const struct ledger_slot *slot,
     }
     if (head.has_log)
         restore_log(sb);
-    if (!sandbox_state_terminal(sb->state)) {
-        end_restored(sb);
-        ledger_record_update(sb);
-    }
+    sb->adopting = !sandbox_state_terminal(sb->state);
     return true;
 }
 

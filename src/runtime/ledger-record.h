@@ -19,8 +19,8 @@ void ledger_record_update(struct sandbox *sb);
 /** ledger_record_remove() - it is forgotten. */
 void ledger_record_remove(struct sandbox *sb);
 /**
- * ledger_records_load() - every sandbox of an earlier service, registered; those that lived have
- * ended with it, and their records say so
+ * ledger_records_load() - every sandbox of an earlier service, registered; of those that lived it is
+ * not known yet whether they still do (sandbox-adopt.c)
  * Errors: as ledger_open().
  */
 int ledger_records_load(struct runtime *rt, struct err *err);

@@ -289,6 +289,19 @@ int log_file_restore(struct runtime *rt, const char *id, struct log_file **ret, 
     return 0;
 }
 
+int log_file_adopt(struct log_file *log, int take_pipe)
+{
+    struct stat st;
+    log->pipe = (struct watch){.fd = take_pipe, .cb = on_pipe};
+    int r = -EBADF; /* init is not trusted to send what it got */
+    if (fstat(take_pipe, &st) == 0 && S_ISFIFO(st.st_mode) &&
+        fcntl(take_pipe, F_SETFL, O_NONBLOCK) == 0)
+        r = watch_set(&log->rt->poller, &log->pipe, EPOLLIN);
+    if (r < 0)
+        cleanup_fd(&log->pipe.fd);
+    return r;
+}
+
 static void on_removed(uv_work_t *work, int status)
 {
     struct runtime *rt = work->data;

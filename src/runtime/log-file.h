@@ -62,6 +62,8 @@ void log_file_end(struct log_file *log);
 /** log_file_restore() - the log of a sandbox of an earlier service, closed: the time of its last byte is the time of all. */
 int log_file_restore(struct runtime *rt, const char *id, struct log_file **ret,
                      struct err *err);
+/** log_file_adopt() - @take_pipe is where the rest of it comes from. 0, -errno. */
+int log_file_adopt(struct log_file *log, int take_pipe);
 /** logs_remove_stale() - files of no sandbox, once those of the ledger are known. */
 void logs_remove_stale(struct runtime *rt);
 /** log_file_drop() - the sandbox's reference; the file is removed unless it is to be kept (@keep). Accepts NULL. */

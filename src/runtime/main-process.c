@@ -38,7 +38,7 @@ static void end_main(struct sandbox *sb, int exit_code)
     sb->main.exited = true;
     sb->main.exit_code = exit_code;
     sb->main.flush.cb = on_flushed;
-    if (!log_file_flush(sb->log, &sb->main.flush))
+    if (!sb->log || !log_file_flush(sb->log, &sb->main.flush))
         tell_exit(sb);
 }
 
@@ -74,6 +74,12 @@ static void on_started(struct sandbox *sb, const struct init_packet *packet)
     end_main(sb, exit_code);
 }
 
+void main_process_on_exit(struct sandbox *sb, int wait_status)
+{
+    end_main(sb,
+             WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
+}
+
 static void on_packet(struct control_call *call, const struct init_packet *packet, int take_fd)
 {
     struct sandbox *sb = CONTAINER_OF(call, struct sandbox, main.call);
@@ -87,14 +93,20 @@ static void on_packet(struct control_call *call, const struct init_packet *packe
         sandbox_fail(sb, "the sandbox's init broke its protocol");
         return;
     }
-    int status = packet->value;
-    end_main(sb, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+    main_process_on_exit(sb, packet->value);
 }
 
 static void on_lost(struct control_call *call)
 {
     struct sandbox *sb = CONTAINER_OF(call, struct sandbox, main.call);
     control_end(&sb->cell->control, call); /* EVENT_EXITED tells why */
+}
+
+void main_process_adopt(struct sandbox *sb)
+{
+    sb->main.call.on_packet = on_packet;
+    sb->main.call.on_lost = on_lost;
+    sb->main.start_ns = 1; /* long ago: it had its time to say something */
 }
 
 /* init gets the other end of the pipe too, and keeps it: the process outlives a service that is started anew. */

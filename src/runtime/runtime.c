@@ -184,6 +184,7 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
         goto fail;
     }
     uv_update_time(loop);
+    sandboxes_end_unfound(rt);
     pool_refill(rt);
     *ret = rt;
     return 0;

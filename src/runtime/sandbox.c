@@ -184,6 +184,10 @@ static void on_notify(struct deferred *d)
 
 int sandbox_wait(struct sandbox *sb, struct sandbox_waiter *w, struct err *err)
 {
+    if (sb->adopting && !sandbox_state_terminal(sb->state)) {
+        list_append(&sb->waiters, &w->link);
+        return 0;
+    }
     switch (sb->state) {
     case SANDBOX_RUNNING:
         return 1;
@@ -227,6 +231,12 @@ static void release_waiters(struct sandbox *sb, bool running)
         w->cb(w, running && sb->state == SANDBOX_RUNNING);
     }
     sandbox_unref(sb);
+}
+
+void sandbox_adopted(struct sandbox *sb)
+{
+    sb->adopting = false;
+    release_waiters(sb, true); /* runs only what finds it RUNNING */
 }
 
 /* ---- transitions ---- */
@@ -306,11 +316,16 @@ void sandbox_orphan_cell(struct sandbox *sb)
     (void)cell_kill(cell);
 }
 
-void sandbox_begin(struct sandbox *sb)
+static void open_timer(struct sandbox *sb)
 {
     (void)uv_timer_init(sb->rt->loop, &sb->timer); /* cannot fail */
     sb->timer_open = true;
     (void)sandbox_ref(sb); /* the timer's, until its close callback */
+}
+
+void sandbox_begin(struct sandbox *sb)
+{
+    open_timer(sb);
     if (!sb->cell) {
         sandbox_fail(
             sb,
@@ -346,6 +361,19 @@ static void wait_grace(struct sandbox *sb, uint64_t grace_ns)
     sb->grace_end_ns = end;
     uv_update_time(sb->rt->loop); /* the loop's clock may be as old as this turn */
     (void)uv_timer_start(&sb->timer, on_timer, (grace_ns + NS_PER_MS - 1) / NS_PER_MS, 0);
+    ledger_record_update(sb); /* the end of the grace */
+}
+
+void sandbox_restart_timer(struct sandbox *sb)
+{
+    uint64_t age = (uint64_t)MAX(boot_now_ns() - sb->create_boot_ns, (int64_t)0);
+    uint64_t now = clock_now_ns();
+    uint64_t left = sb->lifetime_ns > age ? sb->lifetime_ns - age : 0;
+    if (sb->state == SANDBOX_TERMINATING)
+        left = sb->grace_end_ns > now ? sb->grace_end_ns - now : 0;
+    open_timer(sb);
+    if (sb->lifetime_ns > 0 || sb->state == SANDBOX_TERMINATING)
+        (void)uv_timer_start(&sb->timer, on_timer, (left + NS_PER_MS - 1) / NS_PER_MS, 0);
 }
 
 void sandbox_stop(struct sandbox *sb, uint64_t grace_ns, const char *reason)

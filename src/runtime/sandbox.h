@@ -70,7 +70,8 @@ struct sandbox {
     struct main_process main;
     struct log_file *log; /* NULL: no main process */
     bool killed;          /* the cell was told to die */
-    uv_timer_t timer;     /* lifetime; while TERMINATING: grace */
+    bool adopting;    /* of an earlier service: how it is is not known yet (sandbox-adopt.c) */
+    uv_timer_t timer; /* lifetime; while TERMINATING: grace */
     bool timer_open;
     uint64_t grace_end_ns;
     struct sandbox_usage usage; /* after the end */
@@ -105,6 +106,10 @@ void sandbox_fail(struct sandbox *sb, const char *fmt, ...) PRINTF_LIKE(2, 3);
  * way out or ended. */
 int sandbox_wait(struct sandbox *sb, struct sandbox_waiter *w, struct err *err);
 void sandbox_waiter_cancel(struct sandbox_waiter *w);
+/** sandbox_adopted() - its state is true from here on. */
+void sandbox_adopted(struct sandbox *sb);
+/** sandbox_restart_timer() - what is left of its lifetime, or of its grace. */
+void sandbox_restart_timer(struct sandbox *sb);
 /** sandbox_gone_error() - UNAVAILABLE: it ended under an operation. */
 void sandbox_gone_error(const struct sandbox *sb, struct err *err);
 /** sandbox_kill() - everything in it, without a change of state. */
@@ -132,6 +137,17 @@ void main_process_start(struct sandbox *sb);
 /** main_process_on_cell_gone() - says the exit that waited for the log. */
 void main_process_on_cell_gone(struct sandbox *sb);
 void main_process_signal(struct sandbox *sb, int signo);
+
+/** main_process_adopt() - it runs, started by a service before us; its control_call is begun. */
+void main_process_adopt(struct sandbox *sb);
+/** main_process_on_exit() - it ended with @wait_status. */
+void main_process_on_exit(struct sandbox *sb, int wait_status);
+
+/* sandbox-adopt.c: what ledger_records_load() brought and has not ended */
+/** sandbox_adopt() - launch has it. */
+void sandbox_adopt(struct sandbox *sb, int take_control_fd);
+/** sandboxes_end_unfound() - those that launch does not have. */
+void sandboxes_end_unfound(struct runtime *rt);
 
 /* registry.c */
 void registry_open(struct runtime *rt);

@@ -118,9 +118,21 @@ static int start_runtime(struct program *p, struct err *err)
     return 0;
 }
 
+/* Those of an earlier service that run, or that our start found ended. */
+static void watch_sandboxes(struct service *s, uint64_t since_wall_ns)
+{
+    for (struct sandbox *sb = NULL; (sb = sandbox_next(s->runtime, sb));) {
+        struct sandbox_info info;
+        sandbox_get_info(sb, &info);
+        if (!sandbox_state_terminal(info.state) || info.end_wall_ns >= since_wall_ns)
+            record_watch(info.user_data, sb);
+    }
+}
+
 static int start_service(struct program *p, struct err *err)
 {
     struct service *s = &p->service;
+    uint64_t begin_wall_ns = clock_wall_ns();
     s->loop = uv_default_loop();
     s->options = &p->options;
     if (s->loop == NULL)
@@ -138,6 +150,7 @@ static int start_service(struct program *p, struct err *err)
         listeners_close(s); /* the files; sandboxes end with us */
         return -1;
     }
+    watch_sandboxes(s, begin_wall_ns);
     return 0;
 }
 

@@ -281,7 +281,7 @@ static void send_packet(struct box *b, const struct init_packet *head, const voi
 {
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(4 * sizeof(int))];
+        char bytes[CMSG_SPACE(5 * sizeof(int))];
     } control = {0};
     struct iovec iov[2] = {{.iov_base = (void *)(uintptr_t)head, .iov_len = sizeof(*head)},
                            {.iov_base = (void *)(uintptr_t)body, .iov_len = n_body}};
@@ -317,7 +317,7 @@ uint32_t exec_send(struct box *b, const struct exec_spec *spec, const int stdio[
     struct init_packet head = {.type = INIT_EXEC, .id = ++b->next_id, .n_seen = b->n_seen};
     const char *const *envp = spec->envp ? spec->envp : default_env;
     CLEANUP_FD int memfd = -1;
-    int fds[4];
+    int fds[5];
     size_t n_fds = 0, n = put_string(body, 0, spec->cwd ? spec->cwd : "");
 
     for (; spec->argv[head.n_args]; head.n_args++)
@@ -332,6 +332,10 @@ uint32_t exec_send(struct box *b, const struct exec_spec *spec, const int stdio[
     } else {
         memcpy(fds, stdio, 3 * sizeof(int));
         n_fds = 3;
+    }
+    if (spec->main) {
+        head.flags |= INIT_MAIN;
+        fds[n_fds++] = spec->main_output;
     }
     if (spec->body_in_memfd || n > INIT_MAX_BODY) {
         head.flags |= INIT_BODY_IN_MEMFD;

@@ -91,6 +91,8 @@ struct exec_spec {
     bool tty;
     uint32_t width, height;
     bool body_in_memfd;
+    bool main;       /* INIT_MAIN, with: */
+    int main_output; /* what init is to keep */
 };
 /** exec_send() - EXEC with @stdio (ignored for a tty). Returns its id. */
 uint32_t exec_send(struct box *b, const struct exec_spec *spec, const int stdio[3]);

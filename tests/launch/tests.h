@@ -7,5 +7,6 @@
 int run_isolation_tests(void);
 int run_exec_tests(void);
 int run_life_tests(void);
+int run_sync_tests(void);
 
 #endif
