@@ -36,7 +36,7 @@ struct rpc {
     struct cws_target *target;       /* [const] reference held by the owner */
     bool idempotent;                 /* [const] a second run does no harm */
     uint64_t deadline_ns;            /* [const] UINT64_MAX = none */
-    uint64_t patience_ns;            /* [const] 0, or what the service may take longer to undo it */
+    uint64_t patience_ns; /* [const] 0, or what the service may take longer to undo it */
 
     struct conn *conn;
     struct grpc_call *call;  /* NULL: waiting for a connection, or ended */
