@@ -15,6 +15,7 @@
 #include "base/strmap.h"
 #include "launch/cgroup.h"
 #include "launch/leanroot.h"
+#include "launch/options.h"
 #include "privproto/launchproto.h"
 
 #define NETNS_POOL_SIZE 8 /* chosen: a burst of the warm pool's default size */
@@ -22,14 +23,6 @@
     0x70000000u /* chosen: above /etc/subuid ranges and those of systemd (to 0x6fffffff) */
 #define UID_COUNT 65536u
 #define HOSTNAME "sandbox" /* in the skeleton's /etc; the real one is the id */
-
-struct options {
-    int sock_fd;
-    const char *init_path;
-    const char *state_dir;
-    const char *service;
-    uint32_t uid_base;
-};
 
 struct netns_pool {
     int home; /* launch's own */

@@ -83,6 +83,8 @@ void limits_set(struct engine *e, struct sandbox *sb, uint32_t seq,
     }
     if (!sb->reaped)
         r = apply(e, sb, limits, &stage);
+    if (r == 0)
+        sb->limits = *limits; /* for LIST */
     answer(e, seq, r, stage);
 }
 

@@ -16,6 +16,8 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "launch/sandbox.h"
+#include "launch/supervise.h"
+#include "privproto/handover.h"
 
 #define MAX_PENDING 64 /* chosen: creations in flight; more wait in the socket */
 #define RETRY_MS 2     /* v1 hierarchies send no event when a cgroup becomes empty */
@@ -25,7 +27,13 @@
     3 /* chosen: refilling the network pool blocks for 0.5 ms (p99 5), so only when nobody \
          asks */
 
-enum { SIGNALS, KILLS, REQUESTS, N_FIXED }; /* places in the poll set; status pipes follow */
+enum {
+    SIGNALS,
+    KILLS,
+    REQUESTS,
+    SUPERVISOR,
+    N_FIXED
+}; /* places in the poll set; status pipes follow */
 
 static void drain_signals(struct engine *e)
 {
@@ -46,6 +54,7 @@ static size_t fill_poll(struct engine *e, struct pollfd *fds, struct sandbox **p
     fds[KILLS] = (struct pollfd){.fd = e->kills_fd, .events = POLLIN};
     fds[REQUESTS] =
         (struct pollfd){.fd = e->n_pending < MAX_PENDING ? e->sock_fd : -1, .events = POLLIN};
+    fds[SUPERVISOR] = (struct pollfd){.fd = e->options->control_fd, .events = POLLIN};
     LIST_FOREACH(node, &e->sandboxes)
     {
         struct sandbox *sb = CONTAINER_OF(node, struct sandbox, node);
@@ -69,13 +78,56 @@ static int poll_timeout(struct engine *e, uint32_t n_dead)
     return kills_ms;
 }
 
+/* Without a supervisor the daemon's end is ours; else sandboxes wait for the next daemon, but for those that were being
+ * made: nobody is left who knows what for. */
+static int lose_daemon(struct engine *e)
+{
+    if (e->options->control_fd < 0)
+        return -EPIPE;
+    cleanup_fd(&e->sock_fd);
+    kills_forget_asker(e);
+    LIST_FOREACH(node, &e->sandboxes)
+    {
+        struct sandbox *sb = CONTAINER_OF(node, struct sandbox, node);
+
+        sb->create_seq = sb->limits_seq = 0; /* the numbers mean nothing to the next one */
+        if (sb->state == SANDBOX_STARTING)
+            sandbox_kill(e, sb);
+    }
+    return 0;
+}
+
+static int handle_daemon(struct engine *e)
+{
+    int r = requests_handle(e);
+
+    return r == -EPIPE ? lose_daemon(e) : r;
+}
+
+/* The supervisor brings the next daemon, or is gone. */
+static int handle_supervisor(struct engine *e)
+{
+    uint8_t packet[2]; /* HANDOVER_WORD_DAEMON is the only word */
+    int flags, fd = -1;
+    ssize_t n = fd_receive(e->options->control_fd, packet, sizeof(packet), &fd, &flags);
+
+    if (n == -EAGAIN || n == -EINTR)
+        return 0;
+    if (n <= 0)
+        return -EPIPE;
+    if (e->sock_fd >= 0)
+        (void)lose_daemon(e);
+    e->sock_fd = fd;
+    return 0;
+}
+
 /* One turn; negative when the loop must end. */
 static int turn(struct engine *e, uint32_t *n_dead)
 {
     struct pollfd fds[N_FIXED + MAX_PENDING];
     struct sandbox *pending[N_FIXED + MAX_PENDING];
     size_t n = fill_poll(e, fds, pending);
-    int n_ready = poll(fds, n, poll_timeout(e, *n_dead));
+    int n_ready = poll(fds, n, poll_timeout(e, *n_dead)), r = 0;
 
     if (n_ready < 0)
         return errno == EINTR ? 0 : -errno;
@@ -91,7 +143,11 @@ static int turn(struct engine *e, uint32_t *n_dead)
     if (fds[KILLS].revents)
         kills_check(e);
     *n_dead = sandboxes_retry_dead(e);
-    return fds[REQUESTS].revents ? requests_handle(e) : 0;
+    if (fds[REQUESTS].revents)
+        r = handle_daemon(e);
+    if (r >= 0 && fds[SUPERVISOR].revents)
+        r = handle_supervisor(e);
+    return r;
 }
 
 /* The daemon's HELLO is on its way already; its user, who sees no stderr of ours, learns from the answer what is missing
@@ -133,10 +189,14 @@ static int serve(const struct options *options)
 
 static int usage(void)
 {
-    (void)fputs("usage: cwsandbox-launch --fd N --init PATH --state-dir DIR [--service NAME] "
-                "[--uid-base N]\n"
-                "       cwsandbox-launch --check\n",
-                stderr);
+    (void)fputs(
+        "usage: cwsandbox-launch --fd N --init PATH --state-dir DIR [--service NAME] "
+        "[--uid-base N]\n"
+        "       cwsandbox-launch --supervise --init PATH --state-dir DIR --service NAME "
+        "[--daemon-user UID:GID] [--api-keys PATH] [--tls-cert PATH --tls-key PATH] "
+        "[--socket-file PATH]... [--remove-data DIR] -- DAEMON [ARGUMENT]...\n"
+        "       cwsandbox-launch --check\n",
+        stderr);
     return 2;
 }
 
@@ -148,6 +208,81 @@ static bool service_valid(const char *name)
                name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == 0;
 }
 
+static int parse_user(const char *text, struct options *o)
+{
+    uint64_t uid, gid;
+    char copy[32];
+    char *colon;
+
+    if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy))
+        return -EINVAL;
+    colon = strchr(copy, ':');
+    if (!colon)
+        return -EINVAL;
+    *colon = 0;
+    if (parse_u64(copy, UINT32_MAX - 1, &uid) < 0 ||
+        parse_u64(colon + 1, UINT32_MAX - 1, &gid) < 0)
+        return -EINVAL;
+    o->daemon_uid = (uid_t)uid;
+    o->daemon_gid = (gid_t)gid;
+    return 0;
+}
+
+static int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
+{
+    return parse_u64(text, max, ret) < 0 || *ret < min ? -EINVAL : 0;
+}
+
+static int parse_option(int c, struct options *o, bool *ret_check)
+{
+    uint64_t number = 0;
+
+    switch (c) {
+    case 'f':
+        if (parse_number(optarg, 0, INT_MAX, &number) < 0)
+            return -EINVAL;
+        o->sock_fd = (int)number;
+        return 0;
+    case 'u':
+        if (parse_number(optarg, UID_COUNT, UINT32_MAX - UID_COUNT, &number) < 0)
+            return -EINVAL;
+        o->uid_base = (uint32_t)number;
+        return 0;
+    case 'i':
+        o->init_path = optarg;
+        return 0;
+    case 'd':
+        o->state_dir = optarg;
+        return 0;
+    case 's':
+        o->service = optarg;
+        return 0;
+    case 'c':
+        *ret_check = true;
+        return 0;
+    case 'S':
+        o->supervise = true;
+        return 0;
+    case 'U':
+        return parse_user(optarg, o);
+    case 'K': /* 'K', 'L', 'M': the order of handover.h */
+    case 'L':
+    case 'M':
+        o->secret_paths[c - 'K'] = optarg;
+        return 0;
+    case 'F':
+        if (o->n_socket_files == MAX_SOCKET_FILES)
+            return -EINVAL;
+        o->socket_files[o->n_socket_files++] = optarg;
+        return 0;
+    case 'R':
+        o->remove_data = optarg;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
 static int parse(int argc, char **argv, struct options *o, bool *ret_check)
 {
     static const struct option names[] = {
@@ -157,46 +292,35 @@ static int parse(int argc, char **argv, struct options *o, bool *ret_check)
         {"service", required_argument, NULL, 's'},
         {"uid-base", required_argument, NULL, 'u'},
         {"check", no_argument, NULL, 'c'},
+        {"supervise", no_argument, NULL, 'S'},
+        {"daemon-user", required_argument, NULL, 'U'},
+        {"api-keys", required_argument, NULL, 'K'},
+        {"tls-cert", required_argument, NULL, 'L'},
+        {"tls-key", required_argument, NULL, 'M'},
+        {"socket-file", required_argument, NULL, 'F'},
+        {"remove-data", required_argument, NULL, 'R'},
         {NULL, 0, NULL, 0},
     };
-    uint64_t number;
     int c;
 
-    while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
-        switch (c) {
-        case 'f':
-            if (parse_u64(optarg, INT_MAX, &number) < 0)
-                return -EINVAL;
-            o->sock_fd = (int)number;
-            break;
-        case 'u':
-            if (parse_u64(optarg, UINT32_MAX - UID_COUNT, &number) < 0 || number < UID_COUNT)
-                return -EINVAL;
-            o->uid_base = (uint32_t)number;
-            break;
-        case 'i':
-            o->init_path = optarg;
-            break;
-        case 'd':
-            o->state_dir = optarg;
-            break;
-        case 's':
-            o->service = optarg;
-            break;
-        case 'c':
-            *ret_check = true;
-            break;
-        default:
+    while ((c = getopt_long(argc, argv, "+", names, NULL)) != -1) {
+        if (parse_option(c, o, ret_check) < 0)
             return -EINVAL;
-        }
     }
-    return optind == argc && service_valid(o->service) ? 0 : -EINVAL;
+    o->daemon_argv = argv + optind;
+    if (o->supervise != (optind < argc))
+        return -EINVAL;
+    return service_valid(o->service) ? 0 : -EINVAL;
 }
 
 int main(int argc, char **argv)
 {
     char service[32];
-    struct options options = {.sock_fd = -1, .service = service, .uid_base = DEFAULT_UID_BASE};
+    struct options options = {.sock_fd = -1,
+                              .control_fd = -1,
+                              .service = service,
+                              .uid_base = DEFAULT_UID_BASE,
+                              .daemon_uid = (uid_t)-1};
     bool check = false;
 
     (void)snprintf(service, sizeof(service), "pid%d", getpid());
@@ -204,9 +328,11 @@ int main(int argc, char **argv)
         return usage();
     if (check)
         return check_print(&options);
-    if (options.sock_fd < 0 || !options.init_path || !options.state_dir)
+    if (!options.init_path || !options.state_dir)
         return usage();
-    if (fd_set_cloexec(options.sock_fd, true) < 0)
+    if (options.supervise)
+        return supervise(&options, serve);
+    if (options.sock_fd < 0 || fd_set_cloexec(options.sock_fd, true) < 0)
         return usage();
     return serve(&options);
 }

@@ -24,7 +24,8 @@ struct sandbox {
     uid_t owner;   /* of its user namespace: userns_owner() */
     int status_fd; /* STARTING: EOF = success (closed by execveat), struct child_failure =
                        failure */
-    int control_fd; /* the daemon's end: what launch itself has to tell init goes this way, too */
+    int control_fd; /* a duplicate of the daemon's end: init sees no EOF while we live; LIST gives it to the next daemon; what
+                       launch itself has to tell init goes this way, too */
     bool reaped;    /* its pid is no longer its own */
     bool ending;    /* sandbox_kill(): its CPU time stays unlimited */
     uint32_t n_kills;    /* kills.c: under way */
@@ -37,6 +38,8 @@ struct sandbox {
 
 /* sandbox.c: the life of one sandbox */
 void sandbox_create(struct engine *e, const struct launch_message *request);
+/** sandbox_next_running() - in the order of creation; @after "": the first. It has been answered, and is not dead. */
+struct sandbox *sandbox_next_running(struct engine *e, const char *after);
 struct sandbox *sandbox_find(struct engine *e, const char *id);
 /** sandbox_on_status() - the status pipe is readable. */
 void sandbox_on_status(struct engine *e, struct sandbox *sb);
@@ -63,6 +66,8 @@ void kills_add(struct engine *e, uint32_t seq, const struct launch_kill_exec *re
 void kills_check(struct engine *e);
 /** kills_expire() - gives up what is overdue; ms until the next one is, -1 without any. */
 int kills_expire(struct engine *e);
+/** kills_forget_asker() - its daemon is gone: what is under way goes on, and is answered to nobody. */
+void kills_forget_asker(struct engine *e);
 /** kills_end() - nothing of @sb lives: answers all of its. */
 void kills_end(struct engine *e, const struct sandbox *sb);
 

@@ -24,6 +24,7 @@ enum field_kind {
     FIELD_U64,
     FIELD_POSITIVE, /* u64, > 0 */
     FIELD_ID,
+    FIELD_NAME, /* an id, or nothing */
     FIELD_TEXT,
     FIELD_LOWERS, /* count and pointers of struct launch_create */
 };
@@ -31,7 +32,7 @@ enum field_kind {
 struct field {
     enum field_kind kind;
     uint16_t offset; /* in struct launch_message */
-    uint16_t size;   /* FIELD_ID, FIELD_TEXT: room with NUL */
+    uint16_t size;   /* FIELD_ID, FIELD_NAME, FIELD_TEXT: room with NUL */
 };
 
 #define MAX_FIELDS \
@@ -85,6 +86,10 @@ static const struct message_format formats[] = {
     FORMAT_STATUS(LAUNCH_FREEZE),
     {LAUNCH_KILL_EXEC, false, 2, {F(ID, kill_exec.id), F(U32, kill_exec.slot)}},
     FORMAT_STATUS(LAUNCH_KILL_EXEC),
+    {LAUNCH_LIST, false, 1, {F(NAME, after)}},
+    {LAUNCH_LIST, true, 6, {
+        F(STATUS, listed.status), F(NAME, listed.id), F(I32, listed.pid), F(U64, listed.memory_bytes),
+        F(U32, listed.cpu_millis), F(U32, listed.pids)}},
     {LAUNCH_EVENT_EXITED, false, 5, {
         F(ID, exited.id), F(I32, exited.wait_status), F(U64, exited.cpu_ns),
         F(U64, exited.memory_peak_bytes), F(U64, exited.n_oom_kills)}},
@@ -208,6 +213,11 @@ static void put_field(struct writer *w, const struct field *f, const uint8_t *at
             w->error = -EINVAL;
         put_text(w, (const char *)at, f->size);
         break;
+    case FIELD_NAME:
+        if (*at && !launchproto_id_valid((const char *)at))
+            w->error = -EINVAL;
+        put_text(w, (const char *)at, f->size);
+        break;
     case FIELD_TEXT:
         put_text(w, (const char *)at, f->size);
         break;
@@ -266,8 +276,8 @@ static int get_text_copy(struct reader *r, const struct field *f, char *to)
     if (get_text(r, f->size, &text) < 0)
         return -EBADMSG;
     memcpy(to, text, strlen(text) + 1); /* get_text() proved that it fits f->size */
-    if (f->kind == FIELD_ID && !launchproto_id_valid(to))
-        return -EBADMSG;
+    if (f->kind == FIELD_ID || (f->kind == FIELD_NAME && *to))
+        return launchproto_id_valid(to) ? 0 : -EBADMSG;
     return 0;
 }
 
@@ -303,6 +313,7 @@ static int get_field(struct reader *r, const struct field *f, uint8_t *at)
     case FIELD_U64:
         return get(r, at, sizeof(uint64_t));
     case FIELD_ID:
+    case FIELD_NAME:
     case FIELD_TEXT:
         return get_text_copy(r, f, (char *)at);
     case FIELD_LOWERS:

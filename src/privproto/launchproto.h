@@ -32,6 +32,8 @@ enum launch_type {
     LAUNCH_FREEZE, /* id, bool -> status only; reserved for pause */
     LAUNCH_KILL_EXEC, /* launch_kill_exec -> status, when nothing of the exec lives any more; -ETIMEDOUT: something still
                          does; -ENOTSUP: !features.cgroup_kill, init has to do it */
+    LAUNCH_LIST,   /* id of the last one seen ("" to begin) -> answer: launch_listed + SCM_RIGHTS [control socket], for
+                      the next sandbox that runs; for a daemon that found sandboxes running */
     LAUNCH_EVENT_EXITED = 64, /* launch_exited; cgroups and mounts of the id are already gone */
     LAUNCH_TYPE_MAX,
 };
@@ -98,6 +100,16 @@ struct launch_kill_exec {
     uint32_t slot;
 };
 
+/* One sandbox that runs. What its daemon had asked for last. */
+struct launch_listed {
+    int32_t status;         /* 0, or -ENOENT: the one asked after is gone, begin again */
+    char id[LAUNCH_MAX_ID]; /* "": there is no further one */
+    int32_t pid;            /* of its init, in launch's pid namespace; 0 without an id */
+    uint64_t memory_bytes;  /* limits: 0 = none */
+    uint32_t cpu_millis;
+    uint32_t pids;
+};
+
 struct launch_exited {
     char id[LAUNCH_MAX_ID];
     int32_t wait_status; /* of init, as waitpid */
@@ -119,6 +131,8 @@ struct launch_message {
         struct launch_usage usage;
         struct launch_freeze freeze; /* FREEZE request */
         struct launch_kill_exec kill_exec;
+        char after[LAUNCH_MAX_ID];    /* LIST request; may be "" */
+        struct launch_listed listed; /* LIST answer */
         struct launch_exited exited;
     } u;
 };

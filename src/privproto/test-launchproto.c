@@ -63,6 +63,13 @@ static void test_every_message_survives_a_roundtrip(void **state)
          .seq = 9,
          .answer = true,
          .u.status = {.status = -ETIMEDOUT, .stage = "wait for the end"}},
+        {.type = LAUNCH_LIST, .seq = 9, .u.after = ""},
+        {.type = LAUNCH_LIST, .seq = 9, .u.after = "x"},
+        {.type = LAUNCH_LIST,
+         .seq = 9,
+         .answer = true,
+         .u.listed = {.id = "x", .pid = 3, .pids = 4}},
+        {.type = LAUNCH_LIST, .seq = 9, .answer = true, .u.listed = {.status = -ENOENT}},
         {.type = LAUNCH_EVENT_EXITED, .u.exited = {.id = "x", .wait_status = 9, .cpu_ns = 77}},
     };
 

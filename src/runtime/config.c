@@ -10,7 +10,7 @@
 void runtime_config_init(struct runtime_config *config)
 {
     *config = (struct runtime_config){
-        .service_name = "default",
+        .launch_socket = -1,
         .warm_pool = 4,
         .max_sandboxes = 10000,
         .root_size_bytes = GIB,
@@ -25,16 +25,8 @@ void runtime_config_init(struct runtime_config *config)
 
 int config_check(const struct runtime_config *config, struct err *err)
 {
-    if (!config->launch_path || !config->init_path || !config->data_dir ||
-        !config->service_name)
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "launch_path, init_path, data_dir and service_name must be set");
-    if (config->data_dir[0] != '/')
-        return err_set(err, ERR_INVALID_ARGUMENT, "data_dir `%s` must be absolute",
-                       config->data_dir);
-    if (!launchproto_id_valid(config->service_name))
-        return err_set(err, ERR_INVALID_ARGUMENT,
-                       "service_name `%s` must be 1 to 63 of [a-z0-9-]", config->service_name);
+    if (config->launch_socket < 0 || !config->data_dir)
+        return err_set(err, ERR_INVALID_ARGUMENT, "launch_socket and data_dir must be set");
     if (config->root_size_bytes < MIB)
         return err_set(err, ERR_INVALID_ARGUMENT, "root_size_bytes must be at least 1 MiB");
     return 0;
@@ -43,18 +35,12 @@ int config_check(const struct runtime_config *config, struct err *err)
 int config_copy(struct runtime_config *dst, const struct runtime_config *src)
 {
     *dst = *src;
-    dst->launch_path = strdup(src->launch_path);
-    dst->init_path = strdup(src->init_path);
     dst->data_dir = strdup(src->data_dir);
-    dst->service_name = strdup(src->service_name);
-    return dst->launch_path && dst->init_path && dst->data_dir && dst->service_name ? 0 : -1;
+    return dst->data_dir ? 0 : -1;
 }
 
 void config_done(struct runtime_config *config)
 {
-    free((char *)config->launch_path);
-    free((char *)config->init_path);
     free((char *)config->data_dir);
-    free((char *)config->service_name);
     *config = (struct runtime_config){0};
 }

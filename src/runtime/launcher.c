@@ -3,16 +3,11 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "base/util.h"
 
-#define LAUNCH_FD 3
 #define PACKETS_PER_TURN 64 /* chosen: then other descriptors get their turn */
 
 struct launcher_call {
@@ -29,80 +24,6 @@ struct launcher_packet {
 };
 
 /* ---- starting ---- */
-
-/* Its own session: a Ctrl-C meant for the service must not reach the process that cleans up
- * after it. */
-static int spawn_launch(struct launcher *l, const struct launcher_args *args, int fd)
-{
-    char fd_text[16];
-    (void)snprintf(fd_text, sizeof(fd_text), "%d", LAUNCH_FD);
-    char *const argv[] = {(char *)args->launch_path,
-                          "--fd",
-                          fd_text,
-                          "--init",
-                          (char *)args->init_path,
-                          "--state-dir",
-                          (char *)args->state_dir,
-                          "--service",
-                          (char *)args->service_name,
-                          NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none, all;
-    if (posix_spawn_file_actions_init(&actions) != 0)
-        return -ENOMEM;
-    if (posix_spawnattr_init(&attr) != 0) {
-        (void)posix_spawn_file_actions_destroy(&actions);
-        return -ENOMEM;
-    }
-    (void)sigemptyset(&none);
-    (void)sigfillset(&all);
-    (void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                              POSIX_SPAWN_SETSID);
-    (void)posix_spawnattr_setsigmask(&attr, &none);
-    (void)posix_spawnattr_setsigdefault(&attr, &all);
-    int r = posix_spawn_file_actions_adddup2(&actions, fd, LAUNCH_FD);
-    pid_t pid = 0;
-    if (r == 0)
-        r = posix_spawn(&pid, args->launch_path, &actions, &attr, argv, environ);
-    (void)posix_spawnattr_destroy(&attr);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    l->pid = pid;
-    return -r;
-}
-
-/* Reaps if it has ended (or @block); describes how. */
-static bool reap(struct launcher *l, bool block, char *ret_how, size_t size)
-{
-    int status = 0;
-    pid_t r = 0;
-    do
-        r = waitpid(l->pid, &status, block ? 0 : WNOHANG);
-    while (r < 0 && errno == EINTR);
-    if (r == 0)
-        return false;
-    l->pid = 0;
-    if (r < 0)
-        (void)snprintf(ret_how, size, "was reaped by somebody else");
-    else if (WIFSIGNALED(status))
-        (void)snprintf(ret_how, size, "was killed by signal %d (%s)", WTERMSIG(status),
-                       strsignal(WTERMSIG(status)));
-    else
-        (void)snprintf(ret_how, size, "exited with status %d", WEXITSTATUS(status));
-    return true;
-}
-
-void launcher_abort(struct launcher *l)
-{
-    char how[128];
-    if (l->pid == 0)
-        return;
-    cleanup_fd(&l->socket.fd);
-    (void)kill(l->pid, SIGKILL);
-    (void)reap(l, true, how, sizeof(how));
-    cleanup_fd(&l->pidfd.fd);
-    err_done(&l->why);
-}
 
 /* One packet into @msg; the count of bytes, 0 at EOF, -errno. @ret_fd: -1 or a descriptor. */
 static ssize_t receive(int fd, struct launch_message *ret_msg, int *ret_fd)
@@ -121,64 +42,74 @@ static ssize_t receive(int fd, struct launch_message *ret_msg, int *ret_fd)
     return n;
 }
 
-/* #1 HELLO, #2 its answer. */
+int launcher_send_blocking(struct launcher *l, struct launch_message *msg)
+{
+    uint8_t data[256]; /* an id at most; the encoder refuses what does not fit */
+    msg->seq = ++l->seq;
+    ssize_t size = launchproto_encode(msg, data, sizeof(data));
+    CHECK(size > 0);
+    return send(l->socket.fd, data, (size_t)size, MSG_NOSIGNAL) == size ? 0 : -EPIPE;
+}
+
+int launcher_receive_blocking(struct launcher *l, struct launch_message *ret, int *ret_fd)
+{
+    for (;;) {
+        struct pollfd ready = {.fd = l->socket.fd, .events = POLLIN};
+        int r = poll(&ready, 1, LAUNCHER_HELLO_MS);
+        ssize_t n = r > 0 ? receive(l->socket.fd, ret, ret_fd) : -EAGAIN;
+        if (r == 0)
+            return -ETIMEDOUT;
+        if (n != -EAGAIN && n != -EINTR)
+            return n > 0 ? 0 : n == 0 ? -EPIPE : (int)n;
+    }
+}
+
+/* #1 HELLO, #2 its answer. Ends of what an earlier daemon had may be told before. */
 static int say_hello(struct launcher *l, struct launch_features *ret, struct err *err)
 {
-    struct launch_message msg = {.type = LAUNCH_HELLO, .seq = ++l->seq};
-    uint8_t data[256]; /* a HELLO has no fields; the encoder refuses what does not fit */
-    ssize_t size = launchproto_encode(&msg, data, sizeof(data));
-    CHECK(size > 0);
-    ssize_t n = send(l->socket.fd, data, (size_t)size, MSG_NOSIGNAL);
-    struct pollfd ready = {.fd = l->socket.fd, .events = POLLIN};
-    if (n == size && poll(&ready, 1, LAUNCHER_HELLO_MS) == 0)
+    struct launch_message msg = {.type = LAUNCH_HELLO};
+    int r = launcher_send_blocking(l, &msg);
+    do {
+        int fd = -1;
+        if (r == 0)
+            r = launcher_receive_blocking(l, &msg, &fd);
+        cleanup_fd(&fd);
+    } while (r == 0 && msg.type == LAUNCH_EVENT_EXITED);
+    if (r == -ETIMEDOUT)
         return err_set(err, ERR_FAILED_PRECONDITION,
                        "start cwsandbox-launch: no answer in %d s", LAUNCHER_HELLO_MS / 1000);
-    int fd = -1;
-    n = n == size ? receive(l->socket.fd, &msg, &fd) : 0;
-    cleanup_fd(&fd);
-    if (n > 0 && msg.answer && msg.type == LAUNCH_HELLO) {
+    if (r == 0 && msg.answer && msg.type == LAUNCH_HELLO) {
         *ret = msg.u.features;
         if (ret->uid_count == 0)
             return err_set(err, ERR_FAILED_PRECONDITION, "start cwsandbox-launch: %s",
                            ret->problems);
         return 0;
     }
-    if (n > 0 || n == -EBADMSG)
+    if (r == 0 || r == -EBADMSG)
         return err_set(
             err, ERR_FAILED_PRECONDITION,
             "start cwsandbox-launch: it speaks another protocol; is it of another build?");
-    char how[128];
-    (void)reap(l, true, how, sizeof(how)); /* EOF: it has exited or is about to */
     return err_set(err, ERR_FAILED_PRECONDITION,
-                   "start cwsandbox-launch: it %s (its message is on stderr)", how);
+                   "start cwsandbox-launch: it ended (its message is on stderr)");
 }
 
-int launcher_start(struct launcher *l, const struct launcher_args *args,
-                   struct launch_features *ret, struct err *err)
+int launcher_start(struct launcher *l, int take_socket, struct launch_features *ret,
+                   struct err *err)
 {
-    int pair[2];
-    *l = (struct launcher){.socket.fd = -1, .pidfd.fd = -1};
+    *l = (struct launcher){.socket.fd = take_socket};
     list_init(&l->calls);
     list_init(&l->unsent);
-    if (access(args->init_path, X_OK) < 0)
-        return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "find cwsandbox-init at %s",
-                             args->init_path);
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return err_set_errno(err, ERR_INTERNAL, errno, "create a socket pair");
-    l->socket.fd = pair[0];
-    CLEANUP_FD int theirs = pair[1];
-    int r = spawn_launch(l, args, theirs);
-    if (r < 0) {
-        cleanup_fd(&l->socket.fd);
-        return err_set_errno(err, ERR_FAILED_PRECONDITION, -r, "start %s", args->launch_path);
-    }
-    cleanup_fd(&theirs); /* else we would never see its EOF */
     if (say_hello(l, ret, err) < 0) {
         launcher_abort(l);
-        cleanup_fd(&l->socket.fd);
         return -1;
     }
     return 0;
+}
+
+void launcher_abort(struct launcher *l)
+{
+    cleanup_fd(&l->socket.fd);
+    err_done(&l->why);
 }
 
 /* ---- losing it ---- */
@@ -198,68 +129,25 @@ static void answer_all_with_null(struct launcher *l)
     }
 }
 
-static void report_loss(struct launcher *l, const char *how)
+/* EOF, or a message that is none. */
+static void lose(struct launcher *l)
 {
-    if (l->reported || l->closing)
+    (void)watch_set(l->poller, &l->socket, 0);
+    cleanup_fd(&l->socket.fd);
+    if (l->lost || l->closing)
         return;
-    l->reported = true;
-    (void)uv_timer_stop(&l->timer);
-    (void)err_set(&l->why, ERR_UNAVAILABLE, "cwsandbox-launch %s; every sandbox ends with it",
-                  how);
+    l->lost = true;
+    (void)err_set(&l->why, ERR_UNAVAILABLE,
+                  "cwsandbox-launch closed its connection; every sandbox ends with it");
     answer_all_with_null(l);
     l->on_lost(l->user, &l->why);
 }
 
-static void on_reap_timeout(uv_timer_t *timer)
+static void on_handle_closed(uv_handle_t *handle)
 {
-    struct launcher *l = CONTAINER_OF(timer, struct launcher, timer);
-    report_loss(l, "closed its connection");
-}
-
-static void drop_socket(struct launcher *l)
-{
-    (void)watch_set(l->poller, &l->socket, 0);
-    cleanup_fd(&l->socket.fd);
-    l->lost = true;
-}
-
-/* EOF, or a message that is none. Our end is closed, so launch ends too; its exit status makes
- * the better text. */
-static void lose(struct launcher *l)
-{
-    drop_socket(l);
-    if (!l->closing && l->pid != 0)
-        (void)uv_timer_start(&l->timer, on_reap_timeout, LAUNCHER_REAP_MS, 0);
-}
-
-static void on_timer_closed(uv_handle_t *handle)
-{
-    struct launcher *l = CONTAINER_OF((uv_timer_t *)handle, struct launcher, timer);
+    struct launcher *l = CONTAINER_OF((uv_timer_t *)handle, struct launcher, handle);
     err_done(&l->why);
     l->on_closed(l->user);
-}
-
-static void finish_closing(struct launcher *l)
-{
-    (void)watch_set(l->poller, &l->pidfd, 0);
-    cleanup_fd(&l->pidfd.fd);
-    uv_close((uv_handle_t *)&l->timer, on_timer_closed);
-}
-
-static void on_pidfd(struct watch *w, uint32_t events)
-{
-    struct launcher *l = CONTAINER_OF(w, struct launcher, pidfd);
-    char how[128];
-    (void)events;
-    if (l->pid != 0 && !reap(l, false, how, sizeof(how)))
-        return;
-    (void)watch_set(l->poller, &l->pidfd, 0);
-    if (!l->lost)
-        drop_socket(l);
-    if (l->closing)
-        finish_closing(l);
-    else
-        report_loss(l, how);
 }
 
 /* ---- talking ---- */
@@ -333,16 +221,9 @@ static void on_socket(struct watch *w, uint32_t events)
 
 int launcher_watch(struct launcher *l, struct poller *poller, struct err *err)
 {
-    l->pidfd.fd = (int)syscall(SYS_pidfd_open, l->pid, 0); /* CLOEXEC by itself */
-    if (l->pidfd.fd < 0)
-        return err_set_errno(err, ERR_FAILED_PRECONDITION, errno,
-                             "pidfd_open (needs Linux 5.3)");
     l->poller = poller;
     l->socket.cb = on_socket;
-    l->pidfd.cb = on_pidfd;
     int r = watch_set(poller, &l->socket, EPOLLIN);
-    if (r == 0)
-        r = watch_set(poller, &l->pidfd, EPOLLIN);
     if (r < 0)
         return err_set_errno(err, ERR_INTERNAL, -r, "watch cwsandbox-launch");
     return 0;
@@ -350,7 +231,7 @@ int launcher_watch(struct launcher *l, struct poller *poller, struct err *err)
 
 void launcher_attach(struct launcher *l, uv_loop_t *loop)
 {
-    (void)uv_timer_init(loop, &l->timer); /* cannot fail */
+    (void)uv_timer_init(loop, &l->handle); /* cannot fail */
 }
 
 static int queue_packet(struct launcher *l, const void *data, size_t size)
@@ -389,13 +270,6 @@ int launcher_send(struct launcher *l, struct launch_message *msg, launcher_cb cb
     return 0;
 }
 
-static void on_exit_timeout(uv_timer_t *timer)
-{
-    struct launcher *l = CONTAINER_OF(timer, struct launcher, timer);
-    if (l->pid != 0)
-        (void)kill(l->pid, SIGKILL); /* not reaped yet, so the number is still its own */
-}
-
 void launcher_close(struct launcher *l, void (*on_closed)(void *user))
 {
     l->closing = true;
@@ -403,9 +277,5 @@ void launcher_close(struct launcher *l, void (*on_closed)(void *user))
     answer_all_with_null(l);
     (void)watch_set(l->poller, &l->socket, 0);
     cleanup_fd(&l->socket.fd);
-    if (l->pid == 0) {
-        finish_closing(l);
-        return;
-    }
-    (void)uv_timer_start(&l->timer, on_exit_timeout, LAUNCHER_EXIT_MS, 0);
+    uv_close((uv_handle_t *)&l->handle, on_handle_closed);
 }

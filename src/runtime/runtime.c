@@ -2,9 +2,9 @@
  * The runtime as a whole: start, loss of launch, close.
  *
  * Closing:  #1 every sandbox is killed, the pool too   #2 the last cell is gone: launch is let
- * go   #3 launch was reaped and the pool's work is done: handles close   #4 the last close callback: memory is released,
- * on_closed. A launch that hangs in #1 is killed after LAUNCHER_EXIT_MS by #2 being entered
- * from a timer.
+ * go   #3 the pool's work is done: handles close   #4 the last close callback: memory is released,
+ * on_closed. A launch that hangs in #1 is left to its supervisor after LAUNCHER_EXIT_MS, by #2
+ * being entered from a timer.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "base/util.h"
+#include "runtime/adopt.h"
 #include "runtime/config.h"
 #include "runtime/ledger-record.h"
 #include "runtime/log-file.h"
@@ -59,48 +60,12 @@ void deferred_cancel(struct deferred *d)
 
 /* ---- start ---- */
 
-static int make_dir(const char *path, struct err *err)
-{
-    if (mkdir(path, 0700) == 0 || errno == EEXIST)
-        return 0;
-    return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "create the directory %s", path);
-}
-
-/* Missing parents too: 0700 like the rest, nobody else has business here. */
-static int make_data_dir(const char *path, struct err *err)
-{
-    CLEANUP_FREE char *copy = strdup(path);
-    if (!copy)
-        return err_set(err, ERR_RESOURCE_EXHAUSTED, "create the data directory: out of memory");
-    for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (make_dir(copy, err) < 0)
-            return -1;
-        *slash = '/';
-    }
-    return make_dir(copy, err);
-}
-
 static int open_ledger(struct runtime *rt, struct err *err)
 {
     CLEANUP_FREE char *dir = str_dup_printf("%s/ledger", rt->config.data_dir);
     if (!dir)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "start the runtime: out of memory");
     return ledger_open(&rt->ledger, dir, err);
-}
-
-static int start_launch(struct runtime *rt, struct err *err)
-{
-    CLEANUP_FREE char *state_dir = str_dup_printf("%s/launch", rt->config.data_dir);
-    if (!state_dir)
-        return err_set(err, ERR_RESOURCE_EXHAUSTED, "start the runtime: out of memory");
-    if (make_dir(state_dir, err) < 0)
-        return -1;
-    struct launcher_args args = {.launch_path = rt->config.launch_path,
-                                 .init_path = rt->config.init_path,
-                                 .state_dir = state_dir,
-                                 .service_name = rt->config.service_name};
-    return launcher_start(&rt->launcher, &args, &rt->features, err);
 }
 
 static void on_launch_exited(void *user, const struct launch_exited *exited)
@@ -156,6 +121,8 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
     struct sigaction action;
     if (config_check(config, err) < 0)
         return -1;
+    CLEANUP_FD int launch = config->launch_socket;
+    CLEANUP(found_list_done) struct found_list found = {0};
     struct runtime *rt = calloc(1, sizeof(*rt));
     if (!rt)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "start the runtime: out of memory");
@@ -173,9 +140,13 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
         (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "start the runtime: out of memory");
         goto fail;
     }
-    if (make_data_dir(rt->config.data_dir, err) < 0 || open_ledger(rt, err) < 0 ||
-        start_launch(rt, err) < 0)
+    if (open_ledger(rt, err) < 0 ||
+        launcher_start(&rt->launcher, TAKE_FD(launch), &rt->features, err) < 0)
         goto fail;
+    if (launcher_list(&rt->launcher, &found, err) < 0) {
+        launcher_abort(&rt->launcher);
+        goto fail;
+    }
     rt->launcher.user = rt;
     rt->launcher.on_exited = on_launch_exited;
     rt->launcher.on_lost = on_launch_lost;
@@ -184,6 +155,7 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
         goto fail;
     }
     uv_update_time(loop);
+    adopt_found(rt, &found);
     sandboxes_end_unfound(rt);
     pool_refill(rt);
     *ret = rt;
@@ -259,7 +231,7 @@ static void close_handles(struct runtime *rt);
 static void on_launcher_closed(void *user)
 {
     struct runtime *rt = user;
-    cells_lose(rt); /* those that a killed launch left behind */
+    cells_lose(rt); /* those that a launch that hangs left behind */
     for (size_t i = 0; i < rt->n_sandboxes; i++) {
         processes_end_now(rt->by_seq[i]);
         log_streams_end_now(rt->by_seq[i]);

@@ -33,10 +33,8 @@ struct image_alias {
 };
 
 struct runtime_config {
-    const char *launch_path;  /* cwsandbox-launch */
-    const char *init_path;    /* cwsandbox-init */
-    const char *data_dir;     /* absolute; created 0700; logs/ below it */
-    const char *service_name; /* names cgroups; [a-z0-9-] */
+    int launch_socket;    /* to cwsandbox-launch; taken by runtime_new(), unless it says INVALID_ARGUMENT */
+    const char *data_dir; /* exists and is ours to write in; logs/ below it. May be relative */
     uint32_t warm_pool;       /* blanks of the default image kept ready; default 4 */
     uint32_t max_sandboxes;   /* alive at once; default 10000 */
     uint64_t
@@ -63,7 +61,7 @@ struct runtime_config {
 };
 void runtime_config_init(struct runtime_config *config); /* the defaults above */
 
-/** runtime_new() - start cwsandbox-launch (blocking, before any listener exists) and learn its features.
+/** runtime_new() - say HELLO to cwsandbox-launch (blocking, before anybody is served) and learn its features.
  *  ERR_FAILED_PRECONDITION with the missing kernel features and their remedies in the text. */
 int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct runtime **ret,
                 struct err *err);

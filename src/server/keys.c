@@ -141,7 +141,12 @@ struct keys *keys_parse(const char *path, char *text, struct err *err)
 
 struct keys *keys_load(const char *path, struct err *err)
 {
-    CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    return keys_load_copy(path, path, err);
+}
+
+struct keys *keys_load_copy(const char *copy, const char *path, struct err *err)
+{
+    CLEANUP_FD int fd = open(copy, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0) {
         (void)err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "open `%s`", path);

@@ -23,6 +23,8 @@ struct keys;
 /** keys_load() - NULL with @err: unreadable, readable by everyone (mode & 04), bad line (named
  * by number). */
 struct keys *keys_load(const char *path, struct err *err);
+/** keys_load_copy() - as keys_load(), from a copy of @path, which messages name. */
+struct keys *keys_load_copy(const char *copy, const char *path, struct err *err);
 /** keys_parse() - as keys_load(), from text; @path is for messages. @text is overwritten. */
 struct keys *keys_parse(const char *path, char *text, struct err *err);
 void keys_free(struct keys *keys);

@@ -1,62 +1,50 @@
 /*
- * cwsandboxd: the order of starting up, which is the order of giving privilege away.
+ * cwsandboxd, which is two programs in one. Started by a person, systemd or the SDK it is the front (front.c): opens what
+ * the service needs and becomes cwsandbox-launch. Started by that one, with --inherited, it is the daemon: the order of
+ * starting up is then
  *
- *   options -> (embedded: lock, detach) -> keys and certificates -> cwsandbox-launch runs ->
- * capabilities dropped
- *   -> listeners -> ready
+ *   another user, no capability -> options -> keys and certificates -> HELLO of launch -> filter -> listeners -> ready
  *
- * Nothing from a peer is parsed before the capabilities are gone. Exit status: 0 orderly, 1
- * failure, 2 usage.
+ * Nothing from a peer is parsed before privilege is gone and the filter is in force. Exit status: 0 orderly, 1 failure,
+ * 2 usage.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/util.h"
-#include "server/embedded.h"
+#include "privproto/handover.h"
+#include "server/confine.h"
+#include "server/front.h"
 #include "server/notify.h"
-#include "server/paths.h"
 #include "server/privileges.h"
 #include "server/record.h"
 #include "server/service.h"
+#include "server/supervisor.h"
 
 extern char **environ;
 
-struct program {
+/* ---- the daemon ---- */
+
+struct daemon {
     struct options options;
-    struct embedded embedded;
     struct service service;
+    uid_t uid;
+    gid_t gid;
     int ready_fd;
-    int data_lock_fd;
 };
 
-static int program_fail(struct program *p, const struct err *err, int status)
+static int daemon_fail(struct daemon *d, const struct err *err)
 {
     log_event(LOG_ERROR, "failed", "error=\"%s\"", err_text(err));
-    notify_ready_fd(&p->ready_fd, err_text(err));
-    return status;
-}
-
-static int load_secrets(struct service *s, const struct options *o, struct err *err)
-{
-    if (o->api_keys != NULL && (s->keys = keys_load(o->api_keys, err)) == NULL)
-        return -1;
-    if (o->tls_cert != NULL && (s->tls = tls_server_new(o->tls_cert, o->tls_key, err)) == NULL)
-        return -1;
-    return 0;
-}
-
-static int check_config(struct program *p, struct err *err)
-{
-    if (load_secrets(&p->service, &p->options, err) < 0 ||
-        listeners_check(&p->service, &p->options, err) < 0)
-        return -1;
-    (void)printf("configuration ok: %zu listeners, %zu API keys\n", p->options.listen.n_items,
-                 keys_count(p->service.keys));
-    return 0;
+    notify_ready_fd(&d->ready_fd, err_text(err));
+    /* Unwinding a half-made loop gains nothing. */
+    (void)fflush(NULL);
+    _exit(1);
 }
 
 static void log_features(const struct launch_features *f)
@@ -80,15 +68,13 @@ static void on_warning(void *service, const struct err *what)
     log_event(LOG_ERROR, "ledger", "error=\"%s\"", err_text(what));
 }
 
-static int start_runtime(struct program *p, struct err *err)
+static int start_runtime(struct daemon *d, struct err *err)
 {
-    const struct options *o = &p->options;
+    const struct options *o = &d->options;
     struct runtime_config config;
     runtime_config_init(&config);
-    config.launch_path = o->launch_path;
-    config.init_path = o->init_path;
-    config.data_dir = o->data_dir;
-    config.service_name = o->service_name;
+    config.launch_socket = HANDOVER_LAUNCH;
+    config.data_dir = "."; /* become_daemon(): the way there may not be open to us */
     config.warm_pool = (uint32_t)o->warm_pool;
     config.max_sandboxes = (uint32_t)o->max_sandboxes;
     config.root_size_bytes = o->root_size_bytes;
@@ -104,17 +90,12 @@ static int start_runtime(struct program *p, struct err *err)
     config.restore = record_restore;
     config.free_restored = record_free;
     config.on_warning = on_warning;
-    config.user = &p->service;
-    /* Before cwsandbox-launch starts, which inherits it: the SDK's program may have a low soft limit. */
-    uint64_t nofile = privileges_raise_nofile();
-    if (runtime_new(p->service.loop, &config, &p->service.runtime, err) < 0)
+    config.user = &d->service;
+    if (runtime_new(d->service.loop, &config, &d->service.runtime, err) < 0)
         return -1;
-    if (privileges_drop(err) < 0)
-        return -1;
-    log_event(LOG_INFO, "started", "version=%s uid=%u data_dir=%s service=%s nofile=%llu",
-              CWS_VERSION, (unsigned)geteuid(), o->data_dir, o->service_name,
-              (unsigned long long)nofile);
-    log_features(runtime_features(p->service.runtime));
+    log_event(LOG_INFO, "started", "version=%s uid=%u nofile=%llu", CWS_VERSION,
+              (unsigned)geteuid(), (unsigned long long)privileges_raise_nofile());
+    log_features(runtime_features(d->service.runtime));
     return 0;
 }
 
@@ -129,73 +110,89 @@ static void watch_sandboxes(struct service *s, uint64_t since_wall_ns)
     }
 }
 
-static int start_service(struct program *p, struct err *err)
+static int start_service(struct daemon *d, struct err *err)
 {
-    struct service *s = &p->service;
+    struct service *s = &d->service;
     uint64_t begin_wall_ns = clock_wall_ns();
     s->loop = uv_default_loop();
-    s->options = &p->options;
+    s->options = &d->options;
+    s->runner_id = d->options.runner_id;
     if (s->loop == NULL)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
-    if (load_secrets(s, &p->options, err) < 0 || listeners_check(s, &p->options, err) < 0 ||
-        paths_fill(&p->options, err) < 0)
+    if (supervisor_load_secrets(s, err) < 0 || start_runtime(d, err) < 0)
         return -1;
-    s->runner_id = p->options.runner_id;
-    p->data_lock_fd = paths_lock_data(&p->options, err);
-    if (p->data_lock_fd < 0 || start_runtime(p, err) < 0)
+    if (confine(err) < 0 || service_start(s, err) < 0)
         return -1;
-    if (p->options.embedded)
-        s->embedded_socket = p->embedded.socket_path;
-    if (service_start(s, err) < 0) {
-        listeners_close(s); /* the files; sandboxes end with us */
-        return -1;
-    }
     watch_sandboxes(s, begin_wall_ns);
     return 0;
 }
 
-/* 0: go on; 1: somebody else serves; -1. */
-static int become_embedded(struct program *p, struct err *err)
+/* "OWNER:UID:GID": who started the service, and who we shall be. */
+static int parse_who(struct daemon *d, const char *text)
 {
-    int claim = embedded_claim(&p->embedded, err);
-    if (claim < 0)
+    char copy[64];
+    char *rest = copy;
+    uint64_t ids[3];
+    if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy))
         return -1;
-    if (claim == EMBEDDED_RUNNING) {
-        notify_ready_fd(&p->ready_fd, "running");
-        return 1;
+    for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+        const char *word = strsep(&rest, ":");
+        if (word == NULL || parse_u64(word, UINT32_MAX - 1, &ids[i]) < 0)
+            return -1;
     }
-    return embedded_detach(&p->embedded, p->ready_fd, err);
+    d->service.owner_uid = (uid_t)ids[0];
+    d->uid = (uid_t)ids[1];
+    d->gid = (gid_t)ids[2];
+    return rest == NULL ? 0 : -1;
 }
 
-static int program_run(struct program *p)
+static int become_daemon(struct daemon *d, struct err *err)
 {
-    CLEANUP_ERR struct err err = {0};
-    log_set_level(p->options.log_level);
-    if (p->options.check_config)
-        return check_config(p, &err) < 0 ? program_fail(p, &err, 2) : 0;
-    if (p->options.embedded) {
-        int r = become_embedded(p, &err);
-        if (r != 0)
-            return r < 0 ? program_fail(p, &err, 1) : 0;
-    }
-    if (start_service(p, &err) < 0) {
-        int status = program_fail(p, &err, 1);
-        /* cwsandbox-launch may run already and ends with our socket to it; unwinding a
-         * half-made loop gains nothing. */
-        (void)fflush(NULL);
-        _exit(status);
-    }
-    notify_ready_fd(&p->ready_fd, "ready");
-    notify_systemd("READY=1");
-    service_activity(&p->service);
-    (void)uv_run(p->service.loop, UV_RUN_DEFAULT);
-    (void)uv_loop_close(p->service.loop);
-    paths_remove_data(&p->options);
-    return p->service.exit_status;
+    for (int fd = HANDOVER_SUPER; fd < HANDOVER_END; fd++)
+        (void)fd_set_cloexec(fd, true); /* EBADF: not needed */
+    d->ready_fd = fcntl(HANDOVER_READY, F_GETFD) >= 0 ? HANDOVER_READY : -1;
+    /* While we still may: its parents can be root's alone. */
+    if (fchdir(HANDOVER_DATA) < 0)
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "enter the data directory");
+    if (privileges_drop(d->uid, d->gid, err) < 0)
+        return -1;
+    /* EOF of its socket is the rule; this covers a loop that is busy. After the change of user, which would undo it. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return err_set_errno(err, ERR_INTERNAL, errno, "follow the supervisor");
+    return 0;
 }
 
-/* A descriptor of ours with the number of a missing standard stream would get the log. Not close-on-exec: cwsandbox-launch
- * inherits them. */
+static int daemon_main(int argc, char **argv)
+{
+    static struct daemon d;
+    static char *const no_env[] = {NULL}; /* the front has read it */
+    CLEANUP_ERR struct err err = {0};
+    if (argc < 3 || parse_who(&d, argv[2]) < 0) {
+        (void)fputs("cwsandboxd: --inherited is for cwsandbox-launch\n", stderr);
+        return 2;
+    }
+    argv[2] = argv[0];
+    if (become_daemon(&d, &err) < 0 ||
+        options_load(&d.options, argc - 2, argv + 2, no_env, &err) < 0)
+        return daemon_fail(&d, &err);
+    log_set_level(d.options.log_level);
+    if (start_service(&d, &err) < 0)
+        return daemon_fail(&d, &err);
+    notify_ready_fd(&d.ready_fd, "ready");
+    supervisor_say_ready(&d.service);
+    service_activity(&d.service);
+    (void)uv_run(d.service.loop, UV_RUN_DEFAULT);
+    (void)uv_loop_close(d.service.loop);
+    int status = d.service.exit_status;
+    service_done(&d.service);
+    options_done(&d.options);
+    return status;
+}
+
+/* ---- the front ---- */
+
+/* A descriptor of ours with the number of a missing standard stream would get the log. Not close-on-exec: launch and the
+ * daemon inherit them. */
 static void open_missing_streams(void)
 {
     int fd;
@@ -206,36 +203,41 @@ static void open_missing_streams(void)
         (void)close(fd);
 }
 
-int main(int argc, char **argv)
+static int front_main(int argc, char **argv)
 {
-    open_missing_streams();
-    struct program p = {
-        .ready_fd = -1, .data_lock_fd = -1, .embedded = {.dir_fd = -1, .lock_fd = -1}};
+    struct options options = {0};
+    struct front front = {
+        .options = &options, .ready_fd = -1, .embedded = {.dir_fd = -1, .lock_fd = -1}};
     CLEANUP_ERR struct err err = {0};
-    (void)umask(077);
-    (void)signal(SIGPIPE, SIG_IGN);
-    int r = options_load(&p.options, argc, argv, environ, &err);
-    if (p.options.ready_fd != OPTIONS_NO_FD) {
-        p.ready_fd = (int)p.options.ready_fd;
-        (void)fcntl(p.ready_fd, F_SETFD,
+    int r = options_load(&options, argc, argv, environ, &err);
+    if (options.ready_fd != OPTIONS_NO_FD) {
+        front.ready_fd = (int)options.ready_fd;
+        (void)fcntl(front.ready_fd, F_SETFD,
                     FD_CLOEXEC); /* a bad number shows when we write to it */
     }
     int status = 0;
     if (r < 0) {
         (void)fprintf(stderr, "cwsandboxd: %s\n", err_text(&err));
-        notify_ready_fd(&p.ready_fd, err_text(&err));
+        notify_ready_fd(&front.ready_fd, err_text(&err));
         status = 2;
-    } else if (p.options.help) {
+    } else if (options.help) {
         options_help(stdout);
-    } else if (p.options.version) {
+    } else if (options.version) {
         (void)printf("cwsandboxd %s\n", CWS_VERSION);
     } else {
-        status = program_run(&p);
+        status = front_run(&front);
     }
-    service_done(&p.service);
-    cleanup_fd(&p.ready_fd);
-    cleanup_fd(&p.data_lock_fd);
-    embedded_done(&p.embedded);
-    options_done(&p.options);
+    embedded_done(&front.embedded);
+    options_done(&options);
     return status;
+}
+
+int main(int argc, char **argv)
+{
+    open_missing_streams();
+    (void)umask(077);
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (argc > 1 && strcmp(argv[1], "--inherited") == 0)
+        return daemon_main(argc, argv);
+    return front_main(argc, argv);
 }

@@ -59,6 +59,8 @@ const struct option_def options_table[] = {
      "runner_id in answers", FIELD(runner_id)},
     {"service-name", NULL, OPTION_TEXT, false, 0, NULL, "made from the data directory", "NAME",
      "directory of the cgroups, [a-z0-9-]; one service per name", FIELD(service_name)},
+    {"user", NULL, OPTION_TEXT, false, 0, NULL, "a user id that nothing else has", "NAME",
+     "when started as root: the system user that cwsandboxd becomes before it serves", FIELD(user)},
     {"log-level", "CWSANDBOX_LOG", OPTION_LEVEL, false, 0, "info", NULL, "LEVEL",
      "error, warn, info or debug", FIELD(log_level)},
     {"embedded", NULL, OPTION_FLAG, true, 0, "false", NULL, NULL,

@@ -20,27 +20,6 @@ struct source {
                          defaults */
 };
 
-static void text_list_done(struct text_list *l)
-{
-    for (size_t i = 0; i < l->n_items; i++)
-        free(l->items[i]);
-    free(l->items);
-    *l = (struct text_list){0};
-}
-
-static int text_list_add(struct text_list *l, const char *text)
-{
-    char **items = realloc(l->items, (l->n_items + 1) * sizeof(*items));
-    if (items == NULL)
-        return -ENOMEM;
-    l->items = items;
-    items[l->n_items] = strdup(text);
-    if (items[l->n_items] == NULL)
-        return -ENOMEM;
-    l->n_items++;
-    return 0;
-}
-
 int option_parse_duration(const char *text, uint64_t *ret_ns)
 {
     static const struct {
@@ -298,8 +277,11 @@ static int derive_aliases(struct options *o, struct err *err)
         if (equals == NULL || equals == text || equals[1] == '\0')
             return err_set(err, ERR_INVALID_ARGUMENT,
                            "--image-alias: `%s` is not PATTERN=IMAGE", text);
-        *equals = '\0'; /* from here on the item is its pattern */
-        o->aliases[o->n_aliases++] = (struct image_alias){.pattern = text, .image = equals + 1};
+        char *pattern = strndup(text, (size_t)(equals - text));
+        if (pattern == NULL)
+            return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+        o->aliases[o->n_aliases++] =
+            (struct image_alias){.pattern = pattern, .image = equals + 1};
     }
     return 0;
 }
@@ -383,6 +365,8 @@ void options_done(struct options *o)
         else if (options_table[i].type == OPTION_LIST)
             text_list_done(field);
     }
+    for (size_t i = 0; i < o->n_aliases; i++)
+        free((char *)o->aliases[i].pattern);
     free(o->aliases);
     free(o->allowed_uids);
     *o = (struct options){0};

@@ -48,6 +48,7 @@ struct options {
     char *init_path;
     char *runner_id;
     char *service_name;
+    char *user;
     enum log_level log_level;
     bool embedded;
     uint64_t idle_ns;
@@ -62,7 +63,7 @@ struct options {
     /* Derived by options_check(). */
     uid_t *allowed_uids;
     size_t n_allowed_uids;
-    struct image_alias *aliases; /* parsed image_alias; patterns and names borrow from it */
+    struct image_alias *aliases; /* parsed image_alias; the names borrow from it, patterns are copies */
     size_t n_aliases;
 };
 #define OPTIONS_NO_FD UINT64_MAX
@@ -78,6 +79,11 @@ int options_load(struct options *o, int argc, char *const *argv, char *const *en
 /** options_parse_config() - apply the text of a configuration file; @path is for messages. */
 int options_parse_config(struct options *o, const char *path, char *text, struct err *err);
 void options_done(struct options *o);
+/** options_add_flags() - what makes a daemon's options_load() give it the same options, as flags; -ENOMEM. */
+int options_add_flags(const struct options *o, struct text_list *list);
+/** text_list_add() - a copy of @text at the end; items[n_items] is NULL. -ENOMEM. */
+int text_list_add(struct text_list *l, const char *text);
+void text_list_done(struct text_list *l);
 /** options_help() - the text of --help, generated from the table. */
 void options_help(FILE *out);
 

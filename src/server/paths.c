@@ -184,19 +184,3 @@ int paths_lock_data(const struct options *o, struct err *err)
                        "another service uses the data directory `%s`", o->data_dir);
     return TAKE_FD(fd);
 }
-
-void paths_remove_data(const struct options *o)
-{
-    static const char *const dirs[] = {"logs", "launch/images",
-                                       "launch"}; /* inner ones first */
-    if (!o->data_dir_chosen || o->data_dir == NULL)
-        return;
-    CLEANUP_FD int fd = open(o->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
-        (void)unlinkat(fd, dirs[i], AT_REMOVEDIR); /* one with something in it stays */
-    /* The next service takes the lock of the runtime directory first, which we hold; so nobody waits for this file. */
-    (void)unlinkat(fd, "lock", 0);
-    (void)rmdir(o->data_dir);
-}

@@ -18,8 +18,5 @@ int paths_fill(struct options *o, struct err *err);
 /** paths_lock_data() - one service per data directory: a lock on DIR/lock for life. Returns the
  * descriptor, or -1. */
 int paths_lock_data(const struct options *o, struct err *err);
-/** paths_remove_data() - the data directory of an embedded service at its orderly end, unless something was kept in
- * it or the user named it. While the locks of both directories are still held. */
-void paths_remove_data(const struct options *o);
 
 #endif

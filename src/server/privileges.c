@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -67,9 +68,30 @@ static int drop_sets(struct err *err)
     return 0;
 }
 
-int privileges_drop(struct err *err)
+static int become(uid_t uid, gid_t gid, struct err *err)
+{
+    uid_t uids[3];
+    gid_t gids[3];
+    if (uid == geteuid())
+        return 0;
+    if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "become user %u:%u",
+                             (unsigned)uid, (unsigned)gid);
+    if (getresuid(&uids[0], &uids[1], &uids[2]) < 0 ||
+        getresgid(&gids[0], &gids[1], &gids[2]) < 0 || getgroups(0, NULL) != 0)
+        return err_set_errno(err, ERR_INTERNAL, errno, "read who we are");
+    for (size_t i = 0; i < ARRAY_SIZE(uids); i++)
+        if (uids[i] != uid || gids[i] != gid)
+            return err_set(err, ERR_INTERNAL, "something of who we were is left");
+    return 0;
+}
+
+int privileges_drop(uid_t uid, gid_t gid, struct err *err)
 {
     int n_threads = count_threads();
+    if (n_threads < 0)
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, -n_threads,
+                             "count our threads in /proc/self/task");
     if (n_threads != 1)
         return err_set(err, ERR_INTERNAL, "drop privileges with %d threads running", n_threads);
     struct __user_cap_data_struct held[2];
@@ -77,7 +99,7 @@ int privileges_drop(struct err *err)
         return -1;
     if ((held[0].effective & (1u << CAP_SETPCAP)) != 0 && drop_bounding(err) < 0)
         return -1;
-    if (drop_sets(err) < 0)
+    if (become(uid, gid, err) < 0 || drop_sets(err) < 0)
         return -1;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
         prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)

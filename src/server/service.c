@@ -7,13 +7,15 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/rundir.h"
 #include "base/util.h"
+#include "privproto/handover.h"
 #include "server/call.h"
-#include "server/notify.h"
+#include "server/supervisor.h"
 
 bool service_may_connect(const struct service *s, uid_t uid)
 {
-    if (uid == geteuid())
+    if (uid == s->owner_uid)
         return true;
     if (s->options->embedded)
         return false; /* not even root: the socket is one user's own */
@@ -31,6 +33,8 @@ static void on_runtime_closed(void *user)
 {
     struct service *s = user;
     log_event(LOG_INFO, "stopped", "exit_status=%d", s->exit_status);
+    listeners_close(s); /* should the supervisor's answer still be on its way */
+    supervisor_close(s);
     timers_close(&s->timers);
     for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
         uv_close((uv_handle_t *)&s->signals[i], NULL);
@@ -59,9 +63,8 @@ void service_stop(struct service *s, const char *why)
         return;
     s->stopping = true;
     log_event(LOG_INFO, "stopping", "why=\"%s\" open_calls=%zu", why, s->n_calls);
-    notify_systemd("STOPPING=1");
     timer_clear(&s->timers, &s->idle);
-    listeners_close(s);
+    supervisor_say_stopping(s); /* the socket files go first: service_unlinked() */
     LIST_FOREACH_SAFE(it, &s->calls)
     {
         call_stop_waiting(CONTAINER_OF(it, struct call, link));
@@ -69,6 +72,12 @@ void service_stop(struct service *s, const char *why)
     connections_shutdown(s); /* each closes by itself once its answers are out */
     timer_set(&s->timers, &s->drain, clock_now_ns() + SERVICE_DRAIN_NS, on_drain_over, s);
     close_runtime(s);
+}
+
+void service_unlinked(struct service *s)
+{
+    if (s->stopping)
+        listeners_close(s);
 }
 
 void service_connection_closed(struct service *s)
@@ -97,59 +106,22 @@ void service_activity(struct service *s)
 
 /* ---- events from outside ---- */
 
-static void reload_keys(struct service *s)
-{
-    CLEANUP_ERR struct err err = {0};
-    if (s->options->api_keys == NULL)
-        return;
-    struct keys *keys = keys_load(s->options->api_keys, &err);
-    if (keys == NULL) { /* a typo must not lock everybody out, nor let anybody in */
-        log_event(LOG_ERROR, "keys_kept", "error=\"%s\"", err_text(&err));
-        return;
-    }
-    keys_free(s->keys);
-    s->keys = keys;
-    log_event(LOG_INFO, "keys_loaded", "n=%zu", keys_count(keys));
-}
-
-/* Connections that are open keep what they began with. */
-static void reload_certificate(struct service *s)
-{
-    CLEANUP_ERR struct err err = {0};
-    if (s->options->tls_cert == NULL)
-        return;
-    struct tls_config *tls = tls_server_new(s->options->tls_cert, s->options->tls_key, &err);
-    if (tls == NULL) {
-        log_event(LOG_ERROR, "certificate_kept", "error=\"%s\"", err_text(&err));
-        return;
-    }
-    tls_config_unref(s->tls);
-    s->tls = tls;
-    log_event(LOG_INFO, "certificate_loaded", "path=\"%s\"", s->options->tls_cert);
-}
-
 static void on_signal(uv_signal_t *handle, int signo)
 {
     struct service *s = handle->data;
-    if (signo == SIGHUP) {
-        reload_keys(s);
-        reload_certificate(s);
-        return;
-    }
     if (s->stopping) {
         log_event(LOG_WARN, "killed", "signal=%d", signo);
-        _exit(1); /* cwsandbox-launch sees EOF and ends every sandbox */
+        _exit(1); /* the supervisor ends every sandbox */
     }
     service_stop(s, signo == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
 static void on_runtime_lost(void *user, const struct err *why)
 {
-    struct service *s = user;
+    (void)user;
     log_event(LOG_ERROR, "runtime_lost", "error=\"%s\"", err_text(why));
     /* No sandbox can be trusted or even reached; whatever is still open ends with this process.
      */
-    listeners_close(s);
     _exit(1);
 }
 
@@ -163,7 +135,7 @@ static void on_log_lost(void *user, const char *sandbox_id, int error)
 
 static int start_signals(struct service *s, struct err *err)
 {
-    static const int signals[ARRAY_SIZE(s->signals)] = {SIGTERM, SIGINT, SIGHUP};
+    static const int signals[ARRAY_SIZE(s->signals)] = {SIGTERM, SIGINT};
     for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
         s->signals[i].data = s;
         int r = uv_signal_init(s->loop, &s->signals[i]);
@@ -177,6 +149,7 @@ static int start_signals(struct service *s, struct err *err)
 
 int service_start(struct service *s, struct err *err)
 {
+    (void)signal(SIGHUP, SIG_IGN); /* the supervisor's word is what brings new keys */
     list_init(&s->listeners);
     list_init(&s->connections);
     list_init(&s->strangers);
@@ -189,13 +162,13 @@ int service_start(struct service *s, struct err *err)
         return -1;
     runtime_on_lost(s->runtime, on_runtime_lost, s);
     runtime_on_log_lost(s->runtime, on_log_lost, s);
+    if (supervisor_open(s, err) < 0)
+        return -1;
     const struct text_list *urls = &s->options->listen;
-    CLEANUP_FREE char *embedded =
-        s->embedded_socket != NULL ? str_dup_printf("unix://%s", s->embedded_socket) : NULL;
-    if (embedded != NULL)
-        return listener_open(s, embedded, err);
+    if (s->options->embedded)
+        return listener_open(s, "unix:///" RUNDIR_SOCKET, HANDOVER_LISTEN, err);
     for (size_t i = 0; i < urls->n_items; i++)
-        if (listener_open(s, urls->items[i], err) < 0)
+        if (listener_open(s, urls->items[i], HANDOVER_LISTEN + (int)i, err) < 0)
             return -1;
     return 0;
 }

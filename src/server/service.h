@@ -33,15 +33,16 @@ struct service {
     const struct options *options;
     struct runtime *runtime;
     char *runner_id;
-    char *embedded_socket; /* NULL unless embedded */
+    uid_t owner_uid; /* who started the service; the daemon itself may be somebody else */
     uint64_t start_wall_ns;
 
-    struct keys *keys;      /* replaced on SIGHUP; may be NULL */
+    struct keys *keys;      /* replaced when the supervisor brings new ones; may be NULL */
     struct tls_config *tls; /* the same */
     struct timers timers;
     struct timer idle;
     struct timer drain;
-    uv_signal_t signals[3];
+    uv_signal_t signals[2];
+    uv_poll_t supervisor;
     struct list listeners;
     struct list connections;
     struct list strangers; /* connections that presented no key yet, oldest first */
@@ -55,12 +56,15 @@ struct service {
 };
 
 /**
- * service_start() - listen; @s->loop, options, runtime, tls, keys, runner_id are set
+ * service_start() - listen on the sockets handed to us; @s->loop, options, runtime, tls, keys, runner_id, owner_uid are
+ * set
  * Errors: FAILED_PRECONDITION naming the address that cannot be bound.
  */
 int service_start(struct service *s, struct err *err);
 /** service_stop() - begin draining; idempotent. @why is for the log. */
 void service_stop(struct service *s, const char *why);
+/** service_unlinked() - after service_stop(): nobody finds us any more. */
+void service_unlinked(struct service *s);
 /** service_activity() - something began or ended: judge the idle time anew. */
 void service_activity(struct service *s);
 /** service_may_connect() - may @uid use our Unix sockets? */
@@ -70,13 +74,11 @@ void service_done(struct service *s);
 
 /* ---- listener.c ---- */
 
-/** listeners_check() - may the service listen where @o says, with the keys and certificates @s
- * has? Binds nothing. */
-int listeners_check(const struct service *s, const struct options *o, struct err *err);
-/** listener_open() - bind and listen on @url; linked into @s->listeners. Logs the address with
- * its real port. */
-int listener_open(struct service *s, const char *url, struct err *err);
-/** listeners_close() - stop accepting; socket files are removed. */
+#define SERVICE_BACKLOG 1024 /* that of bind.c */
+/** listener_open() - serve @url on @fd, which listens there. Linked into @s->listeners. Logs the address with its real
+ * port. */
+int listener_open(struct service *s, const char *url, int fd, struct err *err);
+/** listeners_close() - stop accepting. */
 void listeners_close(struct service *s);
 
 /* ---- connection.c ---- */

@@ -156,6 +156,7 @@ static void test_the_embedded_socket_serves_its_own_user_only(void **state)
     f.service.options = &f.options;
     f.options.allowed_uids = allowed;
     f.options.n_allowed_uids = 1;
+    f.service.owner_uid = geteuid();
     assert_true(service_may_connect(&f.service, geteuid()));
     assert_true(service_may_connect(&f.service, 0));
     assert_true(service_may_connect(&f.service, 4711));

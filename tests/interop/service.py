@@ -46,6 +46,18 @@ def clean_env(home: Path, **extra) -> dict:
     return env | {"HOME": str(home), "ASAN_OPTIONS": "quarantine_size_mb=1"} | extra
 
 
+def daemon_below(pid: int) -> int:
+    """The daemon of the service whose main process is `pid`; 0: there is none just now."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        try:
+            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if words[1:2] == [b"--inherited"]:
+            return int(child)
+    return 0
+
+
 class Service:
     """Starts in __enter__; the text on --ready-fd is in `ready`."""
 
@@ -130,6 +142,10 @@ class Service:
                     return line
         raise AssertionError(f"no `{text}` in the log")
 
+    def daemon_pid(self) -> int:
+        """The one of the service's processes that talks to clients; the others start it and make sandboxes."""
+        return daemon_below(self.process.pid)
+
     def memory_kib(self) -> int:
         return self._status_kib("VmRSS:")
 
@@ -137,7 +153,7 @@ class Service:
         return self._status_kib("VmHWM:")
 
     def _status_kib(self, field: str) -> int:
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        text = Path(f"/proc/{self.daemon_pid()}/status").read_text()
         return int(next(line.split()[1] for line in text.splitlines() if line.startswith(field)))
 
     def create(self, command="", args=(), wait=True, stub=None, metadata=None, **spec) -> "Box":

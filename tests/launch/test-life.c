@@ -198,6 +198,57 @@ static void test_closing_the_control_socket_leaves_the_sandbox(void **state)
     assert_false(process_alive(b.pid));
 }
 
+/* What runs after @after, as a daemon asks that was started anew. */
+static struct launch_listed list_after(struct service *s, const char *after, int *ret_control)
+{
+    struct launch_message msg = {.type = LAUNCH_LIST}, answer;
+
+    (void)snprintf(msg.u.after, sizeof(msg.u.after), "%s", after);
+    service_call(s, &msg, &answer, ret_control);
+    assert_int_equal(answer.type, LAUNCH_LIST);
+    return answer.u.listed;
+}
+
+static void test_a_lost_control_socket_is_had_again(void **state)
+{
+    struct service s;
+    struct box boxes[3];
+    struct run run;
+    struct launch_listed got;
+    char after[LAUNCH_MAX_ID] = "";
+    int fd;
+
+    service_start(&s);
+    for (size_t i = 0; i < ARRAY_SIZE(boxes); i++)
+        box_create(&s, &boxes[i]);
+    assert_int_equal(box_limit(&boxes[1],
+                               (struct launch_limits){.pids = 77, .accept_unenforced = true},
+                               NULL),
+                     0);
+    for (size_t i = 0; i < ARRAY_SIZE(boxes); i++) {
+        (void)close(boxes[i].control);
+        got = list_after(&s, after, &boxes[i].control);
+        assert_int_equal(got.status, 0);
+        assert_string_equal(got.id, boxes[i].id);
+        assert_int_equal(got.pid, boxes[i].pid);
+        assert_int_equal(got.pids, i == 1 ? 77 : 0);
+        memcpy(after, got.id, sizeof(after));
+        run_shell(&boxes[i], "echo here", &run);
+        assert_string_equal(run.out, "here\n");
+    }
+    got = list_after(&s, after, &fd);
+    assert_string_equal(got.id, "");
+    assert_int_equal(fd, -1);
+    assert_int_equal(list_after(&s, "nobody", &fd).status, -ENOENT);
+    box_end(&boxes[1], NULL);
+    got = list_after(&s, boxes[0].id, &fd);
+    assert_string_equal(got.id, boxes[2].id);
+    (void)close(fd);
+    for (size_t i = 0; i < ARRAY_SIZE(boxes); i += 2)
+        (void)close(boxes[i].control);
+    service_stop(&s);
+}
+
 static void test_end_of_the_socket_leaves_nothing(void **state)
 {
     struct service s;
@@ -435,6 +486,7 @@ int run_life_tests(void)
         cmocka_unit_test(test_limits_that_cannot_be_enforced_are_named),
         cmocka_unit_test(test_root_size_and_inodes_are_limited),
         cmocka_unit_test(test_closing_the_control_socket_leaves_the_sandbox),
+        cmocka_unit_test(test_a_lost_control_socket_is_had_again),
         cmocka_unit_test(test_end_of_the_socket_leaves_nothing),
         cmocka_unit_test(test_sigterm_leaves_nothing),
         cmocka_unit_test(test_killed_launch_leaves_no_process_and_the_next_one_cleans_up),

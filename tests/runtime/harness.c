@@ -8,7 +8,9 @@
 #include <grp.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #define TEST_UID 54321 /* no account needed: the kernel asks for none */
 
@@ -23,6 +25,29 @@ static void on_lost(void *user, const struct err *why)
     ((struct world *)user)->lost = true;
 }
 
+/* What the supervisor does: launch on one end of a pair, the runtime gets the other. */
+static void start_launch(struct world *w)
+{
+    char state_dir[96], number[16];
+    int pair[2];
+    (void)snprintf(state_dir, sizeof(state_dir), "%s/launch", w->dir);
+    assert_true(mkdir(state_dir, 0700) == 0 || errno == EEXIST);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    (void)snprintf(number, sizeof(number), "%d", pair[1]);
+    w->launch_pid = fork();
+    if (w->launch_pid == 0) {
+        (void)setsid();
+        (void)fcntl(pair[1], F_SETFD, 0);
+        (void)execl(getenv("CWS_LAUNCH"), "cwsandbox-launch", "--fd", number, "--init",
+                    getenv("CWS_INIT"), "--state-dir", state_dir, "--service", w->service,
+                    NULL);
+        _exit(126);
+    }
+    assert_true(w->launch_pid > 0);
+    (void)close(pair[1]);
+    w->config.launch_socket = pair[0];
+}
+
 struct world *world_open(void (*adjust)(struct runtime_config *config))
 {
     struct world *w = calloc(1, sizeof(*w));
@@ -35,10 +60,7 @@ struct world *world_open(void (*adjust)(struct runtime_config *config))
     static int n_worlds;
     (void)snprintf(w->service, sizeof(w->service), "rt-%d-%d", (int)getpid(), n_worlds++);
     runtime_config_init(&w->config);
-    w->config.launch_path = getenv("CWS_LAUNCH");
-    w->config.init_path = getenv("CWS_INIT");
     w->config.data_dir = w->dir;
-    w->config.service_name = w->service;
     w->config.warm_pool = 1;
     if (adjust)
         adjust(&w->config);
@@ -110,6 +132,7 @@ static void close_runtime(struct world *w)
     w->closed = false;
     runtime_close(w->rt, on_closed, w);
     world_wait(w, &w->closed);
+    assert_int_equal(waitpid(w->launch_pid, NULL, 0), w->launch_pid);
 }
 
 void world_close(struct world *w)
@@ -132,6 +155,7 @@ void world_stop(struct world *w)
 void world_start(struct world *w)
 {
     struct err err = {0};
+    start_launch(w);
     if (runtime_new(&w->loop, &w->config, &w->rt, &err) < 0)
         fail_msg("runtime_new: %s", err_text(&err));
     runtime_on_lost(w->rt, on_lost, w);

@@ -31,6 +31,7 @@ struct world {
     struct runtime *rt;
     struct runtime_config config;
     char dir[64], service[32];
+    pid_t launch_pid;
     bool timed_out, closed, lost;
 };
 

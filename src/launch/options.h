@@ -1,0 +1,31 @@
+/* What cwsandbox-launch was started with; read by main.c, borrowed by everybody else for the program's life. */
+#ifndef CWS_LAUNCH_OPTIONS_H
+#define CWS_LAUNCH_OPTIONS_H
+
+#include <sys/types.h>
+
+#include "base/macros.h"
+
+#define MAX_SOCKET_FILES 16 /* as many as listeners */
+
+struct options {
+    int sock_fd;    /* the daemon */
+    int control_fd; /* the supervisor: next daemons' sockets, or -1 when there is none */
+    const char *init_path;
+    const char *state_dir;
+    const char *service;
+    uint32_t uid_base;
+
+    /* The supervisor's. */
+    bool supervise;
+    char **daemon_argv; /* [0] is a path */
+    uid_t daemon_uid;   /* -1: our own */
+    gid_t daemon_gid;
+    const char
+        *secret_paths[3]; /* API keys, certificate, its key; read again on SIGHUP; NULL: none */
+    const char *socket_files[MAX_SOCKET_FILES]; /* removed at the end */
+    size_t n_socket_files;
+    const char *remove_data; /* the data directory, when it is to go at the end */
+};
+
+#endif

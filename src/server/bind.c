@@ -1,0 +1,156 @@
+/*
+ * Listening sockets: Unix (mode 0600, or 0666 behind a uid check when other users are allowed),
+ * TCP, TCP with TLS.
+ */
+#include "server/bind.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/util.h"
+#include "transport/transport.h"
+
+#define BACKLOG 1024 /* chosen: a burst of short client connections */
+
+void bound_discard(struct bound *b)
+{
+    /* The file first: while it is there, a client may still connect and be dropped. */
+    if (b->path != NULL)
+        (void)unlink(b->path);
+    cleanup_fd(&b->fd);
+    free(b->path);
+    b->path = NULL;
+}
+
+/* The main process made the socket; without it the rest of that service is ending. */
+static bool owner_gone(int fd)
+{
+    struct ucred peer;
+    socklen_t n = sizeof(peer);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 && peer.pid > 0 &&
+           kill(peer.pid, 0) < 0 && errno == ESRCH;
+}
+
+/* A socket file nobody listens on is a crash's leftover; one that answers belongs to another
+ * service. */
+static int remove_stale(const char *path, const struct sockaddr_un *addr, struct err *err)
+{
+    struct stat st;
+    if (lstat(path, &st) < 0)
+        return 0;
+    if (!S_ISSOCK(st.st_mode))
+        return err_set(err, ERR_FAILED_PRECONDITION, "`%s` exists and is no socket", path);
+    CLEANUP_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "open a socket");
+    bool answers = connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0;
+    if (answers ? !owner_gone(fd) : errno != ECONNREFUSED)
+        return err_set(err, ERR_FAILED_PRECONDITION, "another service listens on `%s`", path);
+    if (unlink(path) < 0)
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "remove stale `%s`", path);
+    return 0;
+}
+
+static int listen_unix(const struct options *o, const char *path, struct bound *ret,
+                       struct err *err)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(addr.sun_path))
+        return err_set(err, ERR_INVALID_ARGUMENT, "listen on `%s`: the path is too long", path);
+    memcpy(addr.sun_path, path, strlen(path));
+    if (remove_stale(path, &addr, err) < 0)
+        return -1;
+    CLEANUP_FREE char *copy = strdup(path);
+    if (copy == NULL)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    CLEANUP_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "open a socket");
+    bool shared = o->n_allowed_uids > 0;
+    mode_t old = umask(
+        shared ? 0111 : 0177); /* bind(2) gives the mode; a chmod after it would leave a gap */
+    int r = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+    (void)umask(old);
+    if (r == 0 && listen(fd, BACKLOG) < 0) {
+        r = -errno;
+        (void)unlink(path);
+    }
+    if (r < 0)
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, -r, "listen on `%s`", path);
+    *ret = (struct bound){.fd = TAKE_FD(fd), .path = TAKE_PTR(copy)};
+    return 0;
+}
+
+static int listen_tcp(const struct address *addr, struct bound *ret, struct err *err)
+{
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *found = NULL;
+    char port[8];
+    int on = 1;
+    (void)snprintf(port, sizeof(port), "%u", addr->port);
+    int r = getaddrinfo(addr->host, port, &hints, &found);
+    if (r != 0)
+        return err_set(err, ERR_FAILED_PRECONDITION, "listen on `%s`: %s", addr->host,
+                       gai_strerror(r));
+    CLEANUP_FD int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* A restart need not wait for connections in TIME_WAIT. */
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+        bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
+        r = errno;
+    freeaddrinfo(found);
+    if (r == EACCES)
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, EACCES,
+                             "listen on %s port %u (lower sysctl "
+                             "net.ipv4.ip_unprivileged_port_start, start as root, or take a "
+                             "higher port)",
+                             addr->host, addr->port);
+    if (r != 0)
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, r, "listen on %s port %u",
+                             addr->host, addr->port);
+    *ret = (struct bound){.fd = TAKE_FD(fd)};
+    return 0;
+}
+
+int bind_listen(const struct options *o, const char *url, struct bound *ret, struct err *err)
+{
+    CLEANUP(address_done) struct address addr = {0};
+    if (address_parse(url, &addr, err) < 0)
+        return err_wrap(err, "listen on `%s`", url);
+    return addr.kind == ADDRESS_UNIX ? listen_unix(o, addr.path, ret, err)
+                                     : listen_tcp(&addr, ret, err);
+}
+
+/* TCP reaches more than this user, so it needs keys, or the operator's word that none are
+ * wanted. */
+static int check_policy(const struct options *o, size_t n_keys, const struct address *addr,
+                        const char *url, struct err *err)
+{
+    if (addr->kind == ADDRESS_UNIX)
+        return 0;
+    if (n_keys == 0 && !o->allow_unauthenticated)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "listen on `%s`: needs --api-keys (or --allow-unauthenticated)", url);
+    if (addr->tls && o->tls_cert == NULL)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "listen on `%s`: needs --tls-cert and --tls-key", url);
+    return 0;
+}
+
+int bind_check(const struct options *o, size_t n_keys, struct err *err)
+{
+    for (size_t i = 0; i < o->listen.n_items; i++) {
+        const char *url = o->listen.items[i];
+        CLEANUP(address_done) struct address addr = {0};
+        if (address_parse(url, &addr, err) < 0)
+            return err_wrap(err, "listen on `%s`", url);
+        if (check_policy(o, n_keys, &addr, url, err) < 0)
+            return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,291 @@
+/*
+ * Three answers: calls of the table are made; what only an intruder asks for ends the process, which is noticed and logged
+ * by the supervisor; everything else is EPERM. Not every missing call ends it, because what libc and OpenSSL ask for
+ * changes with their versions, and they bear being refused: a service that dies of a library's update would be worse.
+ *
+ * No call here opens a way out: none makes a socket or connects one (those we serve on were handed to us, accept4 makes
+ * the rest), none starts a program, none looks into another process, none makes a namespace or a mount. open and its kin
+ * are allowed: what a user id of its own may open is not much, and the data directory is made of files.
+ *
+ * Built by hand, because a list of "equal: allow" needs no library; the kernel answers calls that are decided by their
+ * number alone from a bitmap (5.11).
+ */
+#include "server/confine.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#if defined(__x86_64__)
+#define OUR_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define OUR_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "name this architecture: linux/audit.h"
+#endif
+
+struct row {
+    int nr;
+    const char *reason;
+};
+
+/* clang-format off */
+static const struct row allowed[] = {
+    {SYS_accept4, "callers"},
+    {SYS_brk, "memory"},
+    {SYS_clock_getres, "time"},
+    {SYS_clock_gettime, "time, where the vDSO cannot tell"},
+    {SYS_clock_nanosleep, "time"},
+    {SYS_close, "descriptors"},
+    {SYS_close_range, "descriptors"},
+    {SYS_copy_file_range, "file contents"},
+    {SYS_dup, "descriptors"},
+    {SYS_dup3, "descriptors"},
+    {SYS_epoll_create1, "waiting"},
+    {SYS_epoll_ctl, "waiting"},
+    {SYS_epoll_pwait, "waiting"},
+    {SYS_epoll_pwait2, "waiting"},
+    {SYS_eventfd2, "libuv wakes its loop with it"},
+    {SYS_exit, "threads of libuv's pool"},
+    {SYS_exit_group, "the end"},
+    {SYS_faccessat, "files of the data directory"},
+    {SYS_faccessat2, "files of the data directory"},
+    {SYS_fadvise64, "file contents"},
+    {SYS_fallocate, "logs are cut from the front"},
+    {SYS_fchmod, "files of the data directory"},
+    {SYS_fcntl, "descriptors; locks of a database"},
+    {SYS_fdatasync, "records"},
+    {SYS_flock, "locks"},
+    {SYS_fstat, "files"},
+    {SYS_fstatfs, "files"},
+    {SYS_fsync, "records"},
+    {SYS_ftruncate, "file contents"},
+    {SYS_futex, "threads"},
+    {SYS_get_robust_list, "threads"},
+    {SYS_getcwd, "libc: paths"},
+    {SYS_getdents64, "the directory of logs"},
+    {SYS_getegid, "who we are"},
+    {SYS_geteuid, "who we are"},
+    {SYS_getgid, "who we are"},
+    {SYS_getpeername, "callers"},
+    {SYS_getpid, "libc: abort"},
+    {SYS_getppid, "who we are"},
+    {SYS_getrandom, "ids, TLS"},
+    {SYS_getrusage, "usage of our own"},
+    {SYS_getsockname, "callers"},
+    {SYS_getsockopt, "callers: who they are"},
+    {SYS_gettid, "libc: abort"},
+    {SYS_gettimeofday, "time"},
+    {SYS_getuid, "who we are"},
+    {SYS_inotify_add_watch, "logs"},
+    {SYS_inotify_init1, "logs"},
+    {SYS_inotify_rm_watch, "logs"},
+    {SYS_lseek, "files"},
+    {SYS_madvise, "memory"},
+    {SYS_membarrier, "libc: threads"},
+    {SYS_memfd_create, "large requests to init travel in one"},
+    {SYS_mincore, "libc"},
+    {SYS_mkdirat, "files of the data directory"},
+    {SYS_mmap, "memory"},
+    {SYS_mprotect, "memory: stacks of threads, malloc"},
+    {SYS_mremap, "memory"},
+    {SYS_msync, "records"},
+    {SYS_munmap, "memory"},
+    {SYS_nanosleep, "time"},
+    {SYS_newfstatat, "files"},
+    {SYS_openat, "files of the data directory"},
+    {SYS_openat2, "files of the data directory"},
+    {SYS_pipe2, "pipes of processes inside"},
+    {SYS_ppoll, "waiting"},
+    {SYS_pread64, "file contents"},
+    {SYS_preadv, "file contents"},
+    {SYS_pwrite64, "file contents"},
+    {SYS_pwritev, "file contents"},
+    {SYS_read, "everything"},
+    {SYS_readahead, "file contents"},
+    {SYS_readlinkat, "libc: paths"},
+    {SYS_readv, "everything"},
+    {SYS_recvfrom, "callers"},
+    {SYS_recvmsg, "launch, init: descriptors come with messages"},
+    {SYS_renameat, "records"},
+    {SYS_renameat2, "records"},
+    {SYS_restart_syscall, "the kernel, after a stop"},
+    {SYS_rseq, "libc: threads"},
+    {SYS_rt_sigaction, "signals"},
+    {SYS_rt_sigpending, "signals"},
+    {SYS_rt_sigprocmask, "signals"},
+    {SYS_rt_sigreturn, "signals"},
+    {SYS_rt_sigtimedwait, "signals"},
+    {SYS_sched_getaffinity, "libuv: how many threads"},
+    {SYS_sched_yield, "threads"},
+    {SYS_sendfile, "file contents"},
+    {SYS_sendmsg, "callers; launch and init: descriptors go with messages"},
+    {SYS_sendto, "callers"},
+    {SYS_set_robust_list, "threads"},
+    {SYS_set_tid_address, "threads"},
+    {SYS_setsockopt, "callers: keep-alive, no delay"},
+    {SYS_shutdown, "callers"},
+    {SYS_sigaltstack, "threads"},
+    {SYS_splice, "output of processes into logs"},
+    {SYS_statfs, "room of the data directory"},
+    {SYS_statx, "files"},
+    {SYS_sync_file_range, "records"},
+    {SYS_sysinfo, "memory of the machine, for discovery"},
+    {SYS_tee, "output of processes"},
+    {SYS_tgkill, "abort; of this user there is only this process"},
+    {SYS_timerfd_create, "time"},
+    {SYS_timerfd_settime, "time"},
+    {SYS_umask, "files of the data directory"},
+    {SYS_uname, "discovery"},
+    {SYS_unlinkat, "files of the data directory"},
+    {SYS_utimensat, "files of the data directory"},
+    {SYS_write, "everything"},
+    {SYS_writev, "everything"},
+#if defined(__x86_64__) /* the same under the names that only this one has */
+    {SYS_access, "files of the data directory"},
+    {SYS_dup2, "descriptors"},
+    {SYS_epoll_wait, "waiting"},
+    {SYS_getrlimit, "descriptors"},
+    {SYS_lstat, "files"},
+    {SYS_mkdir, "files of the data directory"},
+    {SYS_open, "files of the data directory"},
+    {SYS_pipe, "libuv: waking for signals"},
+    {SYS_poll, "waiting"},
+    {SYS_readlink, "libc: paths"},
+    {SYS_rename, "records"},
+    {SYS_rmdir, "files of the data directory"},
+    {SYS_stat, "files"},
+    {SYS_time, "time"},
+    {SYS_unlink, "files of the data directory"},
+#endif
+};
+
+/* Nothing that we or a library of ours does comes to one of these, whatever the version. */
+static const struct row deadly[] = {
+    {SYS_add_key, "an intruder: keys of the kernel"},
+    {SYS_bpf, "an intruder: programs in the kernel"},
+    {SYS_execve, "an intruder: a program"},
+    {SYS_execveat, "an intruder: a program"},
+    {SYS_init_module, "an intruder: the kernel itself"},
+    {SYS_finit_module, "an intruder: the kernel itself"},
+    {SYS_keyctl, "an intruder: keys of the kernel"},
+    {SYS_mount, "an intruder: the file system"},
+    {SYS_pidfd_getfd, "an intruder: another process"},
+    {SYS_process_vm_readv, "an intruder: another process"},
+    {SYS_process_vm_writev, "an intruder: another process"},
+    {SYS_ptrace, "an intruder: another process"},
+    {SYS_setns, "an intruder: a namespace"},
+    {SYS_unshare, "an intruder: a namespace"},
+    {SYS_userfaultfd, "an intruder: a step to the kernel"},
+};
+
+/* Requests of ioctl(2): nothing that types into a terminal (TIOCSTI). */
+static const struct {
+    unsigned long request;
+    const char *reason;
+} ioctls[] = {
+    {FIOCLEX, "libuv: descriptors"},
+    {FIONBIO, "libuv: descriptors"},
+    {FIONREAD, "how much a pipe holds"},
+    {TCGETS, "libc: is it a terminal?"},
+    {TIOCGWINSZ, "terminals of sandboxes"},
+    {TIOCSWINSZ, "terminals of sandboxes"},
+};
+/* clang-format on */
+
+#define MAX_PROGRAM 512 /* two instructions a row; confine() checks */
+
+struct program {
+    struct sock_filter code[MAX_PROGRAM];
+    unsigned short n;
+};
+
+static void add(struct program *p, uint16_t code, uint32_t k, uint8_t yes, uint8_t no)
+{
+    CHECK(p->n < MAX_PROGRAM);
+    p->code[p->n++] = (struct sock_filter){.code = code, .jt = yes, .jf = no, .k = k};
+}
+
+static void load(struct program *p, size_t offset)
+{
+    add(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
+}
+
+static void answer(struct program *p, uint32_t action)
+{
+    add(p, BPF_RET | BPF_K, action, 0, 0);
+}
+
+/* What is loaded equals @value: @action. */
+static void when(struct program *p, uint32_t value, uint32_t action)
+{
+    add(p, BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
+    answer(p, action);
+}
+
+/* The lower word of its request, as ioctl(2) itself uses; both architectures are little-endian. */
+static void when_ioctl(struct program *p)
+{
+    add(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, (uint8_t)(2 + 2 * ARRAY_SIZE(ioctls)));
+    load(p, offsetof(struct seccomp_data, args[1]));
+    for (size_t i = 0; i < ARRAY_SIZE(ioctls); i++)
+        when(p, (uint32_t)ioctls[i].request, SECCOMP_RET_ALLOW);
+    answer(p, SECCOMP_RET_ERRNO | EPERM);
+}
+
+/* Threads, not processes. clone3 hides its flags behind a pointer: libc takes clone when there is no such call. */
+static void when_clone(struct program *p)
+{
+    when(p, SYS_clone3, SECCOMP_RET_ERRNO | ENOSYS);
+    add(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 4);
+    load(p, offsetof(struct seccomp_data, args[0]));
+    add(p, BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 0, 1);
+    answer(p, SECCOMP_RET_ALLOW);
+    answer(p, SECCOMP_RET_KILL_PROCESS);
+}
+
+/* Of ourselves: what another process may have is not ours to say, and no capability is left to say it. */
+static void when_prlimit(struct program *p)
+{
+    add(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_prlimit64, 0, 4);
+    load(p, offsetof(struct seccomp_data, args[0]));
+    add(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1);
+    answer(p, SECCOMP_RET_ALLOW);
+    answer(p, SECCOMP_RET_ERRNO | EPERM);
+}
+
+int confine(struct err *err)
+{
+    static struct program p;
+    load(&p, offsetof(struct seccomp_data, arch));
+    add(&p, BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 1, 0);
+    answer(&p, SECCOMP_RET_KILL_PROCESS); /* 32-bit calls have other numbers */
+    load(&p, offsetof(struct seccomp_data, nr));
+    for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
+        when(&p, (uint32_t)allowed[i].nr, SECCOMP_RET_ALLOW);
+    for (size_t i = 0; i < ARRAY_SIZE(deadly); i++)
+        when(&p, (uint32_t)deadly[i].nr, SECCOMP_RET_KILL_PROCESS);
+    /* Done, says the answer: what listens does so since before we lived, and keeps the credentials of who made it. */
+    when(&p, SYS_listen, SECCOMP_RET_ERRNO | 0);
+    when_clone(&p);
+    when_prlimit(&p);
+    when_ioctl(&p);
+    answer(&p, SECCOMP_RET_ERRNO | EPERM);
+    struct sock_fprog program = {.len = p.n, .filter = p.code};
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        return err_set_errno(
+            err, ERR_FAILED_PRECONDITION, errno,
+            "filter our own system calls (the kernel needs CONFIG_SECCOMP_FILTER)");
+    errno = 0;
+    if (socket(AF_UNIX, SOCK_STREAM, 0) >= 0 ||
+        errno != EPERM) /* a call that the table does not have */
+        return err_set(err, ERR_INTERNAL, "the filter of system calls is not in force");
+    return 0;
+}
