@@ -76,8 +76,10 @@ int control_receive(struct packet *p)
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? -EAGAIN : -EPIPE;
     take_fds(p, &msg);
-    if ((size_t)n < sizeof(p->head) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+    if ((size_t)n < sizeof(p->head) || (msg.msg_flags & MSG_TRUNC))
         return -EPROTO;
+    if (msg.msg_flags & MSG_CTRUNC)
+        return -EMFILE; /* we have no numbers left */
     if (p->head.flags & INIT_BODY_IN_MEMFD)
         return map_body(p);
     if ((size_t)n - sizeof(p->head) != p->head.body_size)

@@ -161,6 +161,12 @@ static void send_started(struct init *in, struct exec *row)
     cleanup_fd(&row->master);
 }
 
+void exec_refuse(struct init *in, int error, const char *stage)
+{
+    slots_release(&in->slots, in->packet.head.n_seen);
+    send_failure(in->packet.head.id, error, stage);
+}
+
 void exec_start(struct init *in)
 {
     struct spawn s = {

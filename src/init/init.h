@@ -115,7 +115,8 @@ struct spawn_failure {
 };
 
 /* control.c */
-/** control_receive() - one packet; 0, -EPIPE at EOF, -EAGAIN, -EPROTO on a malformed one. */
+/** control_receive() - one packet; 0, -EPIPE at EOF, -EAGAIN, -EPROTO on a malformed one; -EMFILE when its descriptors did not
+ * all fit, with the head alone to answer to. */
 int control_receive(struct packet *p);
 /** control_send() - blocks while the daemon is slow; ends init when the daemon is gone. @fd -1:
  * none. -ETOOMANYREFS: the kernel refuses @fd, and nothing was sent. */
@@ -154,6 +155,8 @@ pid_t spawn_fork(struct spawn *s, int *ret_status_fd);
 
 /* exec.c */
 void exec_start(struct init *in);
+/** exec_refuse() - the EXEC in @in->packet fails with -errno at @stage. */
+void exec_refuse(struct init *in, int error, const char *stage);
 /** exec_watch() - the status_fd of all that are starting, from @fds on; their number. */
 uint32_t exec_watch(struct init *in, struct pollfd *fds);
 /** exec_check_starting() - tells what has become of those whose status_fd is ready. */

@@ -55,9 +55,12 @@ static void receive_all(struct init *in)
             return;
         if (r == -EPIPE)
             _exit(0);
-        if (r < 0)
-            _exit(2);
-        dispatch(in);
+        if ((r == -EMFILE || r == -ENOMEM) && in->packet.head.type == INIT_EXEC)
+            exec_refuse(in, r, "descriptors");
+        else if (r < 0)
+            _exit(2); /* also for limits that did not arrive */
+        else
+            dispatch(in);
         packet_done(&in->packet);
     }
 }

@@ -59,7 +59,7 @@ static void describe(struct engine *e, bool core_limited)
 
     f->root = e->map.root;
     f->idmap = e->lean.idmap;
-    f->netns_pool = e->netns.usable;
+    f->netns_pool = e->netns.n > 0;
     f->uid_base = e->map.root ? e->map.base : e->map.own_uid;
     f->uid_count = e->map.count;
     if (!f->root)

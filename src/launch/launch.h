@@ -29,7 +29,7 @@ struct netns_pool {
     int proc; /* where the next ones are configured */
     int fds[NETNS_POOL_SIZE];
     uint32_t n, n_made;
-    bool usable;
+    uint64_t retry_ns; /* after a failed refill: not before */
     bool root;
 };
 
@@ -97,6 +97,8 @@ int userns_open_mapped(const struct id_map *map);
 /* netns.c */
 int netns_pool_init(struct netns_pool *pool, bool root);
 bool netns_pool_wants_more(const struct netns_pool *pool);
+/** netns_pool_pause_ms() - until it may want more; -1 when it is full. */
+int netns_pool_pause_ms(const struct netns_pool *pool);
 int netns_pool_refill_one(struct netns_pool *pool);
 /** netns_pool_take() - a namespace with lo up; the caller closes it. */
 int netns_pool_take(struct netns_pool *pool);

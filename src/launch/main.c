@@ -67,15 +67,20 @@ static size_t fill_poll(struct engine *e, struct pollfd *fds, struct sandbox **p
     return n;
 }
 
+static int sooner(int a_ms, int b_ms)
+{
+    return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
+}
+
 static int poll_timeout(struct engine *e, uint32_t n_dead)
 {
-    int kills_ms = kills_expire(e);
+    int ms = kills_expire(e), pause_ms = netns_pool_pause_ms(&e->netns);
 
     if (n_dead > 0)
-        return RETRY_MS;
-    if (e->n_pending == 0 && netns_pool_wants_more(&e->netns))
-        return QUIET_MS;
-    return kills_ms;
+        ms = sooner(ms, RETRY_MS);
+    if (e->n_pending == 0 && pause_ms >= 0)
+        ms = sooner(ms, MAX(pause_ms, QUIET_MS));
+    return ms;
 }
 
 /* Without a supervisor the daemon's end is ours; else sandboxes wait for the next daemon, but for those that were being

@@ -12,11 +12,15 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 
+#include "base/util.h"
 #include "launch/launch.h"
 
 /* The kernel keeps a directory entry for each sysctl of each namespace alive, all in one hash chain if they lie in one /proc:
  * with 2,500 namespaces opening one took 1.3 ms (measured). So a /proc serves only so many. */
 #define NETNS_PER_PROC 64
+
+#define REFILL_RETRY_NS \
+    (100 * NS_PER_MS) /* chosen: a shortage of memory or descriptors passes */
 
 static int open_own(void)
 {
@@ -80,7 +84,16 @@ int netns_pool_init(struct netns_pool *pool, bool root)
 
 bool netns_pool_wants_more(const struct netns_pool *pool)
 {
-    return pool->usable && pool->n < NETNS_POOL_SIZE;
+    return pool->n < NETNS_POOL_SIZE && clock_now_ns() >= pool->retry_ns;
+}
+
+int netns_pool_pause_ms(const struct netns_pool *pool)
+{
+    uint64_t now_ns = clock_now_ns();
+
+    if (pool->n == NETNS_POOL_SIZE)
+        return -1;
+    return now_ns >= pool->retry_ns ? 0 : (int)((pool->retry_ns - now_ns) / NS_PER_MS) + 1;
 }
 
 int netns_enter(int fd)
@@ -112,9 +125,10 @@ int netns_pool_refill_one(struct netns_pool *pool)
 {
     int fd = make_one(pool);
 
-    pool->usable = fd >= 0;
-    if (fd < 0)
+    if (fd < 0) {
+        pool->retry_ns = clock_now_ns() + REFILL_RETRY_NS;
         return fd;
+    }
     pool->fds[pool->n++] = fd;
     return 0;
 }

@@ -4,10 +4,15 @@
  * every sandbox.
  */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/log.h"
 #include "launch/sandbox.h"
+
+#define SEND_RETRY_MS 2 /* the kernel is short of memory */
+#define SEND_TRIES 1000 /* chosen: 2 s */
 
 void answer_status(struct engine *e, const struct launch_message *request, int status,
                    const char *stage)
@@ -17,7 +22,7 @@ void answer_status(struct engine *e, const struct launch_message *request, int s
 
     if (status < 0)
         (void)snprintf(answer.u.status.stage, sizeof(answer.u.status.stage), "%s", stage);
-    answer_send(e, &answer, -1);
+    (void)answer_send(e, &answer, -1);
 }
 
 static void on_hello(struct engine *e, const struct launch_message *request)
@@ -25,7 +30,7 @@ static void on_hello(struct engine *e, const struct launch_message *request)
     struct launch_message answer = {
         .type = LAUNCH_HELLO, .seq = request->seq, .answer = true, .u.features = e->features};
 
-    answer_send(e, &answer, -1);
+    (void)answer_send(e, &answer, -1);
 }
 
 /* Safe to grant: writes numbers into files of a directory that this launch made under an id it
@@ -64,7 +69,7 @@ static void on_usage(struct engine *e, const struct launch_message *request)
         cgroup_usage(&e->cgroups, request->u.id, &answer.u.usage);
     else
         answer.u.usage.status = -ENOENT;
-    answer_send(e, &answer, -1);
+    (void)answer_send(e, &answer, -1);
 }
 
 static void on_freeze(struct engine *e, const struct launch_message *request)
@@ -151,7 +156,27 @@ void requests_answer_hello(struct engine *e)
         on_hello(e, &request);
 }
 
-void answer_send(struct engine *e, const struct launch_message *msg, int fd)
+/* Of a send that failed with errno @error: 1 to try again, 0 to let it be, or -errno. The daemon waits for every answer, so
+ * none is given up while it lives: then everything ends. */
+static int judge_failure(struct engine *e, int error, bool has_fd, int n_tries)
+{
+    if (error == EINTR)
+        return 1;
+    if (error == EPIPE || error == ECONNRESET)
+        return 0;
+    if (error == ETOOMANYREFS && has_fd)
+        return -ETOOMANYREFS;
+    if (n_tries < SEND_TRIES) {
+        (void)poll(NULL, 0, SEND_RETRY_MS);
+        return 1;
+    }
+    log_event(LOG_ERROR, "launch_cannot_answer", "errno=%d consequence=\"all sandboxes end\"",
+              error);
+    e->stopping = true;
+    return 0;
+}
+
+int answer_send(struct engine *e, const struct launch_message *msg, int fd)
 {
     union {
         struct cmsghdr align;
@@ -175,6 +200,11 @@ void answer_send(struct engine *e, const struct launch_message *msg, int fd)
         c->cmsg_len = CMSG_LEN(sizeof(int));
         memcpy(CMSG_DATA(c), &fd, sizeof(int));
     }
-    while (sendmsg(e->sock_fd, &out, MSG_NOSIGNAL) < 0 && errno == EINTR) {
+    for (int i = 0; sendmsg(e->sock_fd, &out, MSG_NOSIGNAL) < 0; i++) {
+        int r = judge_failure(e, errno, fd >= 0, i);
+
+        if (r <= 0)
+            return r;
     }
+    return 0;
 }

@@ -49,13 +49,13 @@ static void created_fail(struct sandbox *sb, const char *stage, int error)
     (void)snprintf(sb->created.stage, sizeof(sb->created.stage), "%s", stage);
 }
 
-static void answer_created(struct engine *e, uint32_t seq, const struct launch_created *created,
-                           int fd)
+static int answer_created(struct engine *e, uint32_t seq, const struct launch_created *created,
+                          int fd)
 {
     struct launch_message answer = {
         .type = LAUNCH_CREATE, .seq = seq, .answer = true, .u.created = *created};
 
-    answer_send(e, &answer, fd);
+    return answer_send(e, &answer, fd);
 }
 
 static void sandbox_free(struct engine *e, struct sandbox *sb)
@@ -76,7 +76,7 @@ static void announce_end(struct engine *e, const struct sandbox *sb,
     struct launch_message event = {.type = LAUNCH_EVENT_EXITED};
 
     if (sb->state == SANDBOX_FAILED) {
-        answer_created(e, sb->create_seq, &sb->created, -1);
+        (void)answer_created(e, sb->create_seq, &sb->created, -1);
         return;
     }
     memcpy(event.u.exited.id, sb->id, sizeof(sb->id));
@@ -84,7 +84,7 @@ static void announce_end(struct engine *e, const struct sandbox *sb,
     event.u.exited.cpu_ns = usage->cpu_ns;
     event.u.exited.memory_peak_bytes = usage->memory_peak_bytes;
     event.u.exited.n_oom_kills = usage->n_oom_kills;
-    answer_send(e, &event, -1);
+    (void)answer_send(e, &event, -1);
 }
 
 /* init is reaped, so every process of its namespace is gone; the kernel may take a moment to
@@ -274,36 +274,13 @@ void sandbox_create(struct engine *e, const struct launch_message *request)
     if (r < 0) {
         failed.status = r;
         (void)snprintf(failed.stage, sizeof(failed.stage), "%s", stage);
-        answer_created(e, request->seq, &failed, -1);
+        (void)answer_created(e, request->seq, &failed, -1);
         return;
     }
     sb->state = SANDBOX_STARTING;
     sb->status_fd = TAKE_FD(s.status[0]);
     sb->control_fd = park(s.control[0]);
     e->n_pending++;
-}
-
-void sandbox_on_status(struct engine *e, struct sandbox *sb)
-{
-    struct child_failure failure = {0};
-    ssize_t n = read(sb->status_fd, &failure, sizeof(failure));
-
-    cleanup_fd(&sb->status_fd);
-    e->n_pending--;
-    if (n == 0) { /* #3 */
-        sb->state = SANDBOX_RUNNING;
-        sb->created.pid = sb->pid;
-        answer_created(e, sb->create_seq, &sb->created, sb->control_fd);
-        limits_set_waiting(e, sb);
-        return;
-    }
-    sb->state = SANDBOX_FAILED; /* answered when the child is reaped */
-    failure.stage[sizeof(failure.stage) - 1] = 0;
-    if (n == (ssize_t)sizeof(failure) && failure.error > 0)
-        created_fail(sb, failure.stage, -failure.error);
-    else
-        created_fail(sb, "set up", -EIO);
-    limits_set_waiting(e, sb); /* answers that it is too late */
 }
 
 void sandbox_kill(struct engine *e, struct sandbox *sb)
@@ -318,6 +295,41 @@ void sandbox_kill(struct engine *e, struct sandbox *sb)
     sb->ending = true;
     (void)kill(sb->pid, SIGKILL);
     (void)cgroup_kill(&e->cgroups, sb->id);
+}
+
+static void on_init_runs(struct engine *e, struct sandbox *sb)
+{
+    int r;
+
+    sb->state = SANDBOX_RUNNING;
+    sb->created.pid = sb->pid;
+    r = answer_created(e, sb->create_seq, &sb->created, sb->control_fd);
+    if (r < 0) { /* nobody can speak with this one */
+        sandbox_kill(e, sb);
+        sb->state = SANDBOX_FAILED;
+        created_fail(sb, "send the control socket", r);
+    }
+    limits_set_waiting(e, sb);
+}
+
+void sandbox_on_status(struct engine *e, struct sandbox *sb)
+{
+    struct child_failure failure = {0};
+    ssize_t n = read(sb->status_fd, &failure, sizeof(failure));
+
+    cleanup_fd(&sb->status_fd);
+    e->n_pending--;
+    if (n == 0) { /* #3 */
+        on_init_runs(e, sb);
+        return;
+    }
+    sb->state = SANDBOX_FAILED; /* answered when the child is reaped */
+    failure.stage[sizeof(failure.stage) - 1] = 0;
+    if (n == (ssize_t)sizeof(failure) && failure.error > 0)
+        created_fail(sb, failure.stage, -failure.error);
+    else
+        created_fail(sb, "set up", -EIO);
+    limits_set_waiting(e, sb); /* answers that it is too late */
 }
 
 static void on_reaped(struct engine *e, struct sandbox *sb, int wait_status)

@@ -80,8 +80,10 @@ void answer_status(struct engine *e, const struct launch_message *request, int s
 int requests_handle(struct engine *e);
 /** requests_answer_hello() - one packet, and only a HELLO: for an engine that did not start, or is over. */
 void requests_answer_hello(struct engine *e);
-/** answer_send() - to the daemon, with a descriptor unless @fd is -1. A dead daemon shows as
- * EOF in the loop. */
-void answer_send(struct engine *e, const struct launch_message *msg, int fd);
+/**
+ * answer_send() - to the daemon, with a descriptor unless @fd is -1
+ * A dead daemon shows as EOF in the loop. -ETOOMANYREFS: the kernel refuses @fd for now (unix(7)), and nothing was sent.
+ */
+int answer_send(struct engine *e, const struct launch_message *msg, int fd);
 
 #endif

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -56,12 +57,28 @@ static void share_inotify(void)
                     strlen(half)); /* a limit more; without it the user's own still holds */
 }
 
-int userns_enter(const struct id_map *map)
+/* So are queued signals; what a namespace may have is the limit of the process that makes it. */
+static int unshare_with_half_of_signals(void)
 {
+    struct rlimit limit, half;
     int r;
 
-    if (unshare(CLONE_NEWUSER) < 0)
+    if (getrlimit(RLIMIT_SIGPENDING, &limit) < 0)
         return -errno;
+    half = limit;
+    half.rlim_cur = limit.rlim_cur == RLIM_INFINITY ? limit.rlim_cur : limit.rlim_cur / 2;
+    (void)setrlimit(RLIMIT_SIGPENDING, &half); /* cannot fail: downwards */
+    r = unshare(CLONE_NEWUSER) < 0 ? -errno : 0;
+    (void)setrlimit(RLIMIT_SIGPENDING, &limit);
+    return r;
+}
+
+int userns_enter(const struct id_map *map)
+{
+    int r = unshare_with_half_of_signals();
+
+    if (r < 0)
+        return r;
     share_inotify();
     /* user_namespaces(7): without privilege outside, a gid may be mapped only once setgroups is
      * denied. */

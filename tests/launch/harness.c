@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -77,6 +78,8 @@ static ssize_t receive(int sock, void *data, size_t size, int *ret_fd)
     return n;
 }
 
+uint32_t harness_nofile;
+
 void service_start(struct service *s)
 {
     static int counter;
@@ -115,8 +118,12 @@ void service_launch(struct service *s)
     if (s->pid == 0) {
         char number[16];
 
+        const struct rlimit files = {harness_nofile, harness_nofile};
+
         (void)close(pair[0]);
         ignore_signals();
+        if (harness_nofile)
+            (void)setrlimit(RLIMIT_NOFILE, &files);
         (void)snprintf(number, sizeof(number), "%d", pair[1]);
         (void)execl(launch, "cwsandbox-launch", "--fd", number, "--init", init, "--state-dir",
                     s->dir, "--service", s->name, NULL);

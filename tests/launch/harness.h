@@ -55,6 +55,8 @@ struct run {
     size_t n_out;
 };
 
+extern uint32_t harness_nofile; /* RLIMIT_NOFILE of the services started from now on; 0: ours */
+
 /** service_start() - launch as the present user, HELLO answered. */
 void service_start(struct service *s);
 /** service_start_named() - with the service name of an earlier one. */

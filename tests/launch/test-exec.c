@@ -101,11 +101,19 @@ static int count_members(const struct box *b)
 
 static void kill_bomb(struct box *b, const char *script)
 {
-    uint32_t id = start_script(b, script);
+    struct launch_limits limits = {.memory_bytes = 64 << 20,
+                                   .cpu_millis = 2000,
+                                   .pids = 1024,
+                                   .accept_unenforced = true};
     uint64_t us, start;
     int n_members;
+    uint32_t id;
 
-    (void)poll(NULL, 0, 1000); /* no state to wait for: it is to be as large as it gets */
+    assert_int_equal(box_limit(b, limits, NULL), 0);
+    id = start_script(b, script);
+    limits.cpu_millis = 100; /* not before: it has to come up */
+    assert_int_equal(box_limit(b, limits, NULL), 0);
+    (void)poll(NULL, 0, 300); /* no state to wait for: it is to be as large as it gets */
     us = kill_exec(b, id, b->slot);
     n_members =
         b->service->features.root ? count_members(b) : 0; /* an ordinary user may not look */
@@ -128,10 +136,8 @@ static void test_a_kill_that_is_answered_has_left_nothing(void **state)
     service_start(&s);
     box_create(&s, &b);
     assert_int_equal(box_limit(&b, limits, NULL), 0);
-    for (int i = 0; i < 2; i++) {
-        kill_bomb(&b, BOMB);
-        kill_bomb(&b, RUNAWAY);
-    }
+    kill_bomb(&b, BOMB);
+    kill_bomb(&b, RUNAWAY);
     end_all(&s, &b);
 }
 
@@ -202,6 +208,7 @@ static void test_exec_kill_takes_all_descendants(void **state)
     end_all(&s, &b);
 }
 
+/* So many that the list of them is longer than one read. */
 static void test_exec_kill_takes_children_of_every_thread(void **state)
 {
     struct service s;
@@ -212,9 +219,11 @@ static void test_exec_kill_takes_children_of_every_thread(void **state)
 
     service_start(&s);
     box_create(&s, &b);
-    id = start_script(&b, "exec python3 -c 'import subprocess, threading, time\n"
-                          "def work(): subprocess.Popen([\"sleep\", \"300\"]); "
-                          "print(flush=True); time.sleep(300)\n"
+    id = start_script(&b, "exec python3 -c 'import os, threading, time\n"
+                          "def work():\n"
+                          "  for i in range(900):\n"
+                          "    if os.fork() == 0: os.execlp(\"sleep\", \"sleep\", \"300\")\n"
+                          "  print(flush=True); time.sleep(300)\n"
                           "threading.Thread(target=work).start()'");
     control_request(&b, INIT_KILL, id, 0);
     control_wait(&b, &packet, &fd);

@@ -24,5 +24,6 @@ int main(int argc, char **argv)
         (void)puts("needs root");
         return 77;
     }
-    return run_isolation_tests() + run_exec_tests() + run_life_tests() + run_sync_tests();
+    return run_isolation_tests() + run_exec_tests() + run_shortage_tests() + run_life_tests() +
+           run_sync_tests();
 }
