@@ -11,7 +11,7 @@ import pytest
 from coreweave.sandbox.v1 import sandbox_pb2 as pb
 
 from conftest import users
-from service import TIMEOUT, Box, Service
+from service import TIMEOUT, Box, Service, failure
 from test_files_logs import text
 from test_embedded import Starter
 
@@ -31,7 +31,7 @@ def check_kept(service, box, before):
 
 def test_ended_sandboxes_their_logs_and_request_ids_survive_a_restart(service):
     request = pb.CreateSandboxRequest(
-        sandbox=pb.Sandbox(spec=pb.SandboxSpec(tags=["kept"], containers=[pb.Container(
+        sandbox=pb.Sandbox(display_name="a name of its own", spec=pb.SandboxSpec(tags=["kept"], containers=[pb.Container(
             name="main", command="/bin/sh", args=["-c", "echo said; exit 9"],
             files=[pb.FileMount(path="/tmp/mine", content=b"x" * 5000)])])),
         request_id=str(uuid.uuid4()))
@@ -52,6 +52,9 @@ def test_ended_sandboxes_their_logs_and_request_ids_survive_a_restart(service):
     assert [s.sandbox_id for s in listed.sandboxes] == [box.id, deleted.id]
     again = service.stub.CreateSandbox(request, timeout=TIMEOUT)
     assert again.sandbox_id == box.id and again.status.exit_code == 9
+    assert again.display_name == "a name of its own"
+    request.sandbox.spec.tags.append("other")
+    assert failure(service.stub.CreateSandbox, request, timeout=TIMEOUT).reason == "CWSANDBOX_REQUEST_ID_CONFLICT"
 
 
 def test_kill_of_the_service_is_told_by_its_sandboxes(service):
