@@ -608,7 +608,15 @@ typedef struct cws_exec_options {
     /* 1: output is handed to the readers and not kept: cws_process_output() stays empty, and memory is bounded. Read
      * (or close) both streams at the same time: while either is full, the command and its exit code are held back. */
     int discard_output;
+    /* So many bytes of each stream are kept for cws_process_output(); 0: CWS_MAX_OUTPUT_VARIABLE or
+     * CWS_DEFAULT_MAX_OUTPUT_BYTES, SIZE_MAX: no bound. The rest is read and dropped, unless the stream was asked for
+     * (cws_process_stdout(), ..._stderr()): that delivers everything, and beyond this size holds the command back while it is
+     * not read, as with discard_output. */
+    size_t max_output_bytes;
 } cws_exec_options;
+#define CWS_DEFAULT_MAX_OUTPUT_BYTES ((size_t)256 << 20)
+#define CWS_MAX_OUTPUT_VARIABLE \
+    "CWSANDBOX_MAX_OUTPUT_BYTES" /* of the environment; 0 = no bound */
 
 /**
  * cws_sandbox_exec() - run a command; starts the sandbox and waits for RUNNING if needed
@@ -618,6 +626,8 @@ typedef struct cws_exec_options {
 CWS_API cws_process *cws_sandbox_exec(cws_sandbox *sb, const char *const *argv, size_t n_argv,
                                       const cws_exec_options *options, cws_error **error);
 CWS_API cws_process *cws_process_ref(cws_process *p);
+/** cws_process_unref() - when the last reference to the process and its readers is gone, a terminal ends; a command goes on and
+ *  what it still writes is dropped. */
 CWS_API void cws_process_unref(cws_process *p);
 CWS_API cws_op *cws_process_op(cws_process *p);         /* borrowed */
 CWS_API cws_reader *cws_process_stdout(cws_process *p); /* borrowed; the tty's output */
@@ -627,6 +637,8 @@ CWS_API int cws_process_returncode(const cws_process *p, int *ret); /* 1 = known
 /** cws_process_output() - all bytes of a stream so far, joined; borrowed until the next call or unref. Not on a tty,
  *  not with discard_output. */
 CWS_API const char *cws_process_output(cws_process *p, cws_stream s, size_t *ret_len);
+/** cws_process_output_truncated() - 1 when the stream was longer than max_output_bytes. */
+CWS_API int cws_process_output_truncated(const cws_process *p, cws_stream s);
 /** cws_process_output_size() / cws_process_copy_output() - the same without the joined copy. Copies min(size, cap) bytes. */
 CWS_API size_t cws_process_output_size(const cws_process *p, cws_stream s);
 CWS_API size_t cws_process_copy_output(const cws_process *p, cws_stream s, void *out,

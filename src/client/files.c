@@ -307,7 +307,7 @@ static struct file_op *file_new(cws_sandbox *sb, enum file_kind kind, const char
     f->timeout_ns = timeout_ns ? timeout_ns : sb->times.request_timeout_ns;
     f->deadline_ns = event_deadline(f->timeout_ns);
     sb_ready_init(&f->way, sb, labels[kind], on_running);
-    reader_init(&f->out, &f->op, &reader_events, false);
+    reader_init(&f->out, &f->op, &reader_events, 0);
     writer_init(&f->in, &f->op, WRITER_EXEC_FRAME_BYTES, on_in_data);
     f->path = strdup(path);
     if (!f->path) {

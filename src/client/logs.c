@@ -401,7 +401,7 @@ cws_reader *cws_sandbox_logs(cws_sandbox *sb, const cws_log_options *options, cw
     if (!l->options.timeout_ns)
         l->options.timeout_ns = sb->times.request_timeout_ns;
     sb_ready_init(&l->way, sb, label, on_running);
-    reader_init(&l->out, &l->op, &reader_events, false);
+    reader_init(&l->out, &l->op, &reader_events, 0);
     l->out.counted =
         true; /* the program's one reference to the reader is our reference to the op */
     l->out.users = 1;

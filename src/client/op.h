@@ -48,6 +48,7 @@ struct op_result {
     size_t size;
     size_t n_sandboxes;
     int value;
+    bool has_value; /* `value` is what the operation came to, also beside an error */
 };
 
 struct cws_op {

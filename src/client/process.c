@@ -49,10 +49,8 @@ static void on_done(struct exec *x, int exit_code, struct cws_error *take_error)
     /* A terminal that never opened says why to its reader too; later failures only to the
      * handle. contract/sdk.md 2.6 */
     end_streams(p, p->tty && !x->opened ? take_error : NULL);
-    struct op_result result = {.error = take_error, .value = exit_code};
-    op_lock(&p->op);
-    p->has_exit = !take_error;
-    op_unlock(&p->op);
+    struct op_result result = {
+        .error = take_error, .value = exit_code, .has_value = !take_error};
     if (!take_error && p->check && exit_code != 0)
         result.error = check_error(p, exit_code);
     (void)op_complete(&p->op, result);
@@ -133,6 +131,19 @@ static const struct reader_events tty_reader_events = {.on_room = on_room,
 /* A closed reader is never full: what it held back may flow. */
 static const struct reader_events passing_events = {.on_room = on_room, .on_closed = on_room};
 
+/* Nobody can look at the output any more: a terminal ends, a command goes on without it. */
+static void on_unheld(struct cws_op *op)
+{
+    struct cws_process *p = CONTAINER_OF(op, struct cws_process, op);
+    if (op_forked(op))
+        return;
+    if (p->tty)
+        (void)cws_op_cancel(op);
+    reader_drop(&p->out);
+    if (!p->tty)
+        reader_drop(&p->err);
+}
+
 /* ---- making one ---- */
 
 /* One block: the pointers, then the strings. */
@@ -207,6 +218,16 @@ static void fill_exec(struct cws_process *p, const cws_exec_options *o)
     };
 }
 
+/* 0 of the variable is no bound, like SIZE_MAX in the options. */
+static size_t default_max_output(void)
+{
+    const char *text = getenv(CWS_MAX_OUTPUT_VARIABLE);
+    uint64_t value;
+    if (!text || !*text || parse_u64(text, SIZE_MAX, &value) < 0)
+        return CWS_DEFAULT_MAX_OUTPUT_BYTES;
+    return value ? (size_t)value : SIZE_MAX;
+}
+
 static struct cws_process *process_new(cws_sandbox *sb, const cws_exec_options *o)
 {
     struct cws_process *p = calloc(1, sizeof(*p));
@@ -218,11 +239,17 @@ static struct cws_process *process_new(cws_sandbox *sb, const cws_exec_options *
     p->tty = o->tty != 0;
     p->has_stdin = o->want_stdin || p->tty;
     p->keeps_output = !p->tty && !o->discard_output;
-    const struct reader_events *events = p->tty            ? &tty_reader_events
-                                         : p->keeps_output ? NULL
-                                                           : &passing_events;
-    reader_init(&p->out, &p->op, events, p->keeps_output);
-    reader_init(&p->err, &p->op, events, p->keeps_output);
+    const struct reader_events *events = p->tty ? &tty_reader_events : &passing_events;
+    size_t keep = !p->keeps_output      ? 0
+                  : o->max_output_bytes ? o->max_output_bytes
+                                        : default_max_output();
+    struct cws_reader *readers[] = {&p->out, &p->err};
+    p->holders = 1;
+    for (size_t i = 0; i < ARRAY_SIZE(readers); i++) {
+        reader_init(readers[i], &p->op, events, keep);
+        readers[i]->holders = &p->holders;
+        readers[i]->on_unheld = on_unheld;
+    }
     writer_init(&p->in, &p->op, WRITER_EXEC_FRAME_BYTES, on_stdin_data);
     return p;
 }
@@ -264,13 +291,17 @@ cws_process *cws_sandbox_exec(cws_sandbox *sb, const char *const *argv, size_t n
 cws_process *cws_process_ref(cws_process *p)
 {
     (void)cws_op_ref(&p->op);
+    atomic_fetch_add(&p->holders, 1);
     return p;
 }
 
 void cws_process_unref(cws_process *p)
 {
-    if (p)
-        cws_op_unref(&p->op);
+    if (!p)
+        return;
+    if (atomic_fetch_sub(&p->holders, 1) == 1)
+        on_unheld(&p->op);
+    cws_op_unref(&p->op);
 }
 
 cws_op *cws_process_op(cws_process *p)
@@ -278,14 +309,20 @@ cws_op *cws_process_op(cws_process *p)
     return &p->op;
 }
 
+static cws_reader *want(struct cws_reader *r)
+{
+    reader_want(r);
+    return r;
+}
+
 cws_reader *cws_process_stdout(cws_process *p)
 {
-    return &p->out;
+    return op_forked(&p->op) ? &p->out : want(&p->out);
 }
 
 cws_reader *cws_process_stderr(cws_process *p)
 {
-    return p->tty ? NULL : &p->err;
+    return p->tty ? NULL : op_forked(&p->op) ? &p->err : want(&p->err);
 }
 
 cws_writer *cws_process_stdin(cws_process *p)
@@ -295,7 +332,7 @@ cws_writer *cws_process_stdin(cws_process *p)
 
 int cws_process_returncode(const cws_process *p, int *ret)
 {
-    if (!op_is_done(&p->op) || !p->has_exit || (p->op.result.error && !p->check))
+    if (!op_is_done(&p->op) || !p->op.result.has_value)
         return 0;
     *ret = p->op.result.value;
     return 1;
@@ -311,9 +348,19 @@ static const struct chunk *snapshot(const cws_process *p, cws_stream s, size_t *
         return NULL;
     op_lock((struct cws_op *)&p->op);
     const struct chunk *head = r->head;
-    *ret_size = r->total_bytes;
+    *ret_size = MIN(r->total_bytes, r->keep_max); /* the last chunk may reach beyond */
     op_unlock((struct cws_op *)&p->op);
     return head;
+}
+
+int cws_process_output_truncated(const cws_process *p, cws_stream s)
+{
+    if (op_forked(&p->op))
+        return 0;
+    op_lock((struct cws_op *)&p->op);
+    bool truncated = s == CWS_STDERR ? p->err.truncated : p->out.truncated;
+    op_unlock((struct cws_op *)&p->op);
+    return truncated;
 }
 
 size_t cws_process_output_size(const cws_process *p, cws_stream s)

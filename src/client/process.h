@@ -12,8 +12,9 @@
 
 struct cws_process {
     struct cws_op op;
-    struct cws_sandbox *sb; /* [const] reference */
-    struct exec exec;       /* [loop] */
+    struct cws_sandbox *sb;   /* [const] reference */
+    struct exec exec;         /* [loop] */
+    _Atomic uint32_t holders; /* references of the program to the process and to its readers */
     struct cws_reader out, err;
     struct cws_writer in;
     char **argv;         /* [const] as given; one block with its strings */
@@ -24,7 +25,6 @@ struct cws_process {
     bool tty;            /* [const] */
     bool keeps_output;   /* [const] no tty, no discard_output */
     bool has_stdin;      /* [const] */
-    bool has_exit;       /* [lock] written before the op is done */
     bool resize_posted;  /* [lock] */
     uint32_t width, height;  /* [lock] the size wanted last */
     struct task resize_task; /* owned by loop_post() */

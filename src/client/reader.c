@@ -49,19 +49,22 @@ void cws_chunk_release(cws_chunk *chunk)
 /* ---- the producer's side ---- */
 
 void reader_init(struct cws_reader *r, struct cws_op *owner, const struct reader_events *events,
-                 bool kept)
+                 size_t keep_max)
 {
     r->owner = owner;
     r->events = events;
-    r->kept = kept;
+    r->keep_max = keep_max;
+    r->wanted = keep_max == 0;
     r->tail = &r->head;
     r->cursor = &r->head;
+    r->passing_tail = &r->passing;
     list_init(&r->waiters);
 }
 
 void reader_done(struct cws_reader *r)
 {
     chunk_list_free(r->head);
+    chunk_list_free(r->passing);
     error_unref(r->error);
 }
 
@@ -73,27 +76,52 @@ static void wake_locked(struct cws_reader *r)
     waiters_fire_locked(&r->waiters);
 }
 
+static void append(struct chunk ***tail, struct chunk *c)
+{
+    **tail = c;
+    *tail = &c->next;
+}
+
+/* False: it is to be dropped. */
+static bool push_locked(struct cws_reader *r, struct chunk *take)
+{
+    if (r->ended || r->dropped)
+        return false;
+    if (r->total_bytes < r->keep_max) {
+        append(&r->tail, take);
+        r->total_bytes += take->size;
+        r->truncated = r->total_bytes > r->keep_max;
+        return true;
+    }
+    r->truncated = r->keep_max > 0;
+    r->lost |= !r->wanted;
+    if (r->closed || r->lost)
+        return false;
+    append(&r->passing_tail, take);
+    r->n_unread++;
+    r->unread_bytes += take->size;
+    r->full |= r->n_unread >= READER_MAX_CHUNKS || r->unread_bytes >= READER_MAX_BYTES;
+    return true;
+}
+
 bool reader_push(struct cws_reader *r, struct chunk *take)
 {
     op_lock(r->owner);
-    bool full = false;
-    if (r->ended || (r->closed && !r->kept)) {
-        chunk_unref(take);
-    } else {
-        *r->tail = take;
-        r->tail = &take->next;
-        r->total_bytes += take->size;
-        if (!r->kept) {
-            r->n_unread++;
-            r->unread_bytes += take->size;
-            r->full |= r->n_unread >= READER_MAX_CHUNKS || r->unread_bytes >= READER_MAX_BYTES;
-            full = r->full;
-        }
-        if (!r->closed)
-            wake_locked(r);
-    }
+    bool taken = push_locked(r, take);
+    if (taken && !r->closed)
+        wake_locked(r);
+    bool full = r->full;
     op_unlock(r->owner);
+    if (!taken)
+        chunk_unref(take);
     return full;
+}
+
+void reader_want(struct cws_reader *r)
+{
+    op_lock(r->owner);
+    r->wanted = true;
+    op_unlock(r->owner);
 }
 
 static void end_locked(struct cws_reader *r, struct cws_error *take_error)
@@ -116,7 +144,7 @@ void reader_end(struct cws_reader *r, struct cws_error *take_error)
 
 bool reader_has_something_locked(const struct cws_reader *r)
 {
-    return *r->cursor || r->ended || r->closed;
+    return *r->cursor || r->passing || r->lost || r->ended || r->closed;
 }
 
 /* ---- the program's side ---- */
@@ -152,13 +180,14 @@ static void post(struct cws_reader *r, struct task *task, void (*run)(struct tas
 static bool take_chunk_locked(struct cws_reader *r, cws_chunk *ret)
 {
     struct chunk *c = *r->cursor;
-    if (r->kept) {
+    if (c) {
         r->cursor = &c->next;
         (void)chunk_ref(c);
     } else {
-        r->head = c->next;
-        if (!r->head)
-            r->tail = &r->head;
+        c = r->passing;
+        r->passing = c->next;
+        if (!r->passing)
+            r->passing_tail = &r->passing;
         r->n_unread--;
         r->unread_bytes -= c->size;
     }
@@ -178,9 +207,18 @@ static cws_read_result poll_locked(struct cws_reader *r, cws_chunk *ret,
 {
     if (r->closed)
         return CWS_READ_END;
-    if (*r->cursor) {
+    if (*r->cursor || r->passing) {
         *ret_room = take_chunk_locked(r, ret);
         return CWS_READ_DATA;
+    }
+    if (r->lost && !r->error_given) {
+        error_unref(r->error);
+        r->error =
+            error_new(CWS_E_STREAM_TRUNCATED,
+                      "what came after the first %zu bytes was dropped: nobody had asked "
+                      "for the stream yet, and a result keeps no more (max_output_bytes)",
+                      r->total_bytes);
+        r->ended = true;
     }
     if (!r->ended)
         return CWS_READ_TIMEOUT;
@@ -225,27 +263,49 @@ cws_read_result cws_reader_read(cws_reader *r, uint64_t timeout_ns, cws_chunk *r
     return result;
 }
 
+/* True: close_task is to be posted. */
+static bool close_locked(struct cws_reader *r, struct chunk **ret_passing)
+{
+    bool first = !r->closed;
+    r->closed = true;
+    *ret_passing = r->passing;
+    r->passing = NULL;
+    r->passing_tail = &r->passing;
+    r->n_unread = 0;
+    r->unread_bytes = 0;
+    r->full = false;
+    if (first)
+        wake_locked(r);
+    return first && r->events;
+}
+
 void cws_reader_close(cws_reader *r)
 {
     if (op_forked(r->owner))
         return;
-    struct chunk *dropped = NULL;
+    struct chunk *passing;
     op_lock(r->owner);
-    bool first = !r->closed;
-    r->closed = true;
-    if (!r->kept) {
-        dropped = r->head;
-        r->head = NULL;
-        r->tail = &r->head;
-        r->n_unread = 0;
-        r->unread_bytes = 0;
-        r->full = false;
-    }
-    if (first)
-        wake_locked(r);
+    bool tell = close_locked(r, &passing);
     op_unlock(r->owner);
-    chunk_list_free(dropped);
-    if (first && r->events)
+    chunk_list_free(passing);
+    if (tell)
+        post(r, &r->close_task, on_close_task);
+}
+
+void reader_drop(struct cws_reader *r)
+{
+    struct chunk *passing;
+    op_lock(r->owner);
+    bool tell = close_locked(r, &passing);
+    struct chunk *kept = r->head;
+    r->head = NULL;
+    r->tail = r->cursor = &r->head;
+    r->total_bytes = 0;
+    r->dropped = true;
+    op_unlock(r->owner);
+    chunk_list_free(kept);
+    chunk_list_free(passing);
+    if (tell)
         post(r, &r->close_task, on_close_task);
 }
 
@@ -255,6 +315,8 @@ cws_reader *cws_reader_ref(cws_reader *r)
         atomic_fetch_add(&r->users, 1);
     else
         (void)cws_op_ref(r->owner);
+    if (r->holders)
+        atomic_fetch_add(r->holders, 1);
     return r;
 }
 
@@ -269,5 +331,7 @@ void cws_reader_unref(cws_reader *r)
             return;
         cws_reader_close(r);
     }
+    if (r->holders && atomic_fetch_sub(r->holders, 1) == 1)
+        r->on_unheld(r->owner);
     cws_op_unref(r->owner);
 }

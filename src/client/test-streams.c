@@ -183,6 +183,44 @@ static void test_stdin_waits_for_ready_and_not_for_ever(void **state)
     end();
 }
 
+static void exit_at_once_handler(struct peer_call *c, const uint8_t *data, size_t n)
+{
+    if (handle_basics(c) || !data)
+        return;
+    peer_send_exit(c, 3);
+    peer_finish(c);
+}
+
+static void cancel_process(cws_op *write, void *user)
+{
+    (void)write;
+    (void)cws_op_cancel(cws_process_op(user));
+}
+
+/* A write that waits fails when the exit comes: its callback runs before the process is done. */
+static void test_a_cancel_beside_the_exit_invents_no_exit_code(void **state)
+{
+    begin(true, exit_at_once_handler);
+    cws_exec_options o = {.want_stdin = 1, .check = 1};
+    const char *argv[] = {"cat"};
+    cws_process *p = cws_sandbox_exec(sb, argv, 1, &o, NULL);
+    cws_op *writes[32];
+    for (size_t i = 0; i < ARRAY_SIZE(writes); i++)
+        writes[i] = cws_writer_write(cws_process_stdin(p), "x", 1, NULL);
+    for (size_t i = 20; i < ARRAY_SIZE(writes);
+         i++) /* those before were queued: done at once */
+        if (writes[i])
+            assert_int_equal(cws_op_on_done(writes[i], cancel_process, p, NULL), 0);
+    assert_int_equal(cws_op_wait(cws_process_op(p), LONG), CWS_WAIT_DONE);
+    assert_int_equal(cws_error_get_kind(cws_op_error(cws_process_op(p))), CWS_E_CANCELLED);
+    int code = -1;
+    assert_int_equal(cws_process_returncode(p, &code), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(writes); i++)
+        cws_op_unref(writes[i]);
+    cws_process_unref(p);
+    end();
+}
+
 /* ---- files ---- */
 
 static _Atomic size_t n_written;
@@ -416,6 +454,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_bad_end_of_an_exec_is_an_error),
         cmocka_unit_test(test_stdin_waits_for_ready_and_not_for_ever),
+        cmocka_unit_test(test_a_cancel_beside_the_exit_invents_no_exit_code),
         cmocka_unit_test(test_files_too_large_for_a_message_go_through_a_command),
         cmocka_unit_test(test_a_truncated_stream_of_a_foreign_service_is_noticed),
         cmocka_unit_test(test_a_log_follower_resumes_and_starts_afresh),

@@ -143,7 +143,7 @@ static void still_begin(struct still *s)
 {
     *s = (struct still){.client = cws_client_new(NULL)};
     op_init(&s->op, &still_class, s->client);
-    reader_init(&s->reader, &s->op, &room_events, false);
+    reader_init(&s->reader, &s->op, &room_events, 0);
     atomic_store(&n_rooms, 0);
 }
 

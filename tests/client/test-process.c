@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -274,6 +275,7 @@ static size_t heap_in_use(void)
 struct drain {
     cws_reader *reader;
     size_t n_bytes;
+    cws_read_result end;
     size_t peak; /* bytes: the most that the heap of this program held meanwhile */
 };
 
@@ -282,7 +284,7 @@ static void *drain(void *arg)
 {
     struct drain *d = arg;
     cws_chunk c;
-    while (cws_reader_read(d->reader, LONG, &c, NULL) == CWS_READ_DATA) {
+    while ((d->end = cws_reader_read(d->reader, LONG, &c, NULL)) == CWS_READ_DATA) {
         size_t now = heap_in_use();
         if (now > d->peak)
             d->peak = now;
@@ -353,6 +355,79 @@ static void test_a_held_back_command_still_times_out(void **state)
     cws_process *p = must_exec(sb, ARGV("yes"), &o);
     assert_int_equal(must_fail(cws_process_op(p)), CWS_E_TIMEOUT);
     cws_process_unref(p);
+}
+
+static void test_a_result_keeps_a_bounded_part_of_the_output(void **state)
+{
+    cws_exec_options o = {.max_output_bytes = 100000};
+    size_t before = heap_in_use(), n;
+    cws_process *p = must_exec(
+        sb, ARGV("sh", "-c", "yes | head -c 100000000; printf exact >&2; exit 3"), &o);
+    must_succeed(cws_process_op(p));
+    assert_int_equal(cws_op_int(cws_process_op(p)), 3);
+    assert_int_equal(cws_process_output_size(p, CWS_STDOUT), 100000);
+    const char *out = cws_process_output(p, CWS_STDOUT, &n);
+    assert_int_equal(n, 100000);
+    assert_memory_equal(out + n - 4, "y\ny\n", 4);
+    assert_int_equal(cws_process_output_truncated(p, CWS_STDOUT), 1);
+    assert_int_equal(cws_process_output_truncated(p, CWS_STDERR), 0);
+    assert_true(heap_in_use() < before + ((size_t)4 << 20));
+    /* Who asks for the stream now is told where the gap is. */
+    struct drain late = {.reader = cws_process_stdout(p)};
+    (void)drain(&late);
+    assert_in_range(late.n_bytes, 100000, 5000000); /* whole chunks */
+    assert_int_equal(late.end, CWS_READ_ERROR);
+    cws_process_unref(p);
+}
+
+static void test_a_stream_that_was_asked_for_has_all_of_it(void **state)
+{
+    cws_exec_options o = {.max_output_bytes = 100000};
+    cws_process *p = must_exec(sb, ARGV("sh", "-c", "yes | head -c 100000000"), &o);
+    struct drain out = {.reader = cws_process_stdout(p)};
+    (void)drain(&out);
+    assert_int_equal(out.end, CWS_READ_END);
+    assert_int_equal(out.n_bytes, 100000000);
+    must_succeed(cws_process_op(p));
+    assert_int_equal(cws_process_output_size(p, CWS_STDOUT), 100000);
+    cws_process_unref(p);
+}
+
+/* The command's own mark tells that it ended: nobody holds its handle. */
+static void test_output_that_nobody_holds_is_dropped(void **state)
+{
+    static const char script[] =
+        "yes | head -c 300000000; yes | head -c 300000000 >&2; touch /tmp/unheld";
+    size_t before = heap_in_use();
+    cws_process *p = must_exec(sb, ARGV("sh", "-c", script), NULL);
+    cws_reader *out = cws_reader_ref(cws_process_stdout(p));
+    cws_process_unref(p);
+    cws_chunk c;
+    assert_int_equal(cws_reader_read(out, LONG, &c, NULL), CWS_READ_DATA);
+    cws_chunk_release(&c);
+    cws_reader_unref(out);
+    size_t peak = 0;
+    for (bool ended = false; !ended;) {
+        cws_process *look = must_exec(sb, ARGV("test", "-e", "/tmp/unheld"), NULL);
+        must_succeed(cws_process_op(look));
+        ended = cws_op_int(cws_process_op(look)) == 0;
+        cws_process_unref(look);
+        size_t now = heap_in_use();
+        peak = now > peak ? now : peak;
+    }
+    if (peak > before + ((size_t)32 << 20))
+        fail_msg("%zu bytes before, %zu at the end", before, peak);
+}
+
+static void test_a_terminal_that_nobody_holds_ends(void **state)
+{
+    static const cws_exec_options tty = {.tty = 1};
+    cws_process *p =
+        must_exec(sb, ARGV("sh", "-c", "echo $$ > /tmp/tty; exec sleep 1000"), &tty);
+    must_shell(sb, "while ! test -s /tmp/tty; do :; done", "");
+    cws_process_unref(p); /* its output was never looked at */
+    must_shell(sb, "while kill -0 $(cat /tmp/tty) 2>/dev/null; do :; done; echo gone",
+               "gone\n");
 }
 
 static void test_cancel_ends_the_process(void **state)
@@ -463,6 +538,10 @@ int main(void)
         cmocka_unit_test(test_unread_discarded_output_holds_the_command_back),
         cmocka_unit_test(test_closing_discarded_streams_lets_the_command_go_on),
         cmocka_unit_test(test_a_held_back_command_still_times_out),
+        cmocka_unit_test(test_a_result_keeps_a_bounded_part_of_the_output),
+        cmocka_unit_test(test_a_stream_that_was_asked_for_has_all_of_it),
+        cmocka_unit_test(test_output_that_nobody_holds_is_dropped),
+        cmocka_unit_test(test_a_terminal_that_nobody_holds_ends),
         cmocka_unit_test(test_cancel_ends_the_process),
         cmocka_unit_test(test_a_terminal_echoes_resizes_and_ends),
         cmocka_unit_test(test_closing_a_terminals_reader_cancels_it),
