@@ -89,6 +89,12 @@ static PyObject *late_output(PyObject *self, PyObject *is_stdout)
 
 static PyMethodDef late_output_def = {"_output", late_output, METH_O, NULL};
 
+/* Borrowed. */
+static PyObject *truncated(const struct process *p, cws_stream stream)
+{
+    return cws_process_output_truncated(p->process, stream) ? Py_True : Py_False;
+}
+
 static PyObject *late_result_of(PyObject *cls, struct process *p, int code)
 {
     PyObject *capsule CLEANUP_PY =
@@ -98,7 +104,9 @@ static PyObject *late_result_of(PyObject *cls, struct process *p, int code)
 
     if (!capsule)
         cws_process_unref(p->process);
-    return command ? PyObject_CallMethod(cls, "_late", "iOO", code, command, output) : NULL;
+    return command ? PyObject_CallMethod(cls, "_late", "iOOOO", code, command, output,
+                                         truncated(p, CWS_STDOUT), truncated(p, CWS_STDERR))
+                   : NULL;
 }
 
 PyObject *py_process_result_of(struct core_state *st, struct process *p)
@@ -126,7 +134,14 @@ PyObject *py_process_result_of(struct core_state *st, struct process *p)
     number = command ? PyLong_FromLong(code) : NULL;
     if (!number)
         return NULL;
-    PyObject *args[] = {out_text, err_text, number, out, err, command};
+    PyObject *args[] = {out_text,
+                        err_text,
+                        number,
+                        out,
+                        err,
+                        command,
+                        truncated(p, CWS_STDOUT),
+                        truncated(p, CWS_STDERR)};
     return PyObject_Vectorcall(cls, args, N_ELEMENTS(args), NULL);
 }
 

@@ -26,32 +26,102 @@ static PyObject *start_process(struct core_state *st, PyObject *self, PyObject *
     return py_process_new(st, options->tty != 0, p, command, error);
 }
 
+/* What exec() is given as stdin or input. */
+struct exec_input {
+    bool wanted;
+    Py_buffer view; /* view.obj NULL: a writer for the caller */
+};
+
+/* True, False, None: a writer or none. bytes and str: fed and closed. */
+static int exec_input(PyObject *o, const char *name, struct exec_input *ret)
+{
+    if (!arg_given(o) || o == Py_False)
+        return 0;
+    ret->wanted = true;
+    if (o == Py_True && strcmp(name, "stdin") == 0)
+        return 0;
+    if (PyUnicode_Check(o)) {
+        PyObject *bytes CLEANUP_PY = PyUnicode_AsUTF8String(o);
+
+        return bytes ? PyObject_GetBuffer(bytes, &ret->view, PyBUF_SIMPLE) : -1;
+    }
+    if (PyObject_CheckBuffer(o))
+        return PyObject_GetBuffer(o, &ret->view, PyBUF_SIMPLE);
+    PyErr_Format(PyExc_TypeError, "%s must be %sbytes or str, not %.100s", name,
+                 strcmp(name, "stdin") == 0 ? "True, False, " : "", Py_TYPE(o)->tp_name);
+    return -1;
+}
+
+/* A process that failed at once has no stdin; its handle says why. */
+static int feed(struct core_state *st, PyObject *process, const struct exec_input *in)
+{
+    cws_process *p = ((struct process *)process)->process;
+    cws_writer *w = p ? cws_process_stdin(p) : NULL;
+    cws_error *error = NULL;
+    cws_op *write, *close;
+
+    if (!in->view.obj || !w)
+        return 0;
+    write = cws_writer_write(w, in->view.buf, (size_t)in->view.len, &error);
+    close = write ? cws_writer_close(w, &error) : NULL;
+    cws_op_unref(write);
+    cws_op_unref(close);
+    if (close)
+        return 0;
+    (void)py_errors_raise(st, error);
+    return -1;
+}
+
+static int exec_options(PyObject *self, PyObject *const *out, cws_exec_options *o,
+                        struct exec_input *in)
+{
+    uint64_t default_ns = ((struct sandbox *)self)->request_timeout_ns;
+
+    o->check = truth(out[2]);
+    if (o->check < 0 ||
+        py_arg_seconds(out[3], "timeout_seconds", default_ns, default_ns, &o->timeout_ns) < 0)
+        return -1;
+    if (arg_given(out[4]) && out[4] != Py_False && arg_given(out[5])) {
+        PyErr_SetString(PyExc_ValueError, "stdin and input may not both be given");
+        return -1;
+    }
+    if (arg_given(out[1]) && !(o->cwd = py_arg_utf8(out[1], "cwd")))
+        return -1;
+    if (arg_given(out[6])) {
+        size_t n = PyLong_AsSize_t(out[6]);
+
+        if (n == (size_t)-1 && PyErr_Occurred())
+            return -1;
+        o->max_output_bytes = n ? n : SIZE_MAX;
+    }
+    if (exec_input(out[4], "stdin", in) < 0 || exec_input(out[5], "input", in) < 0)
+        return -1;
+    o->want_stdin = in->wanted;
+    return 0;
+}
+
 static PyObject *sandbox_exec(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
                               PyObject *kwnames)
 {
-    static const char *const names[] = {"command", "cwd", "check", "timeout_seconds", "stdin"};
-    static const struct arg_spec spec = {"exec", names, 5, 1, 1};
+    static const char *const names[] = {
+        "command", "cwd", "check", "timeout_seconds", "stdin", "input", "max_output_bytes"};
+    static const struct arg_spec spec = {"exec", names, N_ELEMENTS(names), 1, 1};
     struct core_state *st = core_state(self);
     struct arg_strings argv CLEANUP_STRINGS = {0};
-    uint64_t default_ns = ((struct sandbox *)self)->request_timeout_ns;
     cws_exec_options options = {0};
-    PyObject *out[5];
+    struct exec_input in = {0};
+    PyObject *process CLEANUP_PY = NULL;
+    PyObject *out[N_ELEMENTS(names)];
 
     if (!st || py_args_unpack(&spec, args, n_args, kwnames, out) < 0 ||
         py_arg_strings(out[0], "command", &argv) < 0)
         return NULL;
-    options.check = truth(out[2]);
-    options.want_stdin = truth(out[4]);
-    if (options.check < 0 || options.want_stdin < 0 ||
-        py_arg_seconds(out[3], "timeout_seconds", default_ns, default_ns, &options.timeout_ns) <
-            0)
-        return NULL;
-    if (arg_given(out[1])) {
-        options.cwd = py_arg_utf8(out[1], "cwd");
-        if (!options.cwd)
-            return NULL;
-    }
-    return start_process(st, self, argv.seq, &argv, &options);
+    if (exec_options(self, out, &options, &in) == 0)
+        process = start_process(st, self, argv.seq, &argv, &options);
+    if (process && feed(st, process, &in) < 0)
+        Py_CLEAR(process);
+    PyBuffer_Release(&in.view);
+    return TAKE_PTR(process);
 }
 
 static PyObject *sandbox_shell(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
@@ -257,12 +327,16 @@ static PyObject *sandbox_logs(PyObject *self, PyObject *const *args, Py_ssize_t 
 PyDoc_STRVAR(
     exec_doc,
     "exec($self, /, command, *, cwd=None, check=False, timeout_seconds=None, "
-    "stdin=False)\n--\n\n"
+    "stdin=False, input=None, max_output_bytes=None)\n--\n\n"
     "Start a command; returns a Process at once. Starts the sandbox if needed.\n\n"
     "command: list of str, run without a shell. cwd: absolute directory in the sandbox.\n"
     "check: a non-zero exit raises SandboxExecutionError (with .exec_result) from result().\n"
     "timeout_seconds: limit of the command, default request_timeout_seconds (300); then\n"
-    "SandboxTimeoutError. stdin: True gives the Process a StreamWriter as .stdin.\n"
+    "SandboxTimeoutError. stdin: True gives the Process a StreamWriter as .stdin; bytes or str (UTF-8) are\n"
+    "fed to the command, then its end; input: the same, as subprocess.run() calls it.\n"
+    "max_output_bytes: what the result keeps of each stream, default CWSANDBOX_MAX_OUTPUT_BYTES or 256 MiB, 0 for\n"
+    "no bound. The rest is dropped, and stdout_truncated says so; a stream that was asked for (.stdout, .stderr)\n"
+    "delivers everything, and is then to be read or closed.\n"
     "ValueError: empty command, empty or relative cwd.");
 PyDoc_STRVAR(
     shell_doc,

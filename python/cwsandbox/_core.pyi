@@ -216,14 +216,20 @@ class SandboxBase:
         cwd: str | None = None,
         check: bool = False,
         timeout_seconds: float | None = None,
-        stdin: Literal[True],
+        stdin: Literal[True] | bytes | bytearray | memoryview | str,
+        input: None = None,
+        max_output_bytes: int | None = None,
     ) -> _ProcessWithStdin:
         """Start a command; returns a Process at once. Starts the sandbox if needed.
 
         command: list of str, run without a shell. cwd: absolute directory in the sandbox.
         check: a non-zero exit raises SandboxExecutionError (with .exec_result) from result().
         timeout_seconds: limit of the command, default request_timeout_seconds (300); then
-        SandboxTimeoutError. stdin: True gives the Process a StreamWriter as .stdin.
+        SandboxTimeoutError. stdin: True gives the Process a StreamWriter as .stdin; bytes or str (UTF-8) are
+        fed to the command, then its end; input: the same, as subprocess.run() calls it.
+        max_output_bytes: what the result keeps of each stream, default CWSANDBOX_MAX_OUTPUT_BYTES or 256 MiB, 0 for
+        no bound. The rest is dropped, and stdout_truncated says so; a stream that was asked for (.stdout, .stderr)
+        delivers everything, and is then to be read or closed.
         ValueError: empty command, empty or relative cwd.
         """
     @overload
@@ -234,14 +240,20 @@ class SandboxBase:
         cwd: str | None = None,
         check: bool = False,
         timeout_seconds: float | None = None,
-        stdin: bool = False,
+        stdin: bool | bytes | bytearray | memoryview | str | None = False,
+        input: bytes | bytearray | memoryview | str | None = None,
+        max_output_bytes: int | None = None,
     ) -> Process:
         """Start a command; returns a Process at once. Starts the sandbox if needed.
 
         command: list of str, run without a shell. cwd: absolute directory in the sandbox.
         check: a non-zero exit raises SandboxExecutionError (with .exec_result) from result().
         timeout_seconds: limit of the command, default request_timeout_seconds (300); then
-        SandboxTimeoutError. stdin: True gives the Process a StreamWriter as .stdin.
+        SandboxTimeoutError. stdin: True gives the Process a StreamWriter as .stdin; bytes or str (UTF-8) are
+        fed to the command, then its end; input: the same, as subprocess.run() calls it.
+        max_output_bytes: what the result keeps of each stream, default CWSANDBOX_MAX_OUTPUT_BYTES or 256 MiB, 0 for
+        no bound. The rest is dropped, and stdout_truncated says so; a stream that was asked for (.stdout, .stderr)
+        delivers everything, and is then to be read or closed.
         ValueError: empty command, empty or relative cwd.
         """
     def shell(

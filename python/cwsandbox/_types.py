@@ -11,7 +11,8 @@ TYPE_CHECKING = False
 class ProcessResult:
     """What a finished command left: output as text and as bytes, exit code, the command as it was given.
 
-    stdout and stderr are the bytes decoded as UTF-8, with U+FFFD where they are not.
+    stdout and stderr are the bytes decoded as UTF-8, with U+FFFD where they are not. stdout_truncated and
+    stderr_truncated: the command wrote more than exec(max_output_bytes=) keeps.
     """
 
     stdout: str
@@ -20,14 +21,17 @@ class ProcessResult:
     stdout_bytes: bytes = b""
     stderr_bytes: bytes = b""
     command: list[str] = field(default_factory=list)
+    stdout_truncated: bool = False
+    stderr_truncated: bool = False
 
     # A large result that came from a command makes its output when it is first asked for: who streamed a gigabyte does
     # not pay for two more copies of it. `_output` is a function of the extension: (is_stdout) -> bytes.
 
     @classmethod
-    def _late(cls, returncode: int, command: list[str], output) -> ProcessResult:
+    def _late(cls, returncode: int, command: list[str], output, out_cut: bool, err_cut: bool) -> ProcessResult:
         self = cls.__new__(cls)
         self.__dict__.update(returncode=returncode, command=command, _output=output)
+        self.__dict__.update(stdout_truncated=out_cut, stderr_truncated=err_cut)
         return self
 
     if not TYPE_CHECKING:  # a checker would believe that any attribute exists

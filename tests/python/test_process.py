@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from cwsandbox import ProcessResult, Sandbox, SandboxExecutionError, SandboxNotRunningError, SandboxTimeoutError
+from cwsandbox import (
+    ProcessResult,
+    Sandbox,
+    SandboxExecutionError,
+    SandboxNotRunningError,
+    SandboxStreamTruncatedError,
+    SandboxTimeoutError,
+)
 
 
 def test_result_has_everything(shared, consume):
@@ -155,3 +162,63 @@ def test_a_large_result_makes_its_output_when_asked(shared):
         assert other == result
     assert dataclasses.asdict(result)["stderr"] == "e"
     assert not hasattr(result, "nothing")
+
+
+# ---- what a result keeps
+
+
+def test_a_result_keeps_a_bounded_part(shared):
+    process = shared.exec(["sh", "-c", "yes | head -c 50000000; echo e >&2"], max_output_bytes=1000)
+    result = process.result()
+    assert result.stdout == "y\n" * 500 and result.stdout_truncated
+    assert result.stderr == "e\n" and not result.stderr_truncated
+    late = []
+    with pytest.raises(SandboxStreamTruncatedError, match="max_output_bytes"):
+        late.extend(process.stdout)
+
+
+def test_a_large_result_says_that_it_is_cut(shared):
+    result = shared.exec(["sh", "-c", "yes | head -c 9000000"], max_output_bytes=8_000_000).result()
+    assert len(result.stdout_bytes) == 8_000_000 and result.stdout_truncated and not result.stderr_truncated
+
+
+def test_a_stream_has_what_the_result_does_not(shared):
+    process = shared.exec(["sh", "-c", "yes | head -c 5000000"], max_output_bytes=1000)
+    assert sum(map(len, process.stdout)) == 5_000_000
+    assert len(process.result().stdout) == 1000
+
+
+def test_the_environment_bounds_results_too(shared, monkeypatch):
+    monkeypatch.setenv("CWSANDBOX_MAX_OUTPUT_BYTES", "10")
+    assert shared.exec(["echo", "0123456789abc"]).result().stdout == "0123456789"
+    monkeypatch.setenv("CWSANDBOX_MAX_OUTPUT_BYTES", "0")
+    assert not shared.exec(["echo", "0123456789abc"]).result().stdout_truncated
+
+
+def test_bounds_that_are_none(shared):
+    assert shared.exec(["echo", "x"], max_output_bytes=0).result().stdout == "x\n"
+    for bad in (-1, 1.5, "1"):
+        with pytest.raises((TypeError, ValueError, OverflowError)):
+            shared.exec(["true"], max_output_bytes=bad)
+
+
+# ---- input
+
+
+@pytest.mark.parametrize("text", [b"some bytes", "some \u2603", bytearray(b"x"), memoryview(b"abc"), b"", b"y" * 3_000_000])
+@pytest.mark.parametrize("name", ["stdin", "input"])
+def test_input_is_fed_and_closed(shared, name, text):
+    want = text.encode() if isinstance(text, str) else bytes(text)
+    assert shared.exec(["cat"], **{name: text}, timeout_seconds=30).result().stdout_bytes == want
+
+
+@pytest.mark.parametrize("bad", [1, 0, ["x"], object(), 1.5])
+@pytest.mark.parametrize("name", ["stdin", "input"])
+def test_other_input_is_a_type_error(shared, name, bad):
+    with pytest.raises(TypeError, match=name):
+        shared.exec(["cat"], **{name: bad})
+
+
+def test_stdin_and_input_exclude_each_other(shared):
+    with pytest.raises(ValueError, match="both"):
+        shared.exec(["cat"], stdin=True, input="x")
