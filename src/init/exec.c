@@ -233,6 +233,34 @@ void exec_check_starting(struct init *in)
     }
 }
 
+void exec_copy(struct init *in)
+{
+    struct exec *row = find_unused(&in->execs);
+    struct exec fresh = {.id = in->packet.head.id, .slot = -1, .status_fd = -1, .master = -1};
+    pid_t pid = -EAGAIN;
+
+    slots_release(&in->slots, in->packet.head.n_seen);
+    if (row && in->slots.usable)
+        fresh.slot = slots_take(&in->slots);
+    if (row && (fresh.slot >= 0 || !in->slots.usable)) {
+        if (fresh.slot >= 0)
+            in->slots.all[fresh.slot].id = fresh.id;
+        fresh.copied = &in->copied[row - in->execs.rows];
+        *fresh.copied = (struct init_packet){.type = 0};
+        pid = limits_fork(fresh.slot >= 0 ? in->slots.all[fresh.slot].dir_fd : -1);
+    }
+    if (pid == 0)
+        copy_main(in, fresh.copied);
+    in->execs.n++; /* row_free() takes it back */
+    if (pid < 0) {
+        row_free(in, &fresh, false);
+        send_failure(fresh.id, pid, "fork");
+        return;
+    }
+    fresh.pid = pid;
+    *row = fresh;
+}
+
 /* Reaps everything that has ended: leaders of execs are reported, orphans are only reaped. */
 void exec_reap(struct init *in)
 {
@@ -240,18 +268,23 @@ void exec_reap(struct init *in)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        struct init_packet event = {.type = INIT_EXITED, .value = status};
+        struct init_packet event = {.type = INIT_EXITED, .value = status}, copied = {.type = 0};
         struct exec *row = find_pid(&in->execs, pid);
 
         if (!row)
             continue;
         if (row->status_fd >= 0)
             end_starting(in, row); /* STARTED comes before EXITED */
-        event.id = row->id;
+        if (row->copied)
+            copied = *row->copied;
+        event.id = copied.id = row->id;
         sync_main_ended(in, pid, status);
         row_free(in, row, !row->failed);
-        if (!row->failed)
-            (void)control_send(&event, -1);
+        if (row->failed)
+            continue;
+        if (copied.type == INIT_COPIED)
+            (void)control_send(&copied, -1);
+        (void)control_send(&event, -1);
     }
 }
 

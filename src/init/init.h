@@ -54,6 +54,7 @@ struct exec {
     int status_fd; /* -1, or STARTED is not sent yet: end of file when execve worked, else a struct spawn_failure */
     int master;    /* until STARTED: -1, or its terminal */
     bool failed;   /* told as STARTED; its exit is not reported */
+    struct init_packet *copied; /* NULL: no copier */
 };
 
 struct execs {
@@ -81,6 +82,7 @@ struct main_process {
 };
 
 struct init {
+    struct init_packet *copied; /* shared with the copiers; by row of `execs` */
     struct main_process main;
     int main_output_fd; /* INIT_MAIN: kept until our end */
     struct packet packet;
@@ -157,6 +159,8 @@ pid_t spawn_fork(struct spawn *s, int *ret_status_fd);
 void exec_start(struct init *in);
 /** exec_refuse() - the EXEC in @in->packet fails with -errno at @stage. */
 void exec_refuse(struct init *in, int error, const char *stage);
+/** exec_copy() - as exec_start(), for a READ or a WRITE. STARTED comes only when there is no child. */
+void exec_copy(struct init *in);
 /** exec_watch() - the status_fd of all that are starting, from @fds on; their number. */
 uint32_t exec_watch(struct init *in, struct pollfd *fds);
 /** exec_check_starting() - tells what has become of those whose status_fd is ready. */
@@ -180,8 +184,9 @@ int pty_open(uint32_t width, uint32_t height, int *ret_master, int *ret_slave);
  * yet, and killed last. */
 void tree_kill(pid_t leader);
 
-/* file.c */
-void file_open(struct packet *p);
+/* copy.c */
+/** copy_main() - [child] the READ or WRITE that is in->packet; *@ret, in shared memory, says what became of it. */
+__attribute__((noreturn)) void copy_main(struct init *in, struct init_packet *ret);
 
 /* privilege.c */
 /** privilege_start() - signal dispositions, dumpable, descriptors, resource limits. */

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 
 #include "init/init.h"
@@ -29,8 +30,9 @@ static void dispatch(struct init *in)
     case INIT_KILL:
         exec_kill(in, head->id);
         break;
-    case INIT_OPEN:
-        file_open(&in->packet);
+    case INIT_READ:
+    case INIT_WRITE:
+        exec_copy(in);
         break;
     case INIT_SYNC:
         sync_answer(in);
@@ -83,6 +85,10 @@ int main(void)
     in->main_output_fd = -1;
     privilege_start();
     limits_init(&in->limits);
+    in->copied = mmap(NULL, INIT_MAX_EXECS * sizeof(*in->copied), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (in->copied == MAP_FAILED)
+        return 1;
     slots_init(&in->slots); /* before anything else may be given CGROUP_FD's number */
     (void)sigfillset(&all);
     if (sigprocmask(SIG_SETMASK, &all, NULL) < 0)

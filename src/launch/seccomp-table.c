@@ -1,6 +1,6 @@
 /*
  * The tables of seccomp-table.h. Sorted by name, one a line. Names that this architecture does
- * not have are skipped. clone, fallocate, memfd_create, mmap, personality, preadv2, prlimit64, sched_setscheduler,
+ * not have are skipped. clone, memfd_create, mmap, personality, preadv2, prlimit64, sched_setscheduler,
  * setpriority, setrlimit, shmget, socket and socketpair are not here: their arguments are checked in seccomp.c.
  */
 #include "launch/seccomp-table.h"
@@ -60,6 +60,7 @@ const struct syscall_row syscalls_allowed[] = {
     {"faccessat2", "files: names and metadata"},
     {"fadvise64", "files: open, read, write, and their variants"},
     {"fadvise64_64", "files: open, read, write, and their variants"},
+    {"fallocate", "files: open, read, write, and their variants"},
     {"fchdir", "files: names and metadata"},
     {"fchmod", "files: names and metadata"},
     {"fchmodat", "files: names and metadata"},

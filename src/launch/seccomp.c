@@ -191,23 +191,6 @@ static int add_preadv2(scmp_filter_ctx ctx)
                             SCMP_A5(SCMP_CMP_MASKED_EQ, RWF_NOWAIT, 0));
 }
 
-/*
- * Space may be given back, not reserved: the log of a main process is a file of the machine, and one call would take all
- * that is free there, beyond the size that the service watches. EOPNOTSUPP is what many file systems answer; posix_fallocate(3)
- * then writes.
- */
-static int add_fallocate(scmp_filter_ctx ctx)
-{
-    int r = seccomp_rule_add(
-        ctx, SCMP_ACT_ALLOW, SCMP_SYS(fallocate), 1,
-        SCMP_A1(SCMP_CMP_MASKED_EQ, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_PUNCH_HOLE));
-
-    if (r < 0)
-        return r;
-    return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), SCMP_SYS(fallocate), 1,
-                            SCMP_A1(SCMP_CMP_MASKED_EQ, FALLOC_FL_PUNCH_HOLE, 0));
-}
-
 /* Huge pages are what somebody has set aside on the machine; no cgroup of ours counts them. */
 static int add_huge_pages(scmp_filter_ctx ctx)
 {
@@ -287,8 +270,6 @@ static int add_all(scmp_filter_ctx ctx)
         r = add_socket(ctx, SCMP_SYS(socket));
     if (r == 0)
         r = add_socket(ctx, SCMP_SYS(socketpair));
-    if (r == 0)
-        r = add_fallocate(ctx);
     if (r == 0)
         r = add_huge_pages(ctx);
     if (r == 0)

@@ -13,15 +13,18 @@
  *        devpts and returns the master with STARTED.
  *        Answer: STARTED {id, pid, status, stage}; status 0 or -errno of the stage ("chdir", "execve", ...).
  *        On success exactly one EXITED {id, wait_status} follows, never before STARTED.
- *        STARTED names the exec's slot, by which launch kills it (KILL_EXEC). The slot stays with the exec until an EXEC says
- *        `n_seen`: how many EXITED the daemon has taken note of, and has no kill of under way. So no kill meets a later exec.
+ *        STARTED names the exec's slot, by which launch kills it (KILL_EXEC). The slot stays with the exec until a request
+ *        that takes one (EXEC, READ, WRITE) says `n_seen`: how many EXITED the daemon has taken note of, and has no kill of under way. So no kill meets a later exec.
  *        execve follows execvp's rules: PATH of the new environment, ENOEXEC falls back to /bin/sh.
  * SIGNAL {id, value=signo}: to the leader's process group.
  * KILL   {id}: SIGKILL to the leader and everything it started; its slot is not used again. Where init has no slots its EXITED
  *        comes when all of them are dead; where it has, launch's answer to KILL_EXEC says so.
- * OPEN   body: absolute path. value = open(2) flags (CLOEXEC, NOCTTY, NONBLOCK are added), mode in `aux`.
- *        INIT_MAKE_PARENTS creates missing parent directories (0755). Answer: OPENED {id, status} + fd.
- *        Relative paths are resolved against "/".
+ * READ   body: path; fds: [write end of a pipe]. A child of init copies the file into it, size_bytes at most (-EFBIG above).
+ * WRITE  body: path; fds: [read end of a pipe]; size_bytes: of the new content, mode of a new file in `aux`; missing parents are
+ *        made (0755). A child of init copies the pipe into the file.
+ *        Both: answer COPIED {id, status, size_bytes}, then EXITED; no COPIED of a child that was killed.
+ *        -EINVAL with st_mode in `aux`: not a regular file. No child at all: STARTED with its status, and nothing else.
+ *        The child is killed as an exec is. Relative paths are resolved against "/".
  * LIMITS from launch, which keeps the daemon's end as well; no answer. What a child of init does to come under the limits
  *        of the load, which init itself is not under: it writes "0" to the `tasks` files of version 1 hierarchies that come
  *        along, in the order of the INIT_ENTER_ flags (PIDS brings a second one, pids.current). Replaces the LIMITS before it.
@@ -49,12 +52,13 @@ enum init_type {
     INIT_EXEC = 1,
     INIT_SIGNAL,
     INIT_KILL,
-    INIT_OPEN,
+    INIT_READ,
+    INIT_WRITE,
     INIT_LIMITS, /* of launch */
     INIT_SYNC,
     INIT_STARTED = 64,
     INIT_EXITED,
-    INIT_OPENED,
+    INIT_COPIED,
     INIT_SYNCED,
     INIT_TYPE_MAX,
 };
@@ -62,13 +66,12 @@ enum init_type {
 enum init_flags {
     INIT_TTY = 1 << 0,
     INIT_BODY_IN_MEMFD = 1 << 1,
-    INIT_MAKE_PARENTS = 1 << 2,
-    INIT_MAIN = 1 << 3,
-    INIT_NULL_STDIN = 1 << 4,
-    INIT_ENTER_PIDS = 1 << 5,
-    INIT_ENTER_MEMORY = 1 << 6,
-    INIT_ENTER_CPU = 1 << 7,
-    INIT_TIGHT = 1 << 8,
+    INIT_MAIN = 1 << 2,
+    INIT_NULL_STDIN = 1 << 3,
+    INIT_ENTER_PIDS = 1 << 4,
+    INIT_ENTER_MEMORY = 1 << 5,
+    INIT_ENTER_CPU = 1 << 6,
+    INIT_TIGHT = 1 << 7,
 };
 
 struct init_packet {
@@ -76,13 +79,14 @@ struct init_packet {
     uint32_t id;
     uint32_t flags; /* enum init_flags */
     int32_t value;  /* signo, open flags, status (-errno), wait status */
-    uint32_t aux;   /* mode bits; pid as seen inside (STARTED) */
+    uint32_t aux;   /* mode bits (WRITE, COPIED); pid as seen inside (STARTED) */
     uint32_t n_args, n_envs;
     uint32_t tty_width, tty_height;
     uint32_t body_size;
-    uint32_t n_seen; /* EXEC; counts from 0 and wraps */
+    uint32_t n_seen; /* EXEC, READ, WRITE; counts from 0 and wraps */
     int32_t slot;    /* STARTED with status 0; -1: there are no slots here */
     char stage[16];  /* STARTED with status < 0 */
+    uint64_t size_bytes;
 };
 
 #endif

@@ -152,7 +152,7 @@ int control_check_packet(const void *data, size_t n, struct init_packet *ret)
     for (char *s = ret->stage; *s; s++)
         if (*s < ' ' || *s > '~')
             return -EBADMSG; /* it goes into error texts */
-    if (ret->type != INIT_STARTED && ret->type != INIT_EXITED && ret->type != INIT_OPENED &&
+    if (ret->type != INIT_STARTED && ret->type != INIT_EXITED && ret->type != INIT_COPIED &&
         ret->type != INIT_SYNCED)
         return -EBADMSG;
     return ret->body_size == 0 ? 0 : -EBADMSG;
@@ -297,7 +297,7 @@ int control_send(struct control *c, const struct control_request *r)
     struct init_packet head = r->head;
     if (!(head.flags & INIT_BODY_IN_MEMFD))
         head.body_size = (uint32_t)r->body_size;
-    if (head.type == INIT_EXEC)
+    if (head.type == INIT_EXEC || head.type == INIT_READ || head.type == INIT_WRITE)
         head.n_seen = count_seen(c);
     struct iovec iov[2] = {{.iov_base = &head, .iov_len = sizeof(head)},
                            {.iov_base = (void *)r->body, .iov_len = r->body_size}};

@@ -63,14 +63,19 @@ void process_free(struct process *p);
 /* ---- files ---- */
 
 /* Both: absolute path required, regular files only. Errors carry CWSANDBOX_FILE_* reasons and metadata "filepath" (and
- * "size_bytes", "max_size_bytes" for FILE_TOO_LARGE). Cancelling is not possible; the callback may find its caller gone,
- * which is the caller's business. */
-void sandbox_read_file(struct sandbox *sb, const char *path,
-                       void (*cb)(void *user, struct buf *take_content, const struct err *err),
-                       void *user);
+ * "size_bytes", "max_size_bytes" for FILE_TOO_LARGE). NULL: out of memory, and no callback comes. The file_call ends with its
+ * callback. A process of the sandbox moves the bytes: what it writes counts as the sandbox's memory. */
+struct file_call;
+struct file_call *sandbox_read_file(struct sandbox *sb, const char *path,
+                                    void (*cb)(void *user, struct buf *take_content,
+                                               const struct err *err),
+                                    void *user);
 /* Creates parents (0755) and the file (0644), truncates an existing one. @take_content is emptied. */
-void sandbox_write_file(struct sandbox *sb, const char *path, struct buf *take_content,
-                        void (*cb)(void *user, const struct err *err), void *user);
+struct file_call *sandbox_write_file(struct sandbox *sb, const char *path,
+                                     struct buf *take_content,
+                                     void (*cb)(void *user, const struct err *err), void *user);
+/** file_call_cancel() - no callback comes; its process is killed. Of a file that is being written the content may be cut. */
+void file_call_cancel(struct file_call *call);
 
 /* ---- logs of the main process ---- */
 

@@ -7,8 +7,8 @@
 #include <sys/wait.h>
 
 #include "base/util.h"
+#include "runtime/file.h"
 #include "runtime/ledger-record.h"
-#include "runtime/log-file.h"
 #include "runtime/log-stream.h"
 
 static void on_notify(struct deferred *d);
@@ -112,6 +112,7 @@ struct sandbox *sandbox_new_empty(struct runtime *rt, struct err *err)
     sb->main.log_fd = -1;
     list_init(&sb->ended_link);
     list_init(&sb->waiters);
+    list_init(&sb->file_jobs);
     list_init(&sb->processes);
     list_init(&sb->streams);
     list_init(&sb->log_sessions);
@@ -413,6 +414,7 @@ static void detach_cell(struct sandbox *sb)
     sb->cell = NULL;
     cleanup_fd(&sb->main.log_fd);
     log_file_end(sb->log);
+    file_jobs_run(sb); /* they hear that it is gone */
     log_streams_on_ended(sb);
     registry_on_cell_gone(sb);
 }

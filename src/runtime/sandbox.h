@@ -42,7 +42,7 @@ struct main_process {
 
 struct setup {
     uint32_t n_steps; /* answers that are still due before the main process may start */
-    bool main_sent;
+    bool files_sent, main_sent;
 };
 
 struct sandbox {
@@ -78,6 +78,8 @@ struct sandbox {
 
     struct list ended_link;
     struct list waiters;   /* struct sandbox_waiter */
+    struct list file_jobs; /* struct file_job: wait for their turn */
+    uint32_t n_copies;     /* file jobs under way */
     struct list processes; /* struct process.link, sent to init */
     struct list streams;   /* struct log_stream.link */
     struct list log_sessions;

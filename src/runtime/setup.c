@@ -1,9 +1,9 @@
 /*
- * From a blank cell to a running sandbox. Requests go out together; the answers are counted:
+ * From a blank cell to a running sandbox, in steps whose answers are counted:
  *
- *   #1 LIMITS to launch when they are not the cell's own, OPEN for each file
- *   #2 files: content through the descriptor that OPENED brought
- *   #3 EXEC of the main process once limits and files are in place
+ *   #1 LIMITS to launch when they are not the cell's own
+ *   #2 WRITE for each file, under the limits
+ *   #3 EXEC of the main process once the files are in place
  *   #4 RUNNING: at once without any of these, else with the last answer
  */
 #include <errno.h>
@@ -52,11 +52,18 @@ int setup_check_limits(const struct runtime *rt, uint64_t memory_bytes, uint32_t
                    remedy);
 }
 
+static void send_files(struct sandbox *sb);
+
 static void step_done(struct sandbox *sb)
 {
     sb->setup.n_steps--;
     if (sb->state != SANDBOX_CREATING)
         return;
+    if (sb->setup.n_steps == 0 && !sb->setup.files_sent) {
+        sb->setup.files_sent = true;
+        send_files(sb);
+        return;
+    }
     if (sb->setup.n_steps == 0 && sb->plan->argv[0] && !sb->setup.main_sent) {
         sb->setup.main_sent = true;
         main_process_start(sb);
@@ -126,7 +133,6 @@ static int send_file(struct sandbox *sb, struct plan_file *from)
     file->sb = sandbox_ref(sb);
     file->job = (struct file_job){.rt = sb->rt,
                                   .sb = sb,
-                                  .control = &sb->cell->control,
                                   .path = file->path,
                                   .write = true,
                                   .mode_bits = 0444,
@@ -138,15 +144,24 @@ static int send_file(struct sandbox *sb, struct plan_file *from)
     return 0;
 }
 
+static void send_files(struct sandbox *sb)
+{
+    int r = 0;
+    sb->setup.n_steps =
+        1; /* ours: no answer may start the main process before everything is on its way */
+    for (size_t i = 0; r == 0 && i < sb->plan->n_files; i++)
+        r = send_file(sb, &sb->plan->files[i]);
+    if (r < 0)
+        sandbox_fail(sb, "set up the sandbox: %s", strerror(-r));
+    step_done(sb);
+}
+
 void setup_begin(struct sandbox *sb)
 {
     (void)sandbox_ref(sb);
     sandbox_set_state(sb, SANDBOX_CREATING);
-    /* Ours: no answer may start the main process before everything is on its way. */
-    sb->setup.n_steps = 1;
+    sb->setup.n_steps = 1; /* ours */
     int r = sb->own_limits ? send_limits(sb) : 0;
-    for (size_t i = 0; r == 0 && i < sb->plan->n_files; i++)
-        r = send_file(sb, &sb->plan->files[i]);
     if (r < 0)
         sandbox_fail(sb, "set up the sandbox: %s", strerror(-r));
     step_done(sb);

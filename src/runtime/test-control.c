@@ -175,7 +175,7 @@ test_one_descriptor_is_taken_and_more_end_the_connection_without_a_leak(void **s
     (void)state;
     peer_open(&p);
     begin(&p, &a);
-    struct init_packet packet = {.type = INIT_OPENED, .id = a.call.id};
+    struct init_packet packet = {.type = INIT_STARTED, .id = a.call.id};
     int before = count_fds();
     say_fds(&p, &packet, 1);
     assert_true(a.got_fd);
@@ -195,7 +195,7 @@ static void test_requests_wait_for_a_slow_reader_with_their_descriptors(void **s
     peer_open(&p);
     for (size_t i = 0; i < n_sent; i++) {
         int fd = p.fd;
-        struct control_request request = {.head = {.type = INIT_OPEN, .id = (uint32_t)i},
+        struct control_request request = {.head = {.type = INIT_WRITE, .id = (uint32_t)i},
                                           .body = body,
                                           .body_size = sizeof(body),
                                           .fds = &fd,

@@ -1,7 +1,4 @@
-/*
- * ReadFile and WriteFile. The runtime moves the bytes on libuv's pool; the call may be gone
- * when they arrive, so a small object of its own waits for them.
- */
+/* ReadFile and WriteFile. A call that ends before its file is moved cancels that. */
 #include <errno.h>
 
 #include "base/util.h"
@@ -10,20 +7,15 @@
 #include "server/record.h"
 #include "server/spec.h"
 
-struct file_op {       /* lives until the runtime's callback */
-    struct call *call; /* NULL: the caller is gone */
-};
-
 void file_on_release(struct call *call)
 {
-    struct file_op *op = call->state;
-    if (op != NULL)
-        op->call = NULL;
+    if (call->state != NULL)
+        file_call_cancel(call->state);
 }
 
 /* The checks both calls share. NULL: the call was ended. */
-static struct file_op *file_begin(struct call *call, const char *sandbox_id,
-                                  const char *container, struct sandbox **ret_sandbox)
+static struct sandbox *file_begin(struct call *call, const char *sandbox_id,
+                                  const char *container)
 {
     CLEANUP_ERR struct err err = {0};
     struct sandbox *sb = sandbox_find(call->service->runtime, call->owner, sandbox_id, &err);
@@ -31,32 +23,21 @@ static struct file_op *file_begin(struct call *call, const char *sandbox_id,
         call_finish(call, &err);
         return NULL;
     }
-    struct file_op *op = calloc(1, sizeof(*op));
-    if (op == NULL) {
-        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
-        return NULL;
-    }
-    op->call = call;
-    call->state = op;
-    *ret_sandbox = sb;
-    return op;
+    return sb;
 }
 
-/* Takes the operation apart and returns its call if that still waits. */
-static struct call *file_end(struct file_op *op)
+/* @state NULL: there was no memory for it. */
+static void file_started(struct call *call, struct file_call *state)
 {
-    struct call *call = op->call;
-    if (call != NULL)
-        call->state = NULL;
-    free(op);
-    return call;
+    call->state = state;
+    if (state == NULL)
+        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
 }
 
 static void on_read(void *user, struct buf *take_content, const struct err *err)
 {
-    struct call *call = file_end(user);
-    if (call == NULL)
-        return;
+    struct call *call = user;
+    call->state = NULL;
     if (err != NULL && err->code != ERR_OK) {
         call_finish(call, err);
         return;
@@ -77,17 +58,15 @@ static void on_read(void *user, struct buf *take_content, const struct err *err)
 void read_file_on_request(struct call *call, void *request)
 {
     Pb__ReadFileRequest *req = request;
-    struct sandbox *sb;
-    struct file_op *op = file_begin(call, req->sandbox_id, req->container, &sb);
-    if (op != NULL)
-        sandbox_read_file(sb, req->path, on_read, op);
+    struct sandbox *sb = file_begin(call, req->sandbox_id, req->container);
+    if (sb != NULL)
+        file_started(call, sandbox_read_file(sb, req->path, on_read, call));
 }
 
 static void on_written(void *user, const struct err *err)
 {
-    struct call *call = file_end(user);
-    if (call == NULL)
-        return;
+    struct call *call = user;
+    call->state = NULL;
     Pb__WriteFileResponse response = PB__WRITE_FILE_RESPONSE__INIT;
     if (err != NULL && err->code != ERR_OK)
         call_finish(call, err);
@@ -98,13 +77,12 @@ static void on_written(void *user, const struct err *err)
 void write_file_on_request(struct call *call, void *request)
 {
     Pb__WriteFileRequest *req = request;
-    struct sandbox *sb;
-    struct file_op *op = file_begin(call, req->sandbox_id, req->container, &sb);
-    if (op == NULL)
+    struct sandbox *sb = file_begin(call, req->sandbox_id, req->container);
+    if (sb == NULL)
         return;
     /* The unpacked bytes change hands without another copy: both sides are malloc'd. */
     CLEANUP_BUF struct buf content = {
         .data = req->content.data, .end = req->content.len, .cap = req->content.len};
     req->content = (ProtobufCBinaryData){0};
-    sandbox_write_file(sb, req->path, &content, on_written, op);
+    file_started(call, sandbox_write_file(sb, req->path, &content, on_written, call));
 }

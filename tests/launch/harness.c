@@ -429,22 +429,48 @@ void run_shell(struct box *b, const char *script, struct run *ret)
     run_argv(b, argv, ret);
 }
 
-int open_path(struct box *b, const char *path, int flags, bool make_parents, int *ret_fd)
+/* READ or WRITE to its end. COPIED's status. */
+static int copy_path(struct box *b, struct init_packet *head, const char *path, int pipe_end)
 {
-    struct init_packet head = {.type = INIT_OPEN,
-                               .id = ++b->next_id,
-                               .value = flags,
-                               .aux = 0644,
-                               .flags = make_parents ? INIT_MAKE_PARENTS : 0,
-                               .body_size = (uint32_t)strlen(path) + 1};
-    struct init_packet answer;
+    struct init_packet answer, copied = {.value = -ECANCELED};
+    int fd;
 
-    send_packet(b, &head, path, head.body_size, NULL, 0);
-    do
-        control_wait(b, &answer, ret_fd); /* execs that start or end meanwhile are no answer */
-    while (answer.type != INIT_OPENED);
-    assert_int_equal(answer.id, head.id);
-    return answer.value;
+    head->id = ++b->next_id;
+    head->body_size = (uint32_t)strlen(path) + 1;
+    send_packet(b, head, path, head->body_size, &pipe_end, 1);
+    (void)close(pipe_end);
+    do {
+        control_wait(b, &answer, &fd); /* execs that start or end meanwhile are no answer */
+        if (answer.type == INIT_COPIED)
+            copied = answer;
+    } while (answer.type != INIT_EXITED || answer.id != head->id);
+    assert_int_equal(copied.id, head->id);
+    *head = copied;
+    return copied.value;
+}
+
+int read_path(struct box *b, const char *path, char *ret, size_t size)
+{
+    struct init_packet head = {.type = INIT_READ, .size_bytes = size - 1};
+    int fds[2];
+
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    int status = copy_path(b, &head, path, fds[1]);
+    size_t n = status < 0 ? 0 : read_to_end(fds[0], ret, size - 1);
+    ret[n] = 0;
+    (void)close(fds[0]);
+    return status < 0 ? status : (int)n;
+}
+
+int write_path(struct box *b, const char *path, const char *text)
+{
+    struct init_packet head = {.type = INIT_WRITE, .aux = 0644, .size_bytes = strlen(text)};
+    int fds[2];
+
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_int_equal(write(fds[1], text, strlen(text)), strlen(text));
+    (void)close(fds[1]);
+    return copy_path(b, &head, path, fds[0]);
 }
 
 void assert_python(struct box *b, const char *script, const char *expected)

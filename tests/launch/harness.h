@@ -106,8 +106,10 @@ void run_argv(struct box *b, const char *const *argv, struct run *ret);
 void run_spec(struct box *b, const struct exec_spec *spec, struct run *ret);
 /** run_shell() - "/bin/sh -c @script". */
 void run_shell(struct box *b, const char *script, struct run *ret);
-/** open_path() - OPEN; status, and the descriptor or -1. */
-int open_path(struct box *b, const char *path, int flags, bool make_parents, int *ret_fd);
+/** read_path() - READ; length or status. The text ends with NUL. */
+int read_path(struct box *b, const char *path, char *ret, size_t size);
+/** write_path() - WRITE, less than a pipe's capacity; status. */
+int write_path(struct box *b, const char *path, const char *text);
 size_t read_to_end(int fd, char *to, size_t max);
 /** assert_python() - runs python3 -c @script and expects its whole output. */
 void assert_python(struct box *b, const char *script, const char *expected);

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "runtime/file.h"
+#include "runtime/plan.h"
+
 static struct sandbox *ready_sandbox(struct world *w)
 {
     struct sandbox *sb = world_create(w, "", NULL);
@@ -235,6 +238,115 @@ static void test_request_waits_for_creation_and_fails_with_it(void **state)
     world_close(w);
 }
 
+static void test_many_requests_at_once_take_turns(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox *sb = ready_sandbox(w);
+    struct pending all[3 * FILE_MAX_COPIES] = {0};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+        assert_non_null(sandbox_read_file(sb, "/etc/passwd", on_pending, &all[i]));
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+        world_wait(w, &all[i].done);
+        assert_int_equal(all[i].code, ERR_OK);
+    }
+    world_close(w);
+}
+
+static void test_as_many_files_as_may_be_mounted_are_mounted(void **state)
+{
+    struct world *w = world_open(NULL);
+    static struct sandbox_file files[PLAN_MAX_FILES];
+    static char paths[PLAN_MAX_FILES][32];
+    struct sandbox_spec spec = {
+        .owner = "me",
+        .request_id = "",
+        .image = "",
+        .working_dir = "",
+        .command = "sh",
+        .args = (const char *const[]){"-c", "exit $(($(cat /m/* | wc -c) / 100))"},
+        .n_args = 2,
+        .files = files,
+        .n_files = PLAN_MAX_FILES};
+    (void)state;
+    for (size_t i = 0; i < PLAN_MAX_FILES; i++) {
+        (void)snprintf(paths[i], sizeof(paths[i]), "/m/%zu", i);
+        files[i] =
+            (struct sandbox_file){.path = paths[i], .content = (const uint8_t *)"x", .size = 1};
+    }
+    struct sandbox *sb = world_create_spec(w, &spec);
+    assert_int_equal(wait_terminal(w, sb), SANDBOX_COMPLETED);
+    assert_int_equal(info_of(sb).exit_code, PLAN_MAX_FILES / 100);
+    world_close(w);
+}
+
+static void test_copy_that_hangs_keeps_nobody_waiting_and_can_be_cancelled(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox *sb = ready_sandbox(w), *neighbour = ready_sandbox(w);
+    struct pending hung = {0}, waiting = {0};
+    struct run stopper = {0};
+    const char *const argv[] = {"sh", "-c", "echo; while :; do kill -STOP -1; done 2>/dev/null",
+                                NULL};
+    struct process_spec spec = {.argv = argv, .n_argv = 3, .cwd = ""};
+    CLEANUP_BUF struct buf content = {0};
+    CLEANUP_ERR struct err err = {0};
+    (void)state;
+    sh(w, sb, "truncate -s 32M /tmp/f");
+    run_start(&stopper, sb, &spec); /* stops every process that it sees, and so the copiers */
+    while (stopper.n_outputs == 0)
+        world_turn(w);
+    struct file_call *call = sandbox_read_file(sb, "/tmp/f", on_pending, &hung);
+    struct file_call *other = sandbox_read_file(sb, "/tmp/f", on_pending, &waiting);
+    for (int i = 0; i < 20; i++) {
+        buf_done(&content);
+        read_file(w, neighbour, "/etc/passwd", &content, &err);
+        assert_int_equal(err.code, ERR_OK);
+    }
+    assert_false(hung.done || waiting.done);
+    file_call_cancel(call);
+    file_call_cancel(other);
+    run_done(&stopper);
+    buf_done(&content);
+    read_file(w, sb, "/etc/passwd", &content, &err);
+    assert_int_equal(err.code, ERR_OK);
+    assert_false(hung.done || waiting.done);
+    world_close(w);
+}
+
+static void test_what_is_written_counts_as_memory_of_the_sandbox(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox_spec spec = {.owner = "me",
+                                .request_id = "",
+                                .image = "",
+                                .command = "",
+                                .working_dir = "",
+                                .memory_bytes = 64 << 20};
+    size_t size = 32 << 20, n = 0;
+    CLEANUP_FREE uint8_t *data = calloc(1, size);
+    CLEANUP_BUF struct buf content = {0};
+    CLEANUP_ERR struct err err = {0};
+    char path[32];
+    (void)state;
+    if (!runtime_features(w->rt)->limit_memory) {
+        world_close(w);
+        skip_because("no memory limit on this host, or for this user");
+    }
+    struct sandbox *sb = world_create_spec(w, &spec);
+    wait_state(w, sb, SANDBOX_RUNNING);
+    for (; n < 4 && err.code == ERR_OK; n++) {
+        (void)snprintf(path, sizeof(path), "/tmp/f%zu", n);
+        write_file(w, sb, path, data, size, &err);
+    }
+    assert_in_range(n, 2, 3);
+    assert_fault(&err, ERR_INTERNAL, "CWSANDBOX_FILE_IO_FAILED", path);
+    sh(w, sb, "rm /tmp/f?"); /* it lives, and the room is its own again */
+    write_file(w, sb, "/tmp/again", data, size, &err);
+    assert_int_equal(err.code, ERR_OK);
+    world_close(w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +359,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_full_disk_leaves_the_old_content),
         cmocka_unit_test(test_files_of_ended_sandbox_are_refused),
         cmocka_unit_test(test_request_waits_for_creation_and_fails_with_it),
+        cmocka_unit_test(test_many_requests_at_once_take_turns),
+        cmocka_unit_test(test_as_many_files_as_may_be_mounted_are_mounted),
+        cmocka_unit_test(test_copy_that_hangs_keeps_nobody_waiting_and_can_be_cancelled),
+        cmocka_unit_test(test_what_is_written_counts_as_memory_of_the_sandbox),
     };
     if (become(argc, argv) < 0)
         return 77;

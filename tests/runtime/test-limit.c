@@ -232,7 +232,7 @@ static void test_service_without_free_descriptors_refuses_and_recovers(void **st
     assert_non_null(strstr(info_of(refused[2]).state_reason, "too many open files"));
     sandbox_unref(refused[2]);
     read_file(w, sb, "/etc/passwd", &content, &err);
-    assert_int_equal(err.code, ERR_INTERNAL);
+    assert_int_equal(err.code, ERR_RESOURCE_EXHAUSTED);
     const char *const argv[] = {"true"};
     struct process_spec spec = {.argv = argv, .n_argv = 1, .cwd = ""};
     static const struct process_events events;

@@ -19,7 +19,6 @@ EXPECTED = {
     "socket_packet": "EAFNOSUPPORT",
     "io_uring_setup": "EPERM", "userfaultfd": "EPERM", "bpf": "EPERM", "keyctl": "EPERM",
     "io_setup": "ENOSYS", "mmap_huge": "EPERM", "memfd_huge": "EPERM", "shm_huge": "EPERM",
-    "fallocate": "EOPNOTSUPP", "fallocate_keep_size": "EOPNOTSUPP",  # as file systems answer that cannot
     **{f"netlink_{n}": "EPROTONOSUPPORT" for n in range(40)}, "given_0": "EOPNOTSUPP", "given_4": "EOPNOTSUPP", "given_16": "EOPNOTSUPP",
     **dict.fromkeys(("mincore", "cachestat", "kcmp", "process_madvise", "ustat", "vmsplice", "sched_setattr_idle"), "ENOSYS"),
     "sched_idle": "EPERM", "sched_idle_high": "EPERM", "preadv2_nowait": "EOPNOTSUPP",
