@@ -18,6 +18,7 @@ void runtime_config_init(struct runtime_config *config)
         .default_lifetime_ns = 24 * 3600 * NS_PER_SEC,
         .retention_ns = 3600 * NS_PER_SEC,
         .max_retained = 10000,
+        .max_retained_bytes = 256 * MIB,
         .log_max_bytes = 64 * MIB,
         .file_max_bytes = 32 * MIB,
     };

@@ -244,6 +244,7 @@ static bool on_record(void *user, const struct ledger_slot *slot,
         return false;
     (void)snprintf(sb->id, sizeof(sb->id), "%s", record->id);
     sb->slot = *slot;
+    sb->kept_bytes = sizeof(*sb) + record->body_bytes;
     sb->state_reason = strdup(head.reason);
     read_head(sb, &head);
     if (!sb->state_reason || !read_body(sb, record) || registry_restore(sb, &err) < 0) {

@@ -6,12 +6,16 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "base/util.h"
 #include "runtime/log-stream.h"
+#include "runtime/sandbox.h"
 
 #define LOG_SUFFIX ".log"
 #define LOG_BIG_PIPE LOG_MOVE_MAX
+#define LOGS_MAX_BYTES (64ull << 30) /* chosen: a thousand logs of full length */
+#define LOG_MIN_BYTES (256u << 10)   /* chosen: what a log keeps however full the disk is */
 #define LOG_FULL_PIPE \
     65536 /* Linux's default capacity: a writer that fills it gets a larger one */
 
@@ -75,6 +79,21 @@ static void tell_waiters(struct log_file *log)
     }
 }
 
+static void charge(struct runtime *rt, struct log_file *log, uint64_t on_disk)
+{
+    rt->log_bytes += on_disk - log->charged;
+    log->charged = on_disk;
+}
+
+/* With too much on disk a log that still grows keeps an equal part of half of it. */
+static uint64_t max_bytes_now(const struct runtime *rt)
+{
+    const struct runtime_config *c = &rt->config;
+    if (rt->log_bytes <= c->max_log_bytes)
+        return c->log_max_bytes;
+    return MIN(c->log_max_bytes, MAX(c->max_log_bytes / 2 / rt->n_logs, LOG_MIN_BYTES));
+}
+
 static void note_growth(struct runtime *rt, struct log_file *log)
 {
     const struct log_move *m = &log->move;
@@ -88,10 +107,12 @@ static void note_growth(struct runtime *rt, struct log_file *log)
     }
     log->size = m->size;
     log->start = m->start;
+    charge(rt, log, log->size - log->start);
     log->lost_bytes = m->lost_bytes;
     log->lost_error = m->lost_error;
     if (first_loss && rt->on_log_lost)
         rt->on_log_lost(rt->on_log_lost_user, log->id, log->lost_error);
+    registry_on_logs_grown(rt);
 }
 
 /* Has somebody asked, while a move was under way, for one that begins later? */
@@ -154,7 +175,7 @@ static void start_moves(struct runtime *rt)
         log->move = (struct log_move){.work.data = rt,
                                       .path = log->path,
                                       .pipe_fd = log->pipe.fd,
-                                      .max_bytes = rt->config.log_max_bytes,
+                                      .max_bytes = max_bytes_now(rt),
                                       .size = log->size,
                                       .start = log->start,
                                       .lost_bytes = log->lost_bytes,
@@ -285,6 +306,7 @@ int log_file_restore(struct runtime *rt, const char *id, struct log_file **ret, 
         return -1;
     }
     publish(rt, log);
+    charge(rt, log, log->size - log->start);
     *ret = log;
     return 0;
 }
@@ -328,6 +350,7 @@ void log_file_drop(struct log_file *log, bool keep)
         return;
     log->keep = keep;
     struct runtime *rt = TAKE_PTR(log->rt);
+    charge(rt, log, 0);
     rt->n_logs--;
     (void)watch_set(&rt->poller, &log->pipe, 0);
     list_remove(&log->queue_link);
@@ -357,6 +380,13 @@ void logs_remove_stale(struct runtime *rt)
         (void)closedir(d);
 }
 
+static uint64_t half_of_disk(const char *dir)
+{
+    struct statvfs fs;
+    uint64_t half = statvfs(dir, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize / 2 : 0;
+    return MAX(MIN(half, LOGS_MAX_BYTES), LOG_MIN_BYTES);
+}
+
 int logs_open(struct runtime *rt, struct err *err)
 {
     rt->log_dir = str_dup_printf("%s/logs", rt->config.data_dir);
@@ -364,6 +394,8 @@ int logs_open(struct runtime *rt, struct err *err)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "open the logs: out of memory");
     if (mkdir(rt->log_dir, 0700) < 0 && errno != EEXIST)
         return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "create %s", rt->log_dir);
+    if (rt->config.max_log_bytes == 0)
+        rt->config.max_log_bytes = half_of_disk(rt->log_dir);
     return 0;
 }
 

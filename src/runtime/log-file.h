@@ -37,6 +37,7 @@ struct log_file {
     uint64_t n_started, n_done; /* moves */
     uint64_t size;              /* as far as the file is filled */
     uint64_t start;             /* what lies before was dropped */
+    uint64_t charged;           /* of rt->log_bytes: what the log has on disk */
     uint64_t change_ns;         /* monotonic time of the last growth; 0: none */
     uint64_t lost_bytes;        /* thrown away since the end of the file, not yet told in it */
     int lost_error;             /* errno, why */

@@ -11,6 +11,7 @@
 #include "base/util.h"
 #include "runtime/ledger-record.h"
 #include "runtime/log-file.h"
+#include "runtime/retained.h"
 #include "runtime/sandbox.h"
 
 #define FULL_RETRY_NS NS_PER_SEC /* chosen: nobody knows when the next one ends */
@@ -65,7 +66,7 @@ static void on_retention(uv_timer_t *timer)
     prune(CONTAINER_OF(timer, struct runtime, retention_timer));
 }
 
-static void unregister(struct sandbox *sb)
+void registry_forget(struct sandbox *sb)
 {
     struct runtime *rt = sb->rt;
     size_t i = index_after(rt, sb->seq) - 1;
@@ -79,6 +80,7 @@ static void unregister(struct sandbox *sb)
     if (!list_empty(&sb->ended_link)) {
         list_remove(&sb->ended_link);
         rt->n_ended--;
+        rt->kept_bytes -= sb->kept_bytes;
     }
     log_file_drop(sb->log, rt->closing);
     sb->log = NULL;
@@ -87,22 +89,30 @@ static void unregister(struct sandbox *sb)
     sandbox_unref(sb);
 }
 
-/* Drops what was kept long enough, or is too much; then waits for the next. One whose cell
+void registry_on_logs_grown(struct runtime *rt)
+{
+    if (!rt->closing &&
+        retained_is_too_much(rt)) /* from the loop: the caller still uses its log */
+        (void)uv_timer_start(&rt->retention_timer, on_retention, 0, 0);
+}
+
+/* Drops what is too much or was kept long enough; then waits for the next. One whose cell
  * still dies is left alone. */
 static void prune(struct runtime *rt)
 {
     int64_t now = boot_now_ns();
+    retained_trim(rt);
     LIST_FOREACH_SAFE(it, &rt->ended)
     {
         struct sandbox *sb = CONTAINER_OF(it, struct sandbox, ended_link);
         uint64_t age = (uint64_t)(now - sb->end_boot_ns);
-        if (rt->n_ended <= rt->config.max_retained && age < rt->config.retention_ns) {
+        if (age < rt->config.retention_ns) {
             uint64_t wait = rt->config.retention_ns - age;
             (void)uv_timer_start(&rt->retention_timer, on_retention, wait / NS_PER_MS + 1, 0);
             return;
         }
         if (!sb->cell)
-            unregister(sb);
+            registry_forget(sb);
     }
     (void)uv_timer_stop(&rt->retention_timer);
 }
@@ -112,6 +122,8 @@ void registry_on_ended(struct sandbox *sb)
     struct runtime *rt = sb->rt;
     list_append(&rt->ended, &sb->ended_link);
     rt->n_ended++;
+    rt->kept_bytes += sb->kept_bytes;
+    rt->logs_are_alive = false;
     rt->n_active--;
     if (!sb->cell)
         registry_on_cell_gone(sb);
@@ -121,7 +133,7 @@ void registry_on_cell_gone(struct sandbox *sb)
 {
     struct runtime *rt = sb->rt;
     bool timer_runs = uv_is_active((uv_handle_t *)&rt->retention_timer);
-    if (!rt->closing && (!timer_runs || rt->n_ended > rt->config.max_retained))
+    if (!rt->closing && (!timer_runs || retained_is_too_much(rt)))
         prune(rt);
 }
 
@@ -227,6 +239,7 @@ static void list_restored(struct runtime *rt)
         if (sandbox_state_terminal(rt->by_seq[i]->state)) {
             list_append(&rt->ended, &rt->by_seq[i]->ended_link);
             rt->n_ended++;
+            rt->kept_bytes += rt->by_seq[i]->kept_bytes;
             rt->n_active--;
         }
     qsort(rt->by_seq, rt->n_sandboxes, sizeof(struct sandbox *), compare_seq);
@@ -322,7 +335,7 @@ void registry_open(struct runtime *rt)
 void registry_close(struct runtime *rt)
 {
     while (rt->n_sandboxes > 0)
-        unregister(rt->by_seq[rt->n_sandboxes - 1]);
+        registry_forget(rt->by_seq[rt->n_sandboxes - 1]);
     CHECK(rt->by_id.n_entries == 0 && rt->by_request.n_entries == 0 && list_empty(&rt->ended));
     strmap_done(&rt->by_id);
     strmap_done(&rt->by_request);

@@ -44,12 +44,16 @@ struct runtime {
     uint64_t seq;
     struct list ended; /* struct sandbox.ended_link, first ended first */
     size_t n_ended;
+    uint64_t kept_bytes; /* memory of the ended ones */
     uv_timer_t retention_timer;
 
     /* log-file.c */
     char *log_dir;
     struct list log_queue; /* struct log_file.queue_link: has something to move */
     uint32_t n_logs, n_moves;
+    uint64_t log_bytes; /* of all logs */
+    bool
+        logs_are_alive; /* ... above the cap, but nothing that ended has any: until the next end */
     void (*on_log_lost)(void *user, const char *sandbox_id, int error);
     void *on_log_lost_user;
 

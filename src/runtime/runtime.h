@@ -45,7 +45,11 @@ struct runtime_config {
     uint64_t default_lifetime_ns;  /* default 24 h */
     uint64_t max_lifetime_ns;      /* 0 = no cap */
     uint64_t retention_ns;         /* ended sandboxes stay readable; default 1 h */
-    uint32_t max_retained;   /* and at most so many of them; default 10000, oldest go first */
+    uint32_t max_retained; /* and at most so many of them; default 10000, oldest go first */
+    uint64_t max_retained_bytes; /* and at most so much memory; default 256 MiB */
+    /* What the logs of all sandboxes take of the disk; 0: half of what is free there at the start, 64 GiB at most. Above it
+     * ended sandboxes go, and logs that still grow keep less. */
+    uint64_t max_log_bytes;
     uint64_t log_max_bytes;  /* kept per sandbox; older output is dropped; default 64 MiB */
     uint64_t file_max_bytes; /* unary file cap; default 32 MiB (contract/server.md 3) */
     bool accept_unenforced_limits;
@@ -118,7 +122,7 @@ struct sandbox_spec {       /* everything borrowed for the call */
     uint64_t lifetime_ns; /* 0 = service default */
     uint32_t n_kept_free; /* of max_sandboxes; places that this owner must leave to others */
     const uint8_t *kept;  /* what runtime_config.restore makes user data of */
-    size_t kept_bytes;
+    size_t kept_bytes;    /* also what user data is taken to need of memory */
 };
 
 /** sandbox_create() - registers and starts. On an idempotent hit *@ret_existing = true and the old one is returned.

@@ -87,6 +87,7 @@ static void fill_limits(struct sandbox *sb, const struct sandbox_spec *spec)
     const struct runtime_config *config = &sb->rt->config;
     sb->memory_bytes = spec->memory_bytes ? spec->memory_bytes : config->default_memory_bytes;
     sb->cpu_millis = spec->cpu_millis ? spec->cpu_millis : config->default_cpu_millis;
+    sb->kept_bytes = sizeof(*sb) + spec->kept_bytes;
     sb->own_limits = sb->memory_bytes != config->default_memory_bytes ||
                      sb->cpu_millis != config->default_cpu_millis;
     sb->lifetime_ns = spec->lifetime_ns ? spec->lifetime_ns : config->default_lifetime_ns;

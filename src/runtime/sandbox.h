@@ -77,6 +77,8 @@ struct sandbox {
     struct sandbox_usage usage; /* after the end */
 
     struct list ended_link;
+    uint64_t kept_bytes;   /* memory, once it ended */
+    struct keeper *keeper; /* retained.c, inside of a trim */
     struct list waiters;   /* struct sandbox_waiter */
     struct list file_jobs; /* struct file_job: wait for their turn */
     uint32_t n_copies;     /* file jobs under way */
@@ -160,6 +162,10 @@ void registry_close(struct runtime *rt);
 int registry_restore(struct sandbox *sb, struct err *err);
 /** registry_on_ended() - @sb reached a terminal state; keep it for the retention time. */
 void registry_on_ended(struct sandbox *sb);
+/** registry_forget() - an ended sandbox without a cell goes, and its log. */
+void registry_forget(struct sandbox *sb);
+/** registry_on_logs_grown() - there may be too much of them. */
+void registry_on_logs_grown(struct runtime *rt);
 /** registry_on_cell_gone() - @sb may be pruned from now on. */
 void registry_on_cell_gone(struct sandbox *sb);
 

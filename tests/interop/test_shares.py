@@ -233,6 +233,22 @@ def test_the_last_places_for_sandboxes_are_kept_for_other_owners():
         stub.CreateSandbox(requests[30], timeout=TIMEOUT, metadata=ALICE)
 
 
+def test_ended_sandboxes_do_not_push_out_those_of_another(service):
+    """Three hundred with 1 MiB of specification each: more memory than is kept."""
+    before = service.memory_kib()
+    with client(service) as stub:
+        mine = service.create(command="echo", args=["result of bob"], stub=stub, metadata=BOB)
+        mine.get(wait="terminal")
+        container = pb.Container(name="main", image="no-such-image")
+        spec = pb.SandboxSpec(containers=[container], annotations={f"k{i}": "x" * 10000 for i in range(100)})
+        for _ in range(300):
+            stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=spec)), timeout=TIMEOUT, metadata=ALICE)
+        assert mine.get().status.exit_code == 0
+        assert service.memory_kib() - before < 400 << 10
+        kept = stub.ListSandboxes(pb.ListSandboxesRequest(show_terminated=True, page_size=1000), timeout=TIMEOUT, metadata=ALICE)
+        assert len(kept.sandboxes) > 0
+
+
 def test_calls_without_a_key_do_not_fill_the_log(service):
     with Peer(service.port) as peer:
         for i in range(2000):

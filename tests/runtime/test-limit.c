@@ -1,6 +1,7 @@
 /* Limits of a sandbox and of the service: processes, memory, numbers, retention. */
 #include "harness.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -183,6 +184,114 @@ static void test_ended_sandboxes_are_kept_by_number_oldest_go_first(void **state
     world_close(w);
 }
 
+/* Ended sandboxes of another owner, by an image that is not there. */
+static void world_fail_some(struct world *w, const char *owner, size_t n)
+{
+    static const uint8_t big[1 << 20];
+    for (size_t i = 0; i < n; i++) {
+        struct sandbox_spec spec = base_spec();
+        struct sandbox *sb;
+        struct err err = {0};
+        bool existing;
+        spec.owner = owner;
+        spec.image = "not-there";
+        spec.kept = big;
+        spec.kept_bytes = sizeof(big);
+        assert_int_equal(sandbox_create(w->rt, &spec, NULL, NULL, &sb, &existing, &err), 0);
+    }
+    world_turn(w);
+}
+
+static size_t n_of_owner(struct world *w, const char *owner)
+{
+    size_t n = 0;
+    for (struct sandbox *sb = NULL; (sb = sandbox_next(w->rt, sb));)
+        n += strcmp(info_of(sb).owner, owner) == 0;
+    return n;
+}
+
+static void keep_twenty(struct runtime_config *config)
+{
+    config->max_retained = 20;
+}
+
+static void test_ended_sandboxes_of_one_owner_do_not_push_out_those_of_another(void **state)
+{
+    struct world *w = world_open(keep_twenty);
+    (void)state;
+    world_fail_some(w, "quiet", 9);
+    world_fail_some(w, "loud", 11);
+    assert_int_equal(n_of_owner(w, "loud"), 11); /* at the cap */
+    world_fail_some(w, "loud", 1);
+    assert_int_equal(n_of_owner(w, "loud"), 10); /* one more: a sixteenth goes too */
+    world_fail_some(w, "loud", 100);
+    assert_int_equal(n_of_owner(w, "quiet"), 9);
+    assert_in_range(n_of_owner(w, "loud"), 10, 11);
+    world_close(w);
+}
+
+static void keep_megabytes(struct runtime_config *config)
+{
+    config->max_retained_bytes = 16 << 20;
+}
+
+static void test_ended_sandboxes_are_kept_by_memory(void **state)
+{
+    struct world *w = world_open(keep_megabytes);
+    (void)state;
+    world_fail_some(w, "quiet", 5);
+    world_fail_some(w, "loud", 100);
+    assert_int_equal(n_of_owner(w, "quiet"), 5);
+    assert_in_range(n_of_owner(w, "loud"), 9, 10);
+    world_close(w);
+}
+
+static void keep_four_megabytes_of_logs(struct runtime_config *config)
+{
+    config->max_log_bytes = 4 << 20;
+}
+
+static uint64_t bytes_of_logs(struct world *w)
+{
+    char path[160];
+    uint64_t n = 0;
+    struct dirent *entry;
+    (void)snprintf(path, sizeof(path), "%s/logs", w->dir);
+    DIR *d = opendir(path);
+    while ((entry = readdir(d))) {
+        struct stat st;
+        if (fstatat(dirfd(d), entry->d_name, &st, 0) == 0 && S_ISREG(st.st_mode))
+            n += (uint64_t)st.st_blocks * 512;
+    }
+    (void)closedir(d);
+    return n;
+}
+
+static void test_the_logs_of_all_have_a_cap_on_the_disk(void **state)
+{
+    struct world *w = world_open(keep_four_megabytes_of_logs);
+    char small[64];
+    (void)state;
+    struct sandbox_spec spec = base_spec();
+    spec.owner = "quiet";
+    spec.command = "true";
+    struct sandbox *sb = world_create_spec(w, &spec);
+    (void)snprintf(small, sizeof(small), "%s", info_of(sb).id);
+    (void)wait_terminal(w, sb);
+    for (int i = 0; i < 8; i++) {
+        sb = sandbox_ref(
+            world_create(w, "head", (const char *const[]){"-c", "1500000", "/dev/zero", NULL}));
+        assert_int_equal(wait_terminal(w, sb), SANDBOX_COMPLETED);
+        sandbox_unref(sb);
+    }
+    while (bytes_of_logs(w) > 4 << 20)
+        world_turn(w);
+    assert_non_null(sandbox_find(w->rt, "quiet", small, NULL));
+    assert_in_range(n_of_owner(w, "test"), 1,
+                    7); /* those that grow late keep less, so more of them fit */
+    world_close(w);
+}
+
 static void keep_briefly(struct runtime_config *config)
 {
     config->retention_ns = 50 * NS_PER_MS;
@@ -302,6 +411,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_usage_is_known_alive_and_after_the_end),
         cmocka_unit_test(test_too_many_sandboxes_are_refused),
         cmocka_unit_test(test_ended_sandboxes_are_kept_by_number_oldest_go_first),
+        cmocka_unit_test(test_ended_sandboxes_of_one_owner_do_not_push_out_those_of_another),
+        cmocka_unit_test(test_ended_sandboxes_are_kept_by_memory),
+        cmocka_unit_test(test_the_logs_of_all_have_a_cap_on_the_disk),
         cmocka_unit_test(test_ended_sandboxes_and_their_logs_go_after_the_retention_time),
     };
     if (become(argc, argv) < 0)
