@@ -14,7 +14,6 @@ import pty
 import select
 import shutil
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -26,7 +25,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests"))
 sys.path.append(str(ROOT / "tests" / "python" / "scripted"))  # messages, scripted_server: for tests that need them
+from support.processes import listener, wait_for_end  # noqa: E402
+
 LIMIT = 30.0  # seconds; only a hang gets there
 ORDINARY = 65534  # nobody
 
@@ -187,23 +189,14 @@ class Home:
 
     def service_pid(self) -> int | None:
         """The process that listens on the embedded socket."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            try:
-                connection.connect(str(self.runtime / "cwsandbox" / "service.sock"))
-            except OSError:
-                return None
-            return struct.unpack("iii", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        return listener(self.runtime / "cwsandbox" / "service.sock")
 
     def end_service(self) -> None:
         pid = self.service_pid()
         if pid is None:
             return
-        pidfd = os.pidfd_open(pid)
-        try:
-            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
-            ended = select.select([pidfd], [], [], LIMIT)[0]
-        finally:
-            os.close(pidfd)
+        os.kill(pid, signal.SIGTERM)
+        ended = wait_for_end(pid, LIMIT)
         assert ended, "the service did not end at SIGTERM"
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import select
 import shutil
 import signal
-import socket
-import struct
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests"))
+from support.processes import listener, wait_for_end  # noqa: E402
+
 STAGE = Path(os.environ.get("CWS_STAGE", ROOT / "build" / "stage")).resolve()
 RUNTIME_DIR = tempfile.mkdtemp(prefix="cwsandbox-docs-")
 
@@ -33,12 +34,7 @@ os.environ.update({
 
 def service_pid() -> int | None:
     """Pid of the embedded service, from the kernel's word about the other end of its socket."""
-    with socket.socket(socket.AF_UNIX) as s:
-        try:
-            s.connect(os.path.join(RUNTIME_DIR, "cwsandbox", "service.sock"))
-        except OSError:
-            return None
-        return struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    return listener(os.path.join(RUNTIME_DIR, "cwsandbox", "service.sock"))
 
 
 def pytest_unconfigure() -> None:
@@ -56,10 +52,8 @@ def service():
     running = [sandbox.sandbox_id for sandbox in Sandbox.list().result()]
     pid = service_pid()
     assert pid is not None, "the service died"
-    watched = os.pidfd_open(pid)
     os.kill(pid, signal.SIGTERM)
-    stopped = select.select([watched], [], [], 20)[0]
-    os.close(watched)
+    stopped = wait_for_end(pid, 20)
     shutil.rmtree(RUNTIME_DIR, ignore_errors=True)
     assert stopped, "the service did not stop on SIGTERM"
     assert not running, f"sandboxes that a page left running: {running}"

@@ -48,7 +48,7 @@ def pytest_configure(config):
     venv = _venv("venv", PACKAGES)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     sys.path[:0] = [str(_generate(venv)), str(venv / "lib" / version / "site-packages"),
-                    str(Path(__file__).parent)]
+                    str(Path(__file__).parent), str(REPO / "tests")]
 
 
 @pytest.fixture(scope="session")

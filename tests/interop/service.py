@@ -1,11 +1,8 @@
 """A cwsandboxd of our own, and short words for its RPCs. Nothing here knows how the service works inside."""
 
-import os
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import uuid
 from pathlib import Path
 
@@ -15,10 +12,10 @@ from coreweave.sandbox.v1 import sandbox_pb2_grpc as rpc
 from google.rpc import error_details_pb2, status_pb2
 
 from conftest import BUILD
+from support.daemon import USER_ID, Daemon, as_user_args, clean_env  # noqa: F401
 
 KEY = "interop-key-1"
 OTHER_KEY = "interop-key-2"
-USER_ID = 54321  # owns nothing and has no entry in /etc/passwd
 OPTIONS = [("grpc.max_receive_message_length", 200 << 20), ("grpc.max_send_message_length", 200 << 20)]
 TIMEOUT = 60  # of every call: a test that hangs fails
 
@@ -33,19 +30,6 @@ def programs() -> tuple[Path, Path, Path]:
     return (BUILD / "src/server/cwsandboxd", BUILD / "src/launch/cwsandbox-launch", BUILD / "src/init/cwsandbox-init")
 
 
-def as_user_args(as_user: bool) -> dict:
-    """Popen arguments for the ordinary user; when we are one already there is nothing to change."""
-    if not as_user or os.geteuid() != 0:
-        return {}
-    return {"user": USER_ID, "group": USER_ID, "extra_groups": []}
-
-
-def clean_env(home: Path, **extra) -> dict:
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("CWSANDBOX", "XDG_"))}
-    # A sanitizer build must not count what it keeps to detect use after free.
-    return env | {"HOME": str(home), "ASAN_OPTIONS": "quarantine_size_mb=1"} | extra
-
-
 def daemon_below(pid: int) -> int:
     """The daemon of the service whose main process is `pid`; 0: there is none just now."""
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
@@ -58,47 +42,33 @@ def daemon_below(pid: int) -> int:
     return 0
 
 
-class Service:
+class Service(Daemon):
     """Starts in __enter__; the text on --ready-fd is in `ready`."""
 
     def __init__(self, as_user=False, args=(), keys=True, expect_ready=True, wrapper=()):
-        self.as_user = as_user
+        super().__init__(programs()[0], as_user, "cws-interop-")
         self.extra = list(args)
         self.wrapper = list(wrapper)  # a command that runs the service
         self.keys = keys
         self.expect_ready = expect_ready
-        self.signalled = False  # a second signal means "at once"
 
     def __enter__(self):
-        self.dir = Path(tempfile.mkdtemp(prefix="cws-interop-"))
-        self.socket = self.dir / "s"
         self.port = free_port()
         keys = self.dir / "keys"
         keys.write_text(f"# interop\nalice:{KEY}\nbob:{OTHER_KEY}\n")
         keys.chmod(0o600)
-        if self.as_user and os.geteuid() == 0:
-            for path in (self.dir, keys):
-                os.chown(path, USER_ID, USER_ID)
+        self.give(keys)
         self.start()
         return self
 
     def start(self):
         """Also once more, after halt(): in the same directory, on the same addresses."""
-        daemon, launch, init = programs()
-        read_end, write_end = os.pipe()
-        command = [str(daemon), "--config", "/dev/null", "--listen", f"unix://{self.socket}",
-                   "--listen", f"http://127.0.0.1:{self.port}", "--data-dir", str(self.dir / "data"),
-                   "--launch-path", str(launch), "--init-path", str(init), "--log-level", "debug",
-                   "--image-alias", "python:*=host", "--ready-fd", str(write_end)]
+        _, launch, init = programs()
+        options = ["--listen", f"http://127.0.0.1:{self.port}", "--launch-path", str(launch), "--init-path", str(init),
+                   "--log-level", "debug", "--image-alias", "python:*=host"]
         if self.keys:
-            command += ["--api-keys", str(self.dir / "keys")]
-        self.log_path = self.dir / "log"
-        with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(self.wrapper + command + self.extra, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            pass_fds=[write_end], env=clean_env(self.dir), **as_user_args(self.as_user))
-        os.close(write_end)
-        with os.fdopen(read_end) as ready:
-            self.ready = ready.read().strip()
+            options += ["--api-keys", str(self.dir / "keys")]
+        super().start([*options, *self.extra], self.wrapper)
         assert not self.expect_ready or self.ready == "ready", self.log()
         self.unix = f"unix:{self.socket}"
         self.tcp = f"127.0.0.1:{self.port}"
@@ -116,21 +86,13 @@ class Service:
 
     def __exit__(self, *_):
         self.channel.close()
-        if self.process.poll() is None and not self.signalled:
-            self.process.terminate()
-        code = self.process.wait(timeout=TIMEOUT)
-        log = self.log()
-        shutil.rmtree(self.dir, ignore_errors=True)
+        code, log = self.end()
         assert "AddressSanitizer" not in log and "runtime error" not in log and "LeakSanitizer" not in log, log
         assert code in (0, 2, -signal.SIGKILL) or not self.expect_ready, log
 
     def stop(self, signo=signal.SIGTERM):
         """Asks it to stop; a test may ask twice."""
-        self.signalled = True
-        self.process.send_signal(signo)
-
-    def log(self) -> str:
-        return self.log_path.read_text(errors="replace")
+        self.ask_to_stop(signo)
 
     def wait_log(self, text):
         """Follows the log until a line holds `text`."""

@@ -5,10 +5,12 @@ comes before cwsandbox. Shared by conftest.py and the tests (a conftest of a dee
 from __future__ import annotations
 
 import os
-import select
-import socket
-import struct
+import sys
 import tempfile
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from support.processes import family, listener, process_table, wait_for_end  # noqa: E402, F401
 
 # A given directory may already have its service: one that was started outside of a sanitizer, for example.
 RUNTIME_DIR = os.environ.get("CWS_TEST_RUNTIME_DIR") or tempfile.mkdtemp(prefix="cwsandbox-pytest-")
@@ -25,46 +27,4 @@ SOCKET = os.path.join(RUNTIME_DIR, "cwsandbox", "service.sock")
 
 def service_pid() -> int | None:
     """Pid of the embedded service of this session, from the kernel's word about the other end of its socket."""
-    with socket.socket(socket.AF_UNIX) as s:
-        try:
-            s.connect(SOCKET)
-        except OSError:
-            return None
-        return struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
-
-
-def process_table() -> dict[int, tuple[int, str]]:
-    """pid -> (parent, start time) of every process that can be read."""
-    table = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat") as f:
-                fields = f.read().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] != "Z":
-            table[int(name)] = (int(fields[1]), fields[19])
-    return table
-
-
-def family(root: int) -> set[tuple[int, str]]:
-    """The process and all its descendants, as (pid, start time)."""
-    table = process_table()
-    found, todo = set(), [root]
-    while todo:
-        pid = todo.pop()
-        if pid in table:
-            found.add((pid, table[pid][1]))
-            todo += [child for child, (parent, _) in table.items() if parent == pid]
-    return found
-
-
-def wait_for_end(pid: int, seconds: float) -> bool:
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([fd], [], [], seconds)[0])
-    finally:
-        os.close(fd)
+    return listener(SOCKET)
