@@ -187,7 +187,7 @@ int answer_send(struct engine *e, const struct launch_message *msg, int fd)
     struct msghdr out = {.msg_iov = &iov, .msg_iovlen = 1};
 
     if (e->sock_fd < 0 || (msg->answer && msg->seq == 0))
-        return; /* between two daemons, or asked for by one that is gone: the next one asks what there is */
+        return 0; /* between two daemons, or asked for by one that is gone: the next one asks what there is */
     ssize_t n = launchproto_encode(msg, data, sizeof(data));
     CHECK(n > 0);
     iov.iov_len = (size_t)n;

@@ -63,7 +63,8 @@ struct options {
     /* Derived by options_check(). */
     uid_t *allowed_uids;
     size_t n_allowed_uids;
-    struct image_alias *aliases; /* parsed image_alias; the names borrow from it, patterns are copies */
+    struct image_alias
+        *aliases; /* parsed image_alias; the names borrow from it, patterns are copies */
     size_t n_aliases;
 };
 #define OPTIONS_NO_FD UINT64_MAX

@@ -101,10 +101,8 @@ static int count_members(const struct box *b)
 
 static void kill_bomb(struct box *b, const char *script)
 {
-    struct launch_limits limits = {.memory_bytes = 64 << 20,
-                                   .cpu_millis = 2000,
-                                   .pids = 1024,
-                                   .accept_unenforced = true};
+    struct launch_limits limits = {
+        .memory_bytes = 64 << 20, .cpu_millis = 2000, .pids = 1024, .accept_unenforced = true};
     uint64_t us, start;
     int n_members;
     uint32_t id;

@@ -369,8 +369,7 @@ static void test_death_of_launch_ends_everything(void **state)
     assert_int_equal(kill(pid_below((int)getpid(), "cwsandbox-launc"), SIGKILL), 0);
     world_wait(w, &w->lost);
     assert_int_equal(wait_terminal(w, sb), SANDBOX_FAILED);
-    assert_non_null(
-        strstr(info_of(sb).state_reason, "cwsandbox-launch closed its connection"));
+    assert_non_null(strstr(info_of(sb).state_reason, "cwsandbox-launch closed its connection"));
     assert_int_equal(wait_terminal(w, stopped), SANDBOX_TERMINATED);
     assert_int_equal(sandbox_create(w->rt, &spec, NULL, NULL, &late, &existing, &err), -1);
     assert_int_equal(err.code, ERR_UNAVAILABLE);
