@@ -203,9 +203,10 @@ int sandbox_wait(struct sandbox *sb, struct sandbox_waiter *w, struct err *err)
     case SANDBOX_TERMINATED:
         break;
     }
-    return err_set(
-        err, ERR_FAILED_PRECONDITION, "sandbox %s is not running: its state is %s%s%s", sb->id,
-        sandbox_state_name(sb->state), sb->state_reason[0] ? ": " : "", sb->state_reason);
+    return err_set_reason(err, ERR_FAILED_PRECONDITION, "CWSANDBOX_SANDBOX_NOT_RUNNING",
+                          "sandbox %s is not running: its state is %s%s%s", sb->id,
+                          sandbox_state_name(sb->state), sb->state_reason[0] ? ": " : "",
+                          sb->state_reason);
 }
 
 void sandbox_waiter_cancel(struct sandbox_waiter *w)

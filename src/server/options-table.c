@@ -23,6 +23,8 @@ const struct option_def options_table[] = {
      FIELD(api_keys)},
     {"allow-unauthenticated", NULL, OPTION_FLAG, false, 0, "false", NULL, NULL,
      "serve http and https clients that present no key", FIELD(allow_unauthenticated)},
+    {"accept-wandb-keys", NULL, OPTION_FLAG, false, 0, "false", NULL, NULL,
+     "a key of --api-keys may also come as `x-wandb-api-key`", FIELD(accept_wandb_keys)},
     {"unix-allow-uid", NULL, OPTION_LIST, false, 0, NULL, "own uid and root", "UID",
      "another user who may connect to the Unix sockets", FIELD(unix_allow_uid)},
     {"data-dir", "CWSANDBOX_DATA_DIR", OPTION_TEXT, false, 0, NULL,

@@ -31,6 +31,7 @@ struct options {
     char *tls_key;
     char *api_keys;
     bool allow_unauthenticated;
+    bool accept_wandb_keys;
     struct text_list unix_allow_uid;
     char *data_dir;
     struct text_list image_alias;

@@ -161,6 +161,20 @@ def test_without_a_known_key_tcp_is_closed(service, metadata):
     assert KEY not in service.log() and "wrong-key" not in service.log()
 
 
+def test_wandb_keys_are_keys_where_the_operator_says_so(own_service):
+    service = own_service(args=["--accept-wandb-keys"])
+    with grpc.insecure_channel(service.tcp, OPTIONS) as channel:
+        stub = rpc.SandboxServiceStub(channel)
+        box = service.create(stub=stub, metadata=[("x-wandb-api-key", KEY), ("x-entity-id", "team")])
+        alice = [("authorization", f"Bearer {KEY}")]
+        listed = stub.ListSandboxes(pb.ListSandboxesRequest(), timeout=TIMEOUT, metadata=alice)
+        assert [s.sandbox_id for s in listed.sandboxes] == [box.id]
+        box.delete()
+        error = failure(stub.ListSandboxes, pb.ListSandboxesRequest(), timeout=TIMEOUT, metadata=[("x-wandb-api-key", "wrong-key-1")])
+        assert error.code == grpc.StatusCode.UNAUTHENTICATED and "authorization: Bearer" in error.text
+    assert KEY not in service.log() and "wrong-key" not in service.log()
+
+
 def test_owners_do_not_see_each_other(service):
     with grpc.insecure_channel(service.tcp, OPTIONS) as channel:
         stub = rpc.SandboxServiceStub(channel)

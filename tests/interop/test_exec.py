@@ -269,4 +269,4 @@ def test_exec_in_an_ended_sandbox_is_refused(service):
     box = service.create("/bin/true")
     box.get(wait="terminal")
     error = failure(box.run, "true")
-    assert error.code == grpc.StatusCode.FAILED_PRECONDITION
+    assert error.code == grpc.StatusCode.FAILED_PRECONDITION and error.reason == "CWSANDBOX_SANDBOX_NOT_RUNNING"

@@ -20,6 +20,7 @@ REASONS = {
         ["FILE_NOT_FOUND", "FILE_IS_DIRECTORY", "FILE_IO_FAILED", "FILE_PERMISSION_DENIED", "FILE_TRUNCATED", "FILE_TOO_LARGE"],
         cw.SandboxFileError),
     "SANDBOX_NOT_FOUND": cw.SandboxNotFoundError,
+    "SANDBOX_NOT_RUNNING": cw.SandboxNotRunningError,
     "COMMAND_TIMEOUT": cw.SandboxCommandTimeoutError,
     "RUNNER_UNAVAILABLE": cw.SandboxUnavailableError,
     "BACKEND_UNAVAILABLE": cw.SandboxUnavailableError,
