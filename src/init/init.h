@@ -135,6 +135,8 @@ void slots_give(struct slots *s, int index);
 void slots_retire(struct slots *s, int index);
 /** slots_release() - the daemon knows of the first @n_seen EXITED. */
 void slots_release(struct slots *s, uint32_t n_seen);
+/** slots_restart() - a new daemon, which has no kill under way, counts from 0. */
+void slots_restart(struct slots *s);
 int slots_kill(struct slots *s, int index);
 /** slots_kill_ended() - what the finished exec @id left behind. */
 void slots_kill_ended(struct slots *s, uint32_t id);

@@ -140,6 +140,12 @@ void slots_release(struct slots *s, uint32_t n_seen)
     }
 }
 
+void slots_restart(struct slots *s)
+{
+    slots_release(s, s->n_exits);
+    s->n_exits = 0;
+}
+
 void slots_init(struct slots *s)
 {
     s->usable = fcntl(CGROUP_FD, F_GETFD) >= 0;

@@ -45,6 +45,7 @@ void sync_answer(struct init *in)
         else
             abandon(in, row);
     }
+    slots_restart(&in->slots);
     for (uint32_t i = 0; i < in->slots.n_lingering; i++)
         in->slots.all[in->slots.lingering[i]].id = 0;
     if (control_send(&answer, in->main_output_fd) < 0)

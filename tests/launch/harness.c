@@ -364,6 +364,8 @@ void control_wait(struct box *b, struct init_packet *ret, int *ret_fd)
     assert_int_equal(n, sizeof(*ret));
     if (ret->type == INIT_EXITED)
         b->n_seen++;
+    if (ret->type == INIT_SYNCED)
+        b->n_seen = 0;
     if (ret->type == INIT_STARTED && ret->value == 0)
         b->slot = ret->slot;
 }

@@ -70,6 +70,27 @@ static void test_sync_of_a_blank_says_that_there_is_no_main_process(void **state
     end_all(&s, &b);
 }
 
+/* The new daemon counts ends from 0: init must not wait for those that the one before has heard of. */
+static void test_slots_are_used_again_after_sync(void **state)
+{
+    struct service s;
+    struct box b;
+    struct init_packet packet;
+    int fd, n_stale, first;
+
+    service_start(&s);
+    box_create(&s, &b);
+    for (int i = 0; i < 10; i++)
+        assert_shell(&b, "true", "");
+    say_sync(&b, &packet, &fd, &n_stale);
+    assert_shell(&b, "true", "");
+    first = b.slot;
+    for (int i = 0; i < 5; i++)
+        assert_shell(&b, "true", "");
+    assert_true(b.slot <= MAX(first, 1)); /* not one more for each */
+    end_all(&s, &b);
+}
+
 static void test_running_main_process_goes_on_under_the_new_id(void **state)
 {
     struct service s;
@@ -170,6 +191,7 @@ int run_sync_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sync_of_a_blank_says_that_there_is_no_main_process),
+        cmocka_unit_test(test_slots_are_used_again_after_sync),
         cmocka_unit_test(test_running_main_process_goes_on_under_the_new_id),
         cmocka_unit_test(test_main_process_that_ended_unheard_is_told_with_all_it_wrote),
         cmocka_unit_test(test_execs_of_the_daemon_before_are_killed_unheard),
