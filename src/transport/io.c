@@ -5,6 +5,9 @@
  * small and becomes large when a read fills it, so an idle connection is cheap and a bulk one
  * does few calls.
  *
+ * A turn of one connection is one large read, or less where its bytes make much work (grpc_conn_recv_some): then reading stops
+ * until the end of the pass.
+ *
  * Writing: everything that waits is gathered into one writev. What the socket does not take is
  * handed to uv_write and nothing more is pulled until that is done: the queue then grows in the
  * connection, where callers can see it.
@@ -227,6 +230,8 @@ static bool can_write(const struct transport *t)
            t->in_flight == 0 && !t->write_error.code;
 }
 
+static void continue_reading(struct transport *t);
+
 static void disarm(struct transport *t)
 {
     if (!t->armed)
@@ -254,6 +259,8 @@ void io_flush(struct transport *t)
     }
     t->flushing = false;
     linger_if_done(t);
+    if (t->read_paused)
+        io_arm(t); /* disarmed above */
 }
 
 static void on_idle(uv_idle_t *idle);
@@ -272,10 +279,13 @@ void io_arm(struct transport *t)
 static void end_of_pass(struct transport *t)
 {
     disarm(t);
-    if (t->state == TRANSPORT_CONNECTING)
+    if (t->state == TRANSPORT_CONNECTING) {
         transport_connected(t);
-    else
-        io_flush(t);
+        return;
+    }
+    if (t->read_paused)
+        continue_reading(t);
+    io_flush(t);
 }
 
 static void on_idle(uv_idle_t *idle)
@@ -329,17 +339,38 @@ static void protocol_failed(struct transport *t, int status)
     transport_fail(t, &err);
 }
 
-/* Plain bytes from the peer. False: reading is over. */
-static bool receive(struct transport *t, const uint8_t *data, size_t n)
+static void pause_reading(struct transport *t)
+{
+    if (!t->read_paused)
+        (void)uv_read_stop(&t->stream.base); /* cannot fail */
+    t->read_paused = true;
+    io_arm(t);
+}
+
+/* One turn's part of @n plain bytes: how many were taken, or -1: the transport is not open any more. */
+static ssize_t receive_some(struct transport *t, const uint8_t *data, size_t n)
 {
     t->receiving = true;
-    int r = grpc_conn_recv(t->conn, data, n);
+    ssize_t r = grpc_conn_recv_some(t->conn, data, n);
     t->receiving = false;
     if (t->state != TRANSPORT_OPEN)
-        return false;
+        return -1;
     if (r < 0)
-        protocol_failed(t, r);
-    return r >= 0;
+        protocol_failed(t, (int)r);
+    return r;
+}
+
+/* Plain bytes from the peer. False: reading is over, at least for this turn. */
+static bool receive(struct transport *t, const uint8_t *data, size_t n)
+{
+    ssize_t r = receive_some(t, data, n);
+    if (r < 0 || (size_t)r == n)
+        return r >= 0;
+    if (buf_put(&t->rest, data + r, n - (size_t)r) < 0)
+        protocol_failed(t, -ENOMEM);
+    else
+        pause_reading(t);
+    return false;
 }
 
 /* The peer will send nothing more. Orderly when nobody waits for it. */
@@ -386,9 +417,30 @@ static void receive_cipher(struct transport *t, const uint8_t *data, size_t n)
         n -= step;
         if (t->state == TRANSPORT_HANDSHAKE)
             io_step_handshake(t);
-        while (t->state == TRANSPORT_OPEN && receive_record(t))
+        while (t->state == TRANSPORT_OPEN && buf_len(&t->rest) == 0 && receive_record(t))
             continue;
     }
+}
+
+/* The next turn. */
+static void continue_reading(struct transport *t)
+{
+    t->read_paused = false;
+    if (t->state == TRANSPORT_OPEN && buf_len(&t->rest) > 0) {
+        ssize_t r = receive_some(t, buf_head(&t->rest), buf_len(&t->rest));
+        if (r >= 0)
+            buf_consume(&t->rest, (size_t)r);
+    }
+    if (buf_len(&t->rest) == 0)
+        buf_done(&t->rest);
+    while (t->tls && t->state == TRANSPORT_OPEN && buf_len(&t->rest) == 0 && receive_record(t))
+        continue;
+    if (t->state == TRANSPORT_CLOSING || t->read_paused)
+        return;
+    if (t->state == TRANSPORT_OPEN && buf_len(&t->rest) > 0)
+        t->read_paused = true; /* reading is stopped already */
+    else if (io_start_reading(t) < 0)
+        protocol_failed(t, -EIO);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n_read, const uv_buf_t *buf)
@@ -417,6 +469,8 @@ static void on_read(uv_stream_t *stream, ssize_t n_read, const uv_buf_t *buf)
         (void)receive(t, (const uint8_t *)buf->base, (size_t)n_read);
     if (t->state == TRANSPORT_CLOSING)
         return;
+    if ((size_t)n_read == TRANSPORT_READ_LARGE_BYTES)
+        pause_reading(t); /* more waits, and would be read in this turn */
     grow_read_buf(t, (size_t)n_read);
     io_flush(t);
 }
@@ -472,5 +526,6 @@ void io_done(struct transport *t)
 {
     free(t->read_buf);
     buf_done(&t->cipher);
+    buf_done(&t->rest);
     err_done(&t->write_error);
 }

@@ -72,6 +72,8 @@ struct transport {
     /* Reading */
     uint8_t *read_buf;
     size_t read_size; /* SMALL until a read filled it */
+    struct buf rest; /* plain bytes beyond a turn's work; nothing is read while there are any */
+    bool read_paused; /* until the end of this pass: others have their turn */
     bool receiving;   /* inside grpc_conn_recv(): a flush follows anyway */
 
     /* Writing. What is in flight stays borrowed from `conn` (plain) or from `cipher` (TLS)

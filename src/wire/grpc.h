@@ -107,6 +107,9 @@ void grpc_conn_free(struct grpc_conn *conn, const char *why);
 /** grpc_conn_recv() - @n bytes from the peer. -EPROTO etc.: fatal; pull once more (GOAWAY is queued), then close.
  *  Some protocol errors show only when GOAWAY was pulled: then grpc_conn_done() turns true instead. */
 int grpc_conn_recv(struct grpc_conn *conn, const uint8_t *data, size_t n);
+/** grpc_conn_recv_some() - the same, but stops where much work was made (about 128 requests, or a thousand pieces of data), so that
+ *  other connections get their turn: returns how many bytes were taken; the rest is to be given again. */
+ssize_t grpc_conn_recv_some(struct grpc_conn *conn, const uint8_t *data, size_t n);
 /** grpc_conn_pull() - up to @max iovecs of bytes to send, in order; valid until grpc_conn_pulled(). 0 = nothing to send. */
 int grpc_conn_pull(struct grpc_conn *conn, struct iovec *iov, int max);
 /** grpc_conn_pulled() - the first @n bytes of what pull returned were sent. */

@@ -276,7 +276,7 @@ static bool is_terminated(const struct grpc_conn *conn)
     return conn->n_streams > 0 || !(conn->goaway_received || conn->goaway_sent);
 }
 
-int grpc_conn_recv(struct grpc_conn *conn, const uint8_t *data, size_t n)
+ssize_t grpc_conn_recv_some(struct grpc_conn *conn, const uint8_t *data, size_t n)
 {
     CHECK(!conn->in_session && !conn->freeing);
     if (conn->recv_error < 0)
@@ -284,15 +284,31 @@ int grpc_conn_recv(struct grpc_conn *conn, const uint8_t *data, size_t n)
     conn->depth++;
     conn_settle(conn);
     conn->in_session = true;
+    conn->work = 0;
     ssize_t rv = nghttp2_session_mem_recv(conn->session, data, n);
     conn->in_session = false;
     if (rv < 0)
         conn_fail(conn, recv_errno(conn, rv));
     conn_settle(conn);
     conn->depth--;
-    int r = conn->recv_error;
+    ssize_t r = conn->recv_error < 0 ? conn->recv_error : rv;
+    if (r == 0)
+        r = (ssize_t)n; /* a session that wants no more */
     conn_notify(conn);
     return r;
+}
+
+int grpc_conn_recv(struct grpc_conn *conn, const uint8_t *data, size_t n)
+{
+    ssize_t r;
+    do {
+        r = grpc_conn_recv_some(conn, data, n);
+        if (r < 0)
+            return (int)r;
+        data += r;
+        n -= (size_t)r;
+    } while (n > 0);
+    return 0;
 }
 
 /* Moves what the session wants to send into `out`, until that holds a good deal. */

@@ -20,6 +20,9 @@
 #endif
 /* DATA frames without bytes or END_STREAM (CVE-2019-9518), not balanced by frames with bytes. */
 #define EMPTY_DATA_MAX 1000u
+/* One turn of a connection: chosen so that it takes about a millisecond. */
+#define WORK_MAX 1024u
+#define WORK_REQUEST 8u
 /* Header bytes beyond max_header_bytes of their block. A few bytes name an entry of the HPACK table again and again, and each
  * time the whole of it is inflated and checked. Chosen: four blocks that are twice too large; each completed call allows for a
  * little more, as on a connection that a proxy fills with the calls of many. */
@@ -44,6 +47,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     if (conn->side != GRPC_SERVER || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     conn->n_streams++;
+    conn->work += WORK_REQUEST;
     struct grpc_call *call = call_new(conn);
     if (!call)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -79,7 +83,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     }
     if (headers_add_n(h, name, name_len, value, value_len) < 0)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-    return 0;
+    return conn->work >= WORK_MAX ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 static void on_headers_frame(struct grpc_conn *conn, struct grpc_call *call,
@@ -188,7 +192,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
     struct grpc_call *call = find(session, stream_id);
     if (call)
         call_on_data(call, data, n);
-    return 0;
+    return ++conn->work >= WORK_MAX ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t h2_error,

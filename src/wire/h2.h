@@ -111,6 +111,7 @@ struct grpc_conn {
     bool freeing;
     int recv_error; /* fatal, -errno: nothing is read any more */
     int send_error; /* fatal, -errno: the session writes nothing any more */
+    unsigned work;  /* done in this recv */
     size_t
         n_resets; /* server: streams that ended by our RST_STREAM before they were answered */
     size_t n_completed;

@@ -216,6 +216,27 @@ static void test_headers_at_the_cap_are_served_and_one_byte_more_is_not(void **s
     }
 }
 
+static void test_a_turn_takes_a_number_of_requests_and_goes_on_from_there(void **state)
+{
+    struct server s;
+    CLEANUP_BUF struct buf b = {0}, block = {0};
+    server_open(&s);
+    put_preface(&b);
+    put_request_fields(&block);
+    for (uint32_t i = 0; i < 1000; i++)
+        put_frame(&b, HEADERS, END_HEADERS | END_STREAM, 1 + 2 * i, &block);
+    unsigned turns = 0;
+    for (size_t before = 0; buf_len(&b) > 0; before = s.n_calls, turns++) {
+        ssize_t n = grpc_conn_recv_some(s.conn, buf_head(&b), buf_len(&b));
+        assert_true(n > 0);
+        assert_in_range(s.n_calls - before, 1, 129);
+        buf_consume(&b, (size_t)n);
+    }
+    assert_int_equal(s.n_calls, 1000);
+    assert_in_range(turns, 7, 9);
+    server_close(&s);
+}
+
 static int feed_data(struct server *s, size_t n_frames, const char *bytes)
 {
     CLEANUP_BUF struct buf b = {0}, payload = {0};
@@ -257,6 +278,7 @@ int main(void)
         cmocka_unit_test(test_headers_that_multiply_end_the_connection_within_their_block),
         cmocka_unit_test(test_one_block_too_large_costs_its_call_and_repeats_the_connection),
         cmocka_unit_test(test_headers_at_the_cap_are_served_and_one_byte_more_is_not),
+        cmocka_unit_test(test_a_turn_takes_a_number_of_requests_and_goes_on_from_there),
         cmocka_unit_test(test_empty_frames_between_full_ones_are_no_flood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
