@@ -99,10 +99,12 @@ static void on_preface_late(void *user)
 /* NULL: welcome. */
 static const char *refusal(const struct connection *c)
 {
-    const struct service *s = c->service;
+    struct service *s = c->service;
     const struct transport_peer *peer = transport_peer(c->transport);
     if (s->stopping)
         return "the service is stopping";
+    if (!descriptors_for_connection(&s->descriptors, clock_now_ns()))
+        return "too few descriptors are left";
     /* On a Unix socket the kernel names the user; if it does not, nobody vouches for the peer.
      */
     if (c->on_unix_socket && (!peer->is_unix || !service_may_connect(s, peer->uid)))

@@ -142,6 +142,16 @@ static int check_repeat(const struct sandbox *sb, const char *request_id, uint64
     return -1;
 }
 
+static int too_few_descriptors(const struct service *s, struct err *err)
+{
+    (void)err_set_reason(err, ERR_RESOURCE_EXHAUSTED, "CWSANDBOX_RUNNER_CAPACITY_EXHAUSTED",
+                         "the service has %zu of %zu descriptors open; the rest is kept for "
+                         "sandboxes that exist (raise its limit of open files)",
+                         s->descriptors.n_open, s->descriptors.limit);
+    err->retry_delay_ns = ACCOUNT_RETRY_NS;
+    return -1;
+}
+
 static int create(struct call *call, Pb__CreateSandboxRequest *req, struct sandbox **ret,
                   struct err *err)
 {
@@ -157,6 +167,8 @@ static int create(struct call *call, Pb__CreateSandboxRequest *req, struct sandb
     plan.spec.request_id = req->request_id;
     plan.spec.n_kept_free = accounts_kept_free(&s->accounts, call->account, keys_count(s->keys),
                                                s->options->max_sandboxes);
+    if (!descriptors_for_sandbox(&s->descriptors, clock_now_ns()))
+        return too_few_descriptors(s, err);
     if (budget_room(call_share(call, SHARE_SPEC_BYTES)) == 0)
         return account_full(call->account, SHARE_SPEC_BYTES, err);
     struct record *record = make_record(s, req, hash, err);

@@ -63,7 +63,12 @@ int exec_start(struct call *call, const struct exec_request *req,
         .tty_width = exec_tty_size(req->tty_width),
         .tty_height = exec_tty_size(req->tty_height),
     };
-    return process_start(sb, &spec, events, user, ret, err);
+    int r = process_start(sb, &spec, events, user, ret, err);
+    if (r < 0 && err->code == ERR_RESOURCE_EXHAUSTED && err->reason == NULL) {
+        err->reason = "CWSANDBOX_RUNNER_OVERLOADED"; /* no descriptors, no memory */
+        err->retry_delay_ns = ACCOUNT_RETRY_NS;
+    }
+    return r;
 }
 
 /* Keeps what fits and counts the rest: the command runs on, as with a pipe into head that never

@@ -11,6 +11,7 @@
 #define CWS_SERVER_SERVICE_H
 
 #include "server/account.h"
+#include "server/descriptors.h"
 #include "server/keys.h"
 #include "server/options.h"
 #include "server/timers.h"
@@ -51,6 +52,7 @@ struct service {
     size_t n_strangers;
     size_t n_calls;
     struct accounts accounts;
+    struct descriptors descriptors;
     bool stopping;
     int exit_status;
 };

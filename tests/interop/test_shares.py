@@ -249,6 +249,31 @@ def test_ended_sandboxes_do_not_push_out_those_of_another(service):
         assert len(kept.sandboxes) > 0
 
 
+def test_sandboxes_that_exist_have_descriptors_left():
+    """Connections and sandboxes are refused before the last ones go."""
+    with Service(wrapper=("prlimit", "--nofile=400:400"), args=["--warm-pool", "0"]) as service, client(service) as stub:
+        boxes, refused = [service.create(stub=stub, metadata=ALICE)], None
+        while refused is None and len(boxes) < 400:
+            try:
+                boxes.append(service.create(stub=stub, metadata=ALICE))
+            except grpc.RpcError as error:
+                refused = error
+        assert refused.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and "descriptors" in refused.details()
+        assert retry_seconds(refused) > 0
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(ConnectionError):
+                for _ in range(400):
+                    stack.enter_context(Peer(service.port))
+            execs = [stub.Exec.future(pb.ExecRequest(sandbox_id=boxes[0].id, command=["echo", "x"]), timeout=TIMEOUT, metadata=ALICE)
+                     for _ in range(6)]
+            assert [e.result().stdout for e in execs] == [b"x\n"] * 6
+        assert "too few descriptors are left" in service.log()
+        boxes[0].delete()
+        for box in boxes[1:]:
+            box.delete()
+        service.create(stub=stub, metadata=ALICE)
+
+
 def test_calls_without_a_key_do_not_fill_the_log(service):
     with Peer(service.port) as peer:
         for i in range(2000):
