@@ -30,7 +30,7 @@
  *
  * Times are nanoseconds (uint64_t); wall-clock times count from 1970 UTC. Sizes are bytes. Strings are UTF-8.
  *
- * Sources. "contract/sdk.md" is the description of the published client that the library follows (docs/compatibility.md).
+ * Sources. "The published client" is the Python package that the library follows (docs/compatibility.md).
  */
 #ifndef CWSANDBOX_H
 #define CWSANDBOX_H
@@ -49,8 +49,7 @@ extern "C" {
 #endif
 
 #define CWS_FOREVER UINT64_MAX
-#define CWS_DEFAULT_TIMEOUT \
-    0u /* in *_timeout_ns options: the client default, 300 s (contract/sdk.md 6.1) */
+#define CWS_DEFAULT_TIMEOUT 0u /* in *_timeout_ns options: the client default, 300 s */
 
 typedef struct cws_client cws_client;
 typedef struct cws_target cws_target;
@@ -345,7 +344,7 @@ typedef enum cws_spillover {
  * cws_options_set_spillover() - when the first place has no room, try the other one once
  * A start that failed in both is the second failure, with the first as cws_error_cause() and a cws_error_note().
  * What cannot be combined with it (templates, runner ids, the other mode) is checked by cws_sandbox_new().
- * Source: contract/sdk.md 6.8.
+ * Source: the published client.
  */
 CWS_API void cws_options_set_spillover(cws_options *o, cws_spillover spillover);
 
@@ -396,7 +395,7 @@ CWS_API cws_op *cws_sandbox_get_status(cws_sandbox *sb, cws_error **error);
  */
 CWS_API cws_op *cws_sandbox_stop(cws_sandbox *sb, uint64_t grace_ns, int missing_ok,
                                  cws_error **error);
-#define CWS_DEFAULT_GRACE_NS UINT64_C(10000000000) /* contract/sdk.md 3.7 */
+#define CWS_DEFAULT_GRACE_NS UINT64_C(10000000000) /* as the published client */
 
 /* What is known without asking. Strings are copied into heap memory: free() them; NULL = not known. */
 CWS_API char *cws_sandbox_id(const cws_sandbox *sb);
@@ -527,7 +526,7 @@ typedef struct cws_stop_options { /* zero it */
 /**
  * cws_sandbox_stop_with() - cws_sandbox_stop() with everything it can do
  * With a snapshot: the ids are cws_sandbox_snapshot_id(). CWS_E_SNAPSHOT when no scratch volume is known (nothing is sent);
- * CWS_E_SNAPSHOT_ON_STOP_CONFLICT when it ends or ended without a snapshot, or is gone. Source: contract/sdk.md 3.7.
+ * CWS_E_SNAPSHOT_ON_STOP_CONFLICT when it ends or ended without a snapshot, or is gone. Source: the published client.
  */
 CWS_API cws_op *cws_sandbox_stop_with(cws_sandbox *sb, const cws_stop_options *options,
                                       cws_error **error);
@@ -675,7 +674,7 @@ CWS_API void cws_reader_close(cws_reader *r);
 
 CWS_API cws_writer *cws_writer_ref(cws_writer *w);
 CWS_API void cws_writer_unref(cws_writer *w); /* never closes it */
-/** cws_writer_write() - done when queued (at most 16 writes are, contract/sdk.md 2.5): back-pressure is the pending handle.
+/** cws_writer_write() - done when queued (at most 16 writes are, as in the published client): back-pressure is the pending handle.
  *  At once: CWS_E_EXECUTION "stream is closed" / "stream has failed". Data is copied. */
 CWS_API cws_op *cws_writer_write(cws_writer *w, const void *data, size_t size,
                                  cws_error **error);

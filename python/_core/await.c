@@ -358,7 +358,7 @@ static PySendResult finish(struct awaiter *self, PySendResult result)
     return result;
 }
 
-/* contract/sdk.md 2.1: cancelling the task that awaits a handle cancels the operation. */
+/* As in the published client: cancelling the task that awaits a handle cancels the operation. */
 static void cancel_if_cancelled(struct core_state *st, struct awaiter *self)
 {
     PyObject *exc, *cls;

@@ -3,8 +3,7 @@
  * stored for later.
  *
  * The classes are defined in cwsandbox/exceptions.py and looked up once. Attributes are set
- * after construction, because the classes differ in what their constructors take
- * (contract/sdk.md 1.4).
+ * after construction, because the classes differ in what their constructors take.
  */
 #include "core.h"
 

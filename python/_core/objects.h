@@ -84,7 +84,7 @@ struct sandbox {
     PyObject *weakrefs;
 };
 
-#define DEFAULT_REQUEST_TIMEOUT_NS (300 * NS_PER_S) /* contract/sdk.md 6.1 */
+#define DEFAULT_REQUEST_TIMEOUT_NS (300 * NS_PER_S) /* as the published client */
 #define DEFAULT_RETRY_BUDGET_NS (30 * NS_PER_S)     /* the same */
 
 int py_sandbox_init(PyObject *module, struct core_state *st);

@@ -191,7 +191,7 @@ static PyObject *get_output(PyObject *self, void *closure)
     if (p->process || p->out || !st)
         return stream_of(self, &p->out, p->process ? cws_process_stdout(p->process) : NULL,
                          false, true);
-    /* contract/sdk.md 2.6: an early failure is seen through the output as well as through
+    /* As in the published client: an early failure is seen through the output as well as through
      * result() */
     if (p->ref.error)
         py_errors_reraise(p->ref.error);

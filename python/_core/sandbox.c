@@ -6,7 +6,7 @@
  * A sandbox opens late: constructing one checks its arguments, the first operation calls
  * _open() of the Python class, which hands over target and options with _attach(). So
  * credentials are read, and wire-level errors are raised, when the sandbox starts, as
- * contract/sdk.md 3.2 wants.
+ * with the published client.
  */
 #include "objects.h"
 

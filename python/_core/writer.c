@@ -5,7 +5,7 @@
  */
 #include "objects.h"
 
-#define WRITER_QUEUE_SIZE 16 /* contract/sdk.md 2.5; enforced by libcwsandbox */
+#define WRITER_QUEUE_SIZE 16 /* as the published client; enforced by libcwsandbox */
 
 PyObject *py_writer_new(struct core_state *st, cws_writer *take_w)
 {

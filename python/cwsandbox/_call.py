@@ -72,7 +72,7 @@ def check_exit(name: str, code: int, out: bytes, err: bytes, has_result: bool) -
 
 
 def parse_failure(stderr: str) -> tuple[str | None, str | None]:
-    """(type, message) of the exception that the runner reported; later lines win (contract/sdk.md 5.2)."""
+    """(type, message) of the exception that the runner reported; later lines win."""
     kind: str | None = None
     message: str | None = None
     for line in stderr.splitlines():

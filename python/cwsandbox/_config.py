@@ -75,7 +75,7 @@ class Config:
     secrets: Sequence[Secret | Mapping] = ()
     pull: ImagePullCredentials | None = None
     template_id: str | None = None
-    request_timeout: float = 300.0  # contract/sdk.md 6.1, as the next one
+    request_timeout: float = 300.0  # as in the published client; so is the next one
     poll: tuple[float, float] = (30.0, 15.0)
 
     def __init__(self, defaults: SandboxDefaults | Mapping | None, template_id: str | None = None) -> None:
@@ -94,14 +94,14 @@ class Config:
         from ._defaults import is_documented, to_defaults
 
         d = to_defaults(defaults)
-        # An explicit argument beats the environment, which beats the defaults (contract/sdk.md 5.1)
+        # An explicit argument beats the environment, which beats the defaults
         if not is_documented(d.base_url) and not os.environ.get("CWSANDBOX_BASE_URL"):
             self.base_url = d.base_url or None
         self.request_timeout = d.request_timeout_seconds
         self.poll = (d.poll_retry_budget_seconds, d.poll_rpc_timeout_seconds)
         self.tags = list(d.tags)
         if self.template_id is not None:
-            return  # what the template says counts more than defaults (contract/sdk.md 6.11)
+            return  # what the template says counts more than defaults
         self.image = None if is_documented(d.container_image) else d.container_image or None
         self.command = None if is_documented(d.command) else d.command or None
         self.args = None if is_documented(d.args) else list(d.args)
@@ -159,7 +159,7 @@ class Config:
         self._check_spillover()
 
     def _check_spillover(self) -> None:
-        """ValueError for what cannot be combined: contract/sdk.md 6.8."""
+        """ValueError for what cannot be combined."""
         if self.spillover == "strict":
             return
         if self.template_id is not None:
@@ -255,7 +255,7 @@ class Config:
         return image, None if command is None else (command, args or [])
 
     def _template_image_and_command(self) -> tuple[str | None, tuple[str, list[str]] | None]:
-        """Only what was asked for, and only as a template takes it: contract/sdk.md 6.11."""
+        """Only what was asked for, and only as a template takes it."""
         parts = (self.command, self.args, self.env, self.files, self.volumes, self.snapshot, self.secrets, self.resources)
         if self.image is None and any(parts):
             raise TypeError(

@@ -15,7 +15,7 @@ struct details;
 /**
  * details_next() - what is known once @status was heard, with @old known before
  * URLs and names are replaced by each answer; ports stay until one names services; GPUs until
- * one names resources (contract/sdk.md 1.7).
+ * one names resources.
  * Return: 0 with a new reference or NULL in *@ret; -ENOMEM.
  */
 int details_next(struct details *old, const Pb__SandboxStatus *status, struct details **ret);

@@ -1,11 +1,11 @@
-/* Runners: the machines that sandboxes can run on; contract/sdk.md 6.12, 8.3. */
+/* Runners: the machines that sandboxes can run on. */
 #include <errno.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "client/query.h"
 
-#define DISCOVERY_TIMEOUT_NS (30 * NS_PER_SEC) /* contract/sdk.md 6.12 */
+#define DISCOVERY_TIMEOUT_NS (30 * NS_PER_SEC) /* as the published client */
 #define DISCOVERY_PAGE_SIZE 100                /* the same */
 
 static int fill_visibilities(struct query *q, cws_runner *to,

@@ -3,8 +3,7 @@
  * refcounted, because one failure may end many handles. Making one never fails: without memory
  * it is the static out-of-memory error.
  *
- * errors.c holds the one table from the service's reasons and status codes to the kinds
- * (contract/sdk.md 8.2).
+ * errors.c holds the one table from the service's reasons and status codes to the kinds.
  */
 #ifndef CWS_CLIENT_ERROR_H
 #define CWS_CLIENT_ERROR_H
@@ -65,17 +64,17 @@ struct error_site {
     const char *filepath;    /* may be NULL */
     const char *snapshot_id; /* may be NULL; set: what may be missing is the snapshot */
     const char *runner_id;   /* the same for a runner */
-    bool is_discovery;       /* the family of CWS_E_DISCOVERY, contract/sdk.md 8.3 */
-    bool is_exec; /* a bare DEADLINE_EXCEEDED is CWS_E_TIMEOUT, contract/sdk.md 2.3 (5) */
+    bool is_discovery;       /* the family of CWS_E_DISCOVERY */
+    bool is_exec;            /* a bare DEADLINE_EXCEEDED is CWS_E_TIMEOUT */
 };
-/** error_from_status() - translate a failed call; contract/sdk.md 8.2. */
+/** error_from_status() - translate a failed call. */
 struct cws_error *error_from_status(const struct err *status, const struct error_site *site);
 /** error_from_local() - a struct err that our own code made (addresses, embedded service). */
 struct cws_error *error_from_local(const struct err *err);
-/** error_is_not_found() - contract/sdk.md 8.4: by status, or by trusted reason whatever the
+/** error_is_not_found() - by status, or by trusted reason whatever the
  * status. */
 bool error_is_not_found(const struct cws_error *e);
-/** error_is_transient() - may be retried by a poll: contract/sdk.md 3.3. */
+/** error_is_transient() - may be retried by a poll. */
 bool error_is_transient(const struct cws_error *e);
 /** error_reason_is() - a trusted reason equals @reason. */
 bool error_reason_is(const struct cws_error *e, const char *reason);

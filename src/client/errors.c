@@ -1,6 +1,6 @@
 /*
  * From what the service said to the kind that the program sees. This table is the only place
- * that knows; docs/errors.md shows it to people. Source: contract/sdk.md 8.1-8.4.
+ * that knows; docs/errors.md shows it to people. Source: the published client.
  */
 #include <string.h>
 
@@ -85,7 +85,7 @@ static cws_error_kind kind_from_status(const struct err *status, const struct er
     if (site->is_discovery)
         return kind_from_discovery(status, site);
     if (status->code == ERR_DEADLINE_EXCEEDED && site->is_exec)
-        return CWS_E_TIMEOUT; /* whatever the reason: contract/sdk.md 2.3 (5) */
+        return CWS_E_TIMEOUT; /* whatever the reason */
     const char *reason = trusted_reason(status);
     for (size_t i = 0; reason && i < ARRAY_SIZE(reasons); i++)
         if (strcmp(reasons[i].reason, reason) == 0)
@@ -115,7 +115,7 @@ static char *violations_text(const struct err *status)
     return text;
 }
 
-/* What the contract's readers look for in a message (contract/sdk.md 13) is added where the
+/* What the contract's readers look for in a message is added where the
  * peer does not say it. */
 static char *message_text(const struct err *status, const struct error_site *site,
                           cws_error_kind kind)

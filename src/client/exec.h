@@ -1,7 +1,7 @@
 /*
  * exec: one StreamExec call, from "needs a running sandbox" to its exit. The engine under
  * processes and under everything that works by running a command in the sandbox (streamed
- * files). contract/sdk.md 2.3, 2.6.
+ * files).
  *
  *   waiting (sandbox is started, reaches RUNNING) -> calling (init sent, ready, output...) ->
  * closed
@@ -54,13 +54,13 @@ struct exec {
     uint32_t new_width, new_height;
 };
 
-/* What a foreign service gets on top of the command's time-out: contract/sdk.md 2.3 (5). Ours
+/* What a foreign service gets on top of the command's time-out, as from the published client. Ours
  * kills the command at the call's deadline, so there the two are the same. */
 #define EXEC_DEADLINE_MARGIN_NS (5ULL * 1000000000ULL)
 /* Chosen: a little more than what the service gives to killing a command (server/call.c, EXPIRE_NS). */
 #define EXEC_KILL_PATIENCE_NS (2500ULL * 1000000ULL)
-#define EXEC_READY_TIMEOUT_NS (5ULL * 1000000000ULL) /* contract/sdk.md 2.3 (4) */
-#define EXEC_TTY_NO_EXIT (-1) /* contract/sdk.md 2.6: a terminal without an exit frame */
+#define EXEC_READY_TIMEOUT_NS (5ULL * 1000000000ULL) /* as the published client */
+#define EXEC_TTY_NO_EXIT (-1) /* as the published client: a terminal without an exit frame */
 #define EXEC_TRAILERS_TIMEOUT_NS \
     (1ULL * 1000000000ULL) /* chosen: they follow the exit frame at once */
 

@@ -1,5 +1,5 @@
 /*
- * File transfers through a command in the sandbox: contract/sdk.md 4.1-4.4.
+ * File transfers through a command in the sandbox.
  *
  * A streamed read needs the file's size to notice a truncation. A foreign service is asked by a
  * command of its own, as the contract has it; ours runs one script that reports the size on
@@ -166,7 +166,7 @@ static void on_done(struct exec *x, int exit_code, struct cws_error *take_error)
 {
     struct file_op *f = CONTAINER_OF(x, struct file_op, exec);
     if (f->probing) {
-        error_unref(take_error); /* best effort: contract/sdk.md 4.4 */
+        error_unref(take_error); /* best effort */
         return;
     }
     take_size_line(f);

@@ -1,7 +1,7 @@
 /*
  * Files: read_file and write_file are one unary call each, with a fall-back through a command
  * in the sandbox when the service finds the file too large for a message; the streaming forms
- * always use a command. contract/sdk.md 4.
+ * always use a command.
  *
  * files.c: the object, the public calls, the unary part. file-exec.c: the commands.
  */

@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 
-#define LINES_MAX_BYTES 1048576u /* contract/sdk.md 2.7: a longer line is an error */
+#define LINES_MAX_BYTES 1048576u /* as the published client: a longer line is an error */
 
 struct lines {
     struct buf partial;

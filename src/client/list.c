@@ -1,5 +1,4 @@
-/* Calls that are not about a sandbox object: list, attach by id, delete by id;
- * contract/sdk.md 3.9. */
+/* Calls that are not about a sandbox object: list, attach by id, delete by id;. */
 #include <errno.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /*
  * The main process's log: StreamLogs, assembled into lines, resumed when the connection or the
- * service hiccups. contract/sdk.md 2.7.
+ * service hiccups.
  *
  * A *session* (id and offset) lets the service continue where it was. Some failures lose it:
  * then a follower starts afresh from now on, and accepts the small gap; but not one that the
@@ -18,7 +18,7 @@
 
 #define LOGS_ATTEMPTS 3u
 #define LOGS_BACKOFF_NS \
-    (500 * NS_PER_MS) /* contract/sdk.md 2.7: 0.5 * 2^(n-1), at most 4 s \
+    (500 * NS_PER_MS) /* as the published client: 0.5 * 2^(n-1), at most 4 s \
                        */
 #define LOGS_BACKOFF_MAX_NS (4 * NS_PER_SEC)
 

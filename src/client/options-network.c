@@ -1,5 +1,4 @@
-/* What a sandbox may reach and what may reach it: egress rules and services; contract/sdk.md
- * 6.5, 6.6. */
+/* What a sandbox may reach and what may reach it: egress rules and services. */
 #include "client/options-internal.h"
 
 #include <ctype.h>

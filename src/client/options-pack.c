@@ -1,6 +1,6 @@
 /*
  * cws_options as the bytes of a request: CreateSandbox, or CreateSandboxFromTemplate with
- * nothing in it that was not asked for; contract/sdk.md 6.3, 6.8, 6.11.
+ * nothing in it that was not asked for.
  *
  * Generated messages hold arrays of pointers to messages. They live in an arena while packing,
  * and borrow every text from the options.
@@ -136,7 +136,7 @@ static Pb__SecretStoreReference *find_store(const Pb__Container *c, const char *
     return NULL;
 }
 
-/* Grouped by store, stores in the order of their first secret: contract/sdk.md 6.7. */
+/* Grouped by store, stores in the order of their first secret. */
 static void fill_secrets(struct pack *p, Pb__Container *c)
 {
     size_t n = p->o->secrets.n;
@@ -178,7 +178,7 @@ static void fill_pull(struct pack *p, Pb__Container *c)
     c->image_pull_credentials = credentials;
 }
 
-/* A side that was not given is the same as the other one: contract/sdk.md 6.4. */
+/* A side that was not given is the same as the other one. */
 static void fill_resources(struct pack *p, Pb__Container *c)
 {
     const cws_options *o = p->o;
@@ -315,7 +315,7 @@ static void fill_annotations(struct pack *p, Pb__SandboxSpec *spec)
 }
 
 /* Where it goes. A runner of one's own is in a cluster of one's own, so a machine without a
- * mode means that mode: contract/sdk.md 6.3. */
+ * mode means that mode. */
 static void fill_placement(const cws_options *o, bool spilled, Pb__SandboxSpec *spec)
 {
     int mode = o->mode;

@@ -1,5 +1,4 @@
-/* Secrets that the service puts into the environment, and the one that pulls the image;
- * contract/sdk.md 6.7. */
+/* Secrets that the service puts into the environment, and the one that pulls the image;. */
 #include "client/options-internal.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Volumes: scratch ones, which may be snapshotted, and existing ones; contract/sdk.md 6.10. */
+/* Volumes: scratch ones, which may be snapshotted, and existing ones. */
 #include "client/options-internal.h"
 
 #include <errno.h>

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "client/error.h"
 
-#define OPTIONS_REQUEST_TIMEOUT_NS (300ULL * 1000000000ULL) /* contract/sdk.md 6.1 */
+#define OPTIONS_REQUEST_TIMEOUT_NS (300ULL * 1000000000ULL) /* as the published client */
 #define OPTIONS_RETRY_BUDGET_NS (30ULL * 1000000000ULL)
 #define OPTIONS_POLL_TIMEOUT_NS (15ULL * 1000000000ULL)
 

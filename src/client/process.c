@@ -47,7 +47,7 @@ static void on_done(struct exec *x, int exit_code, struct cws_error *take_error)
 {
     struct cws_process *p = process_of_exec(x);
     /* A terminal that never opened says why to its reader too; later failures only to the
-     * handle. contract/sdk.md 2.6 */
+     * handle. */
     end_streams(p, p->tty && !x->opened ? take_error : NULL);
     struct op_result result = {
         .error = take_error, .value = exit_code, .has_value = !take_error};
@@ -185,7 +185,7 @@ static int check_arguments(const char *const *argv, size_t n, const cws_exec_opt
     return 0;
 }
 
-/* The protocol has no working directory: a shell changes it first. contract/sdk.md 2.3 (3). */
+/* The protocol has no working directory: a shell changes it first. */
 static int wrap_cwd(struct cws_process *p, const char *cwd)
 {
     CLEANUP_FREE char *words = shell_quote_join(p->argv, p->n_argv);

@@ -55,7 +55,7 @@ static void on_failure(struct query *q, const struct err *status)
     uint64_t delay_ns;
     if (q->cls->deletes && (q->missing_ok || repeated) &&
         (e->kind == CWS_E_SNAPSHOT_NOT_FOUND || e->status == ERR_NOT_FOUND)) {
-        error_unref(e); /* an attempt before may have deleted it: contract/sdk.md 3.8 */
+        error_unref(e); /* an attempt before may have deleted it */
         query_finish(q, NULL);
     } else if (q->cls->retries && !q->op.client->closing &&
                retry_after(&q->retry, SNAPSHOT_RETRY_BUDGET_NS, e, &delay_ns)) {

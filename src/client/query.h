@@ -21,7 +21,7 @@ struct query_class {
     uint32_t page_token_field;                   /* of the request; 0 = one answer */
     const char *(*next_page)(const void *reply); /* of a reply; "" = the last one */
     bool discovery;                              /* errors are of that family */
-    bool retries;                                /* contract/sdk.md 8.6 */
+    bool retries;                                /* as the published client */
     bool deletes;                                /* NOT_FOUND may mean that it worked */
     /* [loop] All answers are there: make q->items of them; may be NULL. 0 or -ENOMEM. */
     int (*collect)(struct query *q);

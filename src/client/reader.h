@@ -18,7 +18,7 @@
 #include "client/chunk.h"
 #include "client/op.h"
 
-#define READER_MAX_CHUNKS 4096u              /* contract/sdk.md 2.4 */
+#define READER_MAX_CHUNKS 4096u              /* as the published client */
 #define READER_MAX_BYTES (16u * 1024 * 1024) /* chosen: 4096 chunks may be 4 GiB */
 
 struct reader_events {

@@ -3,7 +3,7 @@
 
 #include "base/util.h"
 
-#define HINT_MAX_NS (10 * NS_PER_SEC) /* contract/sdk.md 3.3 */
+#define HINT_MAX_NS (10 * NS_PER_SEC) /* as the published client */
 
 uint64_t retry_jitter(uint64_t *memory_ns, uint64_t hint_ns, uint64_t remaining_ns)
 {

@@ -1,5 +1,5 @@
 /*
- * When a call that failed may be made again: contract/sdk.md 3.3, 8.6. A burst of failures has a
+ * When a call that failed may be made again. A burst of failures has a
  * budget of time that begins at its first one.
  */
 #ifndef CWS_CLIENT_RETRY_H
@@ -7,7 +7,7 @@
 
 #include "client/error.h"
 
-#define RETRY_FIRST_NS 200000000ULL /* contract/sdk.md 3.3 */
+#define RETRY_FIRST_NS 200000000ULL /* as the published client */
 #define RETRY_MAX_NS 2000000000ULL
 #define RETRY_RPC_MIN_NS 100000000ULL /* an attempt gets at least so long */
 

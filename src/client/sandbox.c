@@ -229,7 +229,7 @@ static bool apply_status_locked(struct sandbox_info *info, const Pb__SandboxStat
 }
 
 /* What can be snapshotted. A service that does not echo volumes does not make us forget the ones
- * we asked for. An unset source counts as scratch (contract/sdk.md 1.7). */
+ * we asked for. An unset source counts as scratch. */
 static bool apply_volumes(struct cws_sandbox *sb, const Pb__SandboxSpec *spec)
 {
     if (!spec || !spec->n_volumes)
@@ -271,9 +271,9 @@ int sandbox_apply(struct cws_sandbox *sb, const Pb__Sandbox *msg, enum apply how
     const Pb__SandboxStatus *said = msg->status ? msg->status : &unknown;
     cws_status status = (cws_status)said->state;
     if (status == CWS_STATUS_UNSPECIFIED && how == APPLY_POLL)
-        status = CWS_STATUS_COMPLETED; /* contract/sdk.md 3.1 */
+        status = CWS_STATUS_COMPLETED; /* as the published client */
     if (how == APPLY_CREATE && !sb->conn->ours)
-        status = CWS_STATUS_PENDING; /* contract/sdk.md 3.2: accepted, no more */
+        status = CWS_STATUS_PENDING; /* accepted, no more */
     enum sb_state next = state_of(status);
     bool locked = lock_info(sb);
     bool ok = true;

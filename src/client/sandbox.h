@@ -1,16 +1,17 @@
 /*
- * cws_sandbox: one sandbox as this client sees it. The state machine of contract/sdk.md 3.1
+ * cws_sandbox: one sandbox as this client sees it. The state machine
  * runs on the loop thread; what the program may ask without waiting (`info`) is a copy under
  * the lock.
  *
  *   SB_NEW -> SB_CREATING -> SB_STARTING -> SB_RUNNING -> SB_STOPPING -> SB_TERMINAL
- *     ^----- create failed ----'                (later states may be reached directly; terminal
- * is absorbing)
+ *     ^----- create failed ----'
+ *
+ * Later states may be reached directly; terminal is absorbing.
  *
  * Whoever needs a state puts a `struct sb_waiter` into one of three lists: started (accepted,
  * an id is known), running (RUNNING, or what came instead), terminal. While the last two hold
  * somebody, one *watch* asks the service: by long-poll where the service is ours, else on the
- * schedule of contract/sdk.md 3.3. Nobody waits, nobody asks.
+ * schedule of the published client. Nobody waits, nobody asks.
  *
  * sandbox.c: the object and what is known. start.c: create. watch.c: the watch and the waiters.
  * stop.c: stop.

@@ -1,5 +1,4 @@
-/* cws_sandbox_snapshot(): keep the files of a running sandbox's scratch volume;
- * contract/sdk.md 3.8. */
+/* cws_sandbox_snapshot(): keep the files of a running sandbox's scratch volume;. */
 #include <string.h>
 
 #include "base/util.h"
@@ -72,7 +71,7 @@ static void on_answer(void *user, void *reply, const struct err *status)
     struct cws_error *e =
         error_from_status(status, &(struct error_site){.label = "Create snapshot",
                                                        .sandbox_id = sandbox_id_borrow(s->sb)});
-    /* A snapshot that took too long once will again: contract/sdk.md 3.8 */
+    /* A snapshot that took too long once will again */
     if (e->kind != CWS_E_REQUEST_TIMEOUT && !s->op.client->closing &&
         retry_after(&s->retry, SNAPSHOT_RETRY_BUDGET_NS, e, &delay_ns)) {
         error_unref(e);

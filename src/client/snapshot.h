@@ -1,5 +1,5 @@
 /*
- * snapshot_wait: asks for one snapshot until it is READY or never will be; contract/sdk.md 3.8.
+ * snapshot_wait: asks for one snapshot until it is READY or never will be.
  * The owner embeds it zeroed, keeps client and target alive, and gets done() once unless it
  * cancels. Thread: the loop's.
  */

@@ -1,4 +1,4 @@
-/* Snapshots as such, and where they are kept; contract/sdk.md 3.8. */
+/* Snapshots as such, and where they are kept. */
 #include <errno.h>
 #include <string.h>
 

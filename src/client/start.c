@@ -1,10 +1,10 @@
-/* Creating a sandbox: once, however many ask; contract/sdk.md 3.2. */
+/* Creating a sandbox: once, however many ask. */
 #include <string.h>
 
 #include "base/util.h"
 #include "client/sandbox.h"
 
-/* ---- the second place: contract/sdk.md 6.8 ---- */
+/* ---- the second place ---- */
 
 #define REASON(name) "CWSANDBOX_" name
 

@@ -1,5 +1,5 @@
 /*
- * Stopping a sandbox: DeleteSandbox, then waiting for a terminal state; contract/sdk.md 3.7.
+ * Stopping a sandbox: DeleteSandbox, then waiting for a terminal state.
  * All stops of one sandbox share one attempt with the first one's grace and missing_ok; a
  * joiner's own missing_ok decides what NOT_FOUND means to it. A stop while the create is under
  * way waits for it, so nothing is left behind.
@@ -15,7 +15,7 @@
 #include "client/op.h"
 #include "client/sandbox.h"
 
-#define STOP_MARGIN_NS (10 * NS_PER_SEC)     /* contract/sdk.md 3.7: grace + 5 + 5 */
+#define STOP_MARGIN_NS (10 * NS_PER_SEC)     /* as the published client: grace + 5 + 5 */
 #define SNAPSHOT_MARGIN_NS (35 * NS_PER_SEC) /* the same: 600 + grace + 35 */
 
 struct stop_op {
@@ -136,8 +136,7 @@ static void begin_snapshots(struct cws_sandbox *sb, const Pb__DeleteSandboxRespo
 static void on_accepted(struct cws_sandbox *sb, const Pb__DeleteSandboxResponse *reply)
 {
     if (!reply->sandbox && reply->n_file_system_snapshot_ids == 0 && sb->stop_missing_ok) {
-        sandbox_set_status(sb, SB_TERMINAL,
-                           CWS_STATUS_TERMINATED); /* it was not there: contract/sdk.md 3.7 */
+        sandbox_set_status(sb, SB_TERMINAL, CWS_STATUS_TERMINATED); /* it was not there */
         stop_finish(sb, sb->stop_snapshot
                             ? conflict(sb, "it was not there (stopped with allow_missing)")
                             : NULL);
@@ -154,7 +153,7 @@ static void on_accepted(struct cws_sandbox *sb, const Pb__DeleteSandboxResponse 
         stop_wait(sb); /* settles: who waited for RUNNING hears that it was stopped */
 }
 
-/* The service answers so when somebody else is ending it: contract/sdk.md 3.7. */
+/* The service answers so when somebody else is ending it. */
 static struct cws_error *refused(struct cws_sandbox *sb, struct cws_error *take)
 {
     if (!sb->stop_snapshot || !error_reason_is(take, "INVALID_REQUEST"))
@@ -239,7 +238,7 @@ void stop_advance(struct cws_sandbox *sb)
     }
 }
 
-/* Why a stop with a snapshot cannot even join, or NULL. contract/sdk.md 3.7. */
+/* Why a stop with a snapshot cannot even join, or NULL. */
 static struct cws_error *snapshot_conflict(const struct cws_sandbox *sb)
 {
     bool captured = sb->info.n_snapshot_ids > 0;

@@ -20,7 +20,7 @@ struct cws_target {
     size_t n_headers;
 };
 
-#define TARGET_HOSTED_URL "https://api.cwsandbox.com" /* contract/sdk.md 6.1 */
+#define TARGET_HOSTED_URL "https://api.cwsandbox.com" /* as the published client */
 #define TARGET_MAX_HEADERS 64u /* chosen: a header block is limited to 64 KiB anyway */
 
 /** target_or_default() - a new reference to @target, or cws_target_new(NULL, NULL, 0). */

@@ -1,5 +1,4 @@
-/* The sandbox state machine and the ways calls fail, against scripted peers. contract/sdk.md
- * 3, 8. */
+/* The sandbox state machine and the ways calls fail, against scripted peers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

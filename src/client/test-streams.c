@@ -1,4 +1,4 @@
-/* Exec, file and log streams against peers that misbehave. contract/sdk.md 2, 4. */
+/* Exec, file and log streams against peers that misbehave. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>

@@ -369,7 +369,7 @@ static void test_a_spilled_request_differs_in_place_and_id(void **state)
     assert_string_not_equal(a->request_id, b->request_id);
 }
 
-/* contract/sdk.md 3.3 */
+/* as the published client */
 static void test_a_retry_waits_for_the_hint_or_for_a_jitter_that_grows(void **state)
 {
     const uint64_t left_ns = 30 * NS_PER_SEC;

@@ -1,5 +1,4 @@
-/* Handles that wait for a state of a sandbox, and the one that asks for it:
- * contract/sdk.md 3.2, 3.4-3.6. */
+/* Handles that wait for a state of a sandbox, and the one that asks for it:. */
 #include "base/util.h"
 #include "client/op.h"
 #include "client/sandbox.h"
@@ -31,7 +30,7 @@ static void wait_finish(struct wait_op *w, struct cws_error *take)
     op_end(&w->op);
 }
 
-/* The policy is each waiter's own; what happened is everybody's. contract/sdk.md 3.5. */
+/* The policy is each waiter's own; what happened is everybody's. */
 static struct cws_error *complete_verdict(const struct wait_op *w)
 {
     const struct cws_sandbox *sb = w->sb;

@@ -1,6 +1,5 @@
 /*
- * Waiting for a state, and asking for it. One question at a time per sandbox, whoever waits:
- * contract/sdk.md 3.3-3.5.
+ * Waiting for a state, and asking for it. One question at a time per sandbox, whoever waits:.
  *
  * The kind of question follows the state: before RUNNING it asks for a stable state, after it
  * for the end. Against our service a question is a long-poll and the next one follows at once;
@@ -40,7 +39,7 @@ void sb_waiters_fire(struct list *waiters, struct cws_error *error)
     }
 }
 
-/* Whether the wait for RUNNING is over, and how. contract/sdk.md 3.4. */
+/* Whether the wait for RUNNING is over, and how. */
 static bool running_decided(const struct cws_sandbox *sb, struct cws_error **ret_error)
 {
     *ret_error = NULL;
@@ -131,7 +130,7 @@ static void on_timer(struct timer *t)
 {
     struct watch *w = CONTAINER_OF(t, struct watch, timer);
     struct cws_sandbox *sb = CONTAINER_OF(w, struct cws_sandbox, watch);
-    /* What the last answer said is final when the budget was slept away: contract/sdk.md 3.3 */
+    /* What the last answer said is final when the budget was slept away */
     if (w->next_retries && clock_now_ns() >= w->budget_end_ns)
         watch_fail(sb, TAKE_PTR(w->last));
     else
@@ -162,8 +161,7 @@ static void on_failure(struct cws_sandbox *sb, struct cws_error *take)
     w->last = take;
 }
 
-/* After our own stop a service may forget the sandbox before we saw its end:
- * contract/sdk.md 3.5. */
+/* After our own stop a service may forget the sandbox before we saw its end:. */
 static void on_missing(struct cws_sandbox *sb, struct cws_error *take)
 {
     struct watch *w = &sb->watch;

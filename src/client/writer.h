@@ -13,9 +13,9 @@
 #include "base/buf.h"
 #include "client/op.h"
 
-#define WRITER_QUEUE_SIZE 16u            /* contract/sdk.md 2.5 */
-#define WRITER_EXEC_FRAME_BYTES 65536u   /* contract/sdk.md 2.3 (4) */
-#define WRITER_FILE_FRAME_BYTES 1048576u /* contract/sdk.md 4 "streaming write slice" */
+#define WRITER_QUEUE_SIZE 16u            /* as the published client */
+#define WRITER_EXEC_FRAME_BYTES 65536u   /* as the published client */
+#define WRITER_FILE_FRAME_BYTES 1048576u /* as the published client */
 
 struct cws_writer {
     struct cws_op *owner; /* [const] */
