@@ -13,7 +13,7 @@
 #define PIECE_SIZE PIPE_BUF
 /* Chosen: bytes written before signals and the other stream get their turn. */
 #define TURN_SIZE ((size_t)1 << 20)
-#define INPUT_SIZE 65536 /* chosen: the frame size of the wire's stdin, contract/sdk.md 4.1 */
+#define INPUT_SIZE 65536 /* chosen: the frame size of the wire's stdin */
 
 void outlet_init(struct outlet *o, cws_queue *queue, cws_reader *reader, int fd)
 {

@@ -14,8 +14,7 @@
 #include "cli/localfile.h"
 #include "cli/verbs.h"
 
-/* Half of the unary cap that services start from, contract/sdk.md section 4: above it the
- * library streams anyway. */
+/* Half of the unary cap that services start from (32 MiB): above it the library streams anyway. */
 #define SINGLE_CALL_MAX ((off_t)16 << 20)
 
 struct args {

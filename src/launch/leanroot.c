@@ -1,7 +1,7 @@
 /*
  * The lean root: launch's own root directory, one small read-only tmpfs with only what
  * sandboxes are made from. Every clone(CLONE_NEWNS) copies the mounts of its parent, so a
- * host's hundred mounts would cost each sandbox 0.3 ms (shared/limits.md C, `fat`). It is also
+ * host's hundred mounts would cost each sandbox 0.3 ms (measured on Linux 6.18). It is also
  * a wall: a child that escapes its own root finds nothing of the host but the read-only /usr it
  * had anyway.
  */

@@ -1,6 +1,6 @@
 /*
- * [child] The mounts of one sandbox. Few superblocks on purpose (shared/limits.md C: memory
- * cgroups times superblocks is quadratic): one tmpfs, one overlay per real host directory plus
+ * [child] The mounts of one sandbox. Few superblocks on purpose (the kernel keeps a list
+ * for each memory cgroup in each superblock, so their product is what grows): one tmpfs, one overlay per real host directory plus
  * the root's, proc, devpts.
  *
  *   /box          tmpfs: upper work root, upper-usr work-usr ..., tmp, shm

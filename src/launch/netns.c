@@ -1,6 +1,6 @@
 /*
  * Network namespaces, made ahead: a fresh one costs 0.5 ms (p99 5 ms), entering a ready one 2
- * us (shared/limits.md B). They belong to launch's user namespace, so root in a sandbox has no
+ * us (measured on Linux 6.18). They belong to launch's user namespace, so root in a sandbox has no
  * power over the one it lives in.
  */
 #include <errno.h>

@@ -5,9 +5,11 @@
  * decoded only by launchproto.c (one table; fuzzed). launch treats the daemon as hostile: every
  * count, string and number is checked against the limits below; anything unknown ends launch.
  *
- * Blank sandbox life:   LAUNCH_CREATE -> answer (+ control fd)  ... LAUNCH_LIMITS* ...
- * LAUNCH_KILL -> event EXITED The id is chosen by the daemon, [a-z0-9-]{1,63}; it names cgroup
- * directories.
+ * Life of a blank sandbox:
+ *
+ *   LAUNCH_CREATE -> answer (+ control fd) ... LAUNCH_LIMITS* ... LAUNCH_KILL -> event EXITED
+ *
+ * The id is chosen by the daemon, [a-z0-9-]{1,63}; it names cgroup directories.
  */
 #ifndef CWS_PRIVPROTO_LAUNCHPROTO_H
 #define CWS_PRIVPROTO_LAUNCHPROTO_H

@@ -91,7 +91,7 @@ struct log_spec {
 struct log_events {
     void (*on_data)(void *user, struct log_stream *l, struct buf *take, uint64_t wall_ns,
                     uint64_t next_offset);
-    /* In-band error codes of contract/server.md 2.3: "SESSION_NOT_FOUND", "REPLAY_GAP", "INVALID_RESUME_OFFSET" */
+    /* In-band error codes that clients of the hosted service know: "SESSION_NOT_FOUND", "REPLAY_GAP", "INVALID_RESUME_OFFSET" */
     void (*on_end)(void *user, struct log_stream *l, const char *error_code /* NULL = clean */,
                    const char *message);
 };

@@ -8,7 +8,7 @@
  * The file is opened, searched and read on libuv's pool (log-read.h), one job of a stream at a time. A reader that is
  * overtaken by the limit of the log goes on at the oldest line that is kept, behind a line that says how much it missed.
  *
- * Offsets count the bytes sent in the session, prefixes included (contract/server.md 2.3). To
+ * Offsets count the bytes sent in the session, prefixes included. To
  * find the place in the file again a session keeps marks: (sent, position in the file). Between
  * marks a resumed stream renders again and drops what the reader has.
  */
@@ -20,7 +20,7 @@
 #include "runtime/sandbox.h"
 
 #define LOG_GRACE_NS \
-    (300 * NS_PER_MS) /* contract/server.md 2.3, the race: time a new process gets to say \
+    (300 * NS_PER_MS) /* chosen: time a new process gets to say \
                          something */
 #define LOG_QUIET_NS \
     (50 * NS_PER_MS) /* and then this long without a word counts as having said it */

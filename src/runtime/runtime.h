@@ -51,7 +51,7 @@ struct runtime_config {
      * ended sandboxes go, and logs that still grow keep less. */
     uint64_t max_log_bytes;
     uint64_t log_max_bytes;  /* kept per sandbox; older output is dropped; default 64 MiB */
-    uint64_t file_max_bytes; /* unary file cap; default 32 MiB (contract/server.md 3) */
+    uint64_t file_max_bytes; /* unary file cap; default 32 MiB */
     bool accept_unenforced_limits;
     const struct image_alias *image_aliases; /* borrowed for the runtime's life */
     size_t n_image_aliases;

@@ -4,10 +4,12 @@
  *   PENDING ---cell ready---> CREATING ---set-up done, main process runs---> RUNNING
  *      |                         |                                             |
  *      |                         +--- main process ended by itself ------------+--> COMPLETED
- * (exit code) |                         +--- set-up failed, init or launch gone ------+-->
- * FAILED (reason)
+ *      |                         |                                             |    (exit code)
+ *      |                         +--- set-up failed, init or launch gone ------+--> FAILED
+ *      |                         |                                             |    (reason)
  *      +--- sandbox_stop() ------+---------------------------------------------+--> TERMINATING
- * --cell gone--> TERMINATED
+ *                                                                                   |
+ *                                                              cell gone            +--> TERMINATED
  *
  * COMPLETED and FAILED are said at once, while the cell is still being killed; TERMINATED means
  * that nothing of it is left. A stopped sandbox never ends FAILED. Terminal states never

@@ -1,6 +1,6 @@
 /*
  * Discovery: the runners that the service has, which is one: this machine. BASIC says what it
- * is, FULL also what is free on it now; contract/server.md 1.7.
+ * is, FULL also what is free on it now.
  */
 #include <string.h>
 #include <sys/utsname.h>

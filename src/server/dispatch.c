@@ -13,14 +13,13 @@
 #define COMMAND \
     (8 * MIB) /* argv and environment: Linux's own limit is 2 MiB by default, 6 MiB at most */
 #define SPEC (64 * MIB)     /* mounted files travel in it */
-#define CONTENT (101 * MIB) /* 100 MiB (contract/server.md 0) and the other fields */
+#define CONTENT (101 * MIB) /* 100 MiB and the other fields */
 
 #define TODO_METHOD(p) \
     { \
         .path = (p), .max_request_bytes = CONTENT, .on_request = call_not_implemented \
     }
-/* Clients tell "this service has no snapshots" from other failures by its reason,
- * contract/server.md section 4. */
+/* Clients tell "this service has no snapshots" from other failures by its reason. */
 #define NO_SNAPSHOTS(p) \
     { \
         .path = (p), .max_request_bytes = SMALL, .on_request = snapshots_not_supported \

@@ -1,7 +1,6 @@
 /*
  * ListSandboxes: filters, pages. Each page holds matching entries only, and the token is empty
- * exactly when nothing matching is left, so page_size 1 works with filters
- * (contract/server.md 1.4).
+ * exactly when nothing matching is left, so page_size 1 works with filters.
  */
 #include <errno.h>
 #include <string.h>

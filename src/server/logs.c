@@ -1,5 +1,5 @@
 /*
- * StreamLogs: output of the main process, kept and live (contract/server.md 2.3). Errors of a
+ * StreamLogs: output of the main process, kept and live. Errors of a
  * log session travel in band, in the last frame; everything else is the call's status.
  */
 #include "base/util.h"

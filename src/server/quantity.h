@@ -1,6 +1,6 @@
 /*
  * Quantities as the API writes them: '500m', '1.5', '512Mi', '1G', '1e3'. Exact integer
- * arithmetic, rounded up. Source: contract/sdk.md 6.4 (grammar), Kubernetes resource.Quantity
+ * arithmetic, rounded up. Source: the published client, Kubernetes resource.Quantity
  * (where it comes from).
  */
 #ifndef CWS_SERVER_QUANTITY_H

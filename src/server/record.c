@@ -173,7 +173,7 @@ void timestamp_fill(Pb__Timestamp *t, uint64_t wall_ns)
     t->nanos = (int32_t)(wall_ns % NS_PER_SEC);
 }
 
-/* The strings of the request unchanged (contract/server.md 4.7); without any, the service's
+/* The strings of the request unchanged; without any, the service's
  * defaults in force. */
 static void fill_requirements(struct sandbox_message *m, const Pb__Container *c,
                               const struct sandbox_info *info)

@@ -11,8 +11,7 @@
 
 #define WAIT_DEFAULT_NS (60 * NS_PER_SEC) /* a wait without a deadline */
 #define WAIT_MARGIN_NS (50 * NS_PER_MS)   /* the answer leaves so long before the deadline */
-#define GRACE_MAX_SECONDS \
-    3600 /* chosen; contract/server.md 1.5 knows 300 of an older backend */
+#define GRACE_MAX_SECONDS 3600            /* chosen; an older hosted service had 300 */
 
 struct get_wait {
     struct call *call;
@@ -132,8 +131,7 @@ void delete_on_request(struct call *call, void *request)
         return;
     }
     struct sandbox_message m;
-    if (sb !=
-        NULL) { /* absent and allowed to be: `sandbox` stays unset (contract/server.md 1.5) */
+    if (sb != NULL) { /* absent and allowed to be: `sandbox` stays unset */
         sandbox_ref(sb);
         sandbox_stop(sb, (uint64_t)req->grace_period_seconds * NS_PER_SEC,
                      "deleted by a client");

@@ -2,9 +2,8 @@
  * From a SandboxSpec of the API to the runtime's sandbox_spec: what is accepted, what is
  * refused and by which name.
  *
- * Rules: contract/server.md 1.1 and 1.9, contract/sdk.md 6.4. A field that asks for something
- * not built is refused with its name, never ignored; what existing clients always send (deny
- * flags, mode, tags, annotations) is checked only. Thread: any; no state.
+ * Rules: those of the hosted service. A field that asks for something not built is refused with its name, never ignored;
+ * what existing clients always send (deny flags, mode, tags, annotations) is checked only. Thread: any; no state.
  */
 #ifndef CWS_SERVER_SPEC_H
 #define CWS_SERVER_SPEC_H
@@ -12,8 +11,8 @@
 #include "runtime/runtime.h"
 #include "wire/proto.h"
 
-#define SPEC_MAX_TAG 59          /* contract/server.md 1.9 */
-#define SPEC_MAX_ANNOTATIONS 100 /* contract/server.md 1.9 */
+#define SPEC_MAX_TAG 59          /* as the hosted service */
+#define SPEC_MAX_ANNOTATIONS 100 /* as the hosted service */
 #define SPEC_MAX_TAGS 100        /* chosen: as annotations */
 #define SPEC_MAX_NAME 63         /* RFC 1123: a label */
 #define SPEC_MAX_FILES 256       /* the runtime takes no more: runtime/plan.h */

@@ -1,6 +1,5 @@
 /*
- * StreamExec: one process, its standard streams and its end over one bidirectional call
- * (contract/server.md 2.1, 2.2).
+ * StreamExec: one process, its standard streams and its end over one bidirectional call.
  *
  * States: waiting for `init` -> init known -> started -> ended. Between "init known" and
  * "started" at most one pass of the loop goes by, to learn whether the client half-closes right

@@ -1,7 +1,7 @@
 /*
  * Where a service is: unix:///path, unix:path, http://host[:port], https://host[:port].
  *
- * The http forms follow contract/sdk.md 7: scheme http or https only, no path but "/", a host
+ * The http forms are those of the published client: scheme http or https only, no path but "/", a host
  * is required, port 80 or 443 by default, trailing slashes ignored. Stricter than the
  * reference: user names, queries and fragments are refused instead of dropped, because a base
  * URL that carries one is a mistake that should be seen.

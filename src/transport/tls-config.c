@@ -190,7 +190,7 @@ static int load_roots(SSL_CTX *ctx, const char *ca_path, struct err *err)
 {
     if (!ca_path)
         ca_path = getenv(
-            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"); /* contract/sdk.md 7: applies implicitly */
+            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"); /* as in grpcio, which the published client uses */
     if (ca_path && *ca_path) {
         if (SSL_CTX_load_verify_locations(ctx, ca_path, NULL) != 1)
             return config_error(err, "load root certificates", ca_path);

@@ -25,7 +25,7 @@ struct address {
     uint16_t port;   /* default 443 / 80 */
     char *authority; /* for :authority; "localhost" on Unix sockets */
 };
-/** address_parse() - ERR_INVALID_ARGUMENT with texts of contract/sdk.md 13: "URL must use http or https scheme",
+/** address_parse() - ERR_INVALID_ARGUMENT with the texts of the published client: "URL must use http or https scheme",
  *  "gRPC does not support URL paths", "URL must have a hostname". */
 int address_parse(const char *url, struct address *ret, struct err *err);
 void address_done(struct address *a);

@@ -34,8 +34,7 @@ struct grpc_limits {
     uint32_t stream_window_bytes; /* default 1 MiB */
     uint32_t max_frame_bytes;     /* default 1 MiB; what we accept in one DATA frame */
 };
-#define GRPC_MAX_MESSAGE_BYTES \
-    (104857600u + 65536u) /* 100 MiB (contract/server.md 0) + room for the other fields */
+#define GRPC_MAX_MESSAGE_BYTES (104857600u + 65536u) /* 100 MiB + room for the other fields */
 void grpc_limits_init(struct grpc_limits *limits);
 
 struct grpc_conn;

@@ -1,7 +1,7 @@
 /*
  * Statuses on the wire: grpc-status, percent-encoded grpc-message, grpc-status-details-bin (google.rpc.Status with
  * ErrorInfo, BadRequest, RetryInfo), grpc-timeout. Decoders accept anything and never fail loudly: a malformed part is
- * ignored, as contract/sdk.md 8.1 asks. The details messages are small and fixed, but still go through generated code.
+ * ignored, as in the published client. The details messages are small and fixed, but still go through generated code.
  */
 #ifndef CWS_WIRE_STATUS_H
 #define CWS_WIRE_STATUS_H
