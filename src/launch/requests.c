@@ -99,7 +99,12 @@ static void on_list(struct engine *e, const struct launch_message *request)
         answer.u.listed.cpu_millis = sb->limits.cpu_millis;
         answer.u.listed.pids = sb->limits.pids;
     }
-    answer_send(e, &answer, sb ? sb->control_fd : -1);
+    int r = answer_send(e, &answer, sb ? sb->control_fd : -1);
+
+    if (r < 0) { /* too many descriptors are on their way */
+        answer.u.listed = (struct launch_listed){.status = r};
+        (void)answer_send(e, &answer, -1);
+    }
 }
 
 /* clang-format off */

@@ -71,6 +71,8 @@ int launcher_list(struct launcher *l, struct found_list *ret, struct err *err)
         CLEANUP_FD int fd = -1;
         memcpy(msg.u.after, after, sizeof(after));
         int r = ask(l, &list, &msg, &fd);
+        if (r == 0 && msg.u.listed.status != -ENOENT)
+            r = msg.u.listed.status;
         if (r == 0 && msg.u.listed.status < 0) {
             /* The last one ended meanwhile. What was before it is known by now: from the beginning, without those. */
             found_list_done(&list);
