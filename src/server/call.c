@@ -173,6 +173,21 @@ void call_refuse(struct call *call, enum err_code code, const char *reason, cons
     call_finish(call, &err);
 }
 
+void call_turn_away(struct call *call, const char *why)
+{
+    grpc_call_refuse(call->grpc, why);
+}
+
+void call_pause(struct call *call)
+{
+    grpc_call_pause(call->grpc);
+}
+
+void call_resume(struct call *call)
+{
+    grpc_call_resume(call->grpc);
+}
+
 void call_stop_waiting(struct call *call)
 {
     if (!call->finished && call->method->on_stopping != NULL)

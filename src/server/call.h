@@ -96,6 +96,12 @@ void call_refuse(struct call *call, enum err_code code, const char *reason, cons
                  ...) PRINTF_LIKE(4, 5);
 /** call_refuse_full() - end a call because its owner holds its share of @share. */
 void call_refuse_full(struct call *call, enum share share);
+/** call_turn_away() - nothing was done for the call, and its client may try it again, also elsewhere. */
+void call_turn_away(struct call *call, const char *why);
+/** call_pause() - no on_message until call_resume(), which may deliver one at once; the peer is held
+ * back. */
+void call_pause(struct call *call);
+void call_resume(struct call *call);
 /** call_is_full() - enough waits to be taken: the source should pause until on_drain, which
  * follows. */
 bool call_is_full(struct call *call);

@@ -217,7 +217,7 @@ void create_next(struct account *a)
 /* Made while we stop, the sandbox would end at once; the client can have one that lasts from whoever serves next. */
 static void refuse_stopping(struct call *call)
 {
-    grpc_call_refuse(call->grpc, "the service is stopping");
+    call_turn_away(call, "the service is stopping");
 }
 
 void create_on_request(struct call *call, void *request)

@@ -114,7 +114,7 @@ static void on_stdin_drain(void *user, struct process *p)
         return;
     e->stdin_paused = false;
     uncharge_stdin(e);
-    grpc_call_resume(e->call->grpc); /* may deliver a message at once */
+    call_resume(e->call); /* may deliver a message at once */
 }
 
 static const struct process_events stream_events = {
@@ -211,7 +211,7 @@ static void write_stdin(struct stream_exec *e, const uint8_t *data, size_t n)
         e->stdin_paused = true;
         e->stdin_charged = process_stdin_queued(e->process);
         budget_force(call_share(e->call, SHARE_REQUEST_BYTES), e->stdin_charged);
-        grpc_call_pause(e->call->grpc);
+        call_pause(e->call);
     }
 }
 
