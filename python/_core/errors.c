@@ -7,7 +7,7 @@
  */
 #include "core.h"
 
-/* By cws_error_kind; kinds from CWS_E_CANCELLED on are local conditions, see local_class(). */
+/* By cws_error_kind; kinds from CWS_E_CANCELLED on are local conditions: class_of(). */
 static const char *const class_names[N_ERROR_KINDS] = {
     [CWS_E_GENERIC] = "CWSandboxError",
     [CWS_E_AUTHENTICATION] = "CWSandboxAuthenticationError",

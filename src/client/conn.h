@@ -47,7 +47,7 @@ void conn_is_ours(struct conn *conn);
 /** conns_close() / conns_free() - the client is ending; free only after the loop ran dry. */
 void conns_close(struct cws_client *client);
 void conns_free(struct cws_client *client);
-/** link_grpc() - the gRPC connection of the link that takes calls now; NULL while none is open.
+/** conn_open_grpc() - the gRPC connection of the link that takes calls now; NULL while none is open.
  */
 struct grpc_conn *conn_open_grpc(struct conn *conn);
 

@@ -102,7 +102,7 @@ void waiters_fire_locked(struct list *waiters);
 /** waiters_remove_locked() - false when @w is not there any more (it has fired). @w is
  * compared, not looked into. */
 bool waiters_remove_locked(struct list *waiters, struct waiter *w);
-/** sleep_result() - what a wait on a state word came to. */
+/** wait_result_of() - what a wait on a state word came to. */
 cws_wait_result wait_result_of(int event_result);
 
 /** notify_fd_*: a descriptor that is readable after being raised. eventfd, or a pipe where

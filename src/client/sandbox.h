@@ -153,7 +153,7 @@ void sb_waiter_cancel(struct cws_sandbox *sb, struct sb_waiter *w);
 /** sandbox_settle() - [loop] after any change: tell whoever can be told, ask on if anybody is
  * left. */
 void sandbox_settle(struct cws_sandbox *sb);
-/** sandbox_fail_list() - [loop] fire all of @waiters with @error (borrowed). */
+/** sb_waiters_fire() - [loop] fire all of @waiters with @error (borrowed). */
 void sb_waiters_fire(struct list *waiters, struct cws_error *error);
 /** watch_adopt() - [loop] stop waiting for an exit code that the service owes. */
 void watch_adopt(struct cws_sandbox *sb);

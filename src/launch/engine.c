@@ -145,7 +145,7 @@ const char *engine_remedy(const char *stage, int error)
                "kernel.apparmor_restrict_unprivileged_userns), "
                "or start as root";
     if (error == ENOSYS || error == EINVAL || error == ENODEV)
-        return "Linux 5.15 or newer with overlayfs is needed";
+        return "Linux 5.19 or newer with overlayfs is needed";
     if (error == EPERM || error == EACCES)
         return "start as root of the machine, or as an ordinary user who may make user "
                "namespaces; a container needs CAP_SYS_ADMIN and no filter on mount and unshare";

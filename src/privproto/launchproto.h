@@ -34,7 +34,7 @@ enum launch_type {
     LAUNCH_FREEZE, /* id, bool -> status only; reserved for pause */
     LAUNCH_KILL_EXEC, /* launch_kill_exec -> status, when nothing of the exec lives any more; -ETIMEDOUT: something still
                          does; -ENOTSUP: !features.cgroup_kill, init has to do it */
-    LAUNCH_LIST,   /* id of the last one seen ("" to begin) -> answer: launch_listed + SCM_RIGHTS [control socket], for
+    LAUNCH_LIST, /* id of the last one seen ("" to begin) -> answer: launch_listed + SCM_RIGHTS [control socket], for
                       the next sandbox that runs; for a daemon that found sandboxes running */
     LAUNCH_EVENT_EXITED = 64, /* launch_exited; cgroups and mounts of the id are already gone */
     LAUNCH_TYPE_MAX,
@@ -133,7 +133,7 @@ struct launch_message {
         struct launch_usage usage;
         struct launch_freeze freeze; /* FREEZE request */
         struct launch_kill_exec kill_exec;
-        char after[LAUNCH_MAX_ID];    /* LIST request; may be "" */
+        char after[LAUNCH_MAX_ID];   /* LIST request; may be "" */
         struct launch_listed listed; /* LIST answer */
         struct launch_exited exited;
     } u;

@@ -48,7 +48,7 @@ struct process_input {
     struct buf queue;
     bool close;    /* when the queue is empty */
     bool high;     /* above STDIN_HIGH; tells when it is below STDIN_LOW */
-    bool mid_line; /* the last byte written was no newline: see input_send_eof() */
+    bool mid_line; /* the last byte written was no newline: see queue_tty_eof() */
 };
 
 struct process {

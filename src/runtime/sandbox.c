@@ -304,7 +304,7 @@ void sandbox_fail(struct sandbox *sb, const char *fmt, ...)
         text = NULL;
     va_end(ap);
     /* A sandbox that somebody stopped ends TERMINATED, whatever broke on the way:
-     * on_cell_exited() says so. */
+     * sandbox_on_cell_exited() says so. */
     if (sb->state == SANDBOX_TERMINATING)
         sandbox_kill(sb);
     else if (!sandbox_state_terminal(sb->state))

@@ -95,7 +95,7 @@ int connection_claim(struct connection *c, struct account *a, struct err *err);
 /** connections_shutdown() - GOAWAY to every peer. connections_close() - end them now. */
 void connections_shutdown(struct service *s);
 void connections_close(struct service *s, const char *why);
-/** connection_closed() is service.c's: one connection less. */
+/** service_connection_closed() - of service.c: one connection less. */
 void service_connection_closed(struct service *s);
 
 #endif

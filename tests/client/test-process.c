@@ -242,7 +242,7 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
 }
 
-/* The contract's 5 s on top (contract/sdk.md 2.3) are for services that are not ours. */
+/* The contract's 5 s on top are for services that are not ours. */
 static void test_a_time_out_ends_the_whole_command_when_it_says(void **state)
 {
     cws_exec_options o = {.timeout_ns = 3 * SECOND / 10};

@@ -1,7 +1,7 @@
 """Run by test_published.py with the interpreter that has the published client: a program as its users write it.
 
 It prints one word per thing that worked; the test compares the list. No source of the client was read for it: names and
-behaviour are those of contract/sdk.md.
+behaviour are those that the published client documents and shows.
 """
 
 import cwsandbox

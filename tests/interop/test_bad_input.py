@@ -127,7 +127,7 @@ def test_a_spec_that_cannot_be_served_names_its_field(service, fields, field):
     assert error.reason == {grpc.StatusCode.INVALID_ARGUMENT: "CWSANDBOX_INVALID_REQUEST",
                             grpc.StatusCode.UNIMPLEMENTED: "CWSANDBOX_NOT_IMPLEMENTED"}[error.code]
     assert field in error.text and any(field in v for v in error.violations)
-    if field == "dns_name":  # contract/server.md 1.1: what makes the clients' tests skip
+    if field == "dns_name":  # what makes the clients' tests skip
         assert error.code == grpc.StatusCode.INVALID_ARGUMENT
 
 

@@ -96,7 +96,7 @@ void write_file(struct world *w, struct sandbox *sb, const char *path, const voi
 int become(int argc, char **argv);
 /** is_root() - tests of limits and idmapped files need it. */
 bool is_root(void);
-/** pid_of_child() - the first process below @parent whose name starts with @name; 0. */
+/** pid_below() - the first process below @parent whose name starts with @name; 0. */
 int pid_below(int parent, const char *name);
 
 #endif

@@ -1,4 +1,4 @@
-"""contract/sdk.md section 7: credentials, metadata, base URLs; 0.3 and 0.8 where a server can see them."""
+"""Credentials, metadata, base URLs, as a server sees them."""
 
 from __future__ import annotations
 

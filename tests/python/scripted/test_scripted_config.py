@@ -1,4 +1,4 @@
-"""What options become on the wire, and what answers become: contract/sdk.md 1.7, 3.7, 3.8, 6.3-6.12, 8."""
+"""What options become on the wire, and what answers become."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract/sdk.md section 8: from statuses and their details to exceptions; every reason and every status."""
+"""From statuses and their details to exceptions; every reason and every status."""
 
 from __future__ import annotations
 

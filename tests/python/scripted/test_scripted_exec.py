@@ -1,4 +1,4 @@
-"""contract/sdk.md 2.2-2.5, 8.5: StreamExec as the service sees it, and streams that end in every way."""
+"""StreamExec as the service sees it, and streams that end in every way."""
 
 from __future__ import annotations
 

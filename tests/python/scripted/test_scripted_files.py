@@ -1,4 +1,4 @@
-"""contract/sdk.md section 4: one message when it fits, a stream when it does not, and every way a service refuses."""
+"""Files: one message when it fits, a stream when it does not, and every way a service refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract/sdk.md 2.7: lines, following, and the whole table of what is resumed, begun afresh, or raised."""
+"""Logs: lines, following, and the whole table of what is resumed, begun afresh, or raised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract/sdk.md 3.3-3.6: waiting for a state of a foreign service, by asking.
+"""Waiting for a state of a foreign service, by asking.
 
 Schedules are checked by lower bounds, which hold on any machine, and by generous upper ones.
 """

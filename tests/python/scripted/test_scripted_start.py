@@ -1,4 +1,4 @@
-"""contract/sdk.md 3.2 and 1.5: CreateSandbox is made once, with one request id, whatever happens."""
+"""CreateSandbox is made once, with one request id, whatever happens."""
 
 from __future__ import annotations
 

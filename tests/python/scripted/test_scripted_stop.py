@@ -1,4 +1,4 @@
-"""contract/sdk.md 3.7, 3.5, 3.9, 3.10: stop, delete, list, from_id, context managers."""
+"""Stop, delete, list, from_id, context managers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""contract/sdk.md section 7: https. A process reads its certificate authorities once, so each case is a program of its own."""
+"""https. A process reads its certificate authorities once, so each case is a program of its own."""
 
 from __future__ import annotations
 
