@@ -6,6 +6,7 @@
 #ifndef CWS_CLIENT_OPTIONS_INTERNAL_H
 #define CWS_CLIENT_OPTIONS_INTERNAL_H
 
+#include "base/strmap.h"
 #include "client/options.h"
 
 struct option_pair {
@@ -39,16 +40,17 @@ struct array {
 struct cws_options {
     char *image;
     char *command;
-    struct array args;         /* char * */
-    struct array env;          /* struct option_pair */
-    struct array annotations;  /* struct option_pair */
-    struct array tags;         /* char * */
-    struct array runner_ids;   /* char * */
-    struct array files;        /* struct option_file */
-    struct array egress;       /* char *: DNS names */
-    struct array services;     /* struct option_service */
-    struct array secrets;      /* struct option_secret */
-    struct array volumes;      /* struct option_volume */
+    struct array args;                         /* char * */
+    struct array env;                          /* struct option_pair */
+    struct array annotations;                  /* struct option_pair */
+    struct strmap env_index, annotation_index; /* key -> 1 + place; the keys are the pairs' */
+    struct array tags;                         /* char * */
+    struct array runner_ids;                   /* char * */
+    struct array files;                        /* struct option_file */
+    struct array egress;                       /* char *: DNS names */
+    struct array services;                     /* struct option_service */
+    struct array secrets;                      /* struct option_secret */
+    struct array volumes;                      /* struct option_volume */
     struct option_secret pull; /* env_var is the registry; unset: registry NULL */
     char *template_id;
     char *request_cpu, *request_memory, *limit_cpu, *limit_memory;

@@ -34,11 +34,13 @@ cws_options *cws_options_new(cws_error **error)
 
 void *array_add(struct array *a, size_t item_size)
 {
-    void *grown = realloc(a->items, (a->n + 1) * item_size);
-    if (!grown)
-        return NULL;
-    a->items = grown;
-    void *item = (char *)grown + a->n * item_size;
+    if ((a->n & (a->n - 1)) == 0) { /* 0 or a power of two: it is full */
+        void *grown = realloc(a->items, MAX(2 * a->n, (size_t)1) * item_size);
+        if (!grown)
+            return NULL;
+        a->items = grown;
+    }
+    void *item = (char *)a->items + a->n * item_size;
     memset(item, 0, item_size);
     return item;
 }
@@ -86,6 +88,8 @@ void cws_options_free(cws_options *o)
     strings_done(&o->tags);
     strings_done(&o->runner_ids);
     strings_done(&o->egress);
+    strmap_done(&o->env_index);
+    strmap_done(&o->annotation_index);
     pairs_done(&o->env);
     pairs_done(&o->annotations);
     free(o->image);
@@ -144,8 +148,8 @@ int option_add_text(struct array *a, const char *what, const char *text, cws_err
 }
 
 /* The last value of a key wins, as in a dictionary. */
-static int add_pair(struct array *a, const char *what, const char *key, const char *value,
-                    cws_error **error)
+static int add_pair(struct array *a, struct strmap *index, const char *what, const char *key,
+                    const char *value, cws_error **error)
 {
     if (option_check_text(what, key, error) < 0 || option_check_text(what, value, error) < 0)
         return -1;
@@ -154,19 +158,21 @@ static int add_pair(struct array *a, const char *what, const char *key, const ch
     char *v = strdup(value);
     if (!v)
         return error_give(error, &error_nomem);
-    struct option_pair *pairs = a->items;
-    for (size_t i = 0; i < a->n; i++) {
-        if (strcmp(pairs[i].key, key) == 0) {
-            free(pairs[i].value);
-            pairs[i].value = v;
-            return 0;
-        }
+    uintptr_t place = (uintptr_t)strmap_get(index, key);
+    if (place) {
+        struct option_pair *known = (struct option_pair *)a->items + place - 1;
+        free(known->value);
+        known->value = v;
+        return 0;
     }
     struct option_pair *item = array_add(a, sizeof(*item));
-    if (!item || !(item->key = strdup(key))) {
+    char *k = item ? strdup(key) : NULL;
+    if (!k || strmap_put(index, k, (void *)(a->n + 1)) < 0) {
+        free(k);
         free(v);
         return error_give(error, &error_nomem);
     }
+    item->key = k;
     item->value = v;
     a->n++;
     return 0;
@@ -191,7 +197,7 @@ int cws_options_set_command(cws_options *o, const char *command, const char *con
 
 int cws_options_add_env(cws_options *o, const char *name, const char *value, cws_error **error)
 {
-    return add_pair(&o->env, "environment variable", name, value, error);
+    return add_pair(&o->env, &o->env_index, "environment variable", name, value, error);
 }
 
 int cws_options_add_tag(cws_options *o, const char *tag, cws_error **error)
@@ -202,7 +208,7 @@ int cws_options_add_tag(cws_options *o, const char *tag, cws_error **error)
 int cws_options_add_annotation(cws_options *o, const char *key, const char *value,
                                cws_error **error)
 {
-    return add_pair(&o->annotations, "annotation", key, value, error);
+    return add_pair(&o->annotations, &o->annotation_index, "annotation", key, value, error);
 }
 
 int cws_options_add_runner_id(cws_options *o, const char *runner_id, cws_error **error)

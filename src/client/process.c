@@ -12,14 +12,26 @@ static struct cws_process *process_of_exec(struct exec *x)
     return CONTAINER_OF(x, struct cws_process, exec);
 }
 
-/* Readers first: whoever saw the handle done finds the streams ended. */
-static void end_streams(struct cws_process *p, struct cws_error *reader_error)
+static struct cws_error *stdin_error(struct cws_error *why)
+{
+    if (!why)
+        return error_new(CWS_E_EXECUTION, "the process has exited");
+    struct cws_error *e =
+        error_new(CWS_E_EXECUTION, "the command is gone: %s", cws_error_message(why));
+    error_add_cause(e, why);
+    return e;
+}
+
+/* Readers first: whoever saw the handle done finds the streams ended. @why: of an end that is no
+ * exit, or NULL. */
+static void end_streams(struct cws_process *p, struct cws_error *reader_error,
+                        struct cws_error *why)
 {
     reader_end(&p->out, error_ref(reader_error));
     if (!p->tty)
         reader_end(&p->err, NULL);
     if (p->has_stdin)
-        writer_fail(&p->in, error_new(CWS_E_EXECUTION, "the process has exited"));
+        writer_fail(&p->in, stdin_error(why));
 }
 
 static int on_output(struct exec *x, cws_stream stream, const uint8_t *data, size_t n)
@@ -48,7 +60,7 @@ static void on_done(struct exec *x, int exit_code, struct cws_error *take_error)
     struct cws_process *p = process_of_exec(x);
     /* A terminal that never opened says why to its reader too; later failures only to the
      * handle. */
-    end_streams(p, p->tty && !x->opened ? take_error : NULL);
+    end_streams(p, p->tty && !x->opened ? take_error : NULL, take_error);
     struct op_result result = {
         .error = take_error, .value = exit_code, .has_value = !take_error};
     if (!take_error && p->check && exit_code != 0)
@@ -72,7 +84,7 @@ static void process_begin(struct cws_op *op)
 static void process_cancel(struct cws_op *op)
 {
     struct cws_process *p = CONTAINER_OF(op, struct cws_process, op);
-    end_streams(p, NULL);
+    end_streams(p, NULL, op->result.error);
     exec_cancel(&p->exec);
 }
 

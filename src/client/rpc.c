@@ -154,7 +154,10 @@ void rpc_on_connected(struct rpc *rpc, struct grpc_conn *grpc)
         return;
     }
     r = rpc->events->on_request(rpc);
-    if (r < 0)
+    if (r == -EMSGSIZE)
+        rpc_abort(rpc, ERR_RESOURCE_EXHAUSTED,
+                  "the request is larger than a message may be (100 MiB)");
+    else if (r < 0)
         rpc_abort(rpc, r == -ENOMEM ? ERR_RESOURCE_EXHAUSTED : ERR_UNAVAILABLE,
                   r == -ENOMEM ? "out of memory" : "the request could not be sent");
 }

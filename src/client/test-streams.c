@@ -221,6 +221,46 @@ static void test_a_cancel_beside_the_exit_invents_no_exit_code(void **state)
     end();
 }
 
+static void cut_handler(struct peer_call *c, const uint8_t *data, size_t n)
+{
+    if (!handle_basics(c) && data)
+        peer_fail(c, ERR_UNAVAILABLE, NULL, "the cable was cut");
+}
+
+static void test_a_write_is_told_why_its_command_is_gone(void **state)
+{
+    begin(true, cut_handler);
+    cws_exec_options o = {.want_stdin = 1};
+    const char *argv[] = {"cat"};
+    cws_process *p = cws_sandbox_exec(sb, argv, 1, &o, NULL);
+    assert_int_equal(cws_op_wait(cws_process_op(p), LONG), CWS_WAIT_DONE);
+    cws_error *e = NULL;
+    assert_null(cws_writer_write(cws_process_stdin(p), "x", 1, &e));
+    assert_non_null(strstr(cws_error_message(e), "the cable was cut"));
+    assert_null(strstr(cws_error_message(e), "exited"));
+    cws_error_free(e);
+    cws_process_unref(p);
+    end();
+}
+
+static void test_a_request_larger_than_a_message_says_so(void **state)
+{
+    begin(true, mute_handler);
+    size_t n = (size_t)110 << 20;
+    char *word = malloc(n + 1);
+    memset(word, 'x', n);
+    word[n] = '\0';
+    const char *argv[] = {"echo", word};
+    cws_process *p = cws_sandbox_exec(sb, argv, 2, NULL, NULL);
+    assert_int_equal(cws_op_wait(cws_process_op(p), LONG), CWS_WAIT_DONE);
+    const cws_error *e = cws_op_error(cws_process_op(p));
+    assert_int_equal(cws_error_get_kind(e), CWS_E_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(cws_error_message(e), "100 MiB"));
+    cws_process_unref(p);
+    free(word);
+    end();
+}
+
 /* ---- files ---- */
 
 static _Atomic size_t n_written;
@@ -455,6 +495,8 @@ int main(void)
         cmocka_unit_test(test_every_bad_end_of_an_exec_is_an_error),
         cmocka_unit_test(test_stdin_waits_for_ready_and_not_for_ever),
         cmocka_unit_test(test_a_cancel_beside_the_exit_invents_no_exit_code),
+        cmocka_unit_test(test_a_write_is_told_why_its_command_is_gone),
+        cmocka_unit_test(test_a_request_larger_than_a_message_says_so),
         cmocka_unit_test(test_files_too_large_for_a_message_go_through_a_command),
         cmocka_unit_test(test_a_truncated_stream_of_a_foreign_service_is_noticed),
         cmocka_unit_test(test_a_log_follower_resumes_and_starts_afresh),

@@ -11,7 +11,7 @@
 #include "base/util.h"
 #include "client/lines.h"
 #include "client/op.h"
-#include "client/options.h"
+#include "client/options-internal.h"
 #include "client/process.h"
 #include "client/retry.h"
 #include "client/target.h"
@@ -242,6 +242,23 @@ static void test_targets_check_their_url_and_headers(void **state)
 
 /* ---- options ---- */
 
+/* Looking at each for each takes minutes. */
+static void test_many_variables_are_added_one_by_one(void **state)
+{
+    enum { N = 300000 };
+    cws_options *o = cws_options_new(NULL);
+    char name[16];
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < N; i++) {
+            (void)snprintf(name, sizeof(name), "V%d", i);
+            assert_int_equal(cws_options_add_env(o, name, round ? "second" : "first", NULL), 0);
+        }
+    }
+    assert_int_equal(o->env.n, N);
+    assert_string_equal(((struct option_pair *)o->env.items)[N - 1].value, "second");
+    cws_options_free(o);
+}
+
 static void test_options_become_one_create_request(void **state)
 {
     cws_options *o = cws_options_new(NULL);
@@ -400,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_every_status_has_a_kind),
         cmocka_unit_test(test_violations_make_a_validation_error),
         cmocka_unit_test(test_targets_check_their_url_and_headers),
+        cmocka_unit_test(test_many_variables_are_added_one_by_one),
         cmocka_unit_test(test_options_become_one_create_request),
         cmocka_unit_test(test_template_requests_hold_only_what_was_asked_for),
         cmocka_unit_test(test_options_refuse_what_does_not_go_together),
