@@ -10,7 +10,7 @@ DESTDIR ?=
 PYTHON ?= /usr/bin/python3
 # What is built here, on this machine, whatever the caller's environment names
 RUN_PY = CWSANDBOX_SERVICE_PATH= CWSANDBOX_BASE_URL= CWSANDBOX_API_KEY= PYTHONPATH=$(STAGE)/python $(PYTHON)
-.PHONY: help deps build demo check bench install uninstall wheel docs format clean
+.PHONY: help deps build demo check check-crash bench install uninstall wheel docs format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ demo: build ## install what is missing, build, run the main job on real input
 
 check: deps ## every test: unit, whole system, sanitizers, fuzz, interop, leftovers
 	@tools/run-checks --python $(PYTHON)
+
+check-crash: deps ## 500 kills of the daemon under load, as root and as a user (20 minutes)
+	@CWS_CRASH_POINTS=500 CWS_CRASH_SERVICES=10 tools/run-checks --python $(PYTHON) --only crash
 
 bench: build ## measure, beside the peers installed here; writes bench/out/
 	@tools/install-deps ci/bench-packages.txt

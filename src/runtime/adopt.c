@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "runtime/room.h"
+#include "runtime/sandbox.h"
 
 void found_list_done(struct found_list *found)
 {
@@ -92,12 +92,19 @@ int launcher_list(struct launcher *l, struct found_list *ret, struct err *err)
     }
 }
 
+/* What has no record is ended: nobody could say what it is, nor ask for it. That is so of the blanks of the pool, too; a
+ * sandbox whose record was damaged looks just like one. */
 void adopt_found(struct runtime *rt, struct found_list *found)
 {
     for (size_t i = 0; i < found->n_items; i++) {
-        struct launch_message msg = {.type = LAUNCH_KILL};
-        memcpy(msg.u.id, found->items[i].id, sizeof(msg.u.id));
-        /* Its end is of no interest to anybody; a launch that cannot be told is lost, and they with it. */
-        (void)launcher_send(&rt->launcher, &msg, NULL, NULL);
+        struct found *f = &found->items[i];
+        struct sandbox *sb = strmap_get(&rt->by_id, f->id);
+        if (sb && f->exited)
+            sandbox_on_cell_exited(sb, &f->end);
+        else if (sb)
+            sandbox_adopt(sb, TAKE_FD(f->control_fd));
+        else if (!f->exited)
+            cell_forget(rt, f->id);
     }
+    sandboxes_end_unfound(rt);
 }

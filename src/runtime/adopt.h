@@ -1,8 +1,6 @@
 /*
  * What a daemon finds when it is started under a cwsandbox-launch that has sandboxes already: those of the daemon before.
  * launcher_list() learns of them before anything else is asked; adopt_found() decides what becomes of them.
- *
- * Today: they end, because nothing is known of them but what launch knows.
  */
 #ifndef CWS_RUNTIME_ADOPT_H
 #define CWS_RUNTIME_ADOPT_H

@@ -89,7 +89,7 @@ static int open_error(const struct ledger *l, int error, const char *what, struc
     return err_set_errno(err, ERR_FAILED_PRECONDITION, error,
                          "%s the ledger %s/" RECORDS
                          " (give the service a data directory that it can write: --data-dir)",
-                         what, l->dir);
+                         what, l->name);
 }
 
 static int open_files(struct ledger *l, struct err *err)
@@ -109,7 +109,7 @@ static int open_files(struct ledger *l, struct err *err)
             "the ledger %s/" RECORDS
             " belongs to uid %u, the service runs as uid %u: run it as its owner, or "
             "give it another --data-dir",
-            l->dir, (unsigned)st.st_uid, (unsigned)geteuid());
+            l->name, (unsigned)st.st_uid, (unsigned)geteuid());
     l->n_pages = (uint32_t)((st.st_size + LEDGER_PAGE_BYTES - 1) / LEDGER_PAGE_BYTES);
     return 0;
 }
@@ -139,27 +139,37 @@ static int check_file(struct ledger *l, struct err *err)
         return err_set(err, ERR_FAILED_PRECONDITION,
                        "%s/" RECORDS " is not a ledger of sandboxes, or its beginning is "
                        "damaged: move it away; the sandboxes recorded in it are then forgotten",
-                       l->dir);
+                       l->name);
     if (head.format != LEDGER_FORMAT || head.page_bytes != LEDGER_PAGE_BYTES)
         return err_set(
             err, ERR_FAILED_PRECONDITION,
             "the ledger %s/" RECORDS
             " has format %u, this service knows %u: start the version that wrote it, "
             "or move the file away; the sandboxes recorded in it are then forgotten",
-            l->dir, head.format, LEDGER_FORMAT);
+            l->name, head.format, LEDGER_FORMAT);
     return 0;
+}
+
+/* What people are told: they do not know our working directory. */
+static char *absolute_name(const char *dir)
+{
+    CLEANUP_FREE char *here = dir[0] == '/' ? NULL : getcwd(NULL, 0);
+    const char *rest = str_startswith(dir, "./");
+    return here ? str_dup_printf("%s/%s", here, rest ? rest : dir) : strdup(dir);
 }
 
 int ledger_open(struct ledger *l, const char *dir, struct err *err)
 {
-    *l = (struct ledger){.dir_fd = -1, .fd = -1, .dir = strdup(dir)};
-    if (!l->dir)
+    *l =
+        (struct ledger){.dir_fd = -1, .fd = -1, .dir = strdup(dir), .name = absolute_name(dir)};
+    if (!l->dir || !l->name)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "open the ledger: out of memory");
     if (open_files(l, err) == 0 && check_file(l, err) == 0)
         return 0;
     cleanup_fd(&l->fd);
     cleanup_fd(&l->dir_fd);
     free(TAKE_PTR(l->dir));
+    free(TAKE_PTR(l->name));
     return -1;
 }
 
@@ -174,6 +184,7 @@ void ledger_close(struct ledger *l)
     cleanup_fd(&l->fd);
     cleanup_fd(&l->dir_fd);
     free(l->dir);
+    free(l->name);
     free(l->free_pages);
     *l = (struct ledger){.dir_fd = -1, .fd = -1};
 }
@@ -251,7 +262,7 @@ static void undo_page(struct ledger *l, const struct ledger_slot *slot)
 static int put_error(const struct ledger *l, const char *id, int error, struct err *err)
 {
     return err_set_errno(err, code_of(error), error, "record the sandbox %s in %s/" RECORDS, id,
-                         l->dir);
+                         l->name);
 }
 
 int ledger_put(struct ledger *l, const struct ledger_record *record, struct ledger_slot *ret,
@@ -365,12 +376,12 @@ static void set_aside(struct ledger *l, uint32_t number, const union page *page,
         (void)err_set_errno(&err, ERR_INTERNAL, -r,
                             "record %u (sandbox %s) of the ledger %s/" RECORDS
                             " is damaged and cannot be set aside as %s",
-                            number, id, l->dir, name);
+                            number, id, l->name, name);
     else
         (void)err_set(&err, ERR_INTERNAL,
                       "record %u (sandbox %s) of the ledger %s/" RECORDS
                       " is damaged: set aside as %s/%s; the sandbox is forgotten",
-                      number, id, l->dir, l->dir, name);
+                      number, id, l->name, l->name, name);
     events->on_damage(events->user, &err);
 }
 

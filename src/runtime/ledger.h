@@ -26,7 +26,7 @@
 #define LEDGER_MAX_BODY (8u << 20) /* chosen: above every specification that is accepted */
 
 struct ledger {
-    char *dir;
+    char *dir, *name; /* name: the same for people, absolute */
     int dir_fd, fd;
     uint32_t n_pages; /* of the file, the first included */
     uint32_t n_records;

@@ -14,6 +14,8 @@
 #include "runtime/log-file.h"
 #include "runtime/sandbox.h"
 
+#define UNMADE "the service was started anew while the sandbox was being made"
+
 static void adopt_log(struct sandbox *sb, int take_fd)
 {
     CLEANUP_ERR struct err err = {0};
@@ -88,7 +90,7 @@ void sandbox_adopt(struct sandbox *sb, int take_control_fd)
         sandbox_kill(sb); /* it was dying */
     } else if (sb->state == SANDBOX_PENDING || sb->state == SANDBOX_CREATING) {
         sandbox_adopted(sb);
-        sandbox_fail(sb, "the service was started anew while the sandbox was being made");
+        sandbox_fail(sb, UNMADE);
     } else {
         sandbox_restart_timer(sb);
         sync_init(sb);
@@ -100,9 +102,11 @@ static void sandbox_not_found(struct sandbox *sb)
     sandbox_adopted(sb);
     if (sb->state == SANDBOX_TERMINATING)
         sandbox_end(sb, SANDBOX_TERMINATED, "");
-    else
+    else if (sb->state == SANDBOX_RUNNING)
         sandbox_end(sb, SANDBOX_FAILED,
                     "the service was killed, and the sandbox ended with it");
+    else
+        sandbox_end(sb, SANDBOX_FAILED, UNMADE);
 }
 
 void sandboxes_end_unfound(struct runtime *rt)

@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -202,10 +203,10 @@ static void test_record_that_means_nothing_to_the_service_is_reported(void **sta
 /* In a process of its own: creates, tells the id, and waits to be killed. */
 static void serve_until_killed(struct world *w, int pipe_fd)
 {
-    struct err err = {0};
     char ids[2][64] = {0};
-    if (uv_loop_fork(&w->loop) < 0 || runtime_new(&w->loop, &w->config, &w->rt, &err) < 0)
+    if (uv_loop_fork(&w->loop) < 0)
         _exit(1);
+    world_start(w);
     struct sandbox *done = create(w, "done", "echo said; exit 5");
     (void)wait_terminal(w, done);
     struct sandbox *alive = create(w, "alive", "echo begun; sleep 1000");
@@ -303,6 +304,8 @@ static void test_newer_ledger_stops_the_start_before_anything_runs(void **state)
     assert_int_equal(fseek(f, 16, SEEK_SET), 0);
     assert_int_equal(fputc(9, f), 9);
     assert_int_equal(fclose(f), 0);
+    w->config.launch_socket =
+        open("/dev/null", O_RDWR | O_CLOEXEC); /* it is taken, not asked */
     assert_int_equal(runtime_new(&w->loop, &w->config, &w->rt, &err), -1);
     assert_int_equal(err.code, ERR_FAILED_PRECONDITION);
     assert_non_null(strstr(err_text(&err), path));
