@@ -11,7 +11,7 @@
 #include "runtime/control.h"
 #include "runtime/io.h"
 
-#define PLAN_MAX_FILES 1000              /* chosen: mounted files are configuration, not data */
+#define PLAN_MAX_FILES 256               /* chosen: mounted files are configuration, not data */
 #define PLAN_MAX_FILES_BYTES (64u << 20) /* chosen: twice the unary file cap */
 #define PLAN_MAX_ENV \
     1024 /* chosen: variables per specification; merging them is quadratic, 1 ms at the cap */

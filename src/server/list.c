@@ -12,6 +12,8 @@
 
 #define PAGE_DEFAULT 100
 #define PAGE_MAX 1000
+/* A sandbox has no more tags, so that a longer filter asks for nothing; every record is held against the whole filter. */
+#define FILTER_MAX SPEC_MAX_TAGS
 #define PAGE_MAX_BYTES \
     (16u << 20) /* chosen: far below the clients' 100 MiB; a page ends early instead */
 
@@ -86,6 +88,13 @@ static int check_list(const struct call *call, const Pb__ListSandboxesRequest *r
 {
     if (req->page_size < 0)
         return err_invalid(err, "page_size", "must not be negative");
+    if (req->n_tags > FILTER_MAX || req->n_runner_ids > FILTER_MAX ||
+        req->n_volume_ids > FILTER_MAX)
+        return err_invalid(err,
+                           req->n_tags > FILTER_MAX         ? "tags"
+                           : req->n_runner_ids > FILTER_MAX ? "runner_ids"
+                                                            : "volume_ids",
+                           "more than %d", FILTER_MAX);
     if ((int)req->state < 0 || (int)req->state > PB__STATE__STATE_PREPARING)
         return err_invalid(err, "state", "unknown state %d", (int)req->state);
     if ((unsigned)req->sort_direction > PB__SORT_DIRECTION__SORT_DIRECTION_ASCENDING)

@@ -235,6 +235,14 @@ def test_pages_of_one_hold_matching_entries_only(service):
         b.delete()
 
 
+@pytest.mark.parametrize("field", ["tags", "runner_ids"])
+def test_a_filter_is_no_longer_than_what_a_sandbox_can_have(service, field):
+    assert listed(service, **{field: ["absent"] * 100}) == []
+    error = failure(listed, service, **{field: ["absent"] * 101})
+    assert error.code == grpc.StatusCode.INVALID_ARGUMENT and field in str(error.message)
+
+
+
 def test_a_list_may_begin_with_the_newest(service):
     tag = f"sort-{uuid.uuid4().hex[:8]}"
     boxes = [service.create(tags=[tag]) for _ in range(4)]
