@@ -131,7 +131,7 @@ static void read_more_of_tty(struct process_output *out, struct buf *scratch)
     }
 }
 
-/* One read, one on_output. Returns the count, 0 at the end of the stream, -EAGAIN. */
+/* One read, one on_output. Returns the count, 0 at the end of the stream, -EAGAIN, -ENOMEM. */
 static ssize_t read_once(struct process_output *out)
 {
     struct process *p = out->p;
@@ -140,7 +140,7 @@ static ssize_t read_once(struct process_output *out)
 
     buf_clear(scratch);
     if (buf_reserve(scratch, size) < 0)
-        return -EAGAIN; /* the data waits in the pipe; level-triggered events bring us back */
+        return -ENOMEM; /* the data waits in the pipe; level-triggered events bring us back */
     ssize_t n = read(out->watch.fd, buf_tail(scratch), size);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return -EAGAIN;
@@ -177,19 +177,21 @@ static void on_readable(struct watch *w, uint32_t events)
     process_leave(p);
 }
 
-bool process_io_drain(struct process *p)
+int process_io_drain(struct process *p)
 {
     for (int i = 0; i < 2; i++) {
         struct process_output *out = &p->out[i];
         while (out->watch.fd >= 0 && !p->paused && !p->user_gone &&
                out->drained < PROCESS_DRAIN_MAX) {
             ssize_t n = read_once(out);
+            if (n == -ENOMEM)
+                return -ENOMEM;
             if (n <= 0)
                 break;
             out->drained += (size_t)n;
         }
     }
-    return !p->paused;
+    return p->paused ? 0 : 1;
 }
 
 void process_io_update(struct process *p)

@@ -49,9 +49,14 @@ static void tell_verdict(struct process *p)
 static void finish(struct process *p)
 {
     p->n_busy++;
-    bool drained = process_io_drain(p);
+    int drained = process_io_drain(p);
     p->n_busy--;
-    if (!p->ended && (drained || p->user_gone))
+    if (drained < 0 && p->verdict == VERDICT_EXIT) { /* an exit would say that this was all */
+        p->verdict = VERDICT_ERROR;
+        (void)err_set(&p->err, ERR_RESOURCE_EXHAUSTED,
+                      "the end of the output is lost: out of memory");
+    }
+    if (!p->ended && (drained != 0 || p->user_gone))
         tell_verdict(p);
     else
         process_reap(p);

@@ -92,8 +92,8 @@ void process_io_close(struct process *p);
 /** process_io_begin() - the process runs: read its output, send what is queued. */
 void process_io_begin(struct process *p);
 void process_io_update(struct process *p);
-/** process_io_drain() - read what is there; true when nothing is left to wait for. */
-bool process_io_drain(struct process *p);
+/** process_io_drain() - read what is there; 1 when nothing is left to wait for, 0 while paused, -ENOMEM: the rest is lost. */
+int process_io_drain(struct process *p);
 /** process_emit() - @data is emptied. */
 void process_emit(struct process *p, enum output_stream stream, struct buf *data);
 

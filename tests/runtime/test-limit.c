@@ -4,9 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+
+#include "runtime/process.h"
 
 static struct sandbox_spec base_spec(void)
 {
@@ -400,9 +403,72 @@ static void test_terminal_without_a_free_descriptor_ends_that_exec_only(void **s
     world_close(w);
 }
 
+static void set_memory_limit(rlim_t n)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_AS, &limit), 0);
+    limit.rlim_cur = n;
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+/* What this process has mapped now: the first number of statm, in pages. */
+static rlim_t mapped_bytes(void)
+{
+    CLEANUP_FREE char *text = NULL;
+    assert_int_equal(file_read("/proc/self/statm", 256, &text, NULL), 0);
+    return (rlim_t)strtoull(text, NULL, 10) * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
+static void on_nothing(void *user, const struct err *err)
+{
+    (void)user;
+    assert_null(err);
+}
+
+static void test_output_that_there_is_no_memory_for_is_no_clean_exit(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox *sb = world_create(w, "", NULL);
+    CLEANUP_RUN struct run r = {.hold = true};
+    const char *const argv[] = {"sh", "-c",
+                                "head -c 20000 /dev/zero; until test -e /tmp/go; do :; done; "
+                                "head -c 20000 /dev/zero",
+                                NULL};
+    struct process_spec spec = {.argv = argv, .n_argv = 3, .cwd = ""};
+    (void)state;
+    wait_state(w, sb, SANDBOX_RUNNING);
+#ifdef __SANITIZE_ADDRESS__
+    skip_because("the address sanitizer has memory in store");
+#endif
+    assert_int_equal(mallopt(M_MMAP_THRESHOLD, 65536), 1); /* what is large is new memory */
+    run_start(&r, sb, &spec);
+    while (r.n_outputs == 0)
+        world_turn(w);
+    sandbox_write_file(sb, "/tmp/go", &(struct buf){0}, on_nothing, NULL);
+    while (r.p->verdict == VERDICT_NONE) /* it ended, and half of its output is in the pipe */
+        world_turn(w);
+    r.hold = false;
+    buf_done(&w->rt->scratch);
+    set_memory_limit(mapped_bytes());
+    void *hog[1024];
+    size_t n_hogs = 0;
+    while (n_hogs < ARRAY_SIZE(hog) &&
+           (hog[n_hogs] = malloc(65536))) /* what the heap has left */
+        n_hogs++;
+    process_resume_output(r.p);
+    world_wait(w, &r.ended);
+    set_memory_limit(RLIM_INFINITY);
+    while (n_hogs > 0)
+        free(hog[--n_hogs]);
+    assert_true(r.failed);
+    assert_int_equal(r.code, ERR_RESOURCE_EXHAUSTED);
+    world_close(w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_output_that_there_is_no_memory_for_is_no_clean_exit),
         cmocka_unit_test(test_service_without_free_descriptors_refuses_and_recovers),
         cmocka_unit_test(test_terminal_without_a_free_descriptor_ends_that_exec_only),
         cmocka_unit_test(test_fork_bomb_is_contained_and_the_sandbox_survives),
