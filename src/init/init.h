@@ -159,7 +159,7 @@ pid_t spawn_fork(struct spawn *s, int *ret_status_fd);
 
 /* exec.c */
 void exec_start(struct init *in);
-/** exec_refuse() - the EXEC in @in->packet fails with -errno at @stage. */
+/** exec_refuse() - the EXEC, READ or WRITE in @in->packet fails with -errno at @stage. */
 void exec_refuse(struct init *in, int error, const char *stage);
 /** exec_copy() - as exec_start(), for a READ or a WRITE. STARTED comes only when there is no child. */
 void exec_copy(struct init *in);

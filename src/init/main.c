@@ -47,6 +47,12 @@ static void dispatch(struct init *in)
     }
 }
 
+/* A request whose STARTED can say that it failed. */
+static bool makes_process(uint32_t type)
+{
+    return type == INIT_EXEC || type == INIT_READ || type == INIT_WRITE;
+}
+
 /* Every packet that is there. A malformed packet ends the sandbox: both ends are one build. */
 static void receive_all(struct init *in)
 {
@@ -57,7 +63,7 @@ static void receive_all(struct init *in)
             return;
         if (r == -EPIPE)
             _exit(0);
-        if ((r == -EMFILE || r == -ENOMEM) && in->packet.head.type == INIT_EXEC)
+        if ((r == -EMFILE || r == -ENOMEM) && makes_process(in->packet.head.type))
             exec_refuse(in, r, "descriptors");
         else if (r < 0)
             _exit(2); /* also for limits that did not arrive */

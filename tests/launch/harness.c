@@ -445,6 +445,8 @@ static int copy_path(struct box *b, struct init_packet *head, const char *path, 
         control_wait(b, &answer, &fd); /* execs that start or end meanwhile are no answer */
         if (answer.type == INIT_COPIED)
             copied = answer;
+        if (answer.type == INIT_STARTED && answer.id == head->id)
+            return answer.value; /* there is no child */
     } while (answer.type != INIT_EXITED || answer.id != head->id);
     assert_int_equal(copied.id, head->id);
     *head = copied;

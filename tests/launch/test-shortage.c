@@ -52,7 +52,8 @@ static void test_the_network_pool_recovers_from_a_failed_refill(void **state)
     int n;
 
     service_start(&s);
-    limit = limit_files(s.pid, 8); /* none more: all of these are open, and what is open stays */
+    limit =
+        limit_files(s.pid, 8); /* none more: all of these are open, and what is open stays */
     n = count_netns(s.pid);
     assert_true(n >= 2);
     for (int i = 0; i < 40 && count_netns(s.pid) == n; i++)
@@ -166,6 +167,25 @@ static void test_init_without_descriptors_refuses_execs_and_lives(void **state)
     exhaust_init(81);
 }
 
+static void test_init_without_descriptors_refuses_a_copy_and_lives(void **state)
+{
+    struct service s;
+    struct box b;
+    struct rlimit limit;
+    char text[64];
+
+    if (geteuid() == 0)
+        skip_because("the limits of another user's process are not root's to set");
+    service_start(&s);
+    box_create(&s, &b);
+    assert_shell(&b, "true", ""); /* init raises its own limit when it starts */
+    limit = limit_files(b.pid, 3); /* whatever comes is one too many */
+    assert_int_equal(read_path(&b, "/etc/hostname", text, sizeof(text)), -EMFILE);
+    assert_int_equal(prlimit(b.pid, RLIMIT_NOFILE, &limit, NULL), 0);
+    assert_int_equal(read_path(&b, "/etc/hostname", text, sizeof(text)), 8);
+    end_all(&s, &b);
+}
+
 /* Queued signals are counted for the user of the machine whom all sandboxes of an ordinary user's service are. */
 static void test_a_sandbox_leaves_queued_signals_to_its_user(void **state)
 {
@@ -195,6 +215,7 @@ int run_shortage_tests(void)
         cmocka_unit_test(test_the_network_pool_recovers_from_a_failed_refill),
         cmocka_unit_test(test_a_create_whose_socket_cannot_be_sent_is_answered),
         cmocka_unit_test(test_init_without_descriptors_refuses_execs_and_lives),
+        cmocka_unit_test(test_init_without_descriptors_refuses_a_copy_and_lives),
         cmocka_unit_test(test_a_sandbox_leaves_queued_signals_to_its_user),
     };
 
