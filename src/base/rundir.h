@@ -14,7 +14,7 @@
 /**
  * rundir_path() - $XDG_RUNTIME_DIR/cwsandbox when XDG_RUNTIME_DIR is an absolute path of a
  * directory that belongs to this user (under sudo it is often somebody else's), else
- * /tmp/cwsandbox-<uid>. Nothing is created. Return: heap string, NULL when out of memory.
+ * /tmp/cwsandbox-<uid>, or $HOME/.cwsandbox when somebody else has put something there. Nothing is created. Return: heap string, NULL when out of memory.
  */
 char *rundir_path(void);
 

@@ -2,12 +2,15 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "base/rundir.h"
 #include "base/strmap.h"
 #include "base/util.h"
 
@@ -185,6 +188,36 @@ static void test_uuids_are_version_4_and_differ(void **state)
     assert_string_not_equal(a, b);
 }
 
+/* Somebody else was first at the place in /tmp: as root, who can plant it. */
+static void test_a_squatted_runtime_directory_is_left_alone(void **state)
+{
+    enum { UID = 54777 }; /* no account needed */
+    char home[] = "/tmp/cws-home-XXXXXX", want[64];
+    int status = 1;
+    (void)state;
+    if (geteuid() != 0)
+        return;
+    assert_non_null(mkdtemp(home));
+    assert_int_equal(chown(home, UID, UID), 0);
+    assert_int_equal(mkdir("/tmp/cwsandbox-54777", 0700), 0);
+    (void)snprintf(want, sizeof(want), "%s/.cwsandbox", home);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (setresuid(UID, UID, UID) < 0)
+            _exit(9);
+        (void)unsetenv("XDG_RUNTIME_DIR");
+        (void)unsetenv("HOME");
+        CLEANUP_FREE char *without = rundir_path();
+        (void)setenv("HOME", home, 1);
+        CLEANUP_FREE char *with = rundir_path();
+        _exit((strcmp(without, "/tmp/cwsandbox-54777") != 0) | (strcmp(with, want) != 0) << 1);
+    }
+    (void)waitpid(pid, &status, 0);
+    assert_int_equal(rmdir("/tmp/cwsandbox-54777"), 0);
+    assert_int_equal(rmdir(home), 0);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +234,7 @@ int main(void)
         cmocka_unit_test(test_numbers_parse_whole_strings_only),
         cmocka_unit_test(test_utf8_accepts_exactly_the_legal_sequences),
         cmocka_unit_test(test_uuids_are_version_4_and_differ),
+        cmocka_unit_test(test_a_squatted_runtime_directory_is_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -346,10 +346,19 @@ static int become_embedded(struct front *f, struct err *err)
     return embedded_detach(&f->embedded, f->ready_fd, err);
 }
 
+/* A variable that somebody set long ago, for another service, must not win in silence. */
+static void log_override(const char *option, const char *variable)
+{
+    log_event(LOG_WARN, "option_overridden",
+              "option=%s by=%s text=\"the configuration file says otherwise\"", option,
+              variable);
+}
+
 int front_run(struct front *f)
 {
     CLEANUP_ERR struct err err = {0};
     log_set_level(f->options->log_level);
+    options_note_overrides(f->options, log_override);
     if (f->options->check_config)
         return check_config(f->options, &err) < 0 ? front_fail(f, &err, 2) : 0;
     if (f->options->embedded) {

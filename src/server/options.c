@@ -163,6 +163,7 @@ static int apply_line(struct options *o, const char *path, unsigned line_no, cha
         return err_set(err, ERR_INVALID_ARGUMENT, "%s:%u: %s `%s`", path, line_no,
                        def == NULL ? "unknown key" : "only a flag, not a key:", key);
     CLEANUP_FREE char *where = str_dup_printf("%s:%u: %s", path, line_no, key);
+    o->rows_in_file |= 1ull << (def - options_table);
     return option_set(o, def, value, &(struct source){where != NULL ? where : key, replaced},
                       err);
 }
@@ -208,6 +209,7 @@ static int apply_env(struct options *o, char *const *env, struct err *err)
                 continue; /* an empty variable is an unset one, as shells make them */
             if (option_set(o, def, value + 1, &(struct source){def->env, replaced}, err) < 0)
                 return -1;
+            o->rows_env_won |= o->rows_in_file & 1ull << i;
         }
     }
     return 0;
@@ -354,6 +356,14 @@ int options_load(struct options *o, int argc, char *const *argv, char *const *en
     if (apply_env(o, env, err) < 0 || apply_flags(o, argc, argv, NULL, err) < 0)
         return -1;
     return options_check(o, err);
+}
+
+void options_note_overrides(const struct options *o,
+                            void (*note)(const char *option, const char *variable))
+{
+    for (size_t i = 0; i < options_table_len; i++)
+        if ((o->rows_env_won & 1ull << i) != 0)
+            note(options_table[i].name, options_table[i].env);
 }
 
 void options_done(struct options *o)

@@ -59,6 +59,8 @@ struct options {
     bool help;
     bool version;
 
+    uint64_t rows_in_file;         /* bit i: row i of the table was set by the configuration file */
+    uint64_t rows_env_won;         /* of them, those that a variable then replaced */
     bool data_dir_chosen; /* by paths_fill(), for this embedded service alone */
 
     /* Derived by options_check(). */
@@ -81,6 +83,9 @@ int options_load(struct options *o, int argc, char *const *argv, char *const *en
 /** options_parse_config() - apply the text of a configuration file; @path is for messages. */
 int options_parse_config(struct options *o, const char *path, char *text, struct err *err);
 void options_done(struct options *o);
+/** options_note_overrides() - calls @note for each variable that took the place of what the configuration file says. */
+void options_note_overrides(const struct options *o,
+                            void (*note)(const char *option, const char *variable));
 /** options_add_flags() - what makes a daemon's options_load() give it the same options, as flags; -ENOMEM. */
 int options_add_flags(const struct options *o, struct text_list *list);
 /** text_list_add() - a copy of @text at the end; items[n_items] is NULL. -ENOMEM. */

@@ -185,6 +185,61 @@ static void test_help_names_every_option(void **state)
     free(text);
 }
 
+/* What the front hands to the daemon says the same, whatever it was made from. */
+static void test_options_survive_as_flags(void **state)
+{
+    CLEANUP(options_done) struct options first = {0}, second = {0};
+    CLEANUP_ERR struct err err = {0};
+    CLEANUP(text_list_done) struct text_list flags = {0}, again = {0};
+    (void)state;
+    assert_int_equal(text_list_add(&flags, "cwsandboxd"), 0);
+    assert_int_equal(
+        load(&first,
+             ARGV("--config=/dev/null", "--listen=unix:///a b", "--listen=http://[::1]:1",
+                  "--default-cpu=1.5", "--root-size=3Mi", "--max-lifetime=7d",
+                  "--image-alias=python:*=host", "--unix-allow-uid=7", "--log-level=warn",
+                  "--allow-unauthenticated", "--runner-id=r=1", "--idle-seconds=5"),
+             ENV("X=1"), &err),
+        0);
+    assert_int_equal(options_add_flags(&first, &flags), 0);
+    assert_int_equal(load(&second, flags.items, ENV("CWSANDBOX_LOG=debug"), &err), 0);
+    assert_int_equal(text_list_add(&again, "cwsandboxd"), 0);
+    assert_int_equal(options_add_flags(&second, &again), 0);
+    assert_int_equal(flags.n_items, again.n_items);
+    for (size_t i = 0; i < flags.n_items; i++)
+        assert_string_equal(flags.items[i], again.items[i]);
+    assert_int_equal(second.default_cpu_millis, 1500);
+    assert_int_equal(second.idle_ns, 5 * NS_PER_SEC);
+    assert_string_equal(second.aliases[0].pattern, "python:*");
+    assert_string_equal(second.aliases[0].image, "host");
+    assert_int_equal(second.allowed_uids[0], 7);
+    assert_int_equal(second.log_level, LOG_WARN);
+}
+
+static size_t n_noted;
+
+static void on_note(const char *option, const char *variable)
+{
+    n_noted++;
+    assert_string_equal(option, "data-dir");
+    assert_string_equal(variable, "CWSANDBOX_DATA_DIR");
+}
+
+static void test_a_variable_that_beats_the_file_is_noted(void **state)
+{
+    CLEANUP(options_done) struct options o = {0};
+    CLEANUP_ERR struct err err = {0};
+    (void)state;
+    char *path = config_file("data-dir = /from/file\nwarm-pool = 3\n");
+    int r = load(&o, ARGV("--config", path),
+                 ENV("CWSANDBOX_DATA_DIR=/from/env", "CWSANDBOX_LOG=warn"), &err);
+    (void)unlink(path);
+    assert_int_equal(r, 0);
+    assert_string_equal(o.data_dir, "/from/env");
+    options_note_overrides(&o, on_note);
+    assert_int_equal(n_noted, 1); /* the log level is not in the file */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +252,8 @@ int main(void)
         cmocka_unit_test(test_the_embedded_service_leaves_after_a_minute_unless_told),
         cmocka_unit_test(test_durations_have_units),
         cmocka_unit_test(test_help_names_every_option),
+        cmocka_unit_test(test_a_variable_that_beats_the_file_is_noted),
+        cmocka_unit_test(test_options_survive_as_flags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,8 +134,11 @@ static void test_calls_in_flight_fail_when_the_service_is_killed(void **state)
     (void)service_kill(SIGKILL);
     assert_int_equal(must_fail(cws_process_op(p)), CWS_E_UNAVAILABLE);
     cws_process_unref(p);
-    p = must_exec(sb, ARGV("true"), NULL); /* its sandbox went with the service */
-    assert_int_equal(must_fail(cws_process_op(p)), CWS_E_NOT_FOUND);
+    p = must_exec(sb, ARGV("true"),
+                  NULL); /* its sandbox went with the service; the next one knows */
+    assert_int_equal(must_fail(cws_process_op(p)), CWS_E_NOT_RUNNING);
+    assert_non_null(strstr(cws_error_message(cws_op_error(cws_process_op(p))),
+                           "is not running: its state is FAILED"));
     cws_process_unref(p);
     cws_sandbox_unref(sb);
     assert_true(works(NULL));
