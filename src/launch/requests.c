@@ -162,7 +162,7 @@ void requests_answer_hello(struct engine *e)
 }
 
 /* Of a send that failed with errno @error: 1 to try again, 0 to let it be, or -errno. The daemon waits for every answer, so
- * none is given up while it lives: then everything ends. */
+ * none is given up while it lives: then it ends, and without a supervisor everything. */
 static int judge_failure(struct engine *e, int error, bool has_fd, int n_tries)
 {
     if (error == EINTR)
@@ -175,9 +175,14 @@ static int judge_failure(struct engine *e, int error, bool has_fd, int n_tries)
         (void)poll(NULL, 0, SEND_RETRY_MS);
         return 1;
     }
-    log_event(LOG_ERROR, "launch_cannot_answer", "errno=%d consequence=\"all sandboxes end\"",
-              error);
-    e->stopping = true;
+    /* With a supervisor only this daemon ends: it sees EOF, and so do we (lose_daemon()). */
+    bool supervised = e->options->control_fd >= 0;
+    log_event(LOG_ERROR, "launch_cannot_answer", "errno=%d consequence=\"%s\"", error,
+              supervised ? "the daemon ends" : "all sandboxes end");
+    if (supervised)
+        (void)shutdown(e->sock_fd, SHUT_RDWR);
+    else
+        e->stopping = true;
     return 0;
 }
 
