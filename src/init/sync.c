@@ -29,8 +29,10 @@ static void abandon(struct init *in, struct exec *row)
 
 void sync_answer(struct init *in)
 {
-    struct init_packet answer = {
-        .type = INIT_SYNCED, .id = in->packet.head.id, .flags = in->main.known ? INIT_MAIN : 0};
+    struct init_packet answer = {.type = INIT_SYNCED,
+                                 .id = in->packet.head.id,
+                                 .flags = in->main.known ? INIT_MAIN : 0,
+                                 .size_bytes = in->packet.head.size_bytes};
 
     exec_reap(in); /* who has ended has ended: told below, not once more */
     answer.value = in->main.wait_status;

@@ -30,10 +30,11 @@
  *        along, in the order of the INIT_ENTER_ flags (PIDS brings a second one, pids.current). Replaces the LIMITS before it.
  *        INIT_TIGHT: memory or CPU are limited, so a child under them may be slow, and init does not wait for it.
  *        aux: the most processes, 0 = no limit; counts only with INIT_ENTER_PIDS.
- * SYNC   {id}: the first word of a daemon that takes the sandbox over from another one, of which nothing that init said before
- *        the answer counts. Every exec but the main one is killed and its EXITED not sent. Answer: SYNCED {id, flags, value, aux}:
+ * SYNC   {id, size_bytes}: the first word of a daemon that takes the sandbox over from another one, of which nothing that init said before
+ *        the answer counts. Every exec but the main one is killed and its EXITED not sent. Answer: SYNCED {id, flags, value, aux, size_bytes}:
  *        INIT_MAIN: there is, or was, a main process; aux: its pid inside, 0 when it has ended with the wait status `value`;
  *        the descriptor that INIT_MAIN brought comes along. A main process that runs has @id from here on.
+ *        size_bytes: a number by chance, repeated: what was answered to a daemon that died before it read it may still be there.
  * Ids are the daemon's, unique among unfinished requests of the sandbox. The host name is set by launch: the sandbox's id.
  */
 #ifndef CWS_PRIVPROTO_INITPROTO_H

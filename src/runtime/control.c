@@ -189,7 +189,8 @@ static void on_socket(struct watch *w, uint32_t events)
         int r = receive(c->watch.fd, &packet, &fd);
         if (r == -EAGAIN || r == -EINTR)
             return;
-        if (r > 0 && c->syncing && packet.type != INIT_SYNCED) {
+        if (r > 0 && c->syncing &&
+            (packet.type != INIT_SYNCED || packet.size_bytes != c->nonce)) {
             cleanup_fd(&fd); /* said to the daemon before us */
             continue;
         }
@@ -312,7 +313,9 @@ int control_sync(struct control *c, struct control_call *call)
     int r = control_begin(c, call);
     if (r < 0)
         return r;
-    struct control_request request = {.head = {.type = INIT_SYNC, .id = call->id}};
+    random_bytes(&c->nonce, sizeof(c->nonce));
+    struct control_request request = {
+        .head = {.type = INIT_SYNC, .id = call->id, .size_bytes = c->nonce}};
     c->syncing = true;
     r = control_send(c, &request);
     if (r < 0)

@@ -49,7 +49,8 @@ struct control {
                                              every on_lost */
     struct control_slot *slots;
     uint32_t n_slots, n_calls;
-    bool syncing;        /* SYNCED is still to come */
+    bool syncing;        /* SYNCED is still to come, */
+    uint64_t nonce;      /* with this number */
     uint32_t first_free; /* index + 1; 0 = none */
     struct list unsent;  /* struct control_packet: the socket was full */
     uint32_t n_exited;   /* EXITED received */

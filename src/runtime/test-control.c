@@ -133,6 +133,36 @@ static void test_answer_reaches_its_call(void **state)
     assert_int_equal(a.n_lost + b.n_lost, 2);
 }
 
+/* The daemon before asked too, with the same id, and died before it read the answer. */
+static void test_only_the_answer_to_our_own_sync_counts(void **state)
+{
+    struct peer p;
+    struct call a = {.peer = &p, .call = {.on_packet = on_packet, .on_lost = on_lost}};
+    struct init_packet asked, packet = {.type = INIT_SYNCED, .size_bytes = 1};
+    (void)state;
+    peer_open(&p);
+    assert_int_equal(control_sync(&p.control, &a.call), 0);
+    assert_int_equal(read(p.fd, &asked, sizeof(asked)), sizeof(asked));
+    assert_int_equal(asked.type, INIT_SYNC);
+    packet.id = asked.id;
+    say(&p, &packet, sizeof(packet));
+    assert_int_equal(a.n_packets, 0);
+    packet.type = INIT_EXITED; /* of a main process, or of anything */
+    say(&p, &packet, sizeof(packet));
+    assert_int_equal(a.n_packets, 0);
+    assert_false(p.closed);
+    packet.type = INIT_SYNCED;
+    packet.size_bytes = asked.size_bytes;
+    say(&p, &packet, sizeof(packet));
+    assert_int_equal(a.n_packets, 1);
+    packet.type = INIT_EXITED;
+    say(&p, &packet, sizeof(packet));
+    assert_int_equal(a.n_packets, 2);
+    assert_false(p.closed);
+    control_end(&p.control, &a.call);
+    peer_done(&p);
+}
+
 static void test_everything_unasked_for_ends_the_connection(void **state)
 {
     (void)state;
@@ -250,6 +280,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answer_reaches_its_call),
+        cmocka_unit_test(test_only_the_answer_to_our_own_sync_counts),
         cmocka_unit_test(test_everything_unasked_for_ends_the_connection),
         cmocka_unit_test(
             test_one_descriptor_is_taken_and_more_end_the_connection_without_a_leak),
