@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "runtime/file-error.h"
 #include "runtime/sandbox.h"
 
@@ -53,6 +54,21 @@ static void grow_pipe(struct file_job *job)
     job->big = true;
 }
 
+static bool charge(struct file_job *job, size_t n)
+{
+    if (!job->budget)
+        return true;
+    if (!budget_take(job->budget, n)) {
+        (void)err_set_reason(&job->err, ERR_RESOURCE_EXHAUSTED, "CWSANDBOX_RUNNER_OVERLOADED",
+                             "read %s: the owner holds too many bytes of answers for now",
+                             job->path);
+        job->err.retry_delay_ns = NS_PER_SEC;
+        return false;
+    }
+    job->charged += n;
+    return true;
+}
+
 /* One piece out of the pipe. False: there is no more for now. */
 static bool pull(struct file_job *job)
 {
@@ -70,6 +86,11 @@ static bool pull(struct file_job *job)
         return false;
     }
     buf_commit(&job->content, (size_t)n);
+    if (!charge(job, (size_t)n)) {
+        kill_copy(job);
+        watch_close(&job->rt->poller, &job->watch, true);
+        return false;
+    }
     if (buf_len(&job->content) > job->max_bytes) {
         (void)file_too_large(job->path, buf_len(&job->content), job->max_bytes, &job->err);
         kill_copy(job); /* it knows the limit, but is inside */
@@ -296,6 +317,8 @@ struct file_call {
 static void answer(struct file_call *call, const struct err *why)
 {
     struct buf none = {0};
+    if (call->job.charged > 0) /* from now on the taker pays */
+        budget_give(call->job.budget, call->job.charged);
     if (call->read_cb)
         call->read_cb(call->user, why ? &none : &call->job.content, why);
     else if (call->write_cb)
@@ -395,6 +418,11 @@ struct file_call *sandbox_read_file(struct sandbox *sb, const char *path,
     call->read_cb = cb;
     start(call);
     return call;
+}
+
+void file_call_charge(struct file_call *call, struct budget *budget)
+{
+    call->job.budget = budget;
 }
 
 struct file_call *sandbox_write_file(struct sandbox *sb, const char *path,

@@ -10,6 +10,7 @@
 #ifndef CWS_RUNTIME_FILE_H
 #define CWS_RUNTIME_FILE_H
 
+#include "base/budget.h"
 #include "runtime/room.h"
 
 #define FILE_MAX_COPIES 16 /* chosen: each is a process of the sandbox */
@@ -20,9 +21,11 @@ struct file_job {
     struct sandbox *sb; /* borrowed: the starter holds a reference */
     const char *path;   /* borrowed */
     bool write;
-    uint32_t mode_bits; /* of a created file; parents are made 0755 */
-    uint64_t max_bytes; /* read */
-    struct buf content; /* written, or what was read */
+    uint32_t mode_bits;    /* of a created file; parents are made 0755 */
+    uint64_t max_bytes;    /* read */
+    struct buf content;    /* written, or what was read */
+    struct budget *budget; /* pays for what was read; NULL: nobody */
+    size_t charged;
     void (*cb)(struct file_job *job, const struct err *why /* NULL = fine */);
 
     struct list link; /* sandbox.file_jobs while waiting */

@@ -10,6 +10,7 @@
 
 #include "runtime/runtime.h"
 
+struct budget;
 struct process;
 struct log_stream;
 
@@ -74,6 +75,8 @@ struct file_call *sandbox_read_file(struct sandbox *sb, const char *path,
 struct file_call *sandbox_write_file(struct sandbox *sb, const char *path,
                                      struct buf *take_content,
                                      void (*cb)(void *user, const struct err *err), void *user);
+/** file_call_charge() - right after sandbox_read_file(): who pays for the bytes until they are handed over; outlives the call. */
+void file_call_charge(struct file_call *call, struct budget *budget);
 /** file_call_cancel() - no callback comes; its process is killed. Of a file that is being written the content may be cut. */
 void file_call_cancel(struct file_call *call);
 

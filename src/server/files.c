@@ -59,8 +59,11 @@ void read_file_on_request(struct call *call, void *request)
 {
     Pb__ReadFileRequest *req = request;
     struct sandbox *sb = file_begin(call, req->sandbox_id, req->container);
-    if (sb != NULL)
-        file_started(call, sandbox_read_file(sb, req->path, on_read, call));
+    if (sb == NULL)
+        return;
+    file_started(call, sandbox_read_file(sb, req->path, on_read, call));
+    if (call->state != NULL)
+        file_call_charge(call->state, call_share(call, SHARE_ANSWER_BYTES));
 }
 
 static void on_written(void *user, const struct err *err)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/budget.h"
 #include "runtime/file.h"
 #include "runtime/plan.h"
 
@@ -253,6 +254,26 @@ static void test_many_requests_at_once_take_turns(void **state)
     world_close(w);
 }
 
+static void test_a_read_is_paid_for_by_its_owner(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox *sb = ready_sandbox(w);
+    CLEANUP_RUN struct run r = {0};
+    struct budget_pool pool = {0};
+    (void)state;
+    run_sh(w, &r, sb, "head -c 300000 /dev/zero > /tmp/f");
+    for (size_t more = 0; more < 2; more++) { /* at the cap, and with one byte too few */
+        struct budget budget;
+        struct pending p = {0};
+        budget_init(&budget, 300000 - more, 300000 - more, &pool);
+        file_call_charge(sandbox_read_file(sb, "/tmp/f", on_pending, &p), &budget);
+        world_wait(w, &p.done);
+        assert_int_equal(p.code, more ? ERR_RESOURCE_EXHAUSTED : ERR_OK);
+        assert_int_equal(budget.used, 0);
+    }
+    world_close(w);
+}
+
 static void test_as_many_files_as_may_be_mounted_are_mounted(void **state)
 {
     struct world *w = world_open(NULL);
@@ -360,6 +381,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_files_of_ended_sandbox_are_refused),
         cmocka_unit_test(test_request_waits_for_creation_and_fails_with_it),
         cmocka_unit_test(test_many_requests_at_once_take_turns),
+        cmocka_unit_test(test_a_read_is_paid_for_by_its_owner),
         cmocka_unit_test(test_as_many_files_as_may_be_mounted_are_mounted),
         cmocka_unit_test(test_copy_that_hangs_keeps_nobody_waiting_and_can_be_cancelled),
         cmocka_unit_test(test_what_is_written_counts_as_memory_of_the_sandbox),
