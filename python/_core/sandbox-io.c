@@ -332,10 +332,13 @@ PyDoc_STRVAR(
     "command: list of str, run without a shell. cwd: absolute directory in the sandbox.\n"
     "check: a non-zero exit raises SandboxExecutionError (with .exec_result) from result().\n"
     "timeout_seconds: limit of the command, default request_timeout_seconds (300); then\n"
-    "SandboxTimeoutError. stdin: True gives the Process a StreamWriter as .stdin; bytes or str (UTF-8) are\n"
+    "SandboxTimeoutError. stdin: True gives the Process a StreamWriter as .stdin; bytes or str "
+    "(UTF-8) are\n"
     "fed to the command, then its end; input: the same, as subprocess.run() calls it.\n"
-    "max_output_bytes: what the result keeps of each stream, default CWSANDBOX_MAX_OUTPUT_BYTES or 256 MiB, 0 for\n"
-    "no bound. The rest is dropped, and stdout_truncated says so; a stream that was asked for (.stdout, .stderr)\n"
+    "max_output_bytes: what the result keeps of each stream, default "
+    "CWSANDBOX_MAX_OUTPUT_BYTES or 256 MiB, 0 for\n"
+    "no bound. The rest is dropped, and stdout_truncated says so; a stream that was asked for "
+    "(.stdout, .stderr)\n"
     "delivers everything, and is then to be read or closed.\n"
     "ValueError: empty command, empty or relative cwd.");
 PyDoc_STRVAR(

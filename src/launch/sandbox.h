@@ -21,8 +21,8 @@ struct sandbox {
     enum sandbox_state state;
     uint32_t create_seq;
     pid_t pid;
-    uid_t owner;   /* of its user namespace: userns_owner() */
-    int status_fd; /* STARTING: EOF = success (closed by execveat), struct child_failure =
+    uid_t owner;    /* of its user namespace: userns_owner() */
+    int status_fd;  /* STARTING: EOF = success (closed by execveat), struct child_failure =
                        failure */
     int control_fd; /* a duplicate of the daemon's end: init sees no EOF while we live; LIST gives it to the next daemon; what
                        launch itself has to tell init goes this way, too */

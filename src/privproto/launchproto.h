@@ -104,7 +104,7 @@ struct launch_kill_exec {
 
 /* One sandbox that runs. What its daemon had asked for last. */
 struct launch_listed {
-    int32_t status;         /* 0; -ENOENT: the one asked after is gone, begin again; or -errno */
+    int32_t status; /* 0; -ENOENT: the one asked after is gone, begin again; or -errno */
     char id[LAUNCH_MAX_ID]; /* "": there is no further one */
     int32_t pid;            /* of its init, in launch's pid namespace; 0 without an id */
     uint64_t memory_bytes;  /* limits: 0 = none */

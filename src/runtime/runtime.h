@@ -33,10 +33,10 @@ struct image_alias {
 };
 
 struct runtime_config {
-    int launch_socket;    /* to cwsandbox-launch; taken by runtime_new(), unless it says INVALID_ARGUMENT */
+    int launch_socket; /* to cwsandbox-launch; taken by runtime_new(), unless it says INVALID_ARGUMENT */
     const char *data_dir; /* exists and is ours to write in; logs/ below it. May be relative */
-    uint32_t warm_pool;       /* blanks of the default image kept ready; default 4 */
-    uint32_t max_sandboxes;   /* alive at once; default 10000 */
+    uint32_t warm_pool;   /* blanks of the default image kept ready; default 4 */
+    uint32_t max_sandboxes; /* alive at once; default 10000 */
     uint64_t
         root_size_bytes; /* per sandbox; default 1 GiB (tmpfs: only what is written costs memory) */
     uint64_t default_memory_bytes; /* 0 = no limit */
