@@ -48,6 +48,9 @@ static const struct skel_file files[] = {
                    "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
     {"etc/profile", "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n"},
     {"etc/resolv.conf", ""},
+    /* Nobody has a password; su asks whether the account is still good (pam_unix). */
+    {"etc/shadow", "root:*:19000:0:99999:7:::\ndaemon:*:19000:0:99999:7:::\nbin:*:19000:0:99999:7:::\n"
+                   "sys:*:19000:0:99999:7:::\nwww-data:*:19000:0:99999:7:::\nnobody:*:19000:0:99999:7:::\n"},
     {"etc/shells", "/bin/sh\n/bin/bash\n"},
 };
 
@@ -69,14 +72,20 @@ static const char *const copies[] = {
     "locale.alias",
     "localtime",
     "lsb-release",
+    "login.defs",      /* su, useradd */
     "magic",
     "magic.mime",
+    "manpath.config",  /* man */
+    "matplotlibrc",    /* Debian's matplotlib starts with it or not at all */
     "mime.types",
     "os-release",
+    "pam.conf",
+    "pam.d",           /* su, runuser */
     "perl",
     "protocols",
     "python*",         /* sitecustomize of Debian's interpreters */
     "rpc",
+    "security",        /* limits and environment for pam.d */
     "services",
     "terminfo",
     "timezone",

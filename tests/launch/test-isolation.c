@@ -27,9 +27,10 @@ static void test_root_is_synthesized_and_nothing_of_the_host_shows(void **state)
     assert_shell(
         &b, "ls -A / | tr '\\n' ' '; ls -A /sys",
         "bin dev etc home lib lib32 lib64 mnt opt proc root run sbin srv sys tmp usr var ");
-    assert_shell(
-        &b, "ls /etc/shadow /etc/ssh /etc/sudoers /etc/machine-id /work 2>/dev/null | wc -l",
-        "0\n");
+    assert_shell(&b,
+                 "grep -v :[*]: /etc/shadow; ls /etc/ssh /etc/sudoers /etc/machine-id /work "
+                 "2>/dev/null | wc -l",
+                 "0\n");
     assert_shell(&b, "python -c 'print(6*7)'", "42\n");
     assert_shell(&b, "stat -c '%a %u:%g' / /root /tmp /dev/shm /etc/passwd",
                  "755 0:0\n700 0:0\n1777 0:0\n1777 0:0\n644 0:0\n");

@@ -156,3 +156,17 @@ def test_a_c_library_that_has_changed_on_the_machine_is_copied_again(service):
     deadline = time.monotonic() + SECONDS
     while inodes(service, libc) == [before]:
         assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize("command", ["runuser -u nobody -- id -u", "su -s /bin/sh nobody -c 'id -u'", "setpriv --reuid 65534 id -u"])
+def test_root_inside_becomes_another_user_by_the_usual_programs(shared_box, service, command):
+    """They ask PAM and the accounts, of which a sandbox has its own. An ordinary user's sandboxes have one user."""
+    if service.as_user:
+        pytest.skip("only root exists in an ordinary user's sandboxes")
+    result = shared_box.exec(["sh", "-c", command]).result(SECONDS)
+    assert (result.stdout, result.stderr) == ("65534\n", "")
+
+
+def test_manual_pages_are_found(shared_box):
+    result = shared_box.exec(["sh", "-c", "command -v man >/dev/null || { echo none; exit; }; ls /usr/share/man/man1 | head -1 | sed 's/[.].*//' | xargs man -w"])
+    assert result.result(SECONDS).returncode == 0 and not result.result(SECONDS).stderr
