@@ -59,9 +59,9 @@ struct options {
     bool help;
     bool version;
 
-    uint64_t rows_in_file;         /* bit i: row i of the table was set by the configuration file */
-    uint64_t rows_env_won;         /* of them, those that a variable then replaced */
-    bool data_dir_chosen; /* by paths_fill(), for this embedded service alone */
+    uint64_t rows_in_file; /* bit i: row i of the table was set by the configuration file */
+    uint64_t rows_env_won; /* of them, those that a variable then replaced */
+    bool data_dir_chosen;  /* by paths_fill(), for this embedded service alone */
 
     /* Derived by options_check(). */
     uid_t *allowed_uids;

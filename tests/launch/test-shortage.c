@@ -178,7 +178,7 @@ static void test_init_without_descriptors_refuses_a_copy_and_lives(void **state)
         skip_because("the limits of another user's process are not root's to set");
     service_start(&s);
     box_create(&s, &b);
-    assert_shell(&b, "true", ""); /* init raises its own limit when it starts */
+    assert_shell(&b, "true", "");  /* init raises its own limit when it starts */
     limit = limit_files(b.pid, 3); /* whatever comes is one too many */
     assert_int_equal(read_path(&b, "/etc/hostname", text, sizeof(text)), -EMFILE);
     assert_int_equal(prlimit(b.pid, RLIMIT_NOFILE, &limit, NULL), 0);
