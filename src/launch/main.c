@@ -1,8 +1,8 @@
 /*
- * cwsandbox-launch: the only code with privilege. Single-threaded; one loop over the daemon's
- * socket, signals and the status pipes of sandboxes being made. When the daemon is gone (EOF),
- * or at SIGTERM, every sandbox is killed, reaped and its cgroups removed before launch exits:
- * nothing runs without an owner.
+ * cwsandbox-launch: the only code with privilege. With --supervise it is the service's main process (supervise.c); here is
+ * the engine, its child, single-threaded: one loop over the daemon's socket, the supervisor's, signals and the status pipes
+ * of sandboxes being made. When the supervisor is gone (EOF; without one: the daemon), or at SIGTERM, every sandbox is
+ * killed, reaped and its cgroups removed before the engine exits: nothing runs without an owner.
  */
 #include <errno.h>
 #include <fcntl.h>
