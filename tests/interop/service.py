@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from conftest import BUILD
 from support.daemon import USER_ID, Daemon, as_user_args, clean_env  # noqa: F401
+from support.processes import daemon_below
 
 KEY = "interop-key-1"
 OTHER_KEY = "interop-key-2"
@@ -28,18 +29,6 @@ def free_port() -> int:
 
 def programs() -> tuple[Path, Path, Path]:
     return (BUILD / "src/server/cwsandboxd", BUILD / "src/launch/cwsandbox-launch", BUILD / "src/init/cwsandbox-init")
-
-
-def daemon_below(pid: int) -> int:
-    """The daemon of the service whose main process is `pid`; 0: there is none just now."""
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        try:
-            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if words[1:2] == [b"--inherited"]:
-            return int(child)
-    return 0
 
 
 class Service(Daemon):

@@ -24,7 +24,7 @@ for _name in ("CWSANDBOX_BASE_URL", "CWSANDBOX_API_KEY", "WANDB_API_KEY", "WANDB
 sys.path[:0] = [str(Path(__file__).parent), str(REPO / "tests")]
 
 from support.daemon import SECONDS, USER_ID, Daemon  # noqa: E402, F401
-from support.processes import family, kill_all, still_there, wait_for_end  # noqa: E402, F401
+from support.processes import daemon_below, family, kill_all, still_there, wait_for_end  # noqa: E402, F401
 
 
 class Service(Daemon):

@@ -17,18 +17,18 @@ from pathlib import Path
 
 import cwsandbox
 import pytest
-from conftest import SECONDS, USER_ID
+from conftest import SECONDS, USER_ID, daemon_below
 
 REFUSED = cwsandbox.SandboxResourceExhaustedError
 
 
 def memory_kib(service) -> int:
-    text = Path(f"/proc/{service.process.pid}/status").read_text()
+    text = Path(f"/proc/{daemon_below(service.process.pid)}/status").read_text()
     return int(next(line.split()[1] for line in text.splitlines() if line.startswith("VmRSS")))
 
 
 def descriptors(service) -> int:
-    return len(os.listdir(f"/proc/{service.process.pid}/fd"))
+    return len(os.listdir(f"/proc/{daemon_below(service.process.pid)}/fd"))
 
 
 def outcome(ref):

@@ -39,6 +39,18 @@ def family(root: int) -> set[tuple[int, str]]:
     return found
 
 
+def daemon_below(pid: int) -> int:
+    """The daemon of the service whose main process is `pid`; 0: there is none just now."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        try:
+            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if words[1:2] == [b"--inherited"]:
+            return int(child)
+    return 0
+
+
 def still_there(processes: set[tuple[int, str]]) -> list[int]:
     """Those of (pid, start time) that run. A number used again by another process does not count."""
     table = process_table()
