@@ -26,6 +26,7 @@ static void detach(struct process *p)
 {
     p->ended = true;
     sandbox_waiter_cancel(&p->waiter);
+    list_remove(&p->start_link);
     deferred_cancel(&p->later);
     process_io_close(p);
     list_remove(&p->link);
@@ -181,10 +182,24 @@ static void on_no_terminal(struct process *p, int error)
     begin_kill(p);
 }
 
+/* Somebody else's turn. Later: no call of init's may begin while all of them are being ended. */
+static void start_is_over(struct process *p)
+{
+    struct sandbox *sb = p->sb;
+
+    if (!p->starting)
+        return;
+    p->starting = false;
+    sb->n_starting--;
+    if (!list_empty(&sb->starts))
+        deferred_post(sb->rt, &sb->start_more);
+}
+
 static void on_started(struct process *p, const struct init_packet *packet, int take_fd)
 {
     CLEANUP_FD int fd = take_fd;
 
+    start_is_over(p);
     if (packet->value < 0) {
         control_end(&p->sb->cell->control, &p->call);
         p->verdict = VERDICT_ERROR;
@@ -229,6 +244,7 @@ static void on_packet(struct control_call *call, const struct init_packet *packe
         if (packet->type == INIT_EXITED && p->started) {
             on_exited(p, packet);
         } else {
+            start_is_over(p);
             control_end(&p->sb->cell->control, call);
             p->verdict = VERDICT_ERROR;
             (void)err_set(&p->err, ERR_INTERNAL, "the sandbox's init broke its protocol");
@@ -241,6 +257,7 @@ static void on_packet(struct control_call *call, const struct init_packet *packe
 static void on_lost(struct control_call *call)
 {
     struct process *p = CONTAINER_OF(call, struct process, call);
+    start_is_over(p);
     control_end(&p->sb->cell->control, call);
     p->verdict = VERDICT_ERROR;
     if (p->killing == KILL_SENT)
@@ -286,7 +303,7 @@ static int send_exec(struct process *p, struct child_stdio *stdio)
     return r;
 }
 
-static int launch_process(struct process *p, struct err *err)
+static int start_now(struct process *p, struct err *err)
 {
     CLEANUP(child_stdio_done) struct child_stdio stdio = {.fds = {-1, -1, -1}};
     int r = p->sb->cell ? 0 : -EPIPE;
@@ -301,6 +318,36 @@ static int launch_process(struct process *p, struct err *err)
     }
     if (r < 0)
         return err_set_errno(err, ERR_RESOURCE_EXHAUSTED, -r, "start the process");
+    p->starting = true;
+    p->sb->n_starting++;
+    return 0;
+}
+
+/* A failure in a turn that comes later is the verdict. */
+static void on_start_more(struct deferred *d)
+{
+    struct sandbox *sb = CONTAINER_OF(d, struct sandbox, start_more);
+    struct list *first;
+
+    while (sb->n_starting < PROCESS_MAX_STARTING && (first = list_first(&sb->starts))) {
+        struct process *p = CONTAINER_OF(first, struct process, start_link);
+
+        list_remove(first);
+        if (start_now(p, &p->err) == 0)
+            continue;
+        p->verdict = VERDICT_ERROR;
+        deferred_post(sb->rt, &p->later);
+    }
+}
+
+static int launch_process(struct process *p, struct err *err)
+{
+    struct sandbox *sb = p->sb;
+
+    if (sb->n_starting < PROCESS_MAX_STARTING && list_empty(&sb->starts))
+        return start_now(p, err);
+    sb->start_more.cb = on_start_more;
+    list_append(&sb->starts, &p->start_link);
     return 0;
 }
 
@@ -320,6 +367,7 @@ static struct process *process_new(struct sandbox *sb, const struct process_spec
     if (!p)
         return NULL;
     list_append(&sb->processes, &p->link);
+    list_init(&p->start_link);
     p->sb = sandbox_ref(sb);
     p->events = *events;
     p->user = user;
@@ -369,6 +417,7 @@ void process_kill(struct process *p)
         return;
     }
     sandbox_waiter_cancel(&p->waiter); /* never came to life; ends as if it had */
+    list_remove(&p->start_link);
     p->verdict = VERDICT_EXIT;
     p->exit_code = 128 + SIGKILL;
     deferred_post(p->sb->rt, &p->later);

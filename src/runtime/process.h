@@ -1,7 +1,7 @@
 /*
  * struct process: one exec in a sandbox, as runtime.h shows it.
  *
- *   queued (sandbox not running yet) -> sent (EXEC is under way) -> started -> verdict known ->
+ *   queued (sandbox not running yet, or too many are starting in it) -> sent (EXEC is under way) -> started -> verdict known ->
  * ended (told, detached)
  *
  * The verdict (exit code or error) waits until the output that was in the pipes has been handed
@@ -23,6 +23,8 @@
 /* After the exit so much of each stream is still read: what the pipe can hold. More comes from
  * children that live on. */
 #define PROCESS_DRAIN_MAX (PROCESS_BIG_PIPE + PROCESS_READ_SIZE)
+/* Chosen: init starts one after the other, so more at once only hold descriptors (three each) while they wait. */
+#define PROCESS_MAX_STARTING 64
 #define STDIN_HIGH 262144
 #define STDIN_LOW 65536
 
@@ -57,6 +59,8 @@ struct process {
     struct process_events events;
     void *user;
     struct sandbox_waiter waiter;
+    struct list start_link; /* sandbox.starts: waits for its turn; alone otherwise */
+    bool starting;          /* one of sandbox.n_starting */
     struct control_call call;
     struct deferred later; /* hand out the verdict */
     struct exec_body body; /* until STARTED */

@@ -41,6 +41,7 @@ static void sandbox_free(struct sandbox *sb)
 {
     CHECK(!sb->cell && list_empty(&sb->waiters) && list_empty(&sb->processes));
     deferred_cancel(&sb->notify);
+    deferred_cancel(&sb->start_more);
     log_sessions_free(sb);
     if (sb->free_user_data)
         sb->free_user_data(sb->user_data);
@@ -115,6 +116,7 @@ struct sandbox *sandbox_new_empty(struct runtime *rt, struct err *err)
     list_init(&sb->waiters);
     list_init(&sb->file_jobs);
     list_init(&sb->processes);
+    list_init(&sb->starts);
     list_init(&sb->streams);
     list_init(&sb->log_sessions);
     list_init(&sb->watches);

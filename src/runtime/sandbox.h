@@ -85,7 +85,10 @@ struct sandbox {
     struct list file_jobs; /* struct file_job: wait for their turn */
     uint32_t n_copies;     /* file jobs under way */
     struct list processes; /* struct process.link, sent to init */
-    struct list streams;   /* struct log_stream.link */
+    struct list starts;    /* struct process.start_link, first come first served */
+    struct deferred start_more;
+    uint32_t n_starting; /* EXEC sent, STARTED not here yet */
+    struct list streams; /* struct log_stream.link */
     struct list log_sessions;
     struct list watches; /* struct sandbox_watch */
     struct deferred notify;

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static struct sandbox *ready_sandbox(struct world *w)
 {
@@ -504,6 +505,49 @@ static void test_many_processes_at_once(void **state)
     world_close(w);
 }
 
+/* They wait for their turn without descriptors: all at once would need more than a thousand. */
+static void test_a_crowd_of_commands_takes_turns(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox *sb = ready_sandbox(w);
+    static struct run runs[400];
+    struct rlimit before, low;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = (struct rlimit){.rlim_cur = 500, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    memset(runs, 0, sizeof(runs));
+    for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
+        start_sh(&runs[i], sb, "echo done", false);
+    process_kill(runs[ARRAY_SIZE(runs) - 1].p); /* before its turn */
+    for (size_t i = 0; i < ARRAY_SIZE(runs); i++) {
+        bool killed = i == ARRAY_SIZE(runs) - 1;
+        run_wait(w, &runs[i]);
+        assert_int_equal(runs[i].exit_code, killed ? 128 + SIGKILL : 0);
+        assert_int_equal(buf_len(&runs[i].out), killed ? 0 : 5);
+        run_done(&runs[i]);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    world_close(w);
+}
+
+static void test_commands_that_wait_for_their_turn_end_with_the_sandbox(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox *sb = ready_sandbox(w);
+    static struct run runs[300];
+    (void)state;
+    memset(runs, 0, sizeof(runs));
+    for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
+        start_sh(&runs[i], sb, "sleep 1000", false);
+    sandbox_stop(sb, 0, "");
+    for (size_t i = 0; i < ARRAY_SIZE(runs); i++) {
+        run_wait(w, &runs[i]);
+        run_done(&runs[i]);
+    }
+    world_close(w);
+}
+
 static void test_process_without_input_gets_a_null_device_of_its_own(void **state)
 {
     struct world *w = world_open(NULL);
@@ -549,6 +593,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_closing_a_terminal_lets_pending_input_be_read),
         cmocka_unit_test(test_end_of_terminal_input_in_the_middle_of_a_line),
         cmocka_unit_test(test_many_processes_at_once),
+        cmocka_unit_test(test_a_crowd_of_commands_takes_turns),
+        cmocka_unit_test(test_commands_that_wait_for_their_turn_end_with_the_sandbox),
         cmocka_unit_test(test_process_without_input_gets_a_null_device_of_its_own),
     };
     if (become(argc, argv) < 0)
