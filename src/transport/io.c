@@ -53,12 +53,19 @@ static void on_shutdown(uv_shutdown_t *req, int status)
 {
 }
 
+static void describe_broken(const struct transport *t, struct err *err)
+{
+    (void)err_set(err, ERR_UNAVAILABLE, "read from `%s`: not valid HTTP/2", t->label);
+}
+
 /* All bytes of ours are gone: send the end of our stream, then wait for the peer's. Closing at
  * once would be wrong: with unread input the kernel answers with a reset, which may destroy
  * what the peer has not received yet. */
 static void linger(struct transport *t)
 {
     t->state = TRANSPORT_LINGER;
+    if (grpc_conn_is_broken(t->conn)) /* some protocol errors show only now */
+        describe_broken(t, &t->write_error);
     if (t->tls) {
         tls_close_notify(t->tls);
         io_flush(t);
@@ -98,7 +105,10 @@ static void linger_if_done(struct transport *t)
  * for long. */
 static void write_failed(struct transport *t, int status)
 {
-    transport_describe(t, &t->write_error, status, "write to", NULL);
+    if (grpc_conn_is_broken(t->conn))
+        describe_broken(t, &t->write_error); /* that came first */
+    else
+        transport_describe(t, &t->write_error, status, "write to", NULL);
     (void)uv_timer_start(&t->timer, on_timer, TRANSPORT_LINGER_MS, 0);
 }
 
@@ -331,7 +341,7 @@ static void protocol_failed(struct transport *t, int status)
 {
     struct err err = {0};
     if (status == -EPROTO)
-        err_set(&err, ERR_UNAVAILABLE, "read from `%s`: not valid HTTP/2", t->label);
+        describe_broken(t, &err);
     else
         transport_describe(t, &err, status, "read from", NULL);
     if (can_write(t))

@@ -117,6 +117,8 @@ void grpc_conn_pulled(struct grpc_conn *conn, size_t n);
 void grpc_conn_shutdown(struct grpc_conn *conn);
 /** grpc_conn_done() - nothing more to send or receive: the owner should close the byte stream. */
 bool grpc_conn_done(const struct grpc_conn *conn);
+/** grpc_conn_is_broken() - the peer broke the protocol, or memory ran out: no call of it goes on. */
+bool grpc_conn_is_broken(const struct grpc_conn *conn);
 size_t grpc_conn_n_calls(const struct grpc_conn *conn);
 /** grpc_conn_can_call() - client: no GOAWAY seen and stream ids left. */
 bool grpc_conn_can_call(const struct grpc_conn *conn);

@@ -372,6 +372,11 @@ void grpc_conn_shutdown(struct grpc_conn *conn)
     conn_notify(conn);
 }
 
+bool grpc_conn_is_broken(const struct grpc_conn *conn)
+{
+    return conn->recv_error < 0;
+}
+
 bool grpc_conn_done(const struct grpc_conn *conn)
 {
     if (conn->out.bytes > 0)

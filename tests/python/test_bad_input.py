@@ -268,16 +268,16 @@ def test_an_unreachable_service_is_named(url):
     assert out.startswith("SandboxUnavailableError") and url.partition("//")[2].rpartition(":")[0].strip("/") in out
 
 
-@pytest.mark.parametrize("answer", [
-    lambda c: (c.recv(100), c.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")),
-    lambda c: (c.recv(100), c.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")),
-    lambda c: (c.recv(100), c.sendall(b"\x15\x03\x01\x00\x02\x02\x46")),
-    lambda c: c.recv(100),
+@pytest.mark.parametrize("answer, words", [
+    (lambda c: (c.recv(100), c.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")), "not valid HTTP/2"),
+    (lambda c: (c.recv(100), c.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")), "not valid HTTP/2"),
+    (lambda c: (c.recv(100), c.sendall(b"\x15\x03\x01\x00\x02\x02\x46")), ""),  # too short to be anything
+    (lambda c: c.recv(100), ""),
 ], ids=["HTTP/1.1", "ssh", "TLS", "closes"])
-def test_a_service_that_speaks_something_else_is_an_error(answer):
+def test_a_service_that_speaks_something_else_is_an_error(answer, words):
     with foreign(answer) as url:
         ran = client(CREATE, CWSANDBOX_BASE_URL=url)
-    assert ran.stdout.startswith("SandboxUnavailableError"), ran
+    assert ran.stdout.startswith("SandboxUnavailableError") and url in ran.stdout and words in ran.stdout, ran
 
 
 def test_an_unknown_key_is_an_authentication_error(tmp_path):
