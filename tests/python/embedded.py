@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
-from support.processes import family, listener, process_table, wait_for_end  # noqa: E402, F401
+from support.processes import daemon_below, family, listener, process_table, wait_for_end  # noqa: E402, F401
 
 # A given directory may already have its service: one that was started outside of a sanitizer, for example.
 RUNTIME_DIR = os.environ.get("CWS_TEST_RUNTIME_DIR") or tempfile.mkdtemp(prefix="cwsandbox-pytest-")
@@ -28,3 +28,8 @@ SOCKET = os.path.join(RUNTIME_DIR, "cwsandbox", "service.sock")
 def service_pid() -> int | None:
     """Pid of the embedded service of this session, from the kernel's word about the other end of its socket."""
     return listener(SOCKET)
+
+
+def daemon_pid() -> int:
+    """Pid of the process that serves; it is a child of the service's main process."""
+    return daemon_below(service_pid())

@@ -17,7 +17,7 @@ import threading
 import cwsandbox
 import pytest
 from cwsandbox import Sandbox, SandboxFileError
-from embedded import RUNTIME_DIR, service_pid
+from embedded import RUNTIME_DIR, daemon_pid
 
 MIB = 1 << 20
 SECONDS = 60
@@ -29,7 +29,7 @@ INSIDE = "set -- /proc/[0-9]*; echo $#; wc -l < /proc/self/mountinfo; find /dev/
 def nothing_left(shared):
     def state():
         inside = shared.exec(["sh", "-c", INSIDE]).result(SECONDS).stdout
-        return inside, len(os.listdir(f"/proc/{service_pid()}/fd"))
+        return inside, len(os.listdir(f"/proc/{daemon_pid()}/fd"))
 
     state()
     inside, descriptors = state()
@@ -287,7 +287,7 @@ def test_an_unknown_key_is_an_authentication_error(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as s:
         port = s.getsockname()[1]
     ready, ready_write = os.pipe()
-    daemon = os.readlink(f"/proc/{service_pid()}/exe")
+    daemon = os.readlink(f"/proc/{daemon_pid()}/exe")
     service = subprocess.Popen([daemon, "--config", "/dev/null", "--listen", f"http://127.0.0.1:{port}", "--api-keys",
                                 str(keys), "--data-dir", str(tmp_path / "data"), "--ready-fd", str(ready_write)],
                                pass_fds=[ready_write], stderr=subprocess.DEVNULL)

@@ -179,7 +179,8 @@ def test_unknown_numbers_are_unspecified_and_logged(caplog):
 def test_what_this_service_does_not_build_is_named(kwargs, error, field):
     with pytest.raises(error, match=field) as info:
         Sandbox(**kwargs).start().result()
-    assert info.value.reason in ("CWSANDBOX_NOT_IMPLEMENTED", "CWSANDBOX_INVALID_REQUEST")
+    assert not isinstance(info.value, cwsandbox.SandboxNotFoundError)
+    assert info.value.reason in ("CWSANDBOX_NOT_IMPLEMENTED", "CWSANDBOX_INVALID_REQUEST", "CWSANDBOX_VOLUME_NOT_FOUND")
 
 
 def test_snapshots_of_this_service(consume):
