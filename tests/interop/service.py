@@ -117,7 +117,7 @@ class Service(Daemon):
         box = stub.CreateSandbox(request, timeout=TIMEOUT, metadata=metadata)
         if wait and box.status.state in (pb.STATE_PENDING, pb.STATE_CREATING):
             box = stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=box.sandbox_id), timeout=TIMEOUT,
-                                  metadata=[("x-cwsandbox-wait", "stable")])
+                                  metadata=[*(metadata or ()), ("x-cwsandbox-wait", "stable")])
         return Box(stub, box, metadata)
 
 
