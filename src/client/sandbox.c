@@ -309,6 +309,7 @@ struct cws_error *sandbox_failed(const struct cws_sandbox *sb)
 
 struct cws_error *sandbox_not_running(const struct cws_sandbox *sb)
 {
+    const char *reason = sb->info.state_reason;
     struct cws_error *e;
     if (sb->cancelled)
         e = error_new(CWS_E_NOT_RUNNING,
@@ -319,8 +320,9 @@ struct cws_error *sandbox_not_running(const struct cws_sandbox *sb)
         e = error_new(CWS_E_NOT_RUNNING, "sandbox '%s' has been stopped",
                       sandbox_id_borrow(sb));
     else
-        e = error_new(CWS_E_NOT_RUNNING, "sandbox '%s' is not running: it is %s",
-                      sandbox_id_borrow(sb), status_name(sb->info.status));
+        e = error_new(CWS_E_NOT_RUNNING, "sandbox '%s' is not running: it is %s%s%s",
+                      sandbox_id_borrow(sb), status_name(sb->info.status), reason ? ": " : "",
+                      reason ? reason : "");
     error_add_sandbox_id(e, sb->info.id);
     return e;
 }

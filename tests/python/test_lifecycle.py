@@ -103,6 +103,13 @@ def test_get_status_needs_a_start():
         Sandbox().get_status()
 
 
+def test_operations_on_a_failed_sandbox_say_why_it_failed():
+    sandbox = Sandbox.run(container_image="no-such-image:1")
+    for operation in (lambda: sandbox.exec(["true"]).result(), lambda: sandbox.read_file("/x").result()):
+        with pytest.raises(SandboxNotRunningError, match="image `no-such-image:1` is not available"):
+            operation()
+
+
 def test_stop_is_final_and_repeatable(consume):
     sandbox = Sandbox.run()
     assert consume(sandbox.stop) is None
