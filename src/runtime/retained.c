@@ -33,7 +33,8 @@ static int compare(const void *a, const void *b)
 
 uint64_t retained_level(uint64_t *totals, size_t n, uint64_t target)
 {
-    qsort(totals, n, sizeof(*totals), compare);
+    if (n > 0) /* qsort() takes no NULL, not even of nothing */
+        qsort(totals, n, sizeof(*totals), compare);
     for (size_t i = 0; i < n; i++) {
         uint64_t part = target / (n - i);
         if (totals[i] > part)
