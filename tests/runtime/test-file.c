@@ -345,7 +345,6 @@ static void test_what_is_written_counts_as_memory_of_the_sandbox(void **state)
                                 .working_dir = "",
                                 .memory_bytes = 64 << 20};
     size_t size = 32 << 20, n = 0;
-    CLEANUP_FREE uint8_t *data = calloc(1, size);
     CLEANUP_BUF struct buf content = {0};
     CLEANUP_ERR struct err err = {0};
     char path[32];
@@ -354,6 +353,7 @@ static void test_what_is_written_counts_as_memory_of_the_sandbox(void **state)
         world_close(w);
         skip_because("no memory limit on this host, or for this user");
     }
+    CLEANUP_FREE uint8_t *data = calloc(1, size);
     struct sandbox *sb = world_create_spec(w, &spec);
     wait_state(w, sb, SANDBOX_RUNNING);
     for (; n < 4 && err.code == ERR_OK; n++) {

@@ -427,6 +427,9 @@ static void on_nothing(void *user, const struct err *err)
 
 static void test_output_that_there_is_no_memory_for_is_no_clean_exit(void **state)
 {
+#ifdef __SANITIZE_ADDRESS__
+    skip_because("the address sanitizer has memory in store");
+#endif
     struct world *w = world_open(NULL);
     struct sandbox *sb = world_create(w, "", NULL);
     CLEANUP_RUN struct run r = {.hold = true};
@@ -437,9 +440,6 @@ static void test_output_that_there_is_no_memory_for_is_no_clean_exit(void **stat
     struct process_spec spec = {.argv = argv, .n_argv = 3, .cwd = ""};
     (void)state;
     wait_state(w, sb, SANDBOX_RUNNING);
-#ifdef __SANITIZE_ADDRESS__
-    skip_because("the address sanitizer has memory in store");
-#endif
     assert_int_equal(mallopt(M_MMAP_THRESHOLD, 65536), 1); /* what is large is new memory */
     run_start(&r, sb, &spec);
     while (r.n_outputs == 0)
