@@ -512,11 +512,9 @@ static void test_a_crowd_of_commands_takes_turns(void **state)
     struct sandbox *sb = ready_sandbox(w);
     static struct run runs[400];
     struct rlimit before, low;
-    (void)state;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     low = (struct rlimit){.rlim_cur = 500, .rlim_max = before.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-    memset(runs, 0, sizeof(runs));
     for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
         start_sh(&runs[i], sb, "echo done", false);
     process_kill(runs[ARRAY_SIZE(runs) - 1].p); /* before its turn */
@@ -536,8 +534,6 @@ static void test_commands_that_wait_for_their_turn_end_with_the_sandbox(void **s
     struct world *w = world_open(NULL);
     struct sandbox *sb = ready_sandbox(w);
     static struct run runs[300];
-    (void)state;
-    memset(runs, 0, sizeof(runs));
     for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
         start_sh(&runs[i], sb, "sleep 1000", false);
     sandbox_stop(sb, 0, "");
