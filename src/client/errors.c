@@ -26,8 +26,8 @@ static const struct reason_row reasons[] = {
     {"SANDBOX_NOT_FOUND", CWS_E_NOT_FOUND},
     {"SANDBOX_NOT_RUNNING", CWS_E_NOT_RUNNING},
     {"COMMAND_TIMEOUT", CWS_E_COMMAND_TIMEOUT},
-    {"VOLUME_NOT_FOUND",
-     CWS_E_SANDBOX}, /* by its status it would be the sandbox that is missing */
+    /* by its status it would be the sandbox that is missing */
+    {"VOLUME_NOT_FOUND", CWS_E_SANDBOX},
     {"RUNNER_UNAVAILABLE", CWS_E_UNAVAILABLE},
     {"BACKEND_UNAVAILABLE", CWS_E_UNAVAILABLE},
     {"RUNNER_SHARD_RETIRING", CWS_E_UNAVAILABLE},
