@@ -62,7 +62,8 @@ typedef struct cws_op cws_op;
 typedef struct cws_queue cws_queue;
 typedef struct cws_error cws_error;
 
-/** cws_version() - version of the library, "MAJOR.MINOR.PATCH"; static. */
+/** cws_version() - "1.22.0+self.0.2.0": the version of the published client whose interface this is, then
+ * the library's own release; static. */
 CWS_API const char *cws_version(void);
 /**
  * cws_set_service_dir() - where cwsandboxd and its helpers are, for the embedded service; call before the first client

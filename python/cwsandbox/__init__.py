@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from . import _cleanup
 
-__version__ = "0.1.0"
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._core import __version__ as __version__
     from ._auth import AuthHeaders as AuthHeaders, set_auth_mode as set_auth_mode
     from ._batch import Waitable as Waitable, results as results, wait as wait
     from ._core import (
@@ -112,6 +111,7 @@ _EXCEPTIONS = (
 )
 
 _HOME = {
+    "__version__": "_core",
     "AuthHeaders": "_auth",
     "EgressRule": "_options",
     "Endpoint": "_services",
@@ -159,7 +159,7 @@ _HOME = {
     **dict.fromkeys(_EXCEPTIONS, "exceptions"),
 }
 
-__all__ = ["__version__", *sorted(_HOME)]
+__all__ = sorted(_HOME)
 
 
 if not TYPE_CHECKING:  # a checker would believe that any name exists

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import inspect
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import cwsandbox
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 # Importing must not pay for these; they come when they are needed.
 HEAVY = ("asyncio", "concurrent.futures", "dataclasses", "enum", "inspect", "typing", "logging", "datetime", "signal", "re")
 
@@ -67,6 +69,20 @@ def test_version_is_the_librarys():
     from cwsandbox import _core
 
     assert cwsandbox.__version__ == _core.__version__
+
+
+def test_one_version_is_told_everywhere():
+    """That of the published client which it stands for, comparable by its first part, and our own release."""
+    assert re.fullmatch(r"(\d+)\.(\d+)\.(\d+)\+self\.(\d+)\.(\d+)\.(\d+)", cwsandbox.__version__)
+    assert tuple(int(part) for part in cwsandbox.__version__.split("+")[0].split(".")) >= (1, 22)
+    assert importlib.metadata.version("cwsandbox") == cwsandbox.__version__
+    if "CWS_STAGE" in os.environ:  # not with a build of libraries alone
+        program = Path(os.environ["CWS_STAGE"]) / "bin" / "cwsandbox"
+        for words in (["version"], ["--version"]):
+            told = subprocess.run([program, *words], capture_output=True, text=True, timeout=60).stdout
+            assert told == f"cwsandbox, version {cwsandbox.__version__}\n"
+    for page in ("README.md", "CHANGELOG.md", "docs/compatibility.md", "include/cwsandbox.h"):
+        assert cwsandbox.__version__ in (ROOT / page).read_text(), page
 
 
 def test_everything_public_is_documented():
