@@ -119,7 +119,7 @@ static void *loop_main(void *arg)
     struct cws_client *client = arg;
     (void)uv_run(&client->loop, UV_RUN_DEFAULT);
     uv_close((uv_handle_t *)&client->wake, NULL);
-    uv_close((uv_handle_t *)&client->timers.uv, NULL);
+    timers_close(&client->timers);
     (void)uv_run(&client->loop, UV_RUN_DEFAULT);
     conns_free(client);
     tls_config_unref(client->tls);
@@ -149,7 +149,7 @@ static int start_thread(struct cws_client *client)
 static void abandon_loop(struct cws_client *client)
 {
     uv_close((uv_handle_t *)&client->wake, NULL);
-    uv_close((uv_handle_t *)&client->timers.uv, NULL);
+    timers_close(&client->timers);
     (void)uv_run(&client->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&client->loop);
 }

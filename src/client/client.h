@@ -21,7 +21,7 @@
 #include "base/list.h"
 #include "base/strmap.h"
 #include "client/error.h"
-#include "client/timers.h"
+#include "loop/timers.h"
 #include "transport/transport.h"
 
 struct task {

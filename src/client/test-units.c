@@ -1,4 +1,4 @@
-/* The parts that need no service: timers, retries, lines, quoting, errors, targets, options,
+/* The parts that need no service: retries, lines, quoting, errors, targets, options,
  * handles, queues. */
 #include <errno.h>
 #include <poll.h>
@@ -18,53 +18,6 @@
 #include "wire/status.h"
 
 #include <cmocka.h>
-
-/* ---- timers ---- */
-
-struct alarm {
-    struct timer timer;
-    unsigned order, *next;
-};
-
-static void on_alarm(struct timer *t)
-{
-    struct alarm *a = CONTAINER_OF(t, struct alarm, timer);
-    a->order = ++*a->next;
-}
-
-static void test_timers_fire_in_order_and_stopped_ones_do_not(void **state)
-{
-    enum { N = 500 };
-    static struct alarm alarms[N];
-    unsigned fired = 0;
-    uv_loop_t loop;
-    struct timers ts;
-    assert_int_equal(uv_loop_init(&loop), 0);
-    assert_int_equal(timers_init(&ts, &loop), 0);
-    uint64_t base_ns = clock_now_ns();
-    unsigned seed = 1;
-    for (int i = 0; i < N; i++) {
-        seed = seed * 1103515245u + 12345u;
-        alarms[i].next = &fired;
-        timer_start(&ts, &alarms[i].timer, base_ns + (seed >> 8) % (5 * NS_PER_MS), on_alarm);
-    }
-    for (int i = 0; i < N; i += 3)
-        timer_stop(&ts, &alarms[i].timer);
-    for (int i = 1; i < N; i += 6) /* moved to the end */
-        timer_start(&ts, &alarms[i].timer, base_ns + 6 * NS_PER_MS + (uint64_t)i, on_alarm);
-    (void)uv_run(&loop, UV_RUN_DEFAULT);
-    assert_null(ts.root);
-    for (int i = 0; i < N; i++) {
-        assert_int_equal(alarms[i].order != 0, i % 3 != 0);
-        for (int k = 0; k < N; k++)
-            if (alarms[i].order && alarms[k].order &&
-                alarms[i].timer.deadline_ns < alarms[k].timer.deadline_ns)
-                assert_true(alarms[i].order < alarms[k].order);
-    }
-    uv_close((uv_handle_t *)&ts.uv, NULL);
-    (void)uv_run(&loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&loop), 0);
-}
 
 /* ---- lines ---- */
 
@@ -409,7 +362,6 @@ static void test_a_retry_waits_for_the_hint_or_for_a_jitter_that_grows(void **st
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_timers_fire_in_order_and_stopped_ones_do_not),
         cmocka_unit_test(test_lines_are_the_same_however_the_bytes_are_cut),
         cmocka_unit_test(test_a_line_has_a_limit),
         cmocka_unit_test(test_quoting_survives_a_shell),

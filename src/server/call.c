@@ -98,18 +98,17 @@ static void note_end(struct call *call, const struct err *status)
 
 /* ---- patience ---- */
 
-static void on_patience(void *user);
+static void on_patience(struct timer *t);
 
 static void be_patient(struct call *call, uint64_t progress, uint64_t wait_ns)
 {
     call->progress = progress;
-    timer_set(&call->service->timers, &call->patience, clock_now_ns() + wait_ns, on_patience,
-              call);
+    timer_start(&call->service->timers, &call->patience, clock_now_ns() + wait_ns, on_patience);
 }
 
-static void on_patience(void *user)
+static void on_patience(struct timer *t)
 {
-    struct call *call = user;
+    struct call *call = CONTAINER_OF(t, struct call, patience);
     bool answered = call->finished;
     uint64_t progress =
         answered ? grpc_call_queued(call->grpc) : grpc_call_received(call->grpc);
@@ -125,7 +124,7 @@ static void on_patience(void *user)
 
 static void request_is_whole(struct call *call)
 {
-    timer_clear(&call->service->timers, &call->patience);
+    timer_stop(&call->service->timers, &call->patience);
 }
 
 void call_finish(struct call *call, const struct err *status)
@@ -138,7 +137,7 @@ void call_finish(struct call *call, const struct err *status)
     else if (call->method->kind == METHOD_UNARY || !call->headers_sent)
         be_patient(call, grpc_call_queued(call->grpc), ANSWER_PATIENCE_NS);
     else
-        timer_clear(&call->service->timers, &call->patience);
+        timer_stop(&call->service->timers, &call->patience);
 }
 
 void call_reply(struct call *call, const void *message)
@@ -194,21 +193,21 @@ void call_stop_waiting(struct call *call)
         call->method->on_stopping(call);
 }
 
-static void on_deadline(void *user);
+static void on_deadline(struct timer *t);
 
 static void end_late(struct call *call, const char *text)
 {
-    timer_set(&call->service->timers, &call->deadline, clock_now_ns() + LATE_ANSWER_NS,
-              on_deadline, call);
+    timer_start(&call->service->timers, &call->deadline, clock_now_ns() + LATE_ANSWER_NS,
+                on_deadline);
     call_refuse(call, ERR_DEADLINE_EXCEEDED,
                 call->method->runs_command ? "CWSANDBOX_COMMAND_TIMEOUT" : NULL, "%s", text);
 }
 
 /* Ends also a call that was answered: a client that takes nothing keeps the answer here, but not past the time at which
  * it gives up. */
-static void on_deadline(void *user)
+static void on_deadline(struct timer *t)
 {
-    struct call *call = user;
+    struct call *call = CONTAINER_OF(t, struct call, deadline);
     bool command = call->method->runs_command;
     if (call->finished) {
         grpc_call_cancel(call->grpc, ERR_DEADLINE_EXCEEDED, "the answer was not taken in time");
@@ -216,8 +215,8 @@ static void on_deadline(void *user)
     }
     if (!call->expired && call->method->on_expire != NULL) {
         call->expired = true;
-        timer_set(&call->service->timers, &call->deadline, clock_now_ns() + EXPIRE_NS,
-                  on_deadline, call);
+        timer_start(&call->service->timers, &call->deadline, clock_now_ns() + EXPIRE_NS,
+                    on_deadline);
         if (call->method->on_expire(call))
             return;
     }
@@ -310,8 +309,8 @@ static void on_close(void *user, struct grpc_call *grpc, const struct grpc_close
               call->method->path, call->peer, call->owner, err_code_name(call->code),
               how->by_peer ? " client=gone" : "",
               (double)(clock_now_ns() - call->start_ns) / (double)NS_PER_MS);
-    timer_clear(&s->timers, &call->deadline);
-    timer_clear(&s->timers, &call->patience);
+    timer_stop(&s->timers, &call->deadline);
+    timer_stop(&s->timers, &call->patience);
     list_remove(&call->link);
     s->n_calls--;
     if (call->counted)
@@ -368,7 +367,7 @@ static void start_deadline(struct call *call, uint64_t timeout_ns)
     if (timeout_ns == 0 || timeout_ns >= UINT64_MAX - call->start_ns)
         return;
     call->deadline_ns = call->start_ns + timeout_ns;
-    timer_set(&call->service->timers, &call->deadline, call->deadline_ns, on_deadline, call);
+    timer_start(&call->service->timers, &call->deadline, call->deadline_ns, on_deadline);
 }
 
 /* Whose it is: @err says why it is a stranger's. */

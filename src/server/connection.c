@@ -85,13 +85,13 @@ static void log_refused(struct connection *c, const char *why)
 static void on_ready(void *user)
 {
     struct connection *c = user;
-    timer_clear(&c->service->timers, &c->preface);
+    timer_stop(&c->service->timers, &c->preface);
     transport_keepalive(c->transport, TRANSPORT_QUIET_MS, TRANSPORT_PING_WAIT_MS);
 }
 
-static void on_preface_late(void *user)
+static void on_preface_late(struct timer *t)
 {
-    struct connection *c = user;
+    struct connection *c = CONTAINER_OF(t, struct connection, preface);
     log_refused(c, "no HTTP/2 preface within 10 s");
     transport_close(c->transport, "no HTTP/2 preface in time");
 }
@@ -142,7 +142,7 @@ static void on_closed(void *user, struct transport *t, const struct err *why)
     struct service *s = c->service;
     log_event(LOG_DEBUG, "connection_closed", "peer=\"%s\" error=\"%s\"",
               transport_peer(t)->text, why != NULL && why->code != ERR_OK ? err_text(why) : "");
-    timer_clear(&s->timers, &c->preface);
+    timer_stop(&s->timers, &c->preface);
     strangers_remove(c);
     if (c->account != NULL)
         budget_give(&c->account->shares[SHARE_CONNECTIONS], 1);
@@ -180,7 +180,7 @@ void connection_accept(struct service *s, uv_stream_t *stream, struct tls_config
     grpc_conn_charge(transport_conn(c->transport),
                      &s->accounts.strangers.shares[SHARE_ANSWER_BYTES]);
     strangers_add(c);
-    timer_set(&s->timers, &c->preface, clock_now_ns() + SERVICE_PREFACE_NS, on_preface_late, c);
+    timer_start(&s->timers, &c->preface, clock_now_ns() + SERVICE_PREFACE_NS, on_preface_late);
 }
 
 void connections_shutdown(struct service *s)

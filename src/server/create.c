@@ -48,9 +48,9 @@ static void on_state(void *user, struct sandbox *sb)
         answer(user);
 }
 
-static void on_timer(void *user)
+static void on_timer(struct timer *t)
 {
-    answer(user);
+    answer(CONTAINER_OF(t, struct create_wait, timer));
 }
 
 void create_on_release(struct call *call)
@@ -60,7 +60,7 @@ void create_on_release(struct call *call)
         return;
     list_remove(&w->queue_link);
     sandbox_watch_remove(&w->watch);
-    timer_clear(&call->service->timers, &w->timer);
+    timer_stop(&call->service->timers, &w->timer);
     sandbox_unref(w->sandbox);
     free(w);
 }
@@ -79,7 +79,7 @@ static void wait_for(struct create_wait *w, struct sandbox *sb)
     uint64_t when_ns = clock_now_ns() + CREATE_WAIT_NS;
     if (call->deadline_ns > DEADLINE_MARGIN_NS)
         when_ns = MIN(when_ns, call->deadline_ns - DEADLINE_MARGIN_NS);
-    timer_set(&call->service->timers, &w->timer, when_ns, on_timer, w);
+    timer_start(&call->service->timers, &w->timer, when_ns, on_timer);
 }
 
 /* What is kept for as long as the sandbox is readable has a cap; files need not be. */

@@ -45,9 +45,9 @@ static void on_state(void *user, struct sandbox *sb)
         reply_sandbox(w->call, sb);
 }
 
-static void on_timer(void *user)
+static void on_timer(struct timer *t)
 {
-    struct get_wait *w = user;
+    struct get_wait *w = CONTAINER_OF(t, struct get_wait, timer);
     reply_sandbox(w->call, w->sandbox);
 }
 
@@ -64,7 +64,7 @@ void get_on_release(struct call *call)
     if (w == NULL)
         return;
     sandbox_watch_remove(&w->watch);
-    timer_clear(&call->service->timers, &w->timer);
+    timer_stop(&call->service->timers, &w->timer);
     sandbox_unref(w->sandbox);
     free(w);
 }
@@ -84,7 +84,7 @@ static void wait_for(struct call *call, struct sandbox *sb)
     sandbox_watch_add(sb, &w->watch);
     uint64_t when_ns = call->deadline_ns > WAIT_MARGIN_NS ? call->deadline_ns - WAIT_MARGIN_NS
                                                           : call->start_ns + WAIT_DEFAULT_NS;
-    timer_set(&call->service->timers, &w->timer, when_ns, on_timer, w);
+    timer_start(&call->service->timers, &w->timer, when_ns, on_timer);
 }
 
 void get_on_request(struct call *call, void *request)

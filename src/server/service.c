@@ -46,13 +46,13 @@ static void close_runtime(struct service *s)
 {
     if (!s->stopping || s->n_connections > 0 || s->runtime == NULL)
         return;
-    timer_clear(&s->timers, &s->drain);
+    timer_stop(&s->timers, &s->drain);
     runtime_close(TAKE_PTR(s->runtime), on_runtime_closed, s);
 }
 
-static void on_drain_over(void *user)
+static void on_drain_over(struct timer *t)
 {
-    struct service *s = user;
+    struct service *s = CONTAINER_OF(t, struct service, drain);
     log_event(LOG_WARN, "drain_over", "open_calls=%zu", s->n_calls);
     connections_close(s, "the service is stopping");
 }
@@ -63,14 +63,14 @@ void service_stop(struct service *s, const char *why)
         return;
     s->stopping = true;
     log_event(LOG_INFO, "stopping", "why=\"%s\" open_calls=%zu", why, s->n_calls);
-    timer_clear(&s->timers, &s->idle);
+    timer_stop(&s->timers, &s->idle);
     supervisor_say_stopping(s); /* the socket files go first: service_unlinked() */
     LIST_FOREACH_SAFE(it, &s->calls)
     {
         call_stop_waiting(CONTAINER_OF(it, struct call, link));
     }
     connections_shutdown(s); /* each closes by itself once its answers are out */
-    timer_set(&s->timers, &s->drain, clock_now_ns() + SERVICE_DRAIN_NS, on_drain_over, s);
+    timer_start(&s->timers, &s->drain, clock_now_ns() + SERVICE_DRAIN_NS, on_drain_over);
     close_runtime(s);
 }
 
@@ -88,9 +88,9 @@ void service_connection_closed(struct service *s)
 
 /* ---- idle ---- */
 
-static void on_idle(void *user)
+static void on_idle(struct timer *t)
 {
-    service_stop(user, "idle");
+    service_stop(CONTAINER_OF(t, struct service, idle), "idle");
 }
 
 void service_activity(struct service *s)
@@ -99,9 +99,9 @@ void service_activity(struct service *s)
         return;
     bool busy = s->n_calls > 0 || runtime_n_active(s->runtime) > 0;
     if (busy)
-        timer_clear(&s->timers, &s->idle);
+        timer_stop(&s->timers, &s->idle);
     else
-        timer_set(&s->timers, &s->idle, clock_now_ns() + s->options->idle_ns, on_idle, s);
+        timer_start(&s->timers, &s->idle, clock_now_ns() + s->options->idle_ns, on_idle);
 }
 
 /* ---- events from outside ---- */

@@ -10,11 +10,11 @@
 #ifndef CWS_SERVER_SERVICE_H
 #define CWS_SERVER_SERVICE_H
 
+#include "loop/timers.h"
 #include "server/account.h"
 #include "server/descriptors.h"
 #include "server/keys.h"
 #include "server/options.h"
-#include "server/timers.h"
 #include "transport/transport.h"
 
 /* What an owner may hold: account.c. */

@@ -148,7 +148,7 @@ void stream_exec_on_release(struct call *call)
     struct stream_exec *e = call->state;
     if (e == NULL)
         return;
-    timer_clear(&call->service->timers, &e->start);
+    timer_stop(&call->service->timers, &e->start);
     uncharge_stdin(e);
     process_free(e->process); /* kills the tree if it still runs: client gone, deadline */
     proto_free(e->init);
@@ -160,7 +160,7 @@ static bool ensure_started(struct stream_exec *e)
 {
     if (e->process != NULL)
         return true;
-    timer_clear(&e->call->service->timers, &e->start);
+    timer_stop(&e->call->service->timers, &e->start);
     CLEANUP_PROTO Pb__ExecStreamRequest *message = TAKE_PTR(e->init);
     const Pb__ExecStreamInit *init = message->init;
     struct exec_request req = {
@@ -184,9 +184,9 @@ static bool ensure_started(struct stream_exec *e)
     return true;
 }
 
-static void on_start(void *user)
+static void on_start(struct timer *t)
 {
-    (void)ensure_started(user);
+    (void)ensure_started(CONTAINER_OF(t, struct stream_exec, start));
 }
 
 static void close_stdin(struct stream_exec *e)
@@ -238,7 +238,7 @@ static void begin(struct call *call, const uint8_t *data, size_t n)
     e->tty = message->init->tty;
     e->init = TAKE_PTR(message);
     call->state = e;
-    timer_set(&call->service->timers, &e->start, clock_now_ns(), on_start, e);
+    timer_start(&call->service->timers, &e->start, clock_now_ns(), on_start);
 }
 
 static void handle(struct stream_exec *e, const Pb__ExecStreamRequest *message)

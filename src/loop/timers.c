@@ -1,4 +1,4 @@
-#include "client/timers.h"
+#include "loop/timers.h"
 
 #include "base/util.h"
 
@@ -88,8 +88,8 @@ static void rearm(struct timers *ts)
         return;
     uint64_t now_ns = clock_now_ns();
     uint64_t deadline_ns = ts->root->deadline_ns;
-    uint64_t ms = 0; /* nearly due counts as due: libuv's unit is a millisecond, "at once" must
-                        not become one */
+    uint64_t ms =
+        0; /* nearly due counts as due: libuv's unit is a millisecond, "at once" must not become one */
     if (deadline_ns > now_ns + NEARLY_NS)
         ms = (deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
     if (ms > 0)
@@ -107,7 +107,7 @@ static void on_uv_timer(uv_timer_t *uv)
     while (ts->root && ts->root->deadline_ns <= now_ns) {
         struct timer *t = ts->root;
         heap_remove(ts, t);
-        t->fire(t);
+        t->fire(t); /* may free @t */
     }
     rearm(ts);
 }
@@ -117,6 +117,13 @@ int timers_init(struct timers *ts, uv_loop_t *loop)
     ts->root = NULL;
     ts->armed_ns = UINT64_MAX;
     return uv_timer_init(loop, &ts->uv);
+}
+
+void timers_close(struct timers *ts)
+{
+    while (ts->root)
+        heap_remove(ts, ts->root);
+    uv_close((uv_handle_t *)&ts->uv, NULL);
 }
 
 void timer_start(struct timers *ts, struct timer *t, uint64_t deadline_ns,
