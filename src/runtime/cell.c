@@ -183,7 +183,7 @@ static void request_creation(struct cell *cell)
     if (r < 0) {
         (void)err_set_errno(&cell->why, ERR_UNAVAILABLE, -r,
                             "ask cwsandbox-launch for a sandbox");
-        deferred_post(rt, &cell->unsent);
+        deferred_post(&rt->deferred, &cell->unsent);
         return;
     }
     msg = (struct launch_message){.type = LAUNCH_LIMITS};

@@ -19,9 +19,9 @@
 #include "base/err.h"
 #include "base/list.h"
 #include "base/strmap.h"
+#include "loop/deferred.h"
 #include "privproto/launchproto.h"
 #include "runtime/control.h"
-#include "runtime/deferred.h"
 
 #define CELL_MAX_CREATING \
     4 /* chosen: launch is single-threaded; enough that it never waits for us */

@@ -114,7 +114,7 @@ void control_close(struct control *c)
 {
     if (!c->poller || c->watch.fd < 0)
         return;
-    (void)watch_set(c->poller, &c->watch, 0);
+    (void)fd_watch_set(c->poller, &c->watch, 0);
     cleanup_fd(&c->watch.fd);
     for (struct list *it; (it = list_first(&c->unsent));) {
         list_remove(it);
@@ -178,7 +178,7 @@ static int receive(int socket, struct init_packet *ret, int *ret_fd)
 
 static void send_unsent(struct control *c);
 
-static void on_socket(struct watch *w, uint32_t events)
+static void on_socket(struct fd_watch *w, uint32_t events)
 {
     struct control *c = CONTAINER_OF(w, struct control, watch);
     if (events & EPOLLOUT)
@@ -214,11 +214,11 @@ static void on_socket(struct watch *w, uint32_t events)
 int control_open(struct control *c, struct poller *poller, int take_fd)
 {
     c->poller = poller;
-    c->watch = (struct watch){.fd = take_fd, .cb = on_socket};
+    c->watch = (struct fd_watch){.fd = take_fd, .cb = on_socket};
     list_init(&c->unsent);
     list_init(&c->holds);
     c->n_exited = 0;
-    int r = watch_set(poller, &c->watch, EPOLLIN);
+    int r = fd_watch_set(poller, &c->watch, EPOLLIN);
     if (r < 0)
         cleanup_fd(&c->watch.fd);
     return r;
@@ -263,7 +263,7 @@ static void send_unsent(struct control *c)
         list_remove(it);
         packet_free(packet);
     }
-    (void)watch_set(c->poller, &c->watch, EPOLLIN);
+    (void)fd_watch_set(c->poller, &c->watch, EPOLLIN);
 }
 
 static int queue_packet(struct control *c, const struct iovec *iov, const int *fds,
@@ -286,7 +286,7 @@ static int queue_packet(struct control *c, const struct iovec *iov, const int *f
         packet->fds[packet->n_fds] = fd;
     }
     list_append(&c->unsent, &packet->link);
-    (void)watch_set(c->poller, &c->watch, EPOLLIN | EPOLLOUT);
+    (void)fd_watch_set(c->poller, &c->watch, EPOLLIN | EPOLLOUT);
     return 0;
 }
 

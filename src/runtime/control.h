@@ -14,8 +14,8 @@
 #define CWS_RUNTIME_CONTROL_H
 
 #include "base/list.h"
+#include "loop/poller.h"
 #include "privproto/initproto.h"
-#include "runtime/poller.h"
 
 #define CONTROL_MAX_FDS 5 /* stdin, stdout, stderr, main's output, memfd */
 #define CONTROL_MAX_CALLS \
@@ -44,7 +44,7 @@ struct control_hold {
 
 struct control {
     struct poller *poller;
-    struct watch watch;                   /* fd -1: closed */
+    struct fd_watch watch;                /* fd -1: closed */
     void (*on_closed)(struct control *c); /* closed by the peer or for its fault; called after
                                              every on_lost */
     struct control_slot *slots;

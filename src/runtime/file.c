@@ -23,7 +23,7 @@ static void tell(struct file_job *job)
 static void finish(struct file_job *job)
 {
     struct sandbox *sb = sandbox_ref(job->sb);
-    watch_close(&job->rt->poller, &job->watch, true);
+    fd_watch_close(&job->rt->poller, &job->watch, true);
     sb->n_copies--;
     tell(job);
     file_jobs_run(sb);
@@ -75,26 +75,26 @@ static bool pull(struct file_job *job)
     if (buf_reserve(&job->content, FILE_PIECE) < 0) {
         (void)err_set(&job->err, ERR_RESOURCE_EXHAUSTED, "read %s: out of memory", job->path);
         kill_copy(job);
-        watch_close(&job->rt->poller, &job->watch, true);
+        fd_watch_close(&job->rt->poller, &job->watch, true);
         return false;
     }
     ssize_t n = read(job->watch.fd, buf_tail(&job->content), FILE_PIECE);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     if (n <= 0) {
-        watch_close(&job->rt->poller, &job->watch, true);
+        fd_watch_close(&job->rt->poller, &job->watch, true);
         return false;
     }
     buf_commit(&job->content, (size_t)n);
     if (!charge(job, (size_t)n)) {
         kill_copy(job);
-        watch_close(&job->rt->poller, &job->watch, true);
+        fd_watch_close(&job->rt->poller, &job->watch, true);
         return false;
     }
     if (buf_len(&job->content) > job->max_bytes) {
         (void)file_too_large(job->path, buf_len(&job->content), job->max_bytes, &job->err);
         kill_copy(job); /* it knows the limit, but is inside */
-        watch_close(&job->rt->poller, &job->watch, true);
+        fd_watch_close(&job->rt->poller, &job->watch, true);
         return false;
     }
     if (n == 65536) /* a pipe's default capacity: there is more */
@@ -112,10 +112,10 @@ static void push(struct file_job *job)
     if (done > 0)
         buf_consume(&job->content, (size_t)done);
     if (done < 0 || buf_len(&job->content) == 0) /* EPIPE: the copier gave up, and says why */
-        watch_close(&job->rt->poller, &job->watch, true);
+        fd_watch_close(&job->rt->poller, &job->watch, true);
 }
 
-static void on_pipe(struct watch *w, uint32_t events)
+static void on_pipe(struct fd_watch *w, uint32_t events)
 {
     struct file_job *job = CONTAINER_OF(w, struct file_job, watch);
     (void)events;
@@ -201,7 +201,7 @@ static void on_lost(struct control_call *call)
     sandbox_gone_error(job->sb, &job->err);
     job->failed.cb = on_lost_later;
     deferred_post(
-        job->rt,
+        &job->rt->deferred,
         &job->failed); /* the sandbox is in the middle of its end: its state is not final */
 }
 
@@ -245,11 +245,11 @@ static int begin_copy(struct file_job *job)
     CLEANUP_FD int theirs = -1;
     int r = job->sb->cell ? open_pipe(job, &theirs) : -EPIPE;
     if (r == 0)
-        r = watch_set(&job->rt->poller, &job->watch, job->write ? EPOLLOUT : EPOLLIN);
+        r = fd_watch_set(&job->rt->poller, &job->watch, job->write ? EPOLLOUT : EPOLLIN);
     if (r == 0)
         r = send_request(job, theirs);
     if (r < 0) {
-        watch_close(&job->rt->poller, &job->watch, true);
+        fd_watch_close(&job->rt->poller, &job->watch, true);
         return r;
     }
     if (job->write && buf_len(&job->content) > 65536)
@@ -274,13 +274,13 @@ void file_jobs_run(struct sandbox *sb)
             sandbox_gone_error(sb, &job->err);
         else
             (void)err_set_errno(&job->err, ERR_RESOURCE_EXHAUSTED, -r, "copy %s", job->path);
-        deferred_post(job->rt, &job->failed);
+        deferred_post(&job->rt->deferred, &job->failed);
     }
 }
 
 void file_job_start(struct file_job *job)
 {
-    job->watch = (struct watch){.fd = -1, .cb = on_pipe};
+    job->watch = (struct fd_watch){.fd = -1, .cb = on_pipe};
     job->call.on_packet = on_packet;
     job->call.on_lost = on_lost;
     job->failed.cb = on_failed;
@@ -293,7 +293,7 @@ void file_job_cancel(struct file_job *job)
     if (job->link.next && !list_empty(&job->link)) {
         list_remove(&job->link);
         (void)err_set(&job->err, ERR_CANCELLED, "%s: the call was cancelled", job->path);
-        deferred_post(job->rt, &job->failed);
+        deferred_post(&job->rt->deferred, &job->failed);
     } else if (job->call.id != 0) {
         kill_copy(job);
     }
@@ -355,7 +355,7 @@ static void on_waited(struct sandbox_waiter *waiter, bool running)
         return;
     }
     sandbox_gone_error(call->sb, &call->err);
-    deferred_post(call->sb->rt, &call->refused);
+    deferred_post(&call->sb->rt->deferred, &call->refused);
 }
 
 static void start(struct file_call *call)
@@ -370,7 +370,7 @@ static void start(struct file_call *call)
     if (r == 1 && !call->sb->cell)
         r = err_set(&call->err, ERR_UNAVAILABLE, "sandbox %s is ending", call->sb->id);
     if (r < 0)
-        deferred_post(call->sb->rt, &call->refused);
+        deferred_post(&call->sb->rt->deferred, &call->refused);
     else if (r == 1)
         begin(call);
 }
@@ -403,7 +403,7 @@ void file_call_cancel(struct file_call *call)
         file_job_cancel(&call->job);
     } else if (call->waiter.link.next && !list_empty(&call->waiter.link)) {
         sandbox_waiter_cancel(&call->waiter);
-        deferred_post(call->sb->rt, &call->refused);
+        deferred_post(&call->sb->rt->deferred, &call->refused);
     }
 }
 

@@ -31,7 +31,7 @@ struct file_job {
     struct list link; /* sandbox.file_jobs while waiting */
     struct control_call call;
     struct deferred failed; /* could not even be sent */
-    struct watch watch;     /* our end of the pipe; fd -1: closed */
+    struct fd_watch watch;  /* our end of the pipe; fd -1: closed */
     uint64_t size_bytes;    /* of the content that is written */
     struct init_packet result;
     bool has_result, big, killed;

@@ -132,7 +132,7 @@ static void answer_all_with_null(struct launcher *l)
 /* EOF, or a message that is none. */
 static void lose(struct launcher *l)
 {
-    (void)watch_set(l->poller, &l->socket, 0);
+    (void)fd_watch_set(l->poller, &l->socket, 0);
     cleanup_fd(&l->socket.fd);
     if (l->lost || l->closing)
         return;
@@ -197,10 +197,10 @@ static void send_unsent(struct launcher *l)
         list_remove(it);
         free(packet);
     }
-    (void)watch_set(l->poller, &l->socket, EPOLLIN);
+    (void)fd_watch_set(l->poller, &l->socket, EPOLLIN);
 }
 
-static void on_socket(struct watch *w, uint32_t events)
+static void on_socket(struct fd_watch *w, uint32_t events)
 {
     static struct launch_message msg; /* 4 KiB; used up before the next call */
     struct launcher *l = CONTAINER_OF(w, struct launcher, socket);
@@ -223,7 +223,7 @@ int launcher_watch(struct launcher *l, struct poller *poller, struct err *err)
 {
     l->poller = poller;
     l->socket.cb = on_socket;
-    int r = watch_set(poller, &l->socket, EPOLLIN);
+    int r = fd_watch_set(poller, &l->socket, EPOLLIN);
     if (r < 0)
         return err_set_errno(err, ERR_INTERNAL, -r, "watch cwsandbox-launch");
     return 0;
@@ -242,7 +242,7 @@ static int queue_packet(struct launcher *l, const void *data, size_t size)
     packet->size = size;
     memcpy(packet->data, data, size);
     list_append(&l->unsent, &packet->link);
-    (void)watch_set(l->poller, &l->socket, EPOLLIN | EPOLLOUT);
+    (void)fd_watch_set(l->poller, &l->socket, EPOLLIN | EPOLLOUT);
     return 0;
 }
 
@@ -275,7 +275,7 @@ void launcher_close(struct launcher *l, void (*on_closed)(void *user))
     l->closing = true;
     l->on_closed = on_closed;
     answer_all_with_null(l);
-    (void)watch_set(l->poller, &l->socket, 0);
+    (void)fd_watch_set(l->poller, &l->socket, 0);
     cleanup_fd(&l->socket.fd);
     uv_close((uv_handle_t *)&l->handle, on_handle_closed);
 }

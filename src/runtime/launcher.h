@@ -16,8 +16,8 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "loop/poller.h"
 #include "privproto/launchproto.h"
-#include "runtime/poller.h"
 
 #define LAUNCHER_HELLO_MS \
     20000 /* chosen: launch probes the kernel before it answers; normally 30 ms */
@@ -34,7 +34,7 @@ struct launcher {
     void (*on_lost)(void *user, const struct err *why);
     void (*on_closed)(void *user);
 
-    struct watch socket;
+    struct fd_watch socket;
     uv_timer_t handle; /* closing is asynchronous: with this one, which never runs */
     bool lost, closing;
     struct err why;

@@ -49,20 +49,20 @@ void log_file_unref(struct log_file *log)
 /* init has a duplicate of this end, so that the pipe outlives us: it must leave the set by name. */
 static void close_pipe(struct runtime *rt, struct log_file *log)
 {
-    watch_close(&rt->poller, &log->pipe, false);
+    fd_watch_close(&rt->poller, &log->pipe, false);
     list_remove(&log->queue_link);
 }
 
 static void enqueue(struct log_file *log)
 {
     struct runtime *rt = log->rt;
-    (void)watch_set(&rt->poller, &log->pipe, 0);
+    (void)fd_watch_set(&rt->poller, &log->pipe, 0);
     if (!log->moving && list_empty(&log->queue_link))
         list_append(&rt->log_queue, &log->queue_link);
     start_moves(rt);
 }
 
-static void on_pipe(struct watch *w, uint32_t events)
+static void on_pipe(struct fd_watch *w, uint32_t events)
 {
     (void)events;
     enqueue(CONTAINER_OF(w, struct log_file, pipe));
@@ -134,7 +134,7 @@ static void go_on(struct runtime *rt, struct log_file *log)
         return;
     if (log->move.eof || (log->end_ticket > 0 && !again))
         close_pipe(rt, log);
-    else if (again || watch_set(&rt->poller, &log->pipe, EPOLLIN) < 0)
+    else if (again || fd_watch_set(&rt->poller, &log->pipe, EPOLLIN) < 0)
         enqueue(log);
 }
 
@@ -259,8 +259,8 @@ int log_file_new(struct runtime *rt, const char *id, struct log_file **ret, int 
         return -1;
     int r = make_pipe(fds);
     if (r == 0) {
-        log->pipe = (struct watch){.fd = fds[0], .cb = on_pipe};
-        r = watch_set(&rt->poller, &log->pipe, EPOLLIN);
+        log->pipe = (struct fd_watch){.fd = fds[0], .cb = on_pipe};
+        r = fd_watch_set(&rt->poller, &log->pipe, EPOLLIN);
         if (r < 0) {
             cleanup_fd(&fds[0]);
             cleanup_fd(&fds[1]);
@@ -314,11 +314,11 @@ int log_file_restore(struct runtime *rt, const char *id, struct log_file **ret, 
 int log_file_adopt(struct log_file *log, int take_pipe)
 {
     struct stat st;
-    log->pipe = (struct watch){.fd = take_pipe, .cb = on_pipe};
+    log->pipe = (struct fd_watch){.fd = take_pipe, .cb = on_pipe};
     int r = -EBADF; /* init is not trusted to send what it got */
     if (fstat(take_pipe, &st) == 0 && S_ISFIFO(st.st_mode) &&
         fcntl(take_pipe, F_SETFL, O_NONBLOCK) == 0)
-        r = watch_set(&log->rt->poller, &log->pipe, EPOLLIN);
+        r = fd_watch_set(&log->rt->poller, &log->pipe, EPOLLIN);
     if (r < 0)
         cleanup_fd(&log->pipe.fd);
     return r;
@@ -335,7 +335,7 @@ static void on_removed(uv_work_t *work, int status)
 /* On the pool: taking away 64 MiB may keep a disk busy. No move is under way, so the number of the pipe is free to go. */
 static void remove_file(struct runtime *rt, struct log_file *log)
 {
-    watch_close(&rt->poller, &log->pipe, false);
+    fd_watch_close(&rt->poller, &log->pipe, false);
     if (log->keep)
         return;
     (void)log_file_ref(log);
@@ -352,7 +352,7 @@ void log_file_drop(struct log_file *log, bool keep)
     struct runtime *rt = TAKE_PTR(log->rt);
     charge(rt, log, 0);
     rt->n_logs--;
-    (void)watch_set(&rt->poller, &log->pipe, 0);
+    (void)fd_watch_set(&rt->poller, &log->pipe, 0);
     list_remove(&log->queue_link);
     tell_waiters(log);
     if (!log->moving)

@@ -29,7 +29,7 @@ struct log_file {
     unsigned n_refs;
     char id[LAUNCH_MAX_ID];
     char *path;
-    struct watch pipe;          /* fd -1: closed */
+    struct fd_watch pipe;       /* fd -1: closed */
     uint64_t end_ticket;        /* 0: somebody may write; else the move that is the last */
     struct list queue_link;     /* rt->log_queue: waits for its move */
     bool moving;                /* `move` is under way */

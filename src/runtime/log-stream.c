@@ -10,7 +10,7 @@
 static void pump_soon(struct log_stream *l)
 {
     if (!l->ended)
-        deferred_post(l->sb->rt, &l->pump);
+        deferred_post(&l->sb->rt->deferred, &l->pump);
 }
 
 /* ---- the end ---- */

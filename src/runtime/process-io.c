@@ -11,8 +11,8 @@
 
 #define TTY_EOF '\004' /* the default VEOF */
 
-static void on_readable(struct watch *w, uint32_t events);
-static void on_writable(struct watch *w, uint32_t events);
+static void on_readable(struct fd_watch *w, uint32_t events);
+static void on_writable(struct fd_watch *w, uint32_t events);
 
 /* The end of an event handler; @p may be gone after it. */
 static void process_leave(struct process *p)
@@ -28,9 +28,9 @@ static struct poller *poller_of(struct process *p)
 
 /* Our end of a pipe is ours alone; the master of a terminal was opened by init, who may still
  * have it. */
-static void close_watch(struct process *p, struct watch *w)
+static void close_watch(struct process *p, struct fd_watch *w)
 {
-    watch_close(poller_of(p), w, !p->tty);
+    fd_watch_close(poller_of(p), w, !p->tty);
 }
 
 void process_io_init(struct process *p)
@@ -38,9 +38,9 @@ void process_io_init(struct process *p)
     for (int i = 0; i < 2; i++) {
         p->out[i].p = p;
         p->out[i].stream = i == 0 ? OUTPUT_STDOUT : OUTPUT_STDERR;
-        p->out[i].watch = (struct watch){.fd = -1, .cb = on_readable};
+        p->out[i].watch = (struct fd_watch){.fd = -1, .cb = on_readable};
     }
-    p->in.watch = (struct watch){.fd = -1, .cb = on_writable};
+    p->in.watch = (struct fd_watch){.fd = -1, .cb = on_writable};
 }
 
 void process_io_close(struct process *p)
@@ -167,7 +167,7 @@ static ssize_t read_once(struct process_output *out)
     return n;
 }
 
-static void on_readable(struct watch *w, uint32_t events)
+static void on_readable(struct fd_watch *w, uint32_t events)
 {
     struct process_output *out = CONTAINER_OF(w, struct process_output, watch);
     struct process *p = out->p;
@@ -201,7 +201,7 @@ void process_io_update(struct process *p)
      * asked for or not. */
     for (int i = 0; i < 2; i++)
         if (p->out[i].watch.fd >= 0)
-            (void)watch_set(poller_of(p), &p->out[i].watch, want ? EPOLLIN : 0);
+            (void)fd_watch_set(poller_of(p), &p->out[i].watch, want ? EPOLLIN : 0);
 }
 
 /* ---- input ---- */
@@ -261,10 +261,10 @@ static void input_flush(struct process *p)
         }
     }
     if (in->watch.fd >= 0)
-        (void)watch_set(poller_of(p), &in->watch, r < 0 ? EPOLLOUT : 0);
+        (void)fd_watch_set(poller_of(p), &in->watch, r < 0 ? EPOLLOUT : 0);
 }
 
-static void on_writable(struct watch *w, uint32_t events)
+static void on_writable(struct fd_watch *w, uint32_t events)
 {
     struct process *p = CONTAINER_OF(w, struct process, in.watch);
     (void)events;

@@ -110,7 +110,7 @@ static void on_killed(void *user, const struct launch_message *answer, int take_
     if (p->verdict == VERDICT_NONE || p->ended)
         process_reap(p);
     else
-        deferred_post(p->sb->rt, &p->later);
+        deferred_post(&p->sb->rt->deferred, &p->later);
 }
 
 static void ask_launch(struct process *p)
@@ -192,7 +192,7 @@ static void start_is_over(struct process *p)
     p->starting = false;
     sb->n_starting--;
     if (!list_empty(&sb->starts))
-        deferred_post(sb->rt, &sb->start_more);
+        deferred_post(&sb->rt->deferred, &sb->start_more);
 }
 
 static void on_started(struct process *p, const struct init_packet *packet, int take_fd)
@@ -266,7 +266,7 @@ static void on_lost(struct control_call *call)
         tell_verdict(p);
     else
         deferred_post(
-            p->sb->rt,
+            &p->sb->rt->deferred,
             &p->later); /* the text needs the sandbox's last state, known in a moment */
 }
 
@@ -336,7 +336,7 @@ static void on_start_more(struct deferred *d)
         if (start_now(p, &p->err) == 0)
             continue;
         p->verdict = VERDICT_ERROR;
-        deferred_post(sb->rt, &p->later);
+        deferred_post(&sb->rt->deferred, &p->later);
     }
 }
 
@@ -357,7 +357,7 @@ static void on_waited(struct sandbox_waiter *waiter, bool running)
     if (running && launch_process(p, &p->err) == 0)
         return;
     p->verdict = VERDICT_ERROR;
-    deferred_post(p->sb->rt, &p->later);
+    deferred_post(&p->sb->rt->deferred, &p->later);
 }
 
 static struct process *process_new(struct sandbox *sb, const struct process_spec *spec,
@@ -420,7 +420,7 @@ void process_kill(struct process *p)
     list_remove(&p->start_link);
     p->verdict = VERDICT_EXIT;
     p->exit_code = 128 + SIGKILL;
-    deferred_post(p->sb->rt, &p->later);
+    deferred_post(&p->sb->rt->deferred, &p->later);
 }
 
 void process_free(struct process *p)
@@ -460,7 +460,7 @@ void process_resume_output(struct process *p)
     if (p->ended)
         return;
     if (p->verdict != VERDICT_NONE)
-        deferred_post(p->sb->rt, &p->later);
+        deferred_post(&p->sb->rt->deferred, &p->later);
     else
         process_io_update(p);
 }

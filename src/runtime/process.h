@@ -38,7 +38,7 @@ enum kill_state { KILL_NONE, KILL_ASKED, KILL_SENT, KILL_CONFIRMED };
 enum verdict { VERDICT_NONE, VERDICT_EXIT, VERDICT_ERROR };
 
 struct process_output {
-    struct watch watch; /* fd -1: end of file, or closed */
+    struct fd_watch watch; /* fd -1: end of file, or closed */
     struct process *p;
     enum output_stream stream;
     bool big;       /* F_SETPIPE_SZ was tried */
@@ -46,7 +46,7 @@ struct process_output {
 };
 
 struct process_input {
-    struct watch watch; /* fd -1: none, or closed */
+    struct fd_watch watch; /* fd -1: none, or closed */
     struct buf queue;
     bool close;    /* when the queue is empty */
     bool high;     /* above STDIN_HIGH; tells when it is below STDIN_LOW */

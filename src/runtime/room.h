@@ -11,12 +11,12 @@
 #define CWS_RUNTIME_ROOM_H
 
 #include "base/strmap.h"
+#include "loop/deferred.h"
+#include "loop/poller.h"
 #include "runtime/boot.h"
 #include "runtime/cell.h"
-#include "runtime/deferred.h"
 #include "runtime/launcher.h"
 #include "runtime/ledger.h"
-#include "runtime/poller.h"
 #include "runtime/runtime.h"
 
 #define DEFAULT_IMAGE "host"
@@ -28,8 +28,7 @@ struct runtime {
     struct poller poller;
     struct launcher launcher;
     struct pool pool;
-    uv_idle_t idle; /* runs while `deferred` is not empty */
-    struct list deferred;
+    struct deferred_queue deferred;
     struct err lost; /* code != OK: launch is gone */
     void (*on_lost)(void *user, const struct err *why);
     void *on_lost_user;

@@ -21,43 +21,6 @@
 #include "runtime/process.h"
 #include "runtime/sandbox.h"
 
-/* ---- deferred work ---- */
-
-static void on_idle(uv_idle_t *handle)
-{
-    struct runtime *rt = CONTAINER_OF(handle, struct runtime, idle);
-    struct list batch;
-
-    /* What is posted from here on belongs to the next turn: other events get theirs in between.
-     */
-    (void)uv_idle_stop(handle);
-    list_init(&batch);
-    if (!list_empty(&rt->deferred)) {
-        batch = rt->deferred;
-        batch.next->prev = batch.prev->next = &batch;
-        list_init(&rt->deferred);
-    }
-    for (struct list *it; (it = list_first(&batch));) {
-        struct deferred *d = CONTAINER_OF(it, struct deferred, link);
-        list_remove(it);
-        d->cb(d);
-    }
-}
-
-void deferred_post(struct runtime *rt, struct deferred *d)
-{
-    if (d->link.next && !list_empty(&d->link))
-        return;
-    list_append(&rt->deferred, &d->link);
-    (void)uv_idle_start(&rt->idle, on_idle);
-}
-
-void deferred_cancel(struct deferred *d)
-{
-    if (d->link.next)
-        list_remove(&d->link);
-}
-
 /* ---- start ---- */
 
 static int open_ledger(struct runtime *rt, struct err *err)
@@ -109,7 +72,7 @@ static int attach(struct runtime *rt, uv_loop_t *loop, struct err *err)
     if (r < 0)
         return err_set(err, ERR_INTERNAL, "start polling: %s", uv_strerror(r));
     launcher_attach(&rt->launcher, loop);
-    (void)uv_idle_init(loop, &rt->idle); /* cannot fail, nor can timers */
+    deferred_queue_init(&rt->deferred, loop); /* cannot fail, nor can timers */
     pool_open(rt);
     registry_open(rt);
     return 0;
@@ -129,7 +92,6 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
     rt->loop = loop;
     rt->poller.epfd = -1;
     boot_id_read(rt->boot_id);
-    list_init(&rt->deferred);
     list_init(&rt->log_queue);
     list_init(&rt->ended);
     /* A process that closed its standard input must not end the service. */
@@ -199,15 +161,15 @@ static void on_handle_closed(struct runtime *rt)
         return;
     void (*on_closed)(void *) = rt->on_closed;
     void *user = rt->on_closed_user;
-    CHECK(rt->pool.cells.n_entries == 0 && rt->n_logs == 0 && list_empty(&rt->deferred));
+    CHECK(rt->pool.cells.n_entries == 0 && rt->n_logs == 0);
     strmap_done(&rt->pool.cells);
     runtime_free(rt);
     on_closed(user);
 }
 
-static void on_idle_closed(uv_handle_t *handle)
+static void on_deferred_closed(uv_handle_t *handle)
 {
-    on_handle_closed(CONTAINER_OF((uv_idle_t *)handle, struct runtime, idle));
+    on_handle_closed(CONTAINER_OF((uv_idle_t *)handle, struct runtime, deferred.idle));
 }
 
 static void on_pool_timer_closed(uv_handle_t *handle)
@@ -236,9 +198,8 @@ static void on_launcher_closed(void *user)
         processes_end_now(rt->by_seq[i]);
         log_streams_end_now(rt->by_seq[i]);
     }
-    while (!list_empty(
-        &rt->deferred)) /* the last words, before the registry forgets who said them */
-        on_idle(&rt->idle);
+    deferred_queue_run(
+        &rt->deferred); /* the last words, before the registry forgets who said them */
     registry_close(rt);
     rt->forgotten = true;
     close_handles(rt);
@@ -250,8 +211,7 @@ static void close_handles(struct runtime *rt)
         return; /* runtime_job_end() comes back */
     logs_close(rt);
     rt->n_closing = 4;
-    (void)uv_idle_stop(&rt->idle);
-    uv_close((uv_handle_t *)&rt->idle, on_idle_closed);
+    deferred_queue_close(&rt->deferred, on_deferred_closed);
     uv_close((uv_handle_t *)&rt->pool.retry_timer, on_pool_timer_closed);
     uv_close((uv_handle_t *)&rt->retention_timer, on_retention_timer_closed);
     poller_close(&rt->poller, on_poller_closed);

@@ -258,7 +258,7 @@ void sandbox_set_state(struct sandbox *sb, enum sandbox_state state)
         ledger_record_update(sb);
     if (!sb->notify.link.next || list_empty(&sb->notify.link)) {
         (void)sandbox_ref(sb);
-        deferred_post(sb->rt, &sb->notify);
+        deferred_post(&sb->rt->deferred, &sb->notify);
     }
     if (state == SANDBOX_RUNNING)
         release_waiters(sb, true);

@@ -26,7 +26,7 @@ static void on_answer(void *user, const struct launch_message *msg, int take_fd)
     cleanup_fd(&take_fd);
     if (!msg || msg->u.usage.status < 0) {
         deferred_post(
-            call->sb->rt,
+            &call->sb->rt->deferred,
             &call->later); /* it ended meanwhile; its end is told before this comes up */
         return;
     }
@@ -60,5 +60,5 @@ void sandbox_usage(struct sandbox *sb,
     memcpy(msg.u.id, sb->id, sizeof(msg.u.id));
     if (!sb->cell || !sb->cell->created ||
         launcher_send(&sb->rt->launcher, &msg, on_answer, call) < 0)
-        deferred_post(sb->rt, &call->later);
+        deferred_post(&sb->rt->deferred, &call->later);
 }

@@ -9,11 +9,11 @@
  * the process ended before its output was looked at), removal takes effect at once, and a
  * wake-up costs one extra epoll_wait for all pipes together.
  *
- * Owner: struct runtime. Loop thread only. A watch is embedded in its owner; it is zeroed
+ * Owner: whoever has the loop. Loop thread only. Linux. A watch is embedded in its owner; it is zeroed
  * before its first use.
  */
-#ifndef CWS_RUNTIME_POLLER_H
-#define CWS_RUNTIME_POLLER_H
+#ifndef CWS_LOOP_POLLER_H
+#define CWS_LOOP_POLLER_H
 
 #include <sys/epoll.h>
 #include <uv.h>
@@ -24,17 +24,18 @@
     64 /* chosen: events taken from the kernel at once; the rest comes with the next turn of \
           the loop */
 
-struct watch {
+struct fd_watch {
     int fd;
     uint32_t events; /* EPOLLIN | EPOLLOUT as registered; 0 = not registered */
-    void (*cb)(struct watch *w, uint32_t events);
+    void (*cb)(struct fd_watch *w, uint32_t events);
 };
 
 struct poller {
     int epfd; /* -1: closed */
     uv_poll_t handle;
     struct epoll_event batch[POLLER_BATCH];
-    int n_batch, at_batch; /* what is left of the batch under way; watch_set(w, 0) strikes its
+    int n_batch,
+        at_batch; /* what is left of the batch under way; fd_watch_set(w, 0) strikes its
                               watch out */
 };
 
@@ -44,10 +45,10 @@ int poller_open(struct poller *p);
 int poller_start(struct poller *p, uv_loop_t *loop);
 /** poller_close() - every watch must be gone; @on_closed releases the memory. */
 void poller_close(struct poller *p, uv_close_cb on_closed);
-/** watch_set() - register for @events; 0 removes (to be called before the descriptor is
+/** fd_watch_set() - register for @events; 0 removes (to be called before the descriptor is
  * closed). 0 or -errno. */
-int watch_set(struct poller *p, struct watch *w, uint32_t events);
-/** watch_close() - remove and close. @alone: nobody else has the description, so closing removes it from the set. */
-void watch_close(struct poller *p, struct watch *w, bool alone);
+int fd_watch_set(struct poller *p, struct fd_watch *w, uint32_t events);
+/** fd_watch_close() - remove and close. @alone: nobody else has the description, so closing removes it from the set. */
+void fd_watch_close(struct poller *p, struct fd_watch *w, bool alone);
 
 #endif

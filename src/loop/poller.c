@@ -1,5 +1,5 @@
 /* An epoll set inside the loop's: see poller.h for why. */
-#include "runtime/poller.h"
+#include "loop/poller.h"
 
 #include <errno.h>
 
@@ -12,7 +12,7 @@ static void on_ready(uv_poll_t *handle, int status, int events)
     p->n_batch = epoll_wait(p->epfd, p->batch, POLLER_BATCH, 0);
     for (p->at_batch = 0; p->at_batch < p->n_batch; p->at_batch++) {
         struct epoll_event *e = &p->batch[p->at_batch];
-        struct watch *w = e->data.ptr;
+        struct fd_watch *w = e->data.ptr;
 
         if (w)
             w->cb(w, e->events);
@@ -43,14 +43,14 @@ void poller_close(struct poller *p, uv_close_cb on_closed)
 }
 
 /* An event of @w that was fetched and not yet handed out must not reach it any more. */
-static void strike_out(struct poller *p, const struct watch *w)
+static void strike_out(struct poller *p, const struct fd_watch *w)
 {
     for (int i = p->at_batch + 1; i < p->n_batch; i++)
         if (p->batch[i].data.ptr == w)
             p->batch[i].data.ptr = NULL;
 }
 
-int watch_set(struct poller *p, struct watch *w, uint32_t events)
+int fd_watch_set(struct poller *p, struct fd_watch *w, uint32_t events)
 {
     if (w->events == events)
         return 0;
@@ -64,12 +64,12 @@ int watch_set(struct poller *p, struct watch *w, uint32_t events)
     return 0;
 }
 
-void watch_close(struct poller *p, struct watch *w, bool alone)
+void fd_watch_close(struct poller *p, struct fd_watch *w, bool alone)
 {
     if (w->fd < 0)
         return;
     if (!alone)
-        (void)watch_set(p, w, 0);
+        (void)fd_watch_set(p, w, 0);
     if (w->events != 0)
         strike_out(p, w);
     w->events = 0;
