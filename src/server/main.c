@@ -84,6 +84,9 @@ static int start_runtime(struct daemon *d, struct err *err)
     config.default_lifetime_ns = o->default_lifetime_ns;
     config.max_lifetime_ns = o->max_lifetime_ns;
     config.retention_ns = o->retention_ns;
+    config.max_retained = (uint32_t)o->max_retained;
+    config.log_max_bytes = o->log_size_bytes;
+    config.max_log_bytes = o->log_disk_bytes;
     config.accept_unenforced_limits = o->accept_unenforced_limits;
     config.image_aliases = o->aliases;
     config.n_image_aliases = o->n_aliases;

@@ -309,6 +309,8 @@ static int options_check(struct options *o, struct err *err)
         return err_set(err, ERR_INVALID_ARGUMENT, "--max-sandboxes: 0 would serve nobody");
     if (o->root_size_bytes == 0)
         return err_set(err, ERR_INVALID_ARGUMENT, "--root-size: 0 leaves no room to write");
+    if (o->log_size_bytes < OPTIONS_MIN_LOG_BYTES)
+        return err_set(err, ERR_INVALID_ARGUMENT, "--log-size: less than 1Mi");
     if (o->default_lifetime_ns == 0)
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "--default-lifetime: 0 would end every sandbox");

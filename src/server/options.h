@@ -17,6 +17,7 @@
 #define OPTIONS_DEFAULT_CONFIG "/etc/cwsandbox/cwsandboxd.conf"
 #define OPTIONS_MAX_FILE_BYTES (256u << 10) /* chosen: no honest configuration is longer */
 #define OPTIONS_MAX_LISTENERS 16            /* chosen */
+#define OPTIONS_MIN_LOG_BYTES (1u << 20)    /* chosen: what one move into a log is */
 
 struct text_list {
     char **items;
@@ -44,6 +45,9 @@ struct options {
     uint64_t default_lifetime_ns;
     uint64_t max_lifetime_ns;
     uint64_t retention_ns;
+    uint64_t max_retained;
+    uint64_t log_size_bytes;
+    uint64_t log_disk_bytes;
     bool accept_unenforced_limits;
     char *launch_path;
     char *init_path;

@@ -53,6 +53,9 @@ static void test_defaults_are_those_of_the_table(void **state)
     assert_int_equal(o.root_size_bytes, 1u << 30);
     assert_int_equal(o.default_lifetime_ns, 86400 * NS_PER_SEC);
     assert_int_equal(o.retention_ns, 3600 * NS_PER_SEC);
+    assert_int_equal(o.max_retained, 10000);
+    assert_int_equal(o.log_size_bytes, 64 << 20);
+    assert_int_equal(o.log_disk_bytes, 0);
     assert_int_equal(o.idle_ns, 0);
     assert_true(o.ready_fd == OPTIONS_NO_FD);
     assert_int_equal(o.log_level, LOG_INFO);

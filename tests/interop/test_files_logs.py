@@ -137,3 +137,11 @@ def test_an_unknown_session_is_an_error_in_band(service):
     entries = list(box.logs(follow=True, resume_log_session_id="nonsense", resume_log_offset=3))
     assert [e.error.code for e in entries] == ["SESSION_NOT_FOUND"]
     box.delete()
+
+
+def test_logs_keep_what_the_service_was_told_to_keep(own_service):
+    service = own_service(args=["--log-size", "1Mi"])
+    box = service.create("/bin/sh", ["-c", "seq 1000000; echo last"])  # 6.9 MB
+    assert box.get(wait="terminal").status.state == pb.STATE_COMPLETED
+    log = text(box.logs())
+    assert log.endswith(b"1000000\nlast\n") and len(log) <= 2 << 20, len(log)
