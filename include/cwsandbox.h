@@ -61,6 +61,7 @@ typedef struct cws_writer cws_writer;
 typedef struct cws_op cws_op;
 typedef struct cws_queue cws_queue;
 typedef struct cws_error cws_error;
+typedef struct cws_record cws_record;
 
 /** cws_version() - "1.22.0+self.0.2.0": the version of the published client whose interface this is, then
  * the library's own release; static. */
@@ -226,6 +227,49 @@ CWS_API void cws_queue_free(cws_queue *q);
 CWS_API cws_wait_result cws_wait(cws_op *const *ops, size_t n, size_t num_returns,
                                  uint64_t timeout_ns, unsigned char *ret_done);
 
+/* ----------------------------------------------------------------- records */
+
+/*
+ * A record is one message of the wire (SandboxSpec, Container, ...) as named values, with the names of the .proto files. What a
+ * sandbox can be made of and what the service says about it are read and written this way, where there is no function for it.
+ * Maps are lists of records with `key` and `value`. Records inside of a record belong to it. Not thread-safe while it is written.
+ */
+typedef enum cws_value {
+    CWS_VALUE_INT,
+    CWS_VALUE_BOOL,
+    CWS_VALUE_ENUM,
+    CWS_VALUE_TEXT,
+    CWS_VALUE_BYTES,
+    CWS_VALUE_RECORD
+} cws_value;
+typedef struct cws_field {
+    const char *name; /* lives as long as the library */
+    cws_value kind;
+    int repeated; /* a list */
+    size_t n;     /* how many values it has; 0 = not set, or a zero, "" or no bytes */
+} cws_field;
+/** cws_record_set_text() / _int() / _bytes() - set a field, or append to a list; copies. _text() sets an enum by the name of its
+ *  value, _int() also flags and enums. CWS_E_INVALID: no such field, another kind, out of range, not UTF-8; CWS_E_NOMEM. */
+CWS_API int cws_record_set_text(cws_record *r, const char *field, const char *value,
+                                cws_error **error);
+CWS_API int cws_record_set_int(cws_record *r, const char *field, int64_t value,
+                               cws_error **error);
+CWS_API int cws_record_set_bytes(cws_record *r, const char *field, const void *data,
+                                 size_t size, cws_error **error);
+/** cws_record_add() - the record in a field, made if needed, or a new one at the end of a list; borrowed from @r. */
+CWS_API cws_record *cws_record_add(cws_record *r, const char *field, cws_error **error);
+/** cws_record_field() - the @i-th field that this kind of record has; 0: there are no more. */
+CWS_API int cws_record_field(const cws_record *r, size_t i, cws_field *ret);
+CWS_API size_t cws_record_count(const cws_record *r, const char *field);
+/** cws_record_text() / _int() / _bytes() / _record() - the @i-th value; "", 0 or NULL when there is none. @r may be NULL. */
+CWS_API const char *cws_record_text(const cws_record *r, const char *field, size_t i);
+CWS_API int64_t cws_record_int(const cws_record *r, const char *field, size_t i);
+CWS_API const void *cws_record_bytes(const cws_record *r, const char *field, size_t i,
+                                     size_t *ret_size);
+CWS_API const cws_record *cws_record_record(const cws_record *r, const char *field, size_t i);
+/** cws_record_free() - of one that a function gave away; NULL is fine. */
+CWS_API void cws_record_free(cws_record *r);
+
 /* ------------------------------------------------------- options of a sandbox */
 
 /* All setters copy; return 0, or -1 with *error (CWS_E_INVALID, CWS_E_NOMEM). Not thread-safe until used. */
@@ -290,7 +334,7 @@ typedef enum cws_endpoint_kind {
 typedef enum cws_endpoint_auth {
     CWS_ENDPOINT_AUTH_UNSPECIFIED = 0,
     CWS_ENDPOINT_AUTH_OPEN,
-    CWS_ENDPOINT_AUTH_TOKEN
+    CWS_ENDPOINT_AUTH_SHARE_TOKEN
 } cws_endpoint_auth;
 
 typedef struct cws_service_options { /* zero it */
@@ -299,7 +343,9 @@ typedef struct cws_service_options { /* zero it */
     cws_protocol protocol;
     cws_visibility visibility;
     cws_endpoint_kind endpoint_kind; /* needs CWS_VISIBILITY_PUBLIC and TCP or no protocol */
-    cws_endpoint_auth endpoint_auth;
+    cws_endpoint_auth endpoint_auth; /* HTTPS needs one, TLS_PASSTHROUGH has none */
+    /* HTTPS: after it a request is answered 504; 0: the service's default */
+    int32_t request_timeout_seconds;
 } cws_service_options;
 /** cws_options_add_service() - a port of the sandbox that others may reach. */
 CWS_API int cws_options_add_service(cws_options *o, const cws_service_options *service,
@@ -312,7 +358,7 @@ CWS_API int cws_options_add_service(cws_options *o, const cws_service_options *s
  */
 CWS_API int cws_options_add_secret(cws_options *o, const char *store, const char *name,
                                    const char *field, const char *env_var, cws_error **error);
-/** cws_options_set_pull_credentials() - the secret for pulling the image from @registry; not with a template. */
+/** cws_options_set_pull_credentials() - the secret for pulling the image from @registry. */
 CWS_API int cws_options_set_pull_credentials(cws_options *o, const char *registry,
                                              const char *store, const char *name,
                                              const char *field, cws_error **error);
@@ -330,7 +376,7 @@ CWS_API int cws_options_add_volume(cws_options *o, const char *name, const char 
                                    const char *mount_path, cws_error **error);
 /**
  * cws_options_set_template() - create from a template; what is set in @o overrides it, the rest is the template's
- * Options of the container (command, env, files, volumes, secrets, resources) need an image; arguments need a command.
+ * Options of the container (command, args, env, files, volumes, secrets, resources, credentials) need an image, or a list of containers.
  * These rules are checked by cws_sandbox_new(). NULL or "": no template.
  */
 CWS_API int cws_options_set_template(cws_options *o, const char *template_id,
@@ -348,6 +394,22 @@ typedef enum cws_spillover {
  * Source: the published client.
  */
 CWS_API void cws_options_set_spillover(cws_options *o, cws_spillover spillover);
+
+/**
+ * cws_options_spec() - everything that a sandbox can have: the wire's SandboxSpec, merged behind the other options
+ * Lists are appended to those of the other functions, values replace them. `containers`: all containers of the sandbox; then what
+ * describes the one container here (image, command, env, files, secrets, resources, credentials, cws_options_container()) is
+ * refused by cws_sandbox_new(). Of several containers one has `primary`, and each a name of its own. Mounts of volumes that were
+ * added by the functions above go to the primary one.
+ * cws_options_container() - the wire's Container, merged behind what the other functions say about the one container.
+ * cws_options_from_file() - create from a file of services: the wire's CreateSandboxFromFileRequest (type, contents,
+ * primary_service, control, image_overrides, default_resources, image_pull_credentials); tags, network, annotations, runner ids,
+ * mode, lifetime and object_storage_access are those of @o, and whatever else is set there is refused by cws_sandbox_new().
+ * Borrowed from @o. NULL: CWS_E_NOMEM.
+ */
+CWS_API cws_record *cws_options_spec(cws_options *o, cws_error **error);
+CWS_API cws_record *cws_options_container(cws_options *o, cws_error **error);
+CWS_API cws_record *cws_options_from_file(cws_options *o, cws_error **error);
 
 /* --------------------------------------------------------------- sandboxes */
 

@@ -8,6 +8,7 @@
 
 #include "base/strmap.h"
 #include "client/options.h"
+#include "client/record.h"
 
 struct option_pair {
     char *key;
@@ -62,6 +63,9 @@ struct cws_options {
     int mode;
     cws_spillover spillover;
     struct options_times times;
+    cws_record *spec;      /* SandboxSpec, or NULL; merged behind all of the above */
+    cws_record *container; /* Container, the same for the one container */
+    cws_record *file;      /* CreateSandboxFromFileRequest: what this request alone has */
 };
 
 /* The setters' common parts. All but array_add() return 0 or -1 with *@error. */
@@ -76,6 +80,13 @@ int option_check_given(const char *what, const char *text, cws_error **error);
 /** option_set_text() - replace *@field; NULL and "" unset it. */
 int option_set_text(char **field, const char *what, const char *text, cws_error **error);
 int option_add_text(struct array *a, const char *what, const char *text, cws_error **error);
+
+/** options_check() - what does not go together, over all options. */
+int options_check(const cws_options *o, cws_error **error);
+/** options_pack_spec() - append the SandboxSpec. 0 or -ENOMEM. */
+int options_pack_spec(const cws_options *o, bool spilled, struct buf *out);
+/** options_primary() - place of the primary container, which is the first one when none is marked. */
+size_t options_primary(const Pb__SandboxSpec *spec);
 
 void option_service_done(struct option_service *s);
 void option_secret_done(struct option_secret *s);

@@ -53,6 +53,16 @@ static int check_endpoint(const cws_service_options *s, cws_error **error)
 {
     if (s->endpoint_kind == CWS_ENDPOINT_NONE)
         return 0;
+    bool https = s->endpoint_kind == CWS_ENDPOINT_HTTPS;
+    if (https != (s->endpoint_auth != CWS_ENDPOINT_AUTH_UNSPECIFIED))
+        return error_set(error, CWS_E_INVALID,
+                         https ? "service %d: auth is required for an HTTPS endpoint"
+                               : "service %d: auth must be unset for a TLS endpoint",
+                         (int)s->port);
+    if (!https && s->request_timeout_seconds)
+        return error_set(error, CWS_E_INVALID,
+                         "service %d: request_timeout_seconds must be unset for a TLS endpoint",
+                         (int)s->port);
     if (s->visibility != CWS_VISIBILITY_PUBLIC)
         return error_set(error, CWS_E_INVALID,
                          "service %d: an endpoint needs visibility PUBLIC", (int)s->port);

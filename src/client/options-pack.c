@@ -1,6 +1,7 @@
 /*
- * cws_options as the bytes of a request: CreateSandbox, or CreateSandboxFromTemplate with
- * nothing in it that was not asked for.
+ * cws_options as the bytes of a SandboxSpec, with nothing in it that was not asked for. What was
+ * set field by field (the records) follows what the setters collected: two encodings of a message,
+ * one behind the other, are the encoding of both merged.
  *
  * Generated messages hold arrays of pointers to messages. They live in an arena while packing,
  * and borrow every text from the options.
@@ -11,8 +12,6 @@
 #include "base/util.h"
 #include "client/options-internal.h"
 #include "wire/proto.h"
-
-#define UUID_CHARS 36u /* random_uuid() */
 
 /* ---- the arena ---- */
 
@@ -115,12 +114,22 @@ static void fill_files(struct pack *p, Pb__Container *c)
     }
 }
 
-static void fill_mounts(struct pack *p, Pb__Container *c)
+static bool has_mount(const Pb__Container *c, const struct option_volume *v)
+{
+    for (size_t i = 0; c && i < c->n_volume_mounts; i++)
+        if (strcmp(c->volume_mounts[i]->volume, v->name) == 0 &&
+            strcmp(c->volume_mounts[i]->mount_path, v->mount_path) == 0)
+            return true;
+    return false;
+}
+
+/* Mounts of the volumes, but for those that @given has already. */
+static void fill_mounts(struct pack *p, Pb__Container *c, const Pb__Container *given)
 {
     const struct option_volume *volumes = p->o->volumes.items;
     c->volume_mounts = PACK_LIST(p, p->o->volumes.n, Pb__VolumeMount, volume_mount);
     for (size_t i = 0; c->volume_mounts && i < p->o->volumes.n; i++) {
-        if (!volumes[i].mount_path)
+        if (!volumes[i].mount_path || has_mount(given, &volumes[i]))
             continue;
         Pb__VolumeMount *mount = c->volume_mounts[c->n_volume_mounts++];
         mount->volume = volumes[i].name;
@@ -214,7 +223,7 @@ static void fill_resources(struct pack *p, Pb__Container *c)
     c->resource_requirements = both;
 }
 
-static void fill_container(struct pack *p, Pb__Container *c)
+static void fill_main(struct pack *p, Pb__Container *c)
 {
     const cws_options *o = p->o;
     c->name = (char *)"main";
@@ -224,7 +233,7 @@ static void fill_container(struct pack *p, Pb__Container *c)
     c->n_args = o->args.n;
     fill_env(p, c);
     fill_files(p, c);
-    fill_mounts(p, c);
+    fill_mounts(p, c, o->container ? record_message(o->container) : NULL);
     fill_secrets(p, c);
     fill_pull(p, c);
     fill_resources(p, c);
@@ -273,6 +282,7 @@ static void fill_services(struct pack *p, Pb__SandboxSpec *spec)
             return;
         s->endpoint->kind = (Pb__EndpointKind)services[i].o.endpoint_kind;
         s->endpoint->auth = (Pb__EndpointAuth)services[i].o.endpoint_auth;
+        s->endpoint->request_timeout_seconds = services[i].o.request_timeout_seconds;
     }
 }
 
@@ -348,143 +358,64 @@ static void fill_spec(struct pack *p, bool spilled, Pb__SandboxSpec *spec)
     fill_annotations(p, spec);
 }
 
-/* ---- the requests ---- */
+/* ---- the bytes ---- */
 
-static int put_text(struct buf *out, uint32_t number, const char *text)
+static int put_message(struct buf *out, uint32_t number, const struct buf *message)
 {
     uint8_t head[PROTO_HEAD_MAX];
-    size_t n = strlen(text);
-    int r = buf_put(out, head, proto_head_bytes(head, number, n));
-    return r < 0 ? r : buf_put(out, text, n);
+    int r = buf_put(out, head, proto_head_bytes(head, number, buf_len(message)));
+    return r < 0 ? r : buf_put(out, buf_head(message), buf_len(message));
 }
 
-/* PartialSandboxSpec and PartialContainer have the numbers of SandboxSpec and Container, less a
- * few; so the bytes of @spec are those of the overrides. */
-static int put_template_request(const cws_options *o, const Pb__SandboxSpec *spec,
-                                const char *request_id, struct buf *out)
+/* @first, and behind it what was given field by field. */
+static int put_container(struct buf *out, const void *first, const void *second)
 {
-    uint8_t head[PROTO_HEAD_MAX];
-    size_t n = protobuf_c_message_get_packed_size(&spec->base);
-    if (put_text(out, 1, o->template_id) < 0 ||
-        buf_put(out, head, proto_head_bytes(head, 2, n)) < 0 || proto_pack(spec, out) < 0)
-        return -ENOMEM;
-    return put_text(out, 3, request_id);
+    CLEANUP_BUF struct buf bytes = {0};
+    int r = proto_pack(first, &bytes);
+    if (r == 0 && second)
+        r = proto_pack(second, &bytes);
+    return r < 0 ? r : put_message(out, 1, &bytes);
 }
 
-static int put_create_request(Pb__SandboxSpec *spec, char *request_id, struct buf *out)
+size_t options_primary(const Pb__SandboxSpec *spec)
 {
-    Pb__Sandbox sandbox = PB__SANDBOX__INIT;
-    sandbox.spec = spec;
-    Pb__CreateSandboxRequest request = PB__CREATE_SANDBOX_REQUEST__INIT;
-    request.sandbox = &sandbox;
-    request.request_id = request_id;
-    return proto_pack(&request, out);
+    for (size_t i = 0; i < spec->n_containers; i++)
+        if (PROTO_HAS(spec->containers[i], primary) && spec->containers[i]->primary)
+            return i;
+    return 0;
 }
 
-static int pack_request(struct pack *p, bool spilled, struct buf *out)
+static int put_containers(struct pack *p, const Pb__SandboxSpec *given, struct buf *out)
 {
-    Pb__Container container = PB__CONTAINER__INIT, *containers = &container;
-    Pb__SandboxSpec spec = PB__SANDBOX_SPEC__INIT;
-    fill_container(p, &container);
-    fill_spec(p, spilled, &spec);
-    if (!p->o->template_id || p->o->image) { /* check_template(): else nothing is in it */
-        spec.n_containers = 1;
-        spec.containers = &containers;
+    Pb__Container own = PB__CONTAINER__INIT;
+    if (!given || !given->n_containers) {
+        fill_main(p, &own);
+        bool wanted = !(p->o->template_id || p->o->file) || p->o->image;
+        return !wanted || p->failed ? 0 : put_container(out, &own, p->o->container);
     }
-    if (p->failed)
-        return -ENOMEM;
-    char request_id[UUID_CHARS + 1];
-    random_uuid(request_id);
-    return p->o->template_id ? put_template_request(p->o, &spec, request_id, out)
-                             : put_create_request(&spec, request_id, out);
-}
-
-/* ---- what does not go together ---- */
-
-static int check_placement(const cws_options *o, cws_error **error)
-{
-    if (o->mode < 0 || o->mode > PB__SANDBOX_MODE__SANDBOX_MODE_CKS)
-        return error_set(error, CWS_E_INVALID, "%d is not a placement mode", o->mode);
-    if (o->mode == PB__SANDBOX_MODE__SANDBOX_MODE_SERVERLESS && o->runner_ids.n)
-        return error_set(error, CWS_E_INVALID,
-                         "serverless placement cannot be combined with runner_ids");
-    if (o->spillover == CWS_SPILLOVER_STRICT)
-        return 0;
-    if (o->template_id)
-        return error_set(error, CWS_E_INVALID,
-                         "placement_spillover must be STRICT for template sandboxes");
-    if (o->spillover == CWS_SPILLOVER_CKS_THEN_SERVERLESS &&
-        o->mode == PB__SANDBOX_MODE__SANDBOX_MODE_SERVERLESS)
-        return error_set(error, CWS_E_INVALID,
-                         "cks_then_serverless cannot be combined with serverless placement");
-    if (o->spillover != CWS_SPILLOVER_SERVERLESS_THEN_CKS)
-        return 0;
-    if (o->mode == PB__SANDBOX_MODE__SANDBOX_MODE_CKS)
-        return error_set(error, CWS_E_INVALID,
-                         "serverless_then_cks cannot be combined with cks placement");
-    if (o->runner_ids.n)
-        return error_set(error, CWS_E_INVALID,
-                         "serverless_then_cks cannot be combined with runner_ids");
+    size_t primary = options_primary(given);
+    fill_mounts(p, &own, given->containers[primary]);
+    for (size_t i = 0; !p->failed && i < given->n_containers; i++)
+        if (put_container(out, given->containers[i], i == primary ? &own : NULL) < 0)
+            return -ENOMEM;
     return 0;
 }
 
-static int check_template(const cws_options *o, cws_error **error)
+int options_pack_spec(const cws_options *o, bool spilled, struct buf *out)
 {
-    if (!o->template_id)
-        return 0;
-    if (o->pull.env_var)
-        return error_set(error, CWS_E_INVALID,
-                         "image_pull_credentials is not supported with template sandboxes");
-    if (o->args.n && !o->command)
-        return error_set(error, CWS_E_INVALID, "template overrides: args require command");
-    if (!o->image &&
-        (o->command || o->args.n || o->env.n || o->files.n || o->volumes.n || o->secrets.n ||
-         o->has_gpu || o->request_cpu || o->request_memory || o->limit_cpu || o->limit_memory))
-        return error_set(error, CWS_E_INVALID,
-                         "template overrides of the container require container_image");
-    return 0;
-}
-
-static int check_network(const cws_options *o, cws_error **error)
-{
-    if (o->deny_egress == 1 && o->egress.n)
-        return error_set(error, CWS_E_INVALID,
-                         "deny_egress cannot be combined with egress rules");
-    return 0;
-}
-
-static const cws_options plain = {.deny_egress = -1, .deny_ingress = -1};
-
-int options_pack(const cws_options *o, struct buf *out, cws_error **error)
-{
-    struct pack p = {.o = o ? o : &plain};
-    if (check_placement(p.o, error) < 0 || check_template(p.o, error) < 0 ||
-        check_network(p.o, error) < 0)
-        return -1;
-    int r = pack_request(&p, false, out);
-    pack_done(&p);
-    return r < 0 ? error_give(error, &error_nomem) : 0;
-}
-
-int options_pack_spilled(const cws_options *o, struct buf *out, cws_error **error)
-{
-    if (!o || o->spillover == CWS_SPILLOVER_STRICT)
-        return 0;
     struct pack p = {.o = o};
-    int r = pack_request(&p, true, out);
+    const Pb__SandboxSpec *given = o->spec ? record_message(o->spec) : NULL;
+    Pb__SandboxSpec spec = PB__SANDBOX_SPEC__INIT, rest = PB__SANDBOX_SPEC__INIT;
+    if (given)
+        rest = *given;
+    rest.n_containers = 0; /* they are packed one by one */
+    fill_spec(&p, spilled, &spec);
+    int r = put_containers(&p, given, out);
+    if (r == 0 && !p.failed)
+        r = proto_pack(&spec, out);
+    if (r == 0 && !p.failed)
+        r = proto_pack(&rest, out);
+    bool failed = p.failed;
     pack_done(&p);
-    return r < 0 ? error_give(error, &error_nomem) : 0;
-}
-
-void options_renew_request_id(struct buf *request)
-{
-    char request_id[UUID_CHARS + 1];
-    random_uuid(request_id);
-    CHECK(buf_len(request) > UUID_CHARS);
-    memcpy(request->data + request->end - UUID_CHARS, request_id, UUID_CHARS);
-}
-
-bool options_use_template(const cws_options *o)
-{
-    return o && o->template_id;
+    return failed ? -ENOMEM : r;
 }

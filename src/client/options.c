@@ -100,6 +100,9 @@ void cws_options_free(cws_options *o)
     free(o->request_memory);
     free(o->limit_cpu);
     free(o->limit_memory);
+    record_done(&o->spec);
+    record_done(&o->container);
+    record_done(&o->file);
     free(o);
 }
 
@@ -280,6 +283,31 @@ int cws_options_set_template(cws_options *o, const char *template_id, cws_error 
 void cws_options_set_spillover(cws_options *o, cws_spillover spillover)
 {
     o->spillover = spillover;
+}
+
+static cws_record *record_of(cws_record **r, const ProtobufCMessageDescriptor *desc,
+                             cws_error **error)
+{
+    if (!*r)
+        *r = record_new(desc);
+    if (!*r)
+        (void)error_give(error, &error_nomem);
+    return *r;
+}
+
+cws_record *cws_options_spec(cws_options *o, cws_error **error)
+{
+    return record_of(&o->spec, &pb__sandbox_spec__descriptor, error);
+}
+
+cws_record *cws_options_container(cws_options *o, cws_error **error)
+{
+    return record_of(&o->container, &pb__container__descriptor, error);
+}
+
+cws_record *cws_options_from_file(cws_options *o, cws_error **error)
+{
+    return record_of(&o->file, &pb__create_sandbox_from_file_request__descriptor, error);
 }
 
 void cws_options_set_max_lifetime(cws_options *o, int32_t seconds)

@@ -21,16 +21,19 @@ struct options_times {
 };
 void options_times_init(struct options_times *t);
 
-/** options_pack() - append a CreateSandboxRequest, or a CreateSandboxFromTemplateRequest
- * (options_use_template()), with a fresh request_id as its last bytes; @o NULL = defaults. 0 or
- * -1 with *@error. */
+#define OPTIONS_FILE_MAX_BYTES (256u * 1024) /* as the published client */
+
+/** options_pack() - append the request that options_method() takes, with a fresh request_id as its
+ * last bytes; @o NULL = defaults. 0 or -1 with *@error. */
 int options_pack(const cws_options *o, struct buf *out, cws_error **error);
 /** options_pack_spilled() - the request that follows when the first one finds no room; appends
  * nothing when there is none. @o passed options_pack(). */
 int options_pack_spilled(const cws_options *o, struct buf *out, cws_error **error);
 /** options_renew_request_id() - in a request of the two above. */
 void options_renew_request_id(struct buf *request);
-bool options_use_template(const cws_options *o);
+/** options_method() - full path of the call that creates it. options_label() - its name in errors. */
+const char *options_method(const cws_options *o);
+const char *options_label(const cws_options *o);
 /** options_scratch_names() - copies of the names of the scratch volumes; the caller frees
  * *@ret_n of them and the array, also after -ENOMEM. */
 int options_scratch_names(const cws_options *o, char ***ret_names, size_t *ret_n);

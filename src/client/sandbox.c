@@ -41,7 +41,8 @@ cws_sandbox *cws_sandbox_new(cws_client *client, cws_target *target, const cws_o
         return NULL;
     }
     options_get_times(options, &sb->times);
-    sb->from_template = options_use_template(options);
+    sb->create_method = options_method(options);
+    sb->create_label = options_label(options);
     if (options_pack(options, &sb->create_request, error) < 0 ||
         options_pack_spilled(options, &sb->spill_request, error) < 0) {
         cws_sandbox_unref(sb);

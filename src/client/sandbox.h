@@ -81,7 +81,8 @@ struct cws_sandbox {
     struct cws_client *client;  /* [const] reference */
     struct cws_target *target;  /* [const] reference */
     struct options_times times; /* [const] from the first operation on */
-    bool from_template;         /* [const] */
+    const char *create_method;  /* [const] path; NULL for a discovered sandbox */
+    const char *create_label;   /* [const] the same */
 
     struct buf create_request; /* [loop] empty for a discovered sandbox */
     struct buf spill_request;  /* [loop] what follows when that finds no room; may be empty */

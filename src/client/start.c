@@ -106,10 +106,10 @@ static void on_created(void *user, void *reply, const struct err *status)
     const Pb__Sandbox *msg = reply;
     struct cws_error *error = NULL;
     if (!msg)
-        error = error_from_status(status, &(struct error_site){.label = "Create sandbox"});
+        error = error_from_status(status, &(struct error_site){.label = sb->create_label});
     else if (!*msg->sandbox_id)
-        error =
-            error_new(CWS_E_SANDBOX, "Create sandbox: the service's answer has no sandbox id");
+        error = error_new(CWS_E_SANDBOX, "%s: the service's answer has no sandbox id",
+                          sb->create_label);
     else if (sandbox_apply(sb, msg, APPLY_CREATE) < 0 && !sb->info.id)
         error =
             &error_nomem; /* without its id it cannot be used; the request id finds it again */
@@ -136,8 +136,7 @@ static struct cws_error *create_begin(struct cws_sandbox *sb)
     if (!conn)
         return error_from_local(&err);
     struct unary_call call = {
-        .path = sb->from_template ? PROTO_PATH_SANDBOX("CreateSandboxFromTemplate")
-                                  : PROTO_PATH_SANDBOX("CreateSandbox"),
+        .path = sb->create_method,
         .packed = sb->spilled ? &sb->spill_request : &sb->create_request,
         .reply = &pb__sandbox__descriptor,
         .target = sb->target,

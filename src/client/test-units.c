@@ -278,6 +278,93 @@ static void test_template_requests_hold_only_what_was_asked_for(void **state)
     assert_string_equal(f->overrides->containers[0]->volume_mounts[0]->volume, "v");
 }
 
+/* Whatever the wire has can be set by its name, and is merged with what has a setter. */
+static void test_records_become_part_of_the_request(void **state)
+{
+    cws_options *o = cws_options_new(NULL);
+    CLEANUP_BUF struct buf bytes = {0};
+    cws_record *spec = cws_options_spec(o, NULL);
+    cws_record *a = cws_record_add(spec, "containers", NULL);
+    cws_record *b = cws_record_add(spec, "containers", NULL);
+    cws_record *side = cws_record_add(a, "resource_requirements", NULL);
+    assert_int_equal(
+        cws_record_set_text(cws_record_add(side, "limits", NULL), "cpu", "1", NULL), 0);
+    side = cws_record_add(b, "resource_requirements", NULL);
+    assert_ptr_equal(cws_record_add(b, "resource_requirements", NULL), side); /* there is one */
+    assert_int_equal(cws_record_set_text(a, "name", "cache", NULL), 0);
+    assert_int_equal(cws_record_set_text(b, "name", "app", NULL), 0);
+    assert_int_equal(cws_record_set_int(b, "primary", 1, NULL), 0);
+    assert_int_equal(cws_record_set_text(b, "args", "x", NULL), 0);
+    assert_int_equal(cws_record_set_text(b, "args", "", NULL), 0);
+    assert_int_equal(cws_record_set_text(spec, "mode", "SANDBOX_MODE_CKS", NULL), 0);
+    cws_record *rule = cws_record_add(cws_record_add(spec, "network", NULL), "egress", NULL);
+    assert_int_equal(cws_record_set_text(rule, "https_hostname", "a.example", NULL), 0);
+    assert_int_equal(cws_record_set_int(rule, "any", 1, NULL), 0); /* instead of the name */
+    assert_int_equal(cws_options_add_scratch_volume(o, "v", "/v", NULL, NULL, NULL), 0);
+    assert_int_equal(options_pack(o, &bytes, NULL), 0);
+    cws_options_free(o);
+    CLEANUP_PROTO Pb__CreateSandboxRequest *r = proto_unpack(
+        &pb__create_sandbox_request__descriptor, buf_head(&bytes), buf_len(&bytes), NULL);
+    assert_non_null(r);
+    const Pb__SandboxSpec *got = r->sandbox->spec;
+    assert_int_equal(got->n_containers, 2);
+    assert_int_equal(got->mode, PB__SANDBOX_MODE__SANDBOX_MODE_CKS);
+    assert_false(PROTO_HAS(got->containers[0], primary));
+    assert_int_equal(got->containers[0]->n_volume_mounts, 0);
+    assert_int_equal(got->containers[1]->n_volume_mounts, 1); /* of the primary one */
+    assert_int_equal(got->containers[1]->n_args, 2);
+    assert_int_equal(got->network->egress[0]->destination_case,
+                     PB__EGRESS_RULE__DESTINATION_ANY);
+}
+
+static void test_records_refuse_what_the_wire_does_not_have(void **state)
+{
+    cws_options *o = cws_options_new(NULL);
+    cws_record *spec = cws_options_spec(o, NULL);
+    cws_field field;
+    assert_int_equal(cws_record_set_text(spec, "no_such_field", "x", NULL), -1);
+    assert_int_equal(cws_record_set_text(spec, "max_lifetime_seconds", "x", NULL), -1);
+    assert_int_equal(cws_record_set_int(spec, "max_lifetime_seconds", INT64_MAX, NULL), -1);
+    assert_int_equal(cws_record_set_text(spec, "mode", "SANDBOX_MODE_MOON", NULL), -1);
+    assert_int_equal(cws_record_set_text(spec, "runtime_class", "\xff", NULL), -1);
+    assert_null(cws_record_add(spec, "runtime_class", NULL));
+    for (size_t i = 0; cws_record_field(spec, i, &field); i++)
+        assert_int_equal(field.n, 0); /* nothing of it was set */
+    cws_options_free(o);
+}
+
+static void test_a_file_request_takes_over_the_spec_by_field_names(void **state)
+{
+    cws_options *o = cws_options_new(NULL);
+    CLEANUP_BUF struct buf bytes = {0};
+    cws_record *file = cws_options_from_file(o, NULL);
+    assert_int_equal(cws_record_set_bytes(file, "contents", "a: b\0", 5, NULL), 0);
+    assert_int_equal(options_pack(o, &bytes, NULL), -1); /* no primary service */
+    assert_int_equal(cws_record_set_text(file, "primary_service", "web", NULL), 0);
+    assert_int_equal(cws_options_add_tag(o, "t", NULL), 0);
+    assert_int_equal(cws_options_add_runner_id(o, "r", NULL), 0);
+    assert_int_equal(cws_options_add_annotation(o, "k", "v", NULL), 0);
+    cws_options_set_max_lifetime(o, 300);
+    cws_options_set_network(o, 1, -1);
+    assert_int_equal(options_pack(o, &bytes, NULL), 0);
+    CLEANUP_PROTO Pb__CreateSandboxFromFileRequest *r =
+        proto_unpack(&pb__create_sandbox_from_file_request__descriptor, buf_head(&bytes),
+                     buf_len(&bytes), NULL);
+    assert_non_null(r);
+    assert_int_equal(r->contents.len, 5);
+    assert_string_equal(r->tags[0], "t");
+    assert_string_equal(r->runner_ids[0], "r");
+    assert_string_equal(r->annotations[0]->value, "v");
+    assert_int_equal(r->max_lifetime_seconds, 300);
+    assert_int_equal(r->mode, PB__SANDBOX_MODE__SANDBOX_MODE_CKS);
+    assert_true(r->network->deny_egress);
+    assert_int_equal(strlen(r->request_id), 36);
+    assert_int_equal(cws_record_set_text(cws_options_spec(o, NULL), "runtime_class", "x", NULL),
+                     0);
+    assert_int_equal(options_pack(o, &bytes, NULL), -1); /* a file has no such thing */
+    cws_options_free(o);
+}
+
 static cws_error_kind pack_result(cws_options *take_o)
 {
     CLEANUP_BUF struct buf bytes = {0};
@@ -372,6 +459,9 @@ int main(void)
         cmocka_unit_test(test_many_variables_are_added_one_by_one),
         cmocka_unit_test(test_options_become_one_create_request),
         cmocka_unit_test(test_template_requests_hold_only_what_was_asked_for),
+        cmocka_unit_test(test_records_become_part_of_the_request),
+        cmocka_unit_test(test_records_refuse_what_the_wire_does_not_have),
+        cmocka_unit_test(test_a_file_request_takes_over_the_spec_by_field_names),
         cmocka_unit_test(test_options_refuse_what_does_not_go_together),
         cmocka_unit_test(test_a_spilled_request_differs_in_place_and_id),
         cmocka_unit_test(test_a_retry_waits_for_the_hint_or_for_a_jitter_that_grows),
