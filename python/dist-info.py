@@ -21,6 +21,8 @@ def metadata(project: dict, version: str) -> str:
              f"License-Expression: {project['license']}", f"Requires-Python: {project['requires-python']}"]
     lines += [f"Classifier: {classifier}" for classifier in project["classifiers"]]
     lines += [f"Requires-Dist: {requirement}" for requirement in project.get("dependencies", [])]
+    for extra, requirements in project.get("optional-dependencies", {}).items():
+        lines += [f"Provides-Extra: {extra}", *(f'Requires-Dist: {requirement}; extra == "{extra}"' for requirement in requirements)]
     return "\n".join(lines) + "\n"
 
 

@@ -18,7 +18,14 @@ from . import _cleanup
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._core import __version__ as __version__
-    from ._auth import AuthHeaders as AuthHeaders, set_auth_mode as set_auth_mode
+    from ._auth import (
+        AuthConfig as AuthConfig,
+        AuthHeaders as AuthHeaders,
+        AuthProvider as AuthProvider,
+        AuthStrategy as AuthStrategy,
+        WandbAuth as WandbAuth,
+        set_auth_mode as set_auth_mode,
+    )
     from ._batch import Waitable as Waitable, results as results, wait as wait
     from ._core import (
         OperationRef as OperationRef,
@@ -112,7 +119,10 @@ _EXCEPTIONS = (
 
 _HOME = {
     "__version__": "_core",
+    "AuthConfig": "_auth",
     "AuthHeaders": "_auth",
+    "AuthProvider": "_auth",
+    "AuthStrategy": "_auth",
     "EgressRule": "_options",
     "Endpoint": "_services",
     "EndpointAuth": "_services",
@@ -149,6 +159,7 @@ _HOME = {
     "TerminalResult": "_types",
     "TerminalSession": "_lib",
     "Waitable": "_batch",
+    "WandbAuth": "_auth",
     "format_bytes": "_format",
     "format_cpu": "_format",
     "get_runner": "_discovery",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from ._auth import AuthConfig
 from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
 from ._secrets import ImagePullCredentials, Secret
 from ._services import Service
@@ -12,6 +13,7 @@ from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
 
 
 class _Common(TypedDict, total=False):
+    auth: AuthConfig | None
     tags: Sequence[str] | None
     request_timeout_seconds: float | None
     poll_retry_budget_seconds: float | None

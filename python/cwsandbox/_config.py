@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from ._auth import AuthConfig
     from ._defaults import SandboxDefaults
     from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
     from ._secrets import ImagePullCredentials, Secret
@@ -63,6 +64,7 @@ class Config:
     command: str | None = None
     args: list[str] | None = None
     base_url: str | None = None
+    auth: AuthConfig | None = None
     files: Any = None
     lifetime: float | None = None
     mode: PlacementMode | str | None = None
@@ -97,6 +99,7 @@ class Config:
         # An explicit argument beats the environment, which beats the defaults
         if not is_documented(d.base_url) and not os.environ.get("CWSANDBOX_BASE_URL"):
             self.base_url = d.base_url or None
+        self.auth = d.auth
         self.request_timeout = d.request_timeout_seconds
         self.poll = (d.poll_retry_budget_seconds, d.poll_rpc_timeout_seconds)
         self.tags = list(d.tags)

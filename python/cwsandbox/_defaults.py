@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from ._auth import AuthConfig
     from ._secrets import Secret
     from ._services import Service
     from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
@@ -85,6 +86,7 @@ class SandboxDefaults:
     command: str = DEFAULT_COMMAND
     args: tuple[str, ...] = DEFAULT_ARGS
     base_url: str = HOSTED_URL
+    auth: AuthConfig | None = field(default=None, repr=False)
     request_timeout_seconds: float = 300.0
     poll_retry_budget_seconds: float = 30.0
     poll_rpc_timeout_seconds: float = 15.0
@@ -111,6 +113,7 @@ class SandboxDefaults:
             command: str = ...,
             args: Sequence[str] = ...,
             base_url: str = ...,
+            auth: AuthConfig | None = None,
             request_timeout_seconds: float = 300.0,
             poll_retry_budget_seconds: float = 30.0,
             poll_rpc_timeout_seconds: float = 15.0,

@@ -37,7 +37,7 @@ REMOTE_SANDBOXES = 32  # chosen: their machines are not this one; 1.6.0 would ma
 
 def max_sandboxes(session: Session, limits: bool) -> int:
     """How many sandboxes the calls of one function may have at a time."""
-    if not session._target().url.startswith("unix:"):
+    if not session._url().startswith("unix:"):
         return REMOTE_SANDBOXES
     n_cpus = len(os.sched_getaffinity(0))
     # Measured: more than one per CPU is no faster. With one call at a time in each, some wait and not all compute.

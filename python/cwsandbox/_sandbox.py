@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, Unpack
 
     from ._arguments import RunArguments, TemplateArguments
+    from ._auth import AuthConfig
     from ._core import OperationRef, StreamReader
     from ._defaults import SandboxDefaults
     from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
@@ -37,8 +38,11 @@ class Sandbox(_core.SandboxBase):
         command, args: the main process. None: none, the sandbox runs until it is stopped.
         container_image: name of an image. None: the service's default image.
         defaults: SandboxDefaults or a mapping, merged with the other arguments.
+        auth: AuthStrategy, AuthHeaders or an AuthProvider, resolved when the sandbox is first used; None: that of defaults, then
+            set_auth_mode(), then CWSANDBOX_API_KEY.
         tags: list of str to find the sandbox by; added to those of defaults.
-        base_url: service; None: CWSANDBOX_BASE_URL, else the hosted service when CWSANDBOX_API_KEY is set, else this machine.
+        base_url: service; None: CWSANDBOX_BASE_URL, else the hosted service when there is an auth or CWSANDBOX_API_KEY, else this
+            machine.
         request_timeout_seconds: limit of a request, and the default limit of waits and commands (300).
         poll_retry_budget_seconds, poll_rpc_timeout_seconds: how waiting treats a service that does not answer (30, 15).
         max_lifetime_seconds: the service ends the sandbox after it.
@@ -72,6 +76,7 @@ class Sandbox(_core.SandboxBase):
         command: str | None = None,
         args: Sequence[str] | None = None,
         defaults: SandboxDefaults | Mapping[str, Any] | None = None,
+        auth: AuthConfig | None = None,
         container_image: str | None = None,
         tags: Sequence[str] | None = None,
         base_url: str | None = None,
@@ -104,6 +109,7 @@ class Sandbox(_core.SandboxBase):
         config = Config(defaults, template_id)
         config.image = container_image or config.image
         config.base_url = base_url or config.base_url
+        config.auth = config.auth if auth is None else auth
         config.set_main_process(command, args)
         config.set_times(
             request_timeout_seconds, poll_retry_budget_seconds, poll_rpc_timeout_seconds, max_lifetime_seconds
@@ -125,7 +131,7 @@ class Sandbox(_core.SandboxBase):
         config = self._config
         if config is None:
             raise TypeError("Sandbox.__init__() was not called")
-        target = make_target(config.base_url)
+        target = make_target(config.base_url, config.auth)
         self._attach(target, config.options(target.url))
 
     # ---- factories
@@ -185,11 +191,13 @@ class Sandbox(_core.SandboxBase):
         return cls._run(cls(template_id=template_id, command=command, args=given, defaults=defaults, **kwargs))
 
     @classmethod
-    def session(cls, defaults: SandboxDefaults | Mapping[str, Any] | None = None) -> Session:
-        """A Session: sandboxes with common defaults that are stopped together."""
+    def session(
+        cls, defaults: SandboxDefaults | Mapping[str, Any] | None = None, *, auth: AuthConfig | None = None
+    ) -> Session:
+        """A Session: sandboxes with common defaults (and credentials) that are stopped together."""
         from ._session import Session
 
-        return Session(defaults)
+        return Session(defaults, auth=auth)
 
     @classmethod
     def list(
@@ -202,6 +210,7 @@ class Sandbox(_core.SandboxBase):
         runner_ids: Sequence[str] | None = None,
         show_terminated: bool = False,
         base_url: str | None = None,
+        auth: AuthConfig | None = None,
         timeout_seconds: float | None = None,
         poll_retry_budget_seconds: float | None = None,
         poll_rpc_timeout_seconds: float | None = None,
@@ -215,7 +224,7 @@ class Sandbox(_core.SandboxBase):
             _check_poll_pair(poll_retry_budget_seconds, poll_rpc_timeout_seconds)
             ref = _core.list_sandboxes(
                 cls,
-                make_target(base_url),
+                make_target(base_url, auth),
                 string_list(tags, "tags"),
                 string_list(runner_ids, "runner_ids"),
                 status_number(status),
@@ -232,6 +241,7 @@ class Sandbox(_core.SandboxBase):
         sandbox_id: str,
         *,
         base_url: str | None = None,
+        auth: AuthConfig | None = None,
         timeout_seconds: float | None = None,
         poll_retry_budget_seconds: float | None = None,
         poll_rpc_timeout_seconds: float | None = None,
@@ -239,7 +249,7 @@ class Sandbox(_core.SandboxBase):
         """Handle for the sandbox with this id, running or ended. SandboxNotFoundError when there is none."""
         try:
             _check_poll_pair(poll_retry_budget_seconds, poll_rpc_timeout_seconds)
-            ref = _core.from_id(cls, make_target(base_url), sandbox_id, timeout_seconds)
+            ref = _core.from_id(cls, make_target(base_url, auth), sandbox_id, timeout_seconds)
         except Exception as exc:
             return _core.failed(exc)
         return _timed(ref, timeout_seconds, poll_retry_budget_seconds, poll_rpc_timeout_seconds)
@@ -250,24 +260,30 @@ class Sandbox(_core.SandboxBase):
         sandbox_id: str,
         *,
         base_url: str | None = None,
+        auth: AuthConfig | None = None,
         timeout_seconds: float | None = None,
         missing_ok: bool = False,
     ) -> OperationRef[None]:
         """End the sandbox with this id at once. SandboxNotFoundError when there is none, unless missing_ok."""
         try:
-            return _core.delete(make_target(base_url), sandbox_id, missing_ok, timeout_seconds)
+            return _core.delete(make_target(base_url, auth), sandbox_id, missing_ok, timeout_seconds)
         except Exception as exc:
             return _core.failed(exc)
 
     @classmethod
     def get_snapshot(
-        cls, file_system_snapshot_id: str, *, base_url: str | None = None, timeout_seconds: float | None = None
+        cls,
+        file_system_snapshot_id: str,
+        *,
+        base_url: str | None = None,
+        auth: AuthConfig | None = None,
+        timeout_seconds: float | None = None,
     ) -> OperationRef[FileSystemSnapshot]:
         """Handle for the description of a snapshot. SnapshotNotFoundError: there is none."""
         try:
             from ._snapshots import finish_one
 
-            ref = _core.snapshot_get(make_target(base_url), file_system_snapshot_id, timeout_seconds)
+            ref = _core.snapshot_get(make_target(base_url, auth), file_system_snapshot_id, timeout_seconds)
         except Exception as exc:
             return _core.failed(exc)
         return _core.derive(ref, finish_one)
@@ -279,6 +295,7 @@ class Sandbox(_core.SandboxBase):
         source_sandbox_id: str | None = None,
         status: str | None = None,
         base_url: str | None = None,
+        auth: AuthConfig | None = None,
         timeout_seconds: float | None = None,
     ) -> OperationRef[builtins.list[FileSystemSnapshot]]:
         """Handle for the snapshots: all, those of one sandbox, those with a status. A wrong status raises from the handle."""
@@ -287,7 +304,7 @@ class Sandbox(_core.SandboxBase):
             from ._snapshots import status_number as snapshot_status_number
 
             number = snapshot_status_number(status)
-            ref = _core.snapshot_list(make_target(base_url), source_sandbox_id, number, timeout_seconds)
+            ref = _core.snapshot_list(make_target(base_url, auth), source_sandbox_id, number, timeout_seconds)
         except Exception as exc:
             return _core.failed(exc)
         return _core.derive(ref, finish_list)
@@ -298,37 +315,44 @@ class Sandbox(_core.SandboxBase):
         file_system_snapshot_id: str,
         *,
         base_url: str | None = None,
+        auth: AuthConfig | None = None,
         timeout_seconds: float | None = None,
         missing_ok: bool = False,
     ) -> OperationRef[None]:
         """Delete a snapshot. SnapshotNotFoundError when there is none, unless missing_ok."""
         try:
-            return _core.snapshot_delete(make_target(base_url), file_system_snapshot_id, missing_ok, timeout_seconds)
+            return _core.snapshot_delete(make_target(base_url, auth), file_system_snapshot_id, missing_ok, timeout_seconds)
         except Exception as exc:
             return _core.failed(exc)
 
     @classmethod
     def get_snapshot_bucket_config(
-        cls, *, base_url: str | None = None, timeout_seconds: float | None = None
+        cls, *, base_url: str | None = None, auth: AuthConfig | None = None, timeout_seconds: float | None = None
     ) -> OperationRef[FileSystemSnapshotBucketConfig]:
         """Handle for where snapshots are kept."""
         try:
             from ._snapshots import finish_bucket
 
-            ref = _core.bucket_get(make_target(base_url), timeout_seconds)
+            ref = _core.bucket_get(make_target(base_url, auth), timeout_seconds)
         except Exception as exc:
             return _core.failed(exc)
         return _core.derive(ref, finish_bucket)
 
     @classmethod
     def set_snapshot_bucket_config(
-        cls, *, bucket_name: str, region: str = "", base_url: str | None = None, timeout_seconds: float | None = None
+        cls,
+        *,
+        bucket_name: str,
+        region: str = "",
+        base_url: str | None = None,
+        auth: AuthConfig | None = None,
+        timeout_seconds: float | None = None,
     ) -> OperationRef[FileSystemSnapshotBucketConfig]:
         """Keep snapshots in a bucket of one's own; bucket_name "": in the service's again."""
         try:
             from ._snapshots import finish_bucket
 
-            ref = _core.bucket_set(make_target(base_url), bucket_name, region, timeout_seconds)
+            ref = _core.bucket_set(make_target(base_url, auth), bucket_name, region, timeout_seconds)
         except Exception as exc:
             return _core.failed(exc)
         return _core.derive(ref, finish_bucket)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, ParamSpec, TypeVar
 
+    from ._auth import AuthConfig
     from ._core import OperationRef
     from ._function import RemoteFunction
     from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
@@ -48,12 +49,19 @@ class Session:
     Use it as ``with Session(...) as session`` or ``async with``. Sessions that are open when the program ends are closed then.
 
     report_to: None: metrics go to the program's W&B run when it has one; []: no metrics; ["wandb"]: as None.
+    auth: credentials of all that it does, instead of those of defaults; see Sandbox().
     """
 
     def __init__(
-        self, defaults: SandboxDefaults | Mapping[str, Any] | None = None, report_to: builtins.list[str] | None = None
+        self,
+        defaults: SandboxDefaults | Mapping[str, Any] | None = None,
+        report_to: builtins.list[str] | None = None,
+        *,
+        auth: AuthConfig | None = None,
     ) -> None:
         self._defaults = to_defaults(defaults)
+        if auth is not None:
+            self._defaults = self._defaults.with_overrides(auth=auth)
         self._reporter: WandbReporter | None = WandbReporter() if wanted(report_to) else None
         self._pools: builtins.list[Pool] = []  # of its functions; a pool removes itself
         self._registered: dict[int, Sandbox] = {}  # by id(): sandboxes are not hashable by value
@@ -89,6 +97,7 @@ class Session:
         annotations: Mapping[str, str] | None = None,
         secrets: Sequence[Secret | Mapping[str, Any]] | None = None,
         request_timeout_seconds: float | None = None,
+        auth: AuthConfig | None = None,
     ) -> Sandbox:
         """A sandbox that is not started yet; the first operation starts it. Arguments as for Sandbox()."""
         arguments = {name: value for name, value in locals().items() if name != "self"}
@@ -238,9 +247,16 @@ class Session:
         for sandbox in [sandbox for sandbox in self._registered.values() if sandbox._ended_by_us()]:
             self._forget(sandbox)
 
+    def _url(self) -> str:
+        """Where calls go; no credentials are asked for."""
+        from ._lib import url_of
+
+        url = self._defaults.base_url
+        return url_of(None if is_documented(url) else url, self._defaults.auth)
+
     def _target(self) -> _core.Target:
         url = self._defaults.base_url
-        return make_target(None if is_documented(url) else url)
+        return make_target(None if is_documented(url) else url, self._defaults.auth)
 
     def _adopting(self, adopt: bool):
         """finish function of list and from_id: takes over timeouts, registers."""

@@ -35,7 +35,7 @@ FUNCTIONS = {
 # The contract names no parameter here; only how many there are is compared
 POSITIONAL = {"format_bytes", "format_cpu", "results"}
 
-OPTIONS = """command=None, args=None, defaults=None, container_image=None, tags=None, base_url=None,
+OPTIONS = """command=None, args=None, defaults=None, auth=None, container_image=None, tags=None, base_url=None,
 request_timeout_seconds=None, poll_retry_budget_seconds=None, poll_rpc_timeout_seconds=None, max_lifetime_seconds=None,
 profile_ids=None, profile_names=None, runner_ids=None, resources=None, mounted_files=None, s3_mount=None, ports=None,
 network=None, file_system_snapshot=None, max_timeout_seconds=None, placement_mode=None, placement_spillover=None, services=None,
@@ -45,16 +45,16 @@ POLL = "poll_retry_budget_seconds=None, poll_rpc_timeout_seconds=None"
 
 METHODS = {
     "Sandbox": f"(*, {OPTIONS})",
-    "Sandbox.session": "(defaults=None)",
+    "Sandbox.session": "(defaults=None, *, auth=None)",
     "Sandbox.list": "(*, tags=None, status=None, profile_ids=None, profile_names=None, runner_ids=None, show_terminated=False,"
-                    f" base_url=None, timeout_seconds=None, {POLL})",
-    "Sandbox.from_id": f"(sandbox_id, *, base_url=None, timeout_seconds=None, {POLL})",
-    "Sandbox.delete": "(sandbox_id, *, base_url=None, timeout_seconds=None, missing_ok=False)",
-    "Sandbox.get_snapshot": "(file_system_snapshot_id, *, base_url=None, timeout_seconds=None)",
-    "Sandbox.list_snapshots": "(*, source_sandbox_id=None, status=None, base_url=None, timeout_seconds=None)",
-    "Sandbox.delete_snapshot": "(file_system_snapshot_id, *, base_url=None, timeout_seconds=None, missing_ok=False)",
-    "Sandbox.get_snapshot_bucket_config": "(*, base_url=None, timeout_seconds=None)",
-    "Sandbox.set_snapshot_bucket_config": "(*, bucket_name, region='', base_url=None, timeout_seconds=None)",
+                    f" base_url=None, auth=None, timeout_seconds=None, {POLL})",
+    "Sandbox.from_id": f"(sandbox_id, *, base_url=None, auth=None, timeout_seconds=None, {POLL})",
+    "Sandbox.delete": "(sandbox_id, *, base_url=None, auth=None, timeout_seconds=None, missing_ok=False)",
+    "Sandbox.get_snapshot": "(file_system_snapshot_id, *, base_url=None, auth=None, timeout_seconds=None)",
+    "Sandbox.list_snapshots": "(*, source_sandbox_id=None, status=None, base_url=None, auth=None, timeout_seconds=None)",
+    "Sandbox.delete_snapshot": "(file_system_snapshot_id, *, base_url=None, auth=None, timeout_seconds=None, missing_ok=False)",
+    "Sandbox.get_snapshot_bucket_config": "(*, base_url=None, auth=None, timeout_seconds=None)",
+    "Sandbox.set_snapshot_bucket_config": "(*, bucket_name, region='', base_url=None, auth=None, timeout_seconds=None)",
     "Sandbox.start": "(self)",
     "Sandbox.wait": "(self, timeout=None)",
     "Sandbox.wait_until_complete": "(self, timeout=None, *, raise_on_termination=True)",
@@ -69,7 +69,7 @@ METHODS = {
     "Sandbox.snapshot": "(self, *, wait_for_ready=True, request_id=None)",
     "Sandbox.stop": "(self, *, snapshot_on_stop=False, graceful_shutdown_seconds=10.0, missing_ok=False, wait_for_ready=True,"
                     " request_id=None)",
-    "Session": "(defaults=None, report_to=None)",
+    "Session": "(defaults=None, report_to=None, *, auth=None)",
     "Session.list": "(self, *, tags=None, status=None, profile_ids=None, profile_names=None, runner_ids=None,"
                     " show_terminated=False, adopt=False)",
     "Session.from_id": "(self, sandbox_id, *, adopt=True)",
@@ -100,16 +100,17 @@ KEYWORDS = {
     "Sandbox.run": "container_image defaults tags request_timeout_seconds poll_retry_budget_seconds poll_rpc_timeout_seconds"
                    " max_lifetime_seconds runner_ids resources mounted_files network file_system_snapshot placement_mode"
                    " placement_spillover services volumes template_id image_pull_credentials environment_variables annotations"
-                   " secrets",
+                   " secrets auth",
     "Session.sandbox": "command args container_image tags runner_ids resources mounted_files network services volumes"
                        " file_system_snapshot placement_mode placement_spillover template_id image_pull_credentials"
-                       " environment_variables annotations secrets request_timeout_seconds",
+                       " environment_variables annotations secrets request_timeout_seconds auth",
     "Session.function": "container_image temp_dir runner_ids resources mounted_files network services volumes"
                         " file_system_snapshot placement_mode placement_spillover environment_variables annotations"
                         " request_timeout_seconds",
 }
 
-CLASSES = """Sandbox Session RemoteFunction OperationRef Process StreamReader StreamWriter TerminalSession""".split()
+CLASSES = """Sandbox Session RemoteFunction OperationRef Process StreamReader StreamWriter TerminalSession
+AuthProvider""".split()
 
 # What ours has on top: fields behind the contract's, keyword arguments behind its own. All have defaults.
 ADDED = {
@@ -123,6 +124,7 @@ DATACLASSES = {
     "TerminalResult": dict(returncode=REQUIRED, command=[]),
     "FieldViolation": dict(field="", description=""),
     "AuthHeaders": None,
+    "WandbAuth": dict(entity=None, project=None),
     "Runner": dict.fromkeys("runner_id organization_id runner_group_id tags healthy is_shared connected_at max_cpu_millicores"
                             " max_memory_bytes max_gpu_count supported_gpu_types supported_architectures supports_privileged"
                             " available_storage_classes supported_service_visibilities resources".split()),
@@ -142,7 +144,7 @@ DATACLASSES = {
     "FileSystemSnapshotOptions": dict(mount_path=REQUIRED, size=None, file_system_snapshot_id=None, name="workspace"),
     "FileSystemSnapshotBucketConfig": dict(bucket_name="", region="", effective_bucket_name="", mode="unspecified"),
     "SandboxDefaults": dict(
-        container_image="python:3.11", command="/bin/sh", args=None, base_url="https://api.cwsandbox.com",
+        container_image="python:3.11", command="/bin/sh", args=None, base_url="https://api.cwsandbox.com", auth=None,
         request_timeout_seconds=300.0, poll_retry_budget_seconds=30.0, poll_rpc_timeout_seconds=15.0, max_lifetime_seconds=None,
         temp_dir="/tmp", tags=(), runner_ids=None, placement_mode=None, placement_spillover="strict", resources=None, network=None,
         services=None, volumes=None, file_system_snapshot=None, secrets=None, environment_variables={}, annotations={}),
@@ -150,6 +152,7 @@ DATACLASSES = {
 DATACLASSES["AuthHeaders"] = dict.fromkeys(["headers", "strategy"])
 
 ENUMS = {
+    "AuthStrategy": "coreweave_api_key wandb",
     "SandboxStatus": "running creating pending paused terminating completed failed terminated unspecified",
     "PlacementMode": "unspecified serverless cks",
     "PlacementSpillover": "strict cks_then_serverless serverless_then_cks",
@@ -215,9 +218,9 @@ PROPERTIES = {
 
 # What 1.22.0 has more. Nothing of it is offered: what gets built moves from here into the tables above, which the tests demand.
 NEW = {
-    "names": """disable_signal_handlers AuthConfig Volume PvcVolumeSource EndpointShareToken AuthProvider WandbAuth Container
+    "names": """disable_signal_handlers Volume PvcVolumeSource EndpointShareToken Container
         ContainerStatus VolumeMount RegisteredVolumeOptions SecurityContext ObjectStorageAccess CidrBlock SelectorBlock PortRange
-        IngressRule HttpsEndpointStatus TlsPassthroughEndpointStatus AuthStrategy DataPlaneMode SandboxControl SandboxFileType
+        IngressRule HttpsEndpointStatus TlsPassthroughEndpointStatus DataPlaneMode SandboxControl SandboxFileType
         StorageMedium TenantScope ObjectStoragePermission VolumeState VolumeLocality SnapshotBucketProvisioningError
         VolumeRunnerUnavailableError VolumeWaitTimeoutError SandboxProtocolError VolumeError VolumeNotFoundError VolumeNotReadyError
         VolumePlacementConflictError VolumeTypeNotSupportedError VolumeNotSnapshottableError VolumeRunnerIneligibleError
@@ -227,22 +230,20 @@ NEW = {
         endpoint_share_token effective_runtime_class attached_volume_ids effective_egress effective_ingress""",
 }
 NEW_PARAMETERS = {
-    "Sandbox": "auth create_retry_budget_seconds runtime_class security_context working_dir object_storage_access data_plane_mode"
+    "Sandbox": "create_retry_budget_seconds runtime_class security_context working_dir object_storage_access data_plane_mode"
                " containers",
-    "Sandbox.session": "auth", "Sandbox.list": "auth data_plane_mode volume_ids", "Sandbox.from_id": "auth data_plane_mode",
-    "Sandbox.delete": "auth", "Sandbox.get_snapshot": "auth", "Sandbox.list_snapshots": "auth", "Sandbox.delete_snapshot": "auth",
-    "Sandbox.get_snapshot_bucket_config": "auth", "Sandbox.set_snapshot_bucket_config": "auth", "Sandbox.exec": "container",
+    "Sandbox.list": "data_plane_mode volume_ids", "Sandbox.from_id": "data_plane_mode", "Sandbox.exec": "container",
     "Sandbox.shell": "container", "Sandbox.read_file": "container", "Sandbox.write_file": "container",
     "Sandbox.read_file_streaming": "container", "Sandbox.write_file_streaming": "container", "Sandbox.stream_logs": "container",
     "Sandbox.snapshot": "retry_budget_seconds", "Endpoint": "request_timeout_seconds",
     "EgressRule": "cidr tenant any selector ports dns_name_except", "NetworkOptions": "ingress",
     "ScratchVolumeOptions": "medium sub_path read_only",
-    "SandboxDefaults": "auth create_retry_budget_seconds runtime_class security_context working_dir object_storage_access"
+    "SandboxDefaults": "create_retry_budget_seconds runtime_class security_context working_dir object_storage_access"
                        " data_plane_mode containers",
 }
 N_NAMES = 121  # of __all__ in 1.22.0
 
-ALL = {"__version__", "Waitable", *FUNCTIONS, *CLASSES, *DATACLASSES, *ENUMS, *EXCEPTIONS} - {"ProfileNotFoundError"}
+ALL = {"__version__", "AuthConfig", "Waitable", *FUNCTIONS, *CLASSES, *DATACLASSES, *ENUMS, *EXCEPTIONS} - {"ProfileNotFoundError"}
 
 
 def rows(names):
