@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class AuthHeaders:
     """Headers for every call and the name of the strategy that made them. False when there are none."""
 
-    headers: dict[str, str] = field(default_factory=dict)
-    strategy: str = "none"
+    headers: dict[str, str]
+    strategy: str
 
     def __bool__(self) -> bool:
         return bool(self.headers)

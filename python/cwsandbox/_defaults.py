@@ -47,7 +47,7 @@ HOSTED_URL = DocumentedStr("https://api.cwsandbox.com")
 DEFAULT_IMAGE = DocumentedStr("python:3.11")
 DEFAULT_COMMAND = DocumentedStr("/bin/sh")
 # Pid 1 must react to SIGTERM at once; a foreground sleep would not.
-DEFAULT_ARGS = DocumentedTuple(("-c", "trap 'exit 0' TERM INT; sleep infinity & wait"))
+DEFAULT_ARGS = DocumentedTuple(("-c", 'trap "exit 0" TERM INT; sleep infinity & wait'))
 
 
 def is_documented(value) -> bool:
@@ -160,16 +160,16 @@ class SandboxDefaults:
         return replace(self, **changes)
 
     @classmethod
-    def from_dict(cls, mapping: Mapping[str, Any] | None) -> SandboxDefaults:
+    def from_dict(cls, d: Mapping[str, Any] | None) -> SandboxDefaults:
         """From a mapping such as a parsed configuration file. Unknown keys are ignored; None means the default."""
-        if mapping is None:
+        if d is None:
             return cls()
         for name in ("profile_ids", "profile_names"):
-            if name in mapping:
+            if name in d:
                 raise TypeError(f"{name} is no longer supported")
         values = {}
         for f in fields(cls):
-            value = mapping[f.name] if f.name in mapping else None
+            value = d[f.name] if f.name in d else None
             if value is not None:
                 values[f.name] = _coerce(f.name, value)
         return cls(**values)

@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._auth import AuthConfig
+
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
@@ -81,6 +83,7 @@ def _has_room(runner: Runner, cpu: int | None, memory: int | None, gpus: int | N
 
 def list_runners(
     *,
+    auth: AuthConfig | None = None,
     runner_group_id: str | None = None,
     gpu_type: str | None = None,
     architecture: str | None = None,
@@ -94,12 +97,12 @@ def list_runners(
     """The runners that match all of it (blocks, 30 s at most).
 
     include_resources: ask what is free; the min_* arguments imply it and leave out runners with less.
-    service_visibility: only runners whose services can have it. ValueError: there is no such visibility.
+    auth: credentials of this call; see Sandbox(). service_visibility: only runners whose services can have it. ValueError: there is no such visibility.
     Raises DiscoveryError, DiscoveryValidationError, CWSandboxAuthenticationError.
     """
     wants_room = (min_available_cpu_millicores, min_available_memory_bytes, min_available_gpu_count) != (None, None, None)
     records: Any = _core.list_runners(
-        make_target(None),
+        make_target(None, auth),
         runner_group_id,
         gpu_type,
         architecture,
@@ -114,7 +117,7 @@ def list_runners(
     return [runner for runner in runners if _has_room(runner, *wanted)]
 
 
-def get_runner(runner_id: str, *, organization_id: str) -> Runner:
+def get_runner(runner_id: str, *, organization_id: str, auth: AuthConfig | None = None) -> Runner:
     """The runner with this id, with its resources (blocks, 30 s at most). RunnerNotFoundError: there is none.
 
     ValueError: runner_id or organization_id is blank.
@@ -122,5 +125,5 @@ def get_runner(runner_id: str, *, organization_id: str) -> Runner:
     for name, value in (("runner_id", runner_id), ("organization_id", organization_id)):
         if not value or not value.strip():
             raise ValueError(f"{name} cannot be empty")
-    (record,) = _core.get_runner(make_target(None), runner_id, organization_id).result()  # type: ignore[misc]
+    (record,) = _core.get_runner(make_target(None, auth), runner_id, organization_id).result()  # type: ignore[misc]
     return _runner_of(record)

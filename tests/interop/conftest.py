@@ -23,7 +23,8 @@ def _venv(name: str, packages: list[str]) -> Path:
     stamp = root / "complete"
     if not stamp.exists():
         subprocess.run([sys.executable, "-m", "venv", str(root)], check=True)
-        subprocess.run([str(root / "bin" / "pip"), "install", "-q", *packages], check=True)
+        # Isolated: to pip our own package on a PYTHONPATH is a cwsandbox==1.22.0 that is already there
+        subprocess.run([str(root / "bin" / "python"), "-I", "-m", "pip", "install", "-q", *packages], check=True)
         stamp.write_text("\n".join(packages))
     return root
 

@@ -25,10 +25,10 @@ FUNCTIONS = {
     "results": "(refs, /)",
     "wait": "(waitables, num_returns=None, timeout=None)",
     "set_auth_mode": "(name, get_auth)",
-    "list_runners": "(*, runner_group_id=None, gpu_type=None, architecture=None, healthy_only=False, include_resources=False,"
+    "list_runners": "(*, auth=None, runner_group_id=None, gpu_type=None, architecture=None, healthy_only=False, include_resources=False,"
                     " min_available_cpu_millicores=None, min_available_memory_bytes=None, min_available_gpu_count=None,"
                     " service_visibility=None)",
-    "get_runner": "(runner_id, *, organization_id)",
+    "get_runner": "(runner_id, *, organization_id, auth=None)",
     "format_bytes": "(value)",
     "format_cpu": "(millicores)",
 }

@@ -324,7 +324,7 @@ def auth_mode():
 def test_auth_headers():
     assert not AuthHeaders({}, "none") and AuthHeaders({"a": "b"}, "x")
     with pytest.raises(dataclasses.FrozenInstanceError):
-        AuthHeaders().strategy = "x"
+        AuthHeaders({}, "none").strategy = "x"
 
 
 def test_api_key(monkeypatch):

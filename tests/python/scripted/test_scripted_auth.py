@@ -153,6 +153,8 @@ WITH_AUTH = {
     "exec": lambda auth: Sandbox(auth=auth).exec(["x"]).result(),
     "defaults": lambda auth: Sandbox.run(defaults=cw.SandboxDefaults(auth=auth)),
     "mapping": lambda auth: Sandbox.run(defaults={"auth": auth}),
+    "list_runners": lambda auth: cw.list_runners(auth=auth),
+    "get_runner": lambda auth: cw.get_runner("r", organization_id="o", auth=auth),
     "session": lambda auth: Sandbox.session(auth=auth).sandbox().start().result(),
     "session.sandbox": lambda auth: cw.Session(auth=AuthHeaders({"x-for": "nobody"}, "x")).sandbox(auth=auth).start().result(),
     "session.defaults": lambda auth: cw.Session({"auth": auth}).sandbox().start().result(),
