@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "transport/transport.h"
+#include "transport/grpc-session.h"
 
 #define PAYLOAD_BYTES 64u
 #define CHUNK_BYTES 65536u
@@ -96,10 +96,11 @@ static void service_on_closed(void *user, struct transport *t, const struct err 
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct service *service = listener->data;
-    struct transport_events events = {.on_closed = service_on_closed,
-                                      .conn = {.on_call = service_on_call}};
-    CHECK(transport_accept(&service->loop, listener, NULL, NULL, &events, service, &service->t,
-                           NULL) == 0);
+    struct transport_events events = {.on_closed = service_on_closed};
+    struct grpc_conn_events calls = {.on_call = service_on_call};
+    CHECK(transport_accept(&service->loop, listener, NULL,
+                           grpc_session_new(GRPC_SERVER, NULL, &calls, service), &events,
+                           service, &service->t, NULL) == 0);
 }
 
 static void on_stop(uv_async_t *async)
@@ -181,7 +182,7 @@ static void ask_for(struct asked *a, const char *path, const void *data, size_t 
         .path = path, .authority = "localhost", .scheme = "http", .user_agent = "bench"};
     struct grpc_call *call;
     a->begin_ns = clock_now_ns();
-    CHECK(grpc_call_start(transport_conn(a->c->t), &start, &asked_events, a, &call) == 0);
+    CHECK(grpc_call_start(transport_grpc(a->c->t), &start, &asked_events, a, &call) == 0);
     CHECK(grpc_call_send(call, data, n, NULL) == 0);
     CHECK(grpc_call_half_close(call) == 0);
 }
@@ -237,9 +238,12 @@ static void bench_stream(struct client *c, uint64_t n_bytes)
 static void client_open(struct client *c, const char *path)
 {
     struct transport_events events = {.on_open = client_on_open, .on_closed = client_on_closed};
+    struct grpc_conn_events no_calls = {0};
     struct address addr = {.kind = ADDRESS_UNIX, .path = (char *)path};
     CHECK(uv_loop_init(&c->loop) == 0);
-    CHECK(transport_connect(&c->loop, &addr, NULL, NULL, &events, c, &c->t, NULL) == 0);
+    CHECK(transport_connect(&c->loop, &addr, NULL,
+                            grpc_session_new(GRPC_CLIENT, NULL, &no_calls, c), &events, c,
+                            &c->t, NULL) == 0);
     while (!c->open)
         (void)uv_run(&c->loop, UV_RUN_ONCE);
 }

@@ -4,6 +4,7 @@
 #include "client/embedded.h"
 #include "client/pool.h"
 #include "client/rpc.h"
+#include "transport/grpc-session.h"
 
 struct link {
     struct list list; /* in conn->links */
@@ -20,7 +21,7 @@ struct grpc_conn *conn_open_grpc(struct conn *conn)
     struct link *link = conn->current;
     if (!link || !link->open)
         return NULL;
-    struct grpc_conn *grpc = transport_conn(link->transport);
+    struct grpc_conn *grpc = transport_grpc(link->transport);
     if (grpc_conn_can_call(grpc))
         return grpc;
     conn->current = NULL; /* goes on with its calls until they are done */
@@ -186,7 +187,9 @@ static void conn_connect(struct conn *conn)
     static const struct transport_events events = {
         .on_open = on_open,
         .on_closed = on_closed,
-        .conn = {.on_ready = on_ready, .on_goaway = on_goaway}};
+    };
+    static const struct grpc_conn_events grpc_events = {.on_ready = on_ready,
+                                                        .on_goaway = on_goaway};
     struct link *link = client->closing ? NULL : calloc(1, sizeof(*link));
     err_done(&conn->failure);
     struct tls_config *tls = NULL;
@@ -200,8 +203,9 @@ static void conn_connect(struct conn *conn)
     if (conn->target->address.kind == ADDRESS_TCP)
         pool_note_use(); /* its name may need a look-up */
     if ((conn->target->address.tls && !(tls = client_tls(client, &conn->failure))) ||
-        transport_connect(&client->loop, &conn->target->address, tls, NULL, &events, link,
-                          &link->transport, &conn->failure) < 0) {
+        transport_connect(&client->loop, &conn->target->address, tls,
+                          grpc_session_new(GRPC_CLIENT, NULL, &grpc_events, link), &events,
+                          link, &link->transport, &conn->failure) < 0) {
         free(link);
         fail_soon(conn);
         return;

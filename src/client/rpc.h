@@ -15,6 +15,7 @@
 #define CWS_CLIENT_RPC_H
 
 #include "client/conn.h"
+#include "wire/grpc.h"
 #include "wire/proto.h"
 
 struct rpc;

@@ -9,6 +9,7 @@
 
 #include "client/error.h"
 #include "transport/transport.h"
+#include "wire/grpc.h"
 
 struct cws_target {
     _Atomic uint32_t refs;

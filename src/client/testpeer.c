@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "transport/grpc-session.h"
 
 static void on_message(void *user, struct grpc_call *call, const uint8_t *data, size_t n)
 {
@@ -83,8 +84,8 @@ static void on_transport_closed(void *user, struct transport *t, const struct er
     free(a);
 }
 
-static const struct transport_events transport_events = {.on_closed = on_transport_closed,
-                                                         .conn = {.on_call = on_call}};
+static const struct transport_events transport_events = {.on_closed = on_transport_closed};
+static const struct grpc_conn_events grpc_events = {.on_call = on_call};
 
 static void on_muted_closed(uv_handle_t *pipe)
 {
@@ -115,8 +116,9 @@ static void on_connection(uv_stream_t *listener, int status)
     while (p->transports[a->slot])
         CHECK(++a->slot < (int)ARRAY_SIZE(p->transports));
     struct err err = {0};
-    CHECK(transport_accept(&p->loop, listener, NULL, NULL, &transport_events, a,
-                           &p->transports[a->slot], &err) == 0);
+    CHECK(transport_accept(&p->loop, listener, NULL,
+                           grpc_session_new(GRPC_SERVER, NULL, &grpc_events, a),
+                           &transport_events, a, &p->transports[a->slot], &err) == 0);
     atomic_fetch_add(&p->n_connections, 1);
 }
 

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "client/client.h"
+#include "wire/grpc.h"
 #include "wire/proto.h"
 
 struct peer;

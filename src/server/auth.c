@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "wire/grpc.h"
+
 #define HEADER "authorization: Bearer <API key>" /* for texts */
 
 const char *auth_bearer(const char *value)

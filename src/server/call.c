@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "server/auth.h"
+#include "wire/grpc.h"
 
 #define VERSION_HEADER "x-cwsandbox-server"
 #define WAIT_HEADER "x-cwsandbox-wait"

@@ -19,6 +19,8 @@
 #include "wire/proto.h"
 
 struct call;
+struct grpc_call;
+struct grpc_request;
 
 enum method_kind { METHOD_UNARY, METHOD_SERVER_STREAM, METHOD_BIDI };
 
@@ -80,9 +82,8 @@ struct call {
  * finishes @grpc. */
 void call_accept(struct service *s, struct connection *c, struct grpc_call *grpc,
                  const struct grpc_request *req);
-/** call_send() - initial metadata if not yet sent, then one message: @head and @take_body as in
- * grpc_call_send(). -ENOBUFS: the one message of a unary call is large and its owner has no
- * share left for it (call_refuse_full). The source of a stream asks call_is_full() instead. */
+/** call_send() - initial metadata if not yet sent, then one message: @head (copied, may be empty) followed by
+ * @take_body's bytes (may be NULL). -ENOBUFS: the one message of a unary call is large and its owner has no share left for it (call_refuse_full). The source of a stream asks call_is_full() instead. */
 int call_send(struct call *call, const void *head, size_t head_len, struct buf *take_body);
 /** call_send_message() - pack and send any generated message. -ENOMEM, -EPIPE. */
 int call_send_message(struct call *call, const void *message);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "server/call.h"
+#include "transport/grpc-session.h"
 
 struct connection {
     struct list link;
@@ -58,7 +59,7 @@ int connection_claim(struct connection *c, struct account *a, struct err *err)
         return account_full(a, SHARE_CONNECTIONS, err);
     strangers_remove(c);
     c->account = a;
-    grpc_conn_charge(transport_conn(c->transport), &a->shares[SHARE_ANSWER_BYTES]);
+    grpc_conn_charge(transport_grpc(c->transport), &a->shares[SHARE_ANSWER_BYTES]);
     return 0;
 }
 
@@ -154,8 +155,8 @@ static void on_closed(void *user, struct transport *t, const struct err *why)
 static const struct transport_events connection_events = {
     .on_open = on_open,
     .on_closed = on_closed,
-    .conn = {.on_call = on_call, .on_ready = on_ready},
 };
+static const struct grpc_conn_events call_events = {.on_call = on_call, .on_ready = on_ready};
 
 void connection_accept(struct service *s, uv_stream_t *stream, struct tls_config *tls)
 {
@@ -169,15 +170,16 @@ void connection_accept(struct service *s, uv_stream_t *stream, struct tls_config
     }
     c->service = s;
     c->on_unix_socket = stream->type == UV_NAMED_PIPE;
-    if (transport_accept(s->loop, stream, tls, &limits, &connection_events, c, &c->transport,
-                         &err) < 0) {
+    if (transport_accept(s->loop, stream, tls,
+                         grpc_session_new(GRPC_SERVER, &limits, &call_events, c),
+                         &connection_events, c, &c->transport, &err) < 0) {
         log_event(LOG_WARN, "accept_failed", "error=\"%s\"", err_text(&err));
         free(c);
         return;
     }
     list_append(&s->connections, &c->link);
     s->n_connections++;
-    grpc_conn_charge(transport_conn(c->transport),
+    grpc_conn_charge(transport_grpc(c->transport),
                      &s->accounts.strangers.shares[SHARE_ANSWER_BYTES]);
     strangers_add(c);
     timer_start(&s->timers, &c->preface, clock_now_ns() + SERVICE_PREFACE_NS, on_preface_late);

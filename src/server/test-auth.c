@@ -11,6 +11,7 @@
 
 #include "base/util.h"
 #include "server/auth.h"
+#include "wire/grpc.h"
 
 static struct keys *parse(const char *text, struct err *err)
 {

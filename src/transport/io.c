@@ -5,14 +5,14 @@
  * small and becomes large when a read fills it, so an idle connection is cheap and a bulk one
  * does few calls.
  *
- * A turn of one connection is one large read, or less where its bytes make much work (grpc_conn_recv_some): then reading stops
+ * A turn of one connection is one large read, or less where its bytes make much work (the session's recv): then reading stops
  * until the end of the pass.
  *
  * Writing: everything that waits is gathered into one writev. What the socket does not take is
  * handed to uv_write and nothing more is pulled until that is done: the queue then grows in the
  * connection, where callers can see it.
  *
- * Leaving in the same pass: input is answered right after grpc_conn_recv(). Bytes produced
+ * Leaving in the same pass: input is answered right after the session took it. Bytes produced
  * anywhere else arm an idle and a check handle. The check handle runs right after polling,
  * which covers every callback of the poll phase; the idle handle covers the rest (timers, close
  * callbacks, code outside uv_run) because it runs before polling and keeps that from blocking
@@ -55,7 +55,8 @@ static void on_shutdown(uv_shutdown_t *req, int status)
 
 static void describe_broken(const struct transport *t, struct err *err)
 {
-    (void)err_set(err, ERR_UNAVAILABLE, "read from `%s`: not valid HTTP/2", t->label);
+    (void)err_set(err, ERR_UNAVAILABLE, "read from `%s`: not valid %s", t->label,
+                  t->session->ops->protocol);
 }
 
 /* All bytes of ours are gone: send the end of our stream, then wait for the peer's. Closing at
@@ -64,7 +65,7 @@ static void describe_broken(const struct transport *t, struct err *err)
 static void linger(struct transport *t)
 {
     t->state = TRANSPORT_LINGER;
-    if (grpc_conn_is_broken(t->conn)) /* some protocol errors show only now */
+    if (t->session->ops->is_broken(t->session)) /* some protocol errors show only now */
         describe_broken(t, &t->write_error);
     if (t->tls) {
         tls_close_notify(t->tls);
@@ -83,7 +84,7 @@ static void on_shutdown_timer(uv_timer_t *timer)
 {
     struct transport *t = timer->data;
     struct err none = {0};
-    if (grpc_conn_n_calls(t->conn) == 0)
+    if (t->session->ops->n_calls(t->session) == 0)
         transport_fail(t, &none);
 }
 
@@ -91,9 +92,9 @@ static void linger_if_done(struct transport *t)
 {
     if (t->state != TRANSPORT_OPEN || t->write_error.code)
         return;
-    if (t->in_flight == 0 && grpc_conn_done(t->conn))
+    if (t->in_flight == 0 && t->session->ops->is_done(t->session))
         linger(t);
-    else if (t->shutting_down && grpc_conn_n_calls(t->conn) == 0 &&
+    else if (t->shutting_down && t->session->ops->n_calls(t->session) == 0 &&
              !uv_is_active((uv_handle_t *)&t->timer))
         (void)uv_timer_start(&t->timer, on_shutdown_timer, TRANSPORT_LINGER_MS, 0);
 }
@@ -105,7 +106,7 @@ static void linger_if_done(struct transport *t)
  * for long. */
 static void write_failed(struct transport *t, int status)
 {
-    if (grpc_conn_is_broken(t->conn))
+    if (t->session->ops->is_broken(t->session))
         describe_broken(t, &t->write_error); /* that came first */
     else
         transport_describe(t, &t->write_error, status, "write to", NULL);
@@ -128,7 +129,7 @@ static int fill_cipher(struct transport *t)
     int r = tls_pull(t->tls, &t->cipher);
     while (r == 0 && t->state == TRANSPORT_OPEN && buf_len(&t->cipher) < CIPHER_MAX_BYTES) {
         struct iovec iov[CIPHER_MAX_IOVECS];
-        int n = grpc_conn_pull(t->conn, iov, CIPHER_MAX_IOVECS);
+        int n = t->session->ops->pull(t->session, iov, CIPHER_MAX_IOVECS);
         if (n <= 0 || t->state != TRANSPORT_OPEN) {
             r = n < 0 ? n : 0;
             break;
@@ -136,7 +137,7 @@ static int fill_cipher(struct transport *t)
         r = tls_write(t->tls, iov, n, &err);
         if (r == 0)
             r = tls_pull(t->tls, &t->cipher);
-        grpc_conn_pulled(t->conn, iov_bytes(iov, n));
+        t->session->ops->pulled(t->session, iov_bytes(iov, n));
     }
     if (r < 0) {
         if (!err.code)
@@ -159,7 +160,7 @@ static int output_peek(struct transport *t, struct iovec *iov)
     }
     if (t->state != TRANSPORT_OPEN)
         return 0;
-    int n = grpc_conn_pull(t->conn, iov, TRANSPORT_MAX_IOVECS);
+    int n = t->session->ops->pull(t->session, iov, TRANSPORT_MAX_IOVECS);
     if (n < 0) {
         struct err err = {0};
         transport_describe(t, &err, n, "write to", NULL);
@@ -173,7 +174,7 @@ static void output_consume(struct transport *t, size_t n)
     if (t->tls)
         buf_consume(&t->cipher, n);
     else
-        grpc_conn_pulled(t->conn, n);
+        t->session->ops->pulled(t->session, n);
 }
 
 static void on_written(uv_write_t *req, int status)
@@ -193,7 +194,7 @@ static void on_written(uv_write_t *req, int status)
 
 /* The socket is full after @done bytes: the rest of @iov waits in libuv. Nothing is consumed
  * before all of it is written, because consuming ends the life of the pieces
- * (grpc_conn_pulled). */
+ * (the session's pulled). */
 static void write_rest(struct transport *t, struct iovec *iov, int n_iov, size_t done)
 {
     size_t total = iov_bytes(iov, n_iov);
@@ -253,7 +254,7 @@ static void disarm(struct transport *t)
 
 void io_flush(struct transport *t)
 {
-    if (t->flushing) /* from a callback of grpc_conn_pull(): the loop below goes on */
+    if (t->flushing) /* from a callback of the session's pull: the loop below goes on */
         return;
     disarm(t);
     t->flushing = true;
@@ -308,8 +309,11 @@ static void on_check(uv_check_t *check)
     end_of_pass(check->data);
 }
 
-void io_want_write(struct transport *t)
+void session_want_write(struct session *s)
 {
+    struct transport *t = s->transport;
+    if (!t)
+        return; /* the preface: it is pulled when the stream is open */
     t->want_write = true;
     if (t->state == TRANSPORT_OPEN && !t->receiving && !t->flushing && t->in_flight == 0)
         io_arm(t);
@@ -361,7 +365,7 @@ static void pause_reading(struct transport *t)
 static ssize_t receive_some(struct transport *t, const uint8_t *data, size_t n)
 {
     t->receiving = true;
-    ssize_t r = grpc_conn_recv_some(t->conn, data, n);
+    ssize_t r = t->session->ops->recv(t->session, data, n);
     t->receiving = false;
     if (t->state != TRANSPORT_OPEN)
         return -1;
@@ -388,7 +392,7 @@ static void end_of_input(struct transport *t)
 {
     struct err err = {0};
     bool opened = t->state == TRANSPORT_OPEN || t->state == TRANSPORT_LINGER;
-    if (!opened || grpc_conn_n_calls(t->conn) > 0) {
+    if (!opened || t->session->ops->n_calls(t->session) > 0) {
         if (t->write_error.code)
             err_move(&err, &t->write_error);
         else

@@ -36,10 +36,11 @@ static void on_quiet_timer(uv_timer_t *timer)
     t->pinged = false;
     if (t->state != TRANSPORT_OPEN)
         return;
-    if (t->heard || grpc_conn_n_calls(t->conn) == 0) {
+    if (t->heard || t->session->ops->n_calls(t->session) == 0) {
         look_again(t, t->quiet_ms);
     } else if (!pinged) {
-        t->pinged = grpc_conn_ping(t->conn) == 0; /* without memory: at the next time */
+        t->pinged =
+            t->session->ops->ping(t->session) == 0; /* without memory: at the next time */
         look_again(t, t->ping_wait_ms);
     } else {
         struct err err = {0};

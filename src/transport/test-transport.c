@@ -324,9 +324,12 @@ static void test_tls_needs_a_configuration(void **state)
     CLEANUP_ERR struct err err = {0};
     struct transport *t = NULL;
     struct transport_events events = {0};
+    struct grpc_conn_events no_events = {0};
     world_begin(&w, WORLD_UNIX);
     assert_int_equal(address_parse("https://h", &addr, &err), 0);
-    assert_int_equal(transport_connect(&w.loop, &addr, NULL, NULL, &events, NULL, &t, &err),
+    assert_int_equal(transport_connect(&w.loop, &addr, NULL,
+                                       grpc_session_new(GRPC_CLIENT, NULL, &no_events, NULL),
+                                       &events, NULL, &t, &err),
                      -1);
     assert_int_equal(err.code, ERR_INVALID_ARGUMENT);
     assert_null(t);

@@ -119,9 +119,12 @@ static void side_on_goaway(void *user)
 static const struct transport_events side_events = {
     .on_open = side_on_open,
     .on_closed = side_on_closed,
-    .conn = {.on_call = service_on_call,
-             .on_ready = side_on_ready,
-             .on_goaway = side_on_goaway},
+};
+
+static const struct grpc_conn_events side_grpc_events = {
+    .on_call = service_on_call,
+    .on_ready = side_on_ready,
+    .on_goaway = side_on_goaway,
 };
 
 static void side_reset(struct side *side, struct world *w)
@@ -136,8 +139,9 @@ static void on_connection(uv_stream_t *listener, int status)
     CLEANUP_ERR struct err err = {0};
     CHECK(status == 0);
     side_reset(&w->server, w);
-    if (transport_accept(&w->loop, listener, w->server_tls, NULL, &side_events, &w->server,
-                         &w->server.t, &err) < 0)
+    if (transport_accept(&w->loop, listener, w->server_tls,
+                         grpc_session_new(GRPC_SERVER, NULL, &side_grpc_events, &w->server),
+                         &side_events, &w->server, &w->server.t, &err) < 0)
         check_failed(err_text(&err), __FILE__, __LINE__);
 }
 
@@ -207,8 +211,9 @@ void world_connect(struct world *w)
     CLEANUP(address_done) struct address addr = {0};
     side_reset(&w->client, w);
     if (address_parse(w->url, &addr, &err) < 0 ||
-        transport_connect(&w->loop, &addr, w->client_tls, NULL, &side_events, &w->client,
-                          &w->client.t, &err) < 0)
+        transport_connect(&w->loop, &addr, w->client_tls,
+                          grpc_session_new(GRPC_CLIENT, NULL, &side_grpc_events, &w->client),
+                          &side_events, &w->client, &w->client.t, &err) < 0)
         check_failed(err_text(&err), __FILE__, __LINE__);
 }
 
@@ -302,7 +307,7 @@ void reply_start(struct world *w, struct reply *r, const char *path, const void 
                                .authority = "test",
                                .scheme = w->client_tls ? "https" : "http",
                                .user_agent = "test"};
-    struct grpc_conn *conn = transport_conn(w->client.t);
+    struct grpc_conn *conn = transport_grpc(w->client.t);
     CHECK(grpc_call_start(conn, &start, &reply_events, r, &r->call) == 0);
     CHECK(grpc_call_send(r->call, data, n, NULL) == 0);
     CHECK(grpc_call_half_close(r->call) == 0);

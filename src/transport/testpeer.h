@@ -9,7 +9,7 @@
 
 #include <arpa/inet.h>
 
-#include "transport/transport.h"
+#include "transport/grpc-session.h"
 
 #define FLOOD_CHUNK_BYTES 65536u
 

@@ -7,7 +7,7 @@
  *        └───────(no TLS)───────────┘
  *
  * Every state may go to CLOSING. CLOSING ends when libuv has released every handle: then the
- * connection is freed (calls get on_close), on_closed is called, and the memory goes.
+ * session is freed (calls get on_close), on_closed is called, and the memory goes.
  */
 #ifndef CWS_TRANSPORT_TRANSPORT_INTERNAL_H
 #define CWS_TRANSPORT_TRANSPORT_INTERNAL_H
@@ -40,7 +40,7 @@ struct transport {
     uv_loop_t *loop;
     struct transport_events events;
     void *user;
-    struct grpc_conn *conn;
+    struct session *session;
     struct tls *tls;        /* NULL: plain */
     struct err why;         /* of on_closed; set on the way to CLOSING */
     struct err write_error; /* our bytes were refused, but an answer may be left to read */
@@ -74,16 +74,16 @@ struct transport {
     size_t read_size; /* SMALL until a read filled it */
     struct buf rest; /* plain bytes beyond a turn's work; nothing is read while there are any */
     bool read_paused; /* until the end of this pass: others have their turn */
-    bool receiving;   /* inside grpc_conn_recv(): a flush follows anyway */
+    bool receiving;   /* inside the session's recv: a flush follows anyway */
 
-    /* Writing. What is in flight stays borrowed from `conn` (plain) or from `cipher` (TLS)
+    /* Writing. What is in flight stays borrowed from `session` (plain) or from `cipher` (TLS)
      * until on_written. */
     uv_write_t write_req;
     uv_shutdown_t shutdown_req;
     size_t in_flight; /* bytes handed to uv_write; 0 = none */
     bool armed;       /* idle and check run */
     bool flushing;
-    bool want_write; /* the connection said so while flushing */
+    bool want_write; /* the session said so while flushing */
     struct buf cipher;
 };
 
@@ -129,8 +129,6 @@ void io_arm(struct transport *t);
 void io_flush(struct transport *t);
 /** io_step_handshake() - go on with TLS after input; opens the transport when done. */
 void io_step_handshake(struct transport *t);
-/** io_want_write() - the connection's on_want_write. */
-void io_want_write(struct transport *t);
 void io_done(struct transport *t);
 
 #endif

@@ -4,7 +4,7 @@
  *
  * One rule makes closing safe at any point: nothing is freed in place. transport_fail() only
  * gives the handles to uv_close(); the last close callback, which comes from the loop and never
- * from inside grpc_conn_recv(), frees the connection and reports.
+ * from inside its recv(), frees the session and reports.
  */
 #include <errno.h>
 #include <signal.h>
@@ -25,47 +25,21 @@ static void block_sigpipe(void)
     (void)pthread_sigmask(SIG_BLOCK, &set, NULL); /* fails only for an invalid `how` */
 }
 
-/* ---- the connection's events: `user` is ours, so each is handed on with the owner's ---- */
-
-static void forward_on_call(void *user, struct grpc_call *call, const struct grpc_request *req)
+/* A session that nothing was said in. Accepts NULL. */
+static void session_discard(struct session *session)
 {
-    struct transport *t = user;
-    t->events.conn.on_call(t->user, call, req);
+    if (session)
+        session->ops->free(session, NULL);
 }
-
-static void forward_on_want_write(void *user)
-{
-    io_want_write(user);
-}
-
-static void forward_on_ready(void *user)
-{
-    struct transport *t = user;
-    if (t->events.conn.on_ready)
-        t->events.conn.on_ready(t->user);
-}
-
-static void forward_on_goaway(void *user)
-{
-    struct transport *t = user;
-    if (t->events.conn.on_goaway)
-        t->events.conn.on_goaway(t->user);
-}
-
-static const struct grpc_conn_events forward_events = {
-    .on_call = forward_on_call,
-    .on_want_write = forward_on_want_write,
-    .on_ready = forward_on_ready,
-    .on_goaway = forward_on_goaway,
-};
 
 /* ---- the end ---- */
 
 /* Every handle is closed, so no callback can come any more. */
 static void destroy(struct transport *t)
 {
-    grpc_conn_free(t->conn, t->why.code ? err_text(&t->why) : NULL);
-    t->conn = NULL; /* not earlier: on_close of a call may ask the connection */
+    if (t->session)
+        t->session->ops->free(t->session, t->why.code ? err_text(&t->why) : NULL);
+    t->session = NULL; /* not earlier: on_close of a call may ask the session */
     if (t->events.on_closed)
         t->events.on_closed(t->user, t, &t->why);
     tls_free(t->tls);
@@ -131,12 +105,12 @@ void transport_shutdown(struct transport *t)
 {
     if (t->state == TRANSPORT_CLOSING || t->state == TRANSPORT_LINGER)
         return;
-    if (t->state != TRANSPORT_OPEN && grpc_conn_n_calls(t->conn) == 0) {
+    if (t->state != TRANSPORT_OPEN && t->session->ops->n_calls(t->session) == 0) {
         transport_close(t, NULL); /* nothing was said yet, nothing is left to say */
         return;
     }
     t->shutting_down = true;
-    grpc_conn_shutdown(t->conn);
+    t->session->ops->shutdown(t->session);
     if (t->state == TRANSPORT_OPEN)
         io_arm(t); /* also when GOAWAY was queued before: the flush notices that all is done */
 }
@@ -175,36 +149,40 @@ void transport_connected(struct transport *t)
 /* Frees what has no handle yet. */
 static void discard(struct transport *t)
 {
-    grpc_conn_free(t->conn, NULL);
+    session_discard(t->session);
     tls_free(t->tls);
     free(t->label);
     free(t);
 }
 
 /* Everything that can fail, before any handle exists. */
-static int prepare(struct transport *t, enum grpc_side side, struct tls_config *tls,
-                   const char *tls_host, const struct grpc_limits *limits, struct err *err)
+static int prepare(struct transport *t, struct tls_config *tls, const char *tls_host,
+                   struct err *err)
 {
+    if (!t->session)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "open connection: out of memory");
     if (tls) {
         t->tls = tls_new(tls, tls_host, err);
         if (!t->tls)
             return -1;
     }
-    t->conn = grpc_conn_new(side, limits, &forward_events, t);
-    if (!t->conn)
-        return err_set(err, ERR_RESOURCE_EXHAUSTED, "open connection: out of memory");
     return 0;
 }
 
-static struct transport *allocate(uv_loop_t *loop, const struct transport_events *events,
-                                  void *user, struct err *err)
+static struct transport *allocate(uv_loop_t *loop, struct session *take_session,
+                                  const struct transport_events *events, void *user,
+                                  struct err *err)
 {
     struct transport *t = calloc(1, sizeof(*t));
     if (!t) {
+        session_discard(take_session);
         err_set(err, ERR_RESOURCE_EXHAUSTED, "open connection: out of memory");
         return NULL;
     }
     t->loop = loop;
+    t->session = take_session;
+    if (t->session)
+        t->session->transport = t;
     t->events = *events;
     t->user = user;
     block_sigpipe();
@@ -219,15 +197,17 @@ static char *describe_address(const struct address *addr)
 }
 
 int transport_connect(uv_loop_t *loop, const struct address *addr, struct tls_config *tls,
-                      const struct grpc_limits *limits, const struct transport_events *events,
+                      struct session *take_session, const struct transport_events *events,
                       void *user, struct transport **ret, struct err *err)
 {
-    if (addr->tls && !tls)
+    if (addr->tls && !tls) {
+        session_discard(take_session);
         return err_set(err, ERR_INVALID_ARGUMENT, "https needs a TLS configuration");
-    struct transport *t = allocate(loop, events, user, err);
+    }
+    struct transport *t = allocate(loop, take_session, events, user, err);
     if (!t)
         return -1;
-    if (prepare(t, GRPC_CLIENT, addr->tls ? tls : NULL, addr->host, limits, err) < 0) {
+    if (prepare(t, addr->tls ? tls : NULL, addr->host, err) < 0) {
         discard(t);
         return -1;
     }
@@ -260,17 +240,17 @@ static int take_connection(struct transport *t, uv_stream_t *listener)
 }
 
 int transport_accept(uv_loop_t *loop, uv_stream_t *listener, struct tls_config *tls,
-                     const struct grpc_limits *limits, const struct transport_events *events,
+                     struct session *take_session, const struct transport_events *events,
                      void *user, struct transport **ret, struct err *err)
 {
-    struct transport *t = allocate(loop, events, user, err);
+    struct transport *t = allocate(loop, take_session, events, user, err);
     if (!t)
         return -1;
     io_init(t);
     int r = take_connection(t, listener);
     if (r < 0)
         err_set_errno(err, ERR_UNAVAILABLE, -r, "accept connection");
-    if (r < 0 || prepare(t, GRPC_SERVER, tls, NULL, limits, err) < 0) {
+    if (r < 0 || prepare(t, tls, NULL, err) < 0) {
         t->events.on_closed = NULL; /* the caller never learns of @t */
         transport_close(t, NULL);
         return -1;
@@ -281,9 +261,9 @@ int transport_accept(uv_loop_t *loop, uv_stream_t *listener, struct tls_config *
     return 0;
 }
 
-struct grpc_conn *transport_conn(struct transport *t)
+struct session *transport_session(const struct transport *t)
 {
-    return t->conn;
+    return t->session;
 }
 
 const struct transport_peer *transport_peer(const struct transport *t)

@@ -1,9 +1,9 @@
 /*
- * One byte stream (Unix socket or TCP, optionally TLS) under one gRPC connection, on one libuv loop. Used by the service
+ * One byte stream (Unix socket or TCP, optionally TLS) under one session (session.h), on one libuv loop. Used by the service
  * (accept) and by the client (connect).
  *
  * Owner: the creator, until on_closed; the object frees itself after that callback. transport_close() is asynchronous.
- * Writing: on_want_write of the connection is handled inside: bytes go out by one writev at the end of the callback that
+ * Writing: what the session has to send is written without being asked for: bytes go out by one writev at the end of the callback that
  * produced them (or on the next loop pass), never later. Nothing blocks.
  * Thread: the loop's.
  */
@@ -12,7 +12,8 @@
 
 #include <uv.h>
 
-#include "wire/grpc.h"
+#include "base/err.h"
+#include "transport/session.h"
 
 struct transport;
 
@@ -41,11 +42,10 @@ struct tls_config *tls_config_ref(struct tls_config *t);
 void tls_config_unref(struct tls_config *t);
 
 struct transport_events {
-    /* The stream is connected (TLS done); the gRPC connection exists from the start, calls may be queued before this. */
+    /* The stream is connected (TLS done); the session exists from the start, calls may be queued before this. */
     void (*on_open)(void *user, struct transport *t);
     /* Last callback, exactly once. @why->code == ERR_OK for an orderly end. Calls got their on_close before. */
     void (*on_closed)(void *user, struct transport *t, const struct err *why);
-    struct grpc_conn_events conn; /* on_want_write is ignored: the transport sets its own */
 };
 
 struct transport_peer {
@@ -56,15 +56,17 @@ struct transport_peer {
     char text[64]; /* "127.0.0.1:1234" or "unix uid=0 pid=12" */
 };
 
-/** transport_connect() - DNS, connect, TLS, preface. Failures arrive in on_closed (ERR_UNAVAILABLE names address and why). */
+/** transport_connect() - DNS, connect, TLS, preface. Failures arrive in on_closed (ERR_UNAVAILABLE names address and why).
+ *  @take_session: NULL = there was no memory for it: ERR_RESOURCE_EXHAUSTED. Freed on failure. */
 int transport_connect(uv_loop_t *loop, const struct address *addr, struct tls_config *tls,
-                      const struct grpc_limits *limits, const struct transport_events *events,
+                      struct session *take_session, const struct transport_events *events,
                       void *user, struct transport **ret, struct err *err);
-/** transport_accept() - take the next connection of @listener (a listening uv_pipe_t or uv_tcp_t). @tls may be NULL. */
+/** transport_accept() - take the next connection of @listener (a listening uv_pipe_t or uv_tcp_t). @tls may be NULL, @take_session as above. */
 int transport_accept(uv_loop_t *loop, uv_stream_t *listener, struct tls_config *tls,
-                     const struct grpc_limits *limits, const struct transport_events *events,
+                     struct session *take_session, const struct transport_events *events,
                      void *user, struct transport **ret, struct err *err);
-struct grpc_conn *transport_conn(struct transport *t);
+/** transport_session() - what was given; NULL in on_closed. */
+struct session *transport_session(const struct transport *t);
 const struct transport_peer *transport_peer(const struct transport *t);
 /* Chosen: how long data may lie unacknowledged by the peer's kernel (TCP_USER_TIMEOUT). Long enough for
  * a program that is stopped for a moment, and for a route that changes. */
