@@ -311,8 +311,9 @@ int64_t cws_record_int(const cws_record *r, const char *field, size_t i)
         return 0;
     if (size_of(f) == sizeof(int64_t))
         return *(const int64_t *)value;
-    return f->type == PROTOBUF_C_TYPE_UINT32 ? *(const uint32_t *)value
-                                             : *(const int32_t *)value;
+    if (f->type == PROTOBUF_C_TYPE_UINT32)
+        return *(const uint32_t *)value;
+    return *(const int32_t *)value;
 }
 
 const cws_record *cws_record_record(const cws_record *r, const char *field, size_t i)
