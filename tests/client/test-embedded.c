@@ -129,7 +129,9 @@ static void test_calls_in_flight_fail_when_the_service_is_killed(void **state)
     assert_int_equal(cws_reader_read(cws_process_stdout(p), LONG, &c, NULL), CWS_READ_DATA);
     cws_chunk_release(&c);
     (void)service_kill(SIGKILL);
-    assert_int_equal(must_fail(cws_process_op(p)), CWS_E_UNAVAILABLE);
+    /* The connection's end, or the sandbox's, of which a daemon that lives a moment longer may still tell. */
+    cws_error_kind kind = must_fail(cws_process_op(p));
+    assert_true(kind == CWS_E_UNAVAILABLE || kind == CWS_E_NOT_RUNNING);
     cws_process_unref(p);
     p = must_exec(sb, ARGV("true"),
                   NULL); /* its sandbox went with the service; the next one knows */
