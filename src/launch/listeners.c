@@ -1,6 +1,7 @@
 #include "launch/listeners.h"
 
 #include <fcntl.h>
+#include <string.h>
 
 #include "base/util.h"
 #include "privproto/handover.h"
@@ -17,6 +18,23 @@ void listeners_close(const struct options *options)
         (void)unlink(options->socket_files[i]);
     for (int fd = HANDOVER_LISTEN; fd < HANDOVER_END; fd++)
         (void)close(fd);
+}
+
+static bool has(const struct options *options, const char *path)
+{
+    for (size_t i = 0; i < options->n_socket_files; i++) {
+        if (strcmp(options->socket_files[i], path) == 0)
+            return true;
+    }
+    return false;
+}
+
+void socket_files_remove(const struct options *from, const struct options *besides)
+{
+    for (size_t i = 0; i < from->n_socket_files; i++) {
+        if (!has(besides, from->socket_files[i]))
+            (void)unlink(from->socket_files[i]);
+    }
 }
 
 void data_remove(int fd, const char *path)

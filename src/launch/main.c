@@ -6,8 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -199,123 +197,11 @@ static int usage(void)
         "[--uid-base N]\n"
         "       cwsandbox-launch --supervise --init PATH --state-dir DIR --service NAME "
         "[--daemon-user UID:GID] [--api-keys PATH] [--tls-cert PATH --tls-key PATH] "
-        "[--socket-file PATH]... [--remove-data DIR] -- DAEMON [ARGUMENT]...\n"
+        "[--socket-file PATH]... [--remove-data DIR] [--front-argument ARGUMENT]... "
+        "-- DAEMON [ARGUMENT]...\n"
         "       cwsandbox-launch --check\n",
         stderr);
     return 2;
-}
-
-/* The name becomes a directory of every hierarchy. */
-static bool service_valid(const char *name)
-{
-    return *name && *name != '.' && strlen(name) < 128 &&
-           name[strspn(
-               name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == 0;
-}
-
-static int parse_user(const char *text, struct options *o)
-{
-    uint64_t uid, gid;
-    char copy[32];
-    char *colon;
-
-    if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy))
-        return -EINVAL;
-    colon = strchr(copy, ':');
-    if (!colon)
-        return -EINVAL;
-    *colon = 0;
-    if (parse_u64(copy, UINT32_MAX - 1, &uid) < 0 ||
-        parse_u64(colon + 1, UINT32_MAX - 1, &gid) < 0)
-        return -EINVAL;
-    o->daemon_uid = (uid_t)uid;
-    o->daemon_gid = (gid_t)gid;
-    return 0;
-}
-
-static int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
-{
-    return parse_u64(text, max, ret) < 0 || *ret < min ? -EINVAL : 0;
-}
-
-static int parse_option(int c, struct options *o, bool *ret_check)
-{
-    uint64_t number = 0;
-
-    switch (c) {
-    case 'f':
-        if (parse_number(optarg, 0, INT_MAX, &number) < 0)
-            return -EINVAL;
-        o->sock_fd = (int)number;
-        return 0;
-    case 'u':
-        if (parse_number(optarg, UID_COUNT, UINT32_MAX - UID_COUNT, &number) < 0)
-            return -EINVAL;
-        o->uid_base = (uint32_t)number;
-        return 0;
-    case 'i':
-        o->init_path = optarg;
-        return 0;
-    case 'd':
-        o->state_dir = optarg;
-        return 0;
-    case 's':
-        o->service = optarg;
-        return 0;
-    case 'c':
-        *ret_check = true;
-        return 0;
-    case 'S':
-        o->supervise = true;
-        return 0;
-    case 'U':
-        return parse_user(optarg, o);
-    case 'K': /* 'K', 'L', 'M': the order of handover.h */
-    case 'L':
-    case 'M':
-        o->secret_paths[c - 'K'] = optarg;
-        return 0;
-    case 'F':
-        if (o->n_socket_files == MAX_SOCKET_FILES)
-            return -EINVAL;
-        o->socket_files[o->n_socket_files++] = optarg;
-        return 0;
-    case 'R':
-        o->remove_data = optarg;
-        return 0;
-    default:
-        return -EINVAL;
-    }
-}
-
-static int parse(int argc, char **argv, struct options *o, bool *ret_check)
-{
-    static const struct option names[] = {
-        {"fd", required_argument, NULL, 'f'},
-        {"init", required_argument, NULL, 'i'},
-        {"state-dir", required_argument, NULL, 'd'},
-        {"service", required_argument, NULL, 's'},
-        {"uid-base", required_argument, NULL, 'u'},
-        {"check", no_argument, NULL, 'c'},
-        {"supervise", no_argument, NULL, 'S'},
-        {"daemon-user", required_argument, NULL, 'U'},
-        {"api-keys", required_argument, NULL, 'K'},
-        {"tls-cert", required_argument, NULL, 'L'},
-        {"tls-key", required_argument, NULL, 'M'},
-        {"socket-file", required_argument, NULL, 'F'},
-        {"remove-data", required_argument, NULL, 'R'},
-        {NULL, 0, NULL, 0},
-    };
-    int c;
-
-    while ((c = getopt_long(argc, argv, "+", names, NULL)) != -1) {
-        if (parse_option(c, o, ret_check) < 0)
-            return -EINVAL;
-    }
-    o->daemon_argv = argv + optind;
-    if (o->supervise != (optind < argc))
-        return -EINVAL;
-    return service_valid(o->service) ? 0 : -EINVAL;
 }
 
 int main(int argc, char **argv)
@@ -326,12 +212,11 @@ int main(int argc, char **argv)
                               .service = service,
                               .uid_base = DEFAULT_UID_BASE,
                               .daemon_uid = (uid_t)-1};
-    bool check = false;
 
     (void)snprintf(service, sizeof(service), "pid%d", getpid());
-    if (parse(argc, argv, &options, &check) < 0)
+    if (options_parse(argc, argv, &options) < 0)
         return usage();
-    if (check)
+    if (options.check)
         return check_print(&options);
     if (!options.init_path || !options.state_dir)
         return usage();

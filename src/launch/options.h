@@ -9,6 +9,9 @@
 #define MAX_SOCKET_FILES 16 /* as many as listeners */
 
 struct options {
+    int argc;
+    char **argv;    /* the line itself */
+    bool check;     /* print what this machine gives, and exit */
     int sock_fd;    /* the daemon */
     int control_fd; /* the supervisor: next daemons' sockets, or -1 when there is none */
     const char *init_path;
@@ -25,7 +28,14 @@ struct options {
         *secret_paths[3]; /* API keys, certificate, its key; read again on SIGHUP; NULL: none */
     const char *socket_files[MAX_SOCKET_FILES]; /* removed at the end */
     size_t n_socket_files;
+    const char **front_args; /* what cwsandboxd was started with, but for its name */
+    size_t n_front_args;
     const char *remove_data; /* the data directory, when it is to go at the end */
 };
+
+/** options_parse() - @ret has its defaults; borrows @argv. -EINVAL: a mistake in it. */
+int options_parse(int argc, char **argv, struct options *ret);
+/** options_done() - what options_parse() allocated. */
+void options_done(struct options *options);
 
 #endif

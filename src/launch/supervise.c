@@ -11,24 +11,28 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
 #include "base/util.h"
+#include "launch/children.h"
 #include "launch/listeners.h"
 #include "launch/notify.h"
+#include "launch/renew.h"
 #include "launch/secrets.h"
 #include "privproto/handover.h"
 
 #define DAEMON_END_MS 5000 /* chosen: without an engine it has nothing to wait for */
 #define ENGINE_END_MS \
     25000 /* chosen: 0.3 ms a sandbox, 10,000 of them; below TimeoutStopSec of the unit */
+#define LEAVE_MS \
+    2000 /* chosen: a daemon leaves in 0.3 s; one that does not is killed, which loses as little */
 #define YOUNG_MS 5000 /* chosen: a daemon that dies before is not simply started again */
 #define DELAY_MIN_MS 100
 #define DELAY_MAX_MS \
@@ -36,6 +40,13 @@
 
 static_assert(HANDOVER_DAEMON_ID == DEFAULT_UID_BASE + UID_COUNT,
               "a daemon of root's is nobody that a sandbox can be");
+
+/* Which file a program is; another one is an upgrade. */
+struct program {
+    dev_t dev;
+    ino_t ino;
+    struct timespec changed;
+};
 
 struct supervisor {
     const struct options *options;
@@ -52,112 +63,23 @@ struct supervisor {
     uint64_t kill_ns;          /* when the daemon is killed; 0: not */
     uint32_t delay_ms;
     int status;
+    struct renewal renewal;
+    struct program program;       /* the daemon's, when it was started */
+    bool reload, reload_programs; /* asked for while a renewal was under way */
 };
 
 /* ---- starting ---- */
 
-static void default_signals(void)
-{
-    sigset_t none;
-
-    for (int signo = 1; signo < _NSIG; signo++)
-        (void)signal(signo, SIG_DFL); /* those that cannot be changed are default */
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* In the child. Nothing of the service's stays open in the engine: it neither listens nor holds keys or locks. */
-static void become_engine(struct supervisor *s, int control, int launch)
-{
-    struct options options = *s->options;
-
-    if (setsid() < 0) /* a Ctrl-C is for the supervisor alone */
-        _exit(1);
-    default_signals();
-    if (dup2(control, HANDOVER_SUPER) < 0 || dup2(launch, HANDOVER_LAUNCH) < 0)
-        _exit(1);
-    (void)close_range(HANDOVER_LAUNCH + 1, ~0u, 0);
-    (void)fd_set_cloexec(HANDOVER_SUPER, true);
-    (void)fd_set_cloexec(HANDOVER_LAUNCH, true);
-    options.control_fd = HANDOVER_SUPER;
-    options.sock_fd = HANDOVER_LAUNCH;
-    exit(s->engine(&options));
-}
-
-/* In the child: the numbers of handover.h, and nothing else that is open. */
-static void become_daemon(struct supervisor *s, int words, int launch)
-{
-    if (setsid() < 0)
-        _exit(1);
-    default_signals();
-    if (dup2(words, HANDOVER_SUPER) < 0 || dup2(launch, HANDOVER_LAUNCH) < 0)
-        _exit(1);
-    for (int fd = HANDOVER_DATA; fd < HANDOVER_END; fd++) {
-        /* EBADF: not needed by this service. The locks end with the supervisor, however long a daemon takes to follow. */
-        if (fd != HANDOVER_DATA_LOCK && fd != HANDOVER_HOME_LOCK)
-            (void)fd_set_cloexec(fd, false);
-    }
-    (void)close_range(HANDOVER_END, ~0u, CLOSE_RANGE_CLOEXEC);
-    (void)unsetenv("NOTIFY_SOCKET"); /* it is the main process who speaks to systemd */
-    (void)execv(s->options->daemon_argv[0], s->options->daemon_argv);
-    log_event(LOG_ERROR, "daemon_not_started", "path=\"%s\" errno=%d text=\"%s\"",
-              s->options->daemon_argv[0], errno, strerror(errno));
-    _exit(1);
-}
-
-/* Out of the way of the numbers of handover.h. */
-static int move_up(int fd)
-{
-    CLEANUP_FD int low = fd;
-    int high = fcntl(low, F_DUPFD_CLOEXEC, HANDOVER_ABOVE);
-
-    return high < 0 ? -errno : high;
-}
-
-static int make_pair(int ret[2])
-{
-    int pair[2];
-
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return -errno;
-    CLEANUP_FD int one = move_up(pair[0]);
-    CLEANUP_FD int other = move_up(pair[1]);
-    if (one < 0 || other < 0)
-        return -EMFILE;
-    ret[0] = TAKE_FD(one);
-    ret[1] = TAKE_FD(other);
-    return 0;
-}
-
-/* A packet of two bytes with descriptors. */
 static int send_word(int fd, uint8_t word, uint8_t value, const int *fds, size_t n_fds)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(HANDOVER_N_SECRETS * sizeof(int))];
-    } control = {0};
-    uint8_t packet[2] = {word, value};
-    struct iovec iov = {.iov_base = packet, .iov_len = sizeof(packet)};
-    struct msghdr out = {.msg_iov = &iov, .msg_iovlen = 1};
+    const uint8_t packet[2] = {word, value};
 
-    CHECK(n_fds <= HANDOVER_N_SECRETS);
-    if (n_fds > 0) {
-        out.msg_control = &control;
-        out.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-        struct cmsghdr *c = CMSG_FIRSTHDR(&out);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
-    }
-    /* Never waits: a daemon that does not read its words must not stop us. */
-    return sendmsg(fd, &out, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+    return handover_send(fd, packet, fds, n_fds);
 }
 
 static int start_engine(struct supervisor *s, int launch)
 {
-    int pair[2], r = make_pair(pair);
+    int pair[2], r = child_pair(pair);
 
     if (r < 0)
         return r;
@@ -165,20 +87,20 @@ static int start_engine(struct supervisor *s, int launch)
     s->engine_fd = pair[0];
     s->engine_pid = fork();
     if (s->engine_pid == 0)
-        become_engine(s, theirs, launch);
+        child_become_engine(s->options, s->engine, theirs, launch);
     return s->engine_pid < 0 ? -errno : 0;
 }
 
 /* The first engine gets its first socket by fork, each further one as a packet. */
 static int start_daemon(struct supervisor *s)
 {
-    int words[2], launch[2], r = make_pair(words);
+    int words[2], launch[2], r = child_pair(words);
 
     if (r < 0)
         return r;
     s->daemon_fd = words[0];
     CLEANUP_FD int their_words = words[1];
-    r = make_pair(launch);
+    r = child_pair(launch);
     if (r < 0)
         return r;
     CLEANUP_FD int engines = launch[0];
@@ -190,12 +112,26 @@ static int start_daemon(struct supervisor *s)
     s->born_ns = clock_now_ns();
     s->daemon_pid = fork();
     if (s->daemon_pid == 0)
-        become_daemon(s, their_words, daemons);
+        child_become_daemon(s->options, their_words, daemons);
     if (s->daemon_pid < 0) {
         s->daemon_pid = 0;
         return -errno;
     }
     return 0;
+}
+
+static struct program program_now(const struct options *options)
+{
+    struct stat st = {0};
+
+    (void)stat(options->daemon_argv[0], &st); /* none is another one, too */
+    return (struct program){.dev = st.st_dev, .ino = st.st_ino, .changed = st.st_ctim};
+}
+
+static bool program_same(const struct program *a, const struct program *b)
+{
+    return a->dev == b->dev && a->ino == b->ino && a->changed.tv_sec == b->changed.tv_sec &&
+           a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
 /* Another one is due at next_ns. */
@@ -227,10 +163,138 @@ static void try_start(struct supervisor *s)
     }
 }
 
+/* ---- another configuration (renew.h) ---- */
+
+static void begin_reload(struct supervisor *s, bool programs);
+
+static void reload_secrets(struct supervisor *s)
+{
+    int fds[HANDOVER_N_SECRETS];
+    size_t n = 0;
+    uint8_t which;
+
+    if (s->daemon_fd < 0)
+        return;
+    which = secrets_read(&s->secrets, fds, &n);
+    if (send_word(s->daemon_fd, HANDOVER_WORD_RELOAD, which, fds, n) < 0)
+        secrets_settle(&s->secrets, 0);
+}
+
+static void end_reload(struct supervisor *s)
+{
+    renew_drop(&s->renewal, s->options);
+    notify_systemd("READY=1");
+    if (s->daemon_pid == 0 && !s->stopping && s->next_ns == 0)
+        plan_restart(s);
+    if (s->reload && !s->stopping)
+        begin_reload(s, s->reload_programs);
+}
+
+/* The old configuration stays, in the daemon that serves or in the next one. */
+static void fail_renewal(struct supervisor *s, const char *why)
+{
+    log_event(LOG_ERROR, "reload_failed", "why=\"%s\" consequence=\"%s\"", why,
+              "the configuration stays as it was");
+    if (s->renewal.state == RENEW_OPENING)
+        reload_secrets(s); /* of keys and certificates each counts for itself */
+    end_reload(s);
+}
+
+static void begin_reload(struct supervisor *s, bool programs)
+{
+    char text[64];
+    int r;
+
+    s->reload = s->reload_programs = false;
+    if (s->renewal.state != RENEW_NONE) {
+        s->reload = true;
+        s->reload_programs = programs;
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu",
+                   (unsigned long long)(clock_now_ns() / 1000));
+    notify_systemd(text);
+    r = renew_begin(&s->renewal, s->options, programs);
+    if (r < 0) {
+        s->renewal.state = RENEW_OPENING;
+        fail_renewal(s, strerror(-r));
+    }
+}
+
+static void take_over(struct supervisor *s)
+{
+    struct renewal *n = &s->renewal;
+    int r = send_word(s->engine_fd, HANDOVER_WORD_DAEMON, 0, &n->engine_fd, 1);
+
+    if (r < 0) {
+        fail_renewal(s, strerror(-r));
+        return;
+    }
+    cleanup_fd(&n->engine_fd);
+    n->state = RENEW_TAKEN;
+    s->daemon_pid = n->pid;
+    s->daemon_fd = TAKE_FD(n->words_fd);
+    s->born_ns = clock_now_ns();
+    s->next_ns = 0;
+    s->kill_ns = n->due_ns; /* ready by then */
+}
+
+static void on_front(struct supervisor *s)
+{
+    struct program program = program_now(s->options);
+    int r = renew_on_front(&s->renewal, s->options);
+
+    if (r < 0) {
+        fail_renewal(s, "the configuration cannot be used");
+    } else if (r > 0 && !s->renewal.forced && renew_same(&s->renewal, s->options) &&
+               program_same(&program, &s->program)) {
+        reload_secrets(s);
+        end_reload(s);
+    }
+}
+
+/* Words of a daemon that does not serve yet; PREPARED is the only one. */
+static void on_next_word(struct supervisor *s)
+{
+    uint8_t packet[2] = {0};
+    ssize_t n = recv(s->renewal.words_fd, packet, sizeof(packet), MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        cleanup_fd(&s->renewal.words_fd); /* its end comes as SIGCHLD */
+        return;
+    }
+    if (packet[0] != HANDOVER_WORD_PREPARED || s->renewal.state != RENEW_PREPARING)
+        return;
+    s->renewal.state = RENEW_PREPARED;
+    if (s->daemon_pid == 0) {
+        take_over(s);
+        return;
+    }
+    (void)send_word(s->daemon_fd, HANDOVER_WORD_LEAVE, 0, NULL, 0);
+    s->kill_ns = clock_now_ns() + LEAVE_MS * NS_PER_MS;
+}
+
+static void commit_renewal(struct supervisor *s)
+{
+    s->kill_ns = 0;
+    secrets_settle(&s->secrets, 0);
+    s->options = renew_commit(&s->renewal, s->options);
+    s->secrets.options = s->options;
+    s->program = program_now(s->options);
+    log_event(LOG_INFO, "reloaded", "pid=%d", s->daemon_pid);
+    end_reload(s);
+}
+
 /* ---- the daemon's words ---- */
 
 static void on_ready(struct supervisor *s)
 {
+    if (s->renewal.state == RENEW_TAKEN) {
+        commit_renewal(s);
+        return;
+    }
     if (s->served)
         return;
     s->served = true;
@@ -243,6 +307,7 @@ static void begin_stop(struct supervisor *s)
     if (!s->stopping)
         notify_systemd("STOPPING=1");
     s->stopping = true;
+    renew_drop(&s->renewal, s->options);
 }
 
 /* From here on nobody finds the service any more; who is in the queue of a listening socket is still served. */
@@ -271,6 +336,8 @@ static void on_word(struct supervisor *s)
     case HANDOVER_WORD_STOPPING:
         on_stopping(s);
         break;
+    case HANDOVER_WORD_PREPARED:
+        break; /* of a daemon that takes nobody's place */
     case HANDOVER_WORD_ACCEPTED:
         secrets_settle(&s->secrets, packet[1]);
         break;
@@ -297,11 +364,18 @@ static void on_daemon_gone(struct supervisor *s, int wait_status)
         s->over = true;
         return;
     }
+    if (s->renewal.state == RENEW_PREPARED) {
+        take_over(s); /* it has left, or was killed: no difference to sandboxes */
+        return;
+    }
     log_event(LOG_ERROR, "daemon_died", "%s=%d lived_ms=%llu",
               WIFSIGNALED(wait_status) ? "signal" : "exit_status",
               WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : status,
               (unsigned long long)((clock_now_ns() - s->born_ns) / NS_PER_MS));
-    plan_restart(s);
+    if (s->renewal.state == RENEW_TAKEN)
+        fail_renewal(s, "the new daemon ended before it was ready");
+    else if (s->renewal.state == RENEW_NONE)
+        plan_restart(s);
 }
 
 /* The daemon sees it too, says so and ends; if it cannot, it is ended. */
@@ -315,6 +389,7 @@ static void on_engine_gone(struct supervisor *s, int wait_status)
                   WIFSIGNALED(wait_status) ? "signal" : "exit_status",
                   WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
     s->stopping = true;
+    renew_drop(&s->renewal, s->options);
     s->kill_ns = clock_now_ns() + DAEMON_END_MS * NS_PER_MS;
     s->over = s->daemon_pid == 0;
 }
@@ -329,6 +404,10 @@ static void reap(struct supervisor *s)
             on_daemon_gone(s, status);
         else if (pid == s->engine_pid)
             on_engine_gone(s, status);
+        else if (pid == s->renewal.pid) {
+            s->renewal.pid = 0;
+            fail_renewal(s, "the new daemon ended before it was ready");
+        }
     }
 }
 
@@ -342,17 +421,13 @@ static void on_stop_signal(struct supervisor *s, int signo)
         s->over = true;
 }
 
-static void on_reload_signal(struct supervisor *s)
+/* Before it serves and while it stops there is nothing to put into its place. */
+static void on_reload_signal(struct supervisor *s, bool programs)
 {
-    int fds[HANDOVER_N_SECRETS];
-    size_t n = 0;
-    uint8_t which;
-
-    if (s->daemon_fd < 0)
-        return;
-    which = secrets_read(&s->secrets, fds, &n);
-    if (send_word(s->daemon_fd, HANDOVER_WORD_RELOAD, which, fds, n) < 0)
-        secrets_settle(&s->secrets, 0);
+    if (s->served && !s->stopping && s->engine_pid != 0)
+        begin_reload(s, programs);
+    else
+        reload_secrets(s);
 }
 
 static void on_signals(struct supervisor *s)
@@ -366,7 +441,10 @@ static void on_signals(struct supervisor *s)
             on_stop_signal(s, (int)info.ssi_signo);
             break;
         case SIGHUP:
-            on_reload_signal(s);
+            on_reload_signal(s, false);
+            break;
+        case SIGUSR2:
+            on_reload_signal(s, true);
             break;
         default: /* SIGCHLD */
             break;
@@ -377,7 +455,7 @@ static void on_signals(struct supervisor *s)
 
 static int open_signals(void)
 {
-    static const int watched[] = {SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+    static const int watched[] = {SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR2};
     sigset_t set;
     int fd;
 
@@ -392,14 +470,20 @@ static int open_signals(void)
     if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
         return -errno;
     fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return fd < 0 ? -errno : move_up(fd);
+    return fd < 0 ? -errno : child_move_up(fd);
 }
 
 /* ---- the loop, and the end ---- */
 
 static int timeout_ms(const struct supervisor *s)
 {
-    uint64_t due = s->kill_ns != 0 ? s->kill_ns : s->next_ns, now = clock_now_ns();
+    const uint64_t times[] = {s->kill_ns, s->next_ns, s->renewal.due_ns};
+    uint64_t due = 0, now = clock_now_ns();
+
+    for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
+        if (times[i] != 0 && (due == 0 || times[i] < due))
+            due = times[i];
+    }
 
     if (due == 0)
         return -1;
@@ -414,6 +498,12 @@ static void on_time(struct supervisor *s)
         (void)kill(s->daemon_pid, SIGKILL);
         s->kill_ns = 0;
     }
+    if (s->renewal.due_ns != 0 && now >= s->renewal.due_ns) {
+        s->renewal.due_ns = 0;
+        if (s->renewal.state <
+            RENEW_PREPARED) /* later the end of a daemon that is killed tells */
+            fail_renewal(s, "it took too long");
+    }
     if (s->next_ns != 0 && now >= s->next_ns)
         try_start(s);
 }
@@ -421,12 +511,18 @@ static void on_time(struct supervisor *s)
 static void turn(struct supervisor *s)
 {
     struct pollfd fds[] = {{.fd = s->signal_fd, .events = POLLIN},
-                           {.fd = s->daemon_fd, .events = POLLIN}};
+                           {.fd = s->daemon_fd, .events = POLLIN},
+                           {.fd = s->renewal.front_fd, .events = POLLIN},
+                           {.fd = s->renewal.words_fd, .events = POLLIN}};
 
     if (poll(fds, ARRAY_SIZE(fds), timeout_ms(s)) < 0)
         return; /* EINTR: no signal is left that could */
     if (fds[1].revents)
         on_word(s); /* before its end: the last word counts */
+    if (fds[2].revents)
+        on_front(s);
+    if (fds[3].revents && s->renewal.words_fd == fds[3].fd)
+        on_next_word(s);
     if (fds[0].revents)
         on_signals(s);
     on_time(s);
@@ -465,6 +561,8 @@ int supervise(const struct options *options, int (*engine)(const struct options 
     s = (struct supervisor){
         .options = options, .engine = engine, .engine_fd = -1, .daemon_fd = -1};
     secrets_init(&s.secrets, options);
+    renew_init(&s.renewal);
+    s.program = program_now(options);
     for (int fd = HANDOVER_SUPER; fd < HANDOVER_END; fd++)
         (void)fd_set_cloexec(fd, true);
     s.signal_fd = open_signals();
@@ -473,13 +571,14 @@ int supervise(const struct options *options, int (*engine)(const struct options 
     try_start(&s);
     while (!s.over)
         turn(&s);
-    listeners_close(options);
+    renew_drop(&s.renewal, s.options);
+    listeners_close(s.options);
     end_engine(&s);
     if (s.daemon_pid != 0) {
         (void)kill(s.daemon_pid, SIGKILL);
         (void)waitpid(s.daemon_pid, NULL, 0);
     }
-    if (options->remove_data)
-        data_remove(HANDOVER_DATA, options->remove_data);
+    if (s.options->remove_data)
+        data_remove(HANDOVER_DATA, s.options->remove_data);
     return s.status;
 }

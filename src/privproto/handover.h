@@ -10,6 +10,8 @@
 #ifndef CWS_PRIVPROTO_HANDOVER_H
 #define CWS_PRIVPROTO_HANDOVER_H
 
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum handover_fd {
@@ -19,7 +21,7 @@ enum handover_fd {
     HANDOVER_DATA,   /* the data directory */
     HANDOVER_DATA_LOCK,
     HANDOVER_HOME_LOCK, /* of the embedded service's runtime directory */
-    HANDOVER_READY,     /* --ready-fd; the first daemon's alone */
+    HANDOVER_READY, /* --ready-fd; the first daemon's alone. A front that renews: where it says what it opened */
     HANDOVER_KEYS, /* these three: copies in memory, so that a restart does not need the files */
     HANDOVER_CERT,
     HANDOVER_CERT_KEY,
@@ -45,6 +47,23 @@ enum handover_word {
     HANDOVER_WORD_ACCEPTED =
         'A', /* daemon: these of the last RELOAD are in use; of the others the old ones */
     HANDOVER_WORD_DAEMON = 'D', /* supervisor to engine: the socket of the next daemon */
+
+    /* A new daemon in the place of one that serves (launch/renew.h); the first is a front's, not a daemon's. */
+    HANDOVER_WORD_OPENED =
+        'O', /* front: the arguments of cwsandbox-launch (memory, each ends with a NUL), secrets, listening sockets */
+    HANDOVER_WORD_PREPARED = 'P', /* daemon: started so far as it can be without the engine */
+    HANDOVER_WORD_LEAVE = 'Q',    /* supervisor: answer what is short, exit, end no sandbox */
 };
+#define HANDOVER_MAX_FDS (1 + HANDOVER_N_SECRETS + HANDOVER_MAX_LISTENERS)
+#define HANDOVER_MAX_ARGV_BYTES (1u << 20) /* chosen: options are a few hundred bytes */
+
+/** handover_send() - one packet with descriptors (at most HANDOVER_MAX_FDS); never waits. 0 or -errno. */
+int handover_send(int socket, const uint8_t packet[2], const int *fds, size_t n_fds);
+/**
+ * handover_receive() - one packet; never waits
+ * @ret_fds: *ret_n of them, close-on-exec, the caller's. Returns the packet's bytes, 0 at EOF, -errno.
+ */
+ssize_t handover_receive(int socket, uint8_t ret_packet[2], int ret_fds[HANDOVER_MAX_FDS],
+                         size_t *ret_n);
 
 #endif

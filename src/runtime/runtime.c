@@ -102,10 +102,10 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
         (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "start the runtime: out of memory");
         goto fail;
     }
-    if (open_ledger(rt, err) < 0 ||
-        launcher_start(&rt->launcher, TAKE_FD(launch), &rt->features, err) < 0)
+    /* The engine's answer first: until then another daemon may have it, and the ledger. */
+    if (launcher_start(&rt->launcher, TAKE_FD(launch), &rt->features, err) < 0)
         goto fail;
-    if (launcher_list(&rt->launcher, &found, err) < 0) {
+    if (open_ledger(rt, err) < 0 || launcher_list(&rt->launcher, &found, err) < 0) {
         launcher_abort(&rt->launcher);
         goto fail;
     }

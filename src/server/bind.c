@@ -5,6 +5,7 @@
 #include "server/bind.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <signal.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <sys/un.h>
 
 #include "base/util.h"
+#include "privproto/handover.h"
 #include "transport/transport.h"
 
 #define BACKLOG 1024 /* chosen: a burst of short client connections */
@@ -20,7 +22,7 @@
 void bound_discard(struct bound *b)
 {
     /* The file first: while it is there, a client may still connect and be dropped. */
-    if (b->path != NULL)
+    if (b->path != NULL && !b->kept)
         (void)unlink(b->path);
     cleanup_fd(&b->fd);
     free(b->path);
@@ -125,6 +127,81 @@ int bind_listen(const struct options *o, const char *url, struct bound *ret, str
     return addr.kind == ADDRESS_UNIX ? listen_unix(o, addr.path, ret, err)
                                      : listen_tcp(&addr, ret, err);
 }
+
+/* ---- while the service runs ---- */
+
+static bool same_address(const struct sockaddr *a, const struct sockaddr *b)
+{
+    if (a->sa_family != b->sa_family)
+        return false;
+    if (a->sa_family == AF_INET) {
+        const struct sockaddr_in *x = (const void *)a, *y = (const void *)b;
+        /* Port 0 was any port, and still is. */
+        return x->sin_addr.s_addr == y->sin_addr.s_addr &&
+               (x->sin_port == y->sin_port || x->sin_port == 0);
+    }
+    const struct sockaddr_in6 *x = (const void *)a, *y = (const void *)b;
+    return a->sa_family == AF_INET6 &&
+           memcmp(&x->sin6_addr, &y->sin6_addr, sizeof(x->sin6_addr)) == 0 &&
+           (x->sin6_port == y->sin6_port || x->sin6_port == 0);
+}
+
+static bool listens_at(int fd, const struct address *addr, const struct sockaddr *wanted)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_un un;
+        struct sockaddr_storage storage;
+    } own = {0};
+    socklen_t n = sizeof(own);
+    if (getsockname(fd, &own.any, &n) < 0)
+        return false;
+    if (addr->kind == ADDRESS_UNIX)
+        return own.any.sa_family == AF_UNIX && strcmp(own.un.sun_path, addr->path) == 0;
+    return wanted != NULL && same_address(wanted, &own.any);
+}
+
+/* Its number is closed, so that no other address finds it. -1: none. */
+static int take_inherited(const struct address *addr)
+{
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *found = NULL;
+    char port[8];
+    int taken = -1;
+    (void)snprintf(port, sizeof(port), "%u", addr->port);
+    if (addr->kind != ADDRESS_UNIX && getaddrinfo(addr->host, port, &hints, &found) != 0)
+        found = NULL;
+    for (int fd = HANDOVER_LISTEN; fd < HANDOVER_END && taken < 0; fd++) {
+        if (!listens_at(fd, addr, found != NULL ? found->ai_addr : NULL))
+            continue;
+        taken = fcntl(fd, F_DUPFD_CLOEXEC, HANDOVER_ABOVE);
+        (void)close(fd);
+    }
+    if (found != NULL)
+        freeaddrinfo(found);
+    return taken;
+}
+
+int bind_again(const struct options *o, const char *url, struct bound *ret, struct err *err)
+{
+    CLEANUP(address_done) struct address addr = {0};
+    if (address_parse(url, &addr, err) < 0)
+        return err_wrap(err, "listen on `%s`", url);
+    CLEANUP_FD int fd = take_inherited(&addr);
+    if (fd < 0)
+        return bind_listen(o, url, ret, err);
+    CLEANUP_FREE char *path = addr.kind == ADDRESS_UNIX ? strdup(addr.path) : NULL;
+    if (addr.kind == ADDRESS_UNIX && path == NULL)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    if (path != NULL && chmod(path, o->n_allowed_uids > 0 ? 0666 : 0600) < 0)
+        return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "change the mode of `%s`",
+                             path);
+    *ret = (struct bound){.fd = TAKE_FD(fd), .path = TAKE_PTR(path), .kept = true};
+    return 0;
+}
+
+/* ---- what may be ---- */
 
 /* TCP reaches more than this user, so it needs keys, or the operator's word that none are
  * wanted. */

@@ -21,7 +21,7 @@
  * machine in trouble more. */
 #define CLAIM_TIMEOUT_NS (15 * NS_PER_SEC)
 
-static int open_dir(struct embedded *e, struct err *err)
+int embedded_name(struct embedded *e, struct err *err)
 {
     e->dir = rundir_path();
     e->socket_path = e->dir != NULL ? str_dup_printf("%s/%s", e->dir, RUNDIR_SOCKET) : NULL;
@@ -30,6 +30,13 @@ static int open_dir(struct embedded *e, struct err *err)
     if (strlen(e->socket_path) >= sizeof((struct sockaddr_un){0}.sun_path))
         return err_set(err, ERR_FAILED_PRECONDITION, "`%s` is too long for a socket",
                        e->socket_path);
+    return 0;
+}
+
+static int open_dir(struct embedded *e, struct err *err)
+{
+    if (embedded_name(e, err) < 0)
+        return -1;
     if (mkdir(e->dir, 0700) < 0 && errno != EEXIST)
         return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "make directory `%s`",
                              e->dir);

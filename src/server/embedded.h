@@ -23,6 +23,8 @@ struct embedded { /* zeroed with both fds -1 */
 
 enum embedded_claim { EMBEDDED_OURS, EMBEDDED_RUNNING };
 
+/** embedded_name() - only what it is called; embedded_claim() does it too. */
+int embedded_name(struct embedded *e, struct err *err);
 /**
  * embedded_claim() - make and check the directory, take the lock; blocks while another instance
  * starts or stops Return: EMBEDDED_OURS (lock held, stale socket gone), EMBEDDED_RUNNING

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
@@ -195,6 +196,12 @@ static int open_data(const struct options *o, struct opened *opened, struct err 
 
 /* ---- becoming cwsandbox-launch ---- */
 
+static int listen_at(const struct front *f, const char *url, struct bound *ret, struct err *err)
+{
+    return f->renew != NULL ? bind_again(f->options, url, ret, err)
+                            : bind_listen(f->options, url, ret, err);
+}
+
 static int open_listeners(const struct front *f, struct opened *opened, struct err *err)
 {
     const struct options *o = f->options;
@@ -205,7 +212,7 @@ static int open_listeners(const struct front *f, struct opened *opened, struct e
     size_t n = o->embedded ? 1 : o->listen.n_items;
     for (; opened->n_listeners < n; opened->n_listeners++) {
         const char *url = o->embedded ? own : o->listen.items[opened->n_listeners];
-        if (bind_listen(o, url, &opened->listeners[opened->n_listeners], err) < 0)
+        if (listen_at(f, url, &opened->listeners[opened->n_listeners], err) < 0)
             return -1;
     }
     return 0;
@@ -255,6 +262,8 @@ static int make_argv(const struct front *f, const struct opened *opened, struct 
         r = add_pair(argv, pairs[i][0], pairs[i][1]);
     for (size_t i = 0; i < opened->n_listeners && r == 0; i++)
         r = add_pair(argv, "--socket-file", opened->listeners[i].path);
+    for (size_t i = 1; f->argv[i] != NULL && r == 0; i++)
+        r = add_pair(argv, "--front-argument", f->argv[i]);
     return r < 0 ? r : add_daemon(argv, o, opened);
 }
 
@@ -264,6 +273,10 @@ static int arrange(const struct front *f, struct opened *opened)
     int at[HANDOVER_END];
     for (int i = 0; i < HANDOVER_END; i++)
         at[i] = -1;
+    if (f->renew != NULL) {
+        at[HANDOVER_SUPER] = HANDOVER_SUPER;
+        at[HANDOVER_LAUNCH] = HANDOVER_LAUNCH;
+    }
     at[HANDOVER_DATA] = opened->data_fd;
     at[HANDOVER_DATA_LOCK] = opened->data_lock_fd;
     at[HANDOVER_HOME_LOCK] = f->embedded.lock_fd;
@@ -302,6 +315,101 @@ static int become_launch(struct front *f, struct opened *opened, struct err *err
     if (f->ready_fd >= 0)
         f->ready_fd = HANDOVER_READY;
     return err_set_errno(err, ERR_FAILED_PRECONDITION, -r, "start %s", f->options->launch_path);
+}
+
+/* ---- another daemon for a service that runs ---- */
+
+/* What cannot be another one while sandboxes run: their files and records are this user's, in this directory. */
+static int keep_what_stays(const struct front *f, struct opened *opened, struct err *err)
+{
+    const struct options *o = f->options;
+    struct stat now, before;
+    char copy[32], *gid = copy;
+    uint64_t ids[2];
+    (void)snprintf(copy, sizeof(copy), "%s", f->renew);
+    const char *uid = strsep(&gid, ":");
+    if (gid == NULL || parse_u64(uid, UINT32_MAX, &ids[0]) < 0 ||
+        parse_u64(gid, UINT32_MAX, &ids[1]) < 0)
+        return err_set(err, ERR_INVALID_ARGUMENT, "--renew is for cwsandbox-launch");
+    /* Our own user in the place of one that this user namespace does not know: open_data(). */
+    bool same = opened->uid == (uid_t)ids[0] || (o->user == NULL && ids[0] == geteuid());
+    if (!same)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "--user: cannot change while the service runs");
+    opened->uid = (uid_t)ids[0];
+    opened->gid = (gid_t)ids[1];
+    if (fstat(HANDOVER_DATA, &before) < 0 || stat(o->data_dir, &now) < 0 ||
+        before.st_dev != now.st_dev || before.st_ino != now.st_ino)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "--data-dir: cannot change while the service runs");
+    opened->data_fd = HANDOVER_DATA;
+    opened->state_dir = str_dup_printf("%s/launch", o->data_dir);
+    return opened->state_dir != NULL ? 0
+                                     : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+/* In memory, each with its NUL. */
+static int write_argv(const struct text_list *argv)
+{
+    CLEANUP_FD int fd = memfd_create("argv", MFD_CLOEXEC);
+    for (size_t i = 0; i < argv->n_items && fd >= 0; i++)
+        if (fd_write_all(fd, argv->items[i], strlen(argv->items[i]) + 1) < 0)
+            return -EIO;
+    return fd < 0 ? -errno : TAKE_FD(fd);
+}
+
+static int say_opened(const struct opened *opened, const struct text_list *argv)
+{
+    CLEANUP_FD int text = write_argv(argv);
+    uint8_t packet[2] = {HANDOVER_WORD_OPENED, 0};
+    int fds[HANDOVER_MAX_FDS] = {text};
+    size_t n = 1;
+    if (text < 0)
+        return text;
+    for (size_t i = 0; i < HANDOVER_N_SECRETS; i++) {
+        if (opened->secrets[i] < 0)
+            continue;
+        packet[1] |= (uint8_t)(1u << i);
+        fds[n++] = opened->secrets[i];
+    }
+    for (size_t i = 0; i < opened->n_listeners; i++)
+        fds[n++] = opened->listeners[i].fd;
+    return handover_send(HANDOVER_READY, packet, fds, n);
+}
+
+/* The supervisor has a copy of everything, and trusts what it heard so far: from here on this process is a daemon. */
+static int become_daemon(struct front *f, struct opened *opened, struct err *err)
+{
+    CLEANUP(text_list_done) struct text_list argv = {0};
+    int r = make_argv(f, opened, &argv);
+    if (r == 0)
+        r = say_opened(opened, &argv);
+    if (r < 0)
+        return err_set_errno(err, ERR_INTERNAL, -r, "hand over");
+    size_t at = 0;
+    while (strcmp(argv.items[at], "--") != 0)
+        at++;
+    for (size_t i = 0; i < opened->n_listeners; i++)
+        opened->listeners[i].kept = true; /* the supervisor's */
+    if (arrange(f, opened) == 0)          /* closes HANDOVER_READY */
+        (void)execv(argv.items[at + 1], argv.items + at + 1);
+    _exit(1);
+}
+
+static int renew_service(struct front *f, struct err *err)
+{
+    struct options *o = f->options;
+    size_t n_keys;
+    CLEANUP(opened_done)
+    struct opened opened = {.data_fd = -1, .data_lock_fd = -1, .secrets = {-1, -1, -1}};
+    if (o->embedded && embedded_name(&f->embedded, err) < 0)
+        return -1;
+    if (check_secrets(o, &n_keys, err) < 0 || bind_check(o, n_keys, err) < 0 ||
+        paths_fill(o, err) < 0 || choose_user(o, &opened, err) < 0 ||
+        keep_what_stays(f, &opened, err) < 0 || open_secrets(o, &opened, err) < 0 ||
+        open_listeners(f, &opened, err) < 0)
+        return -1;
+    return become_daemon(f, &opened, err);
 }
 
 /* ---- the order ---- */
@@ -359,6 +467,11 @@ int front_run(struct front *f)
     CLEANUP_ERR struct err err = {0};
     log_set_level(f->options->log_level);
     options_note_overrides(f->options, log_override);
+    if (f->renew != NULL) {
+        (void)renew_service(f, &err);
+        log_event(LOG_ERROR, "not_renewed", "error=\"%s\"", err_text(&err));
+        return 1;
+    }
     if (f->options->check_config)
         return check_config(f->options, &err) < 0 ? front_fail(f, &err, 2) : 0;
     if (f->options->embedded) {

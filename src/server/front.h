@@ -11,6 +11,9 @@
 struct front {
     struct options *options;
     struct embedded embedded;
+    char **argv; /* as it was started, [0] is any */
+    const char *
+        renew; /* "UID:GID": a service of this daemon runs, and shall have another one (renew.h); NULL: a start */
     int ready_fd; /* closed (-1) once it was written to */
 };
 

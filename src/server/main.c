@@ -122,7 +122,10 @@ static int start_service(struct daemon *d, struct err *err)
     s->runner_id = d->options.runner_id;
     if (s->loop == NULL)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
-    if (supervisor_load_secrets(s, err) < 0 || start_runtime(d, err) < 0)
+    if (supervisor_load_secrets(s, err) < 0)
+        return -1;
+    supervisor_say_prepared(s);
+    if (start_runtime(d, err) < 0)
         return -1;
     if (confine(err) < 0 || service_start(s, err) < 0)
         return -1;
@@ -206,14 +209,19 @@ static void open_missing_streams(void)
         (void)close(fd);
 }
 
-static int front_main(int argc, char **argv)
+/* @renew: "UID:GID" of the daemon that serves, or NULL. */
+static int front_main(int argc, char **argv, const char *renew)
 {
     struct options options = {0};
-    struct front front = {
-        .options = &options, .ready_fd = -1, .embedded = {.dir_fd = -1, .lock_fd = -1}};
+    struct front front = {.options = &options,
+                          .argv = argv,
+                          .renew = renew,
+                          .ready_fd = -1,
+                          .embedded = {.dir_fd = -1, .lock_fd = -1}};
     CLEANUP_ERR struct err err = {0};
     int r = options_load(&options, argc, argv, environ, &err);
-    if (options.ready_fd != OPTIONS_NO_FD) {
+    if (options.ready_fd != OPTIONS_NO_FD &&
+        renew == NULL) { /* it was the first start that was waited for */
         front.ready_fd = (int)options.ready_fd;
         (void)fcntl(front.ready_fd, F_SETFD,
                     FD_CLOEXEC); /* a bad number shows when we write to it */
@@ -242,5 +250,10 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     if (argc > 1 && strcmp(argv[1], "--inherited") == 0)
         return daemon_main(argc, argv);
-    return front_main(argc, argv);
+    if (argc > 2 && strcmp(argv[1], "--renew") == 0) {
+        const char *who = argv[2];
+        argv[2] = argv[0];
+        return front_main(argc - 2, argv + 2, who);
+    }
+    return front_main(argc, argv, NULL);
 }

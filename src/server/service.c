@@ -47,6 +47,11 @@ static void close_runtime(struct service *s)
     if (!s->stopping || s->n_connections > 0 || s->runtime == NULL)
         return;
     timer_stop(&s->timers, &s->drain);
+    if (s->leaving) {
+        /* What is written down is written, what a log has not is in its pipe. Closing would end sandboxes. */
+        log_event(LOG_INFO, "left", "active=%zu", runtime_n_active(s->runtime));
+        _exit(0);
+    }
     runtime_close(TAKE_PTR(s->runtime), on_runtime_closed, s);
 }
 
@@ -57,6 +62,18 @@ static void on_drain_over(struct timer *t)
     connections_close(s, "the service is stopping");
 }
 
+/* Each connection closes by itself once its answers are out. */
+static void drain(struct service *s, uint64_t patience_ns)
+{
+    LIST_FOREACH_SAFE(it, &s->calls)
+    {
+        call_stop_waiting(CONTAINER_OF(it, struct call, link));
+    }
+    connections_shutdown(s);
+    timer_start_in(&s->timers, &s->drain, patience_ns, on_drain_over);
+    close_runtime(s);
+}
+
 void service_stop(struct service *s, const char *why)
 {
     if (s->stopping)
@@ -65,13 +82,18 @@ void service_stop(struct service *s, const char *why)
     log_event(LOG_INFO, "stopping", "why=\"%s\" open_calls=%zu", why, s->n_calls);
     timer_stop(&s->timers, &s->idle);
     supervisor_say_stopping(s); /* the socket files go first: service_unlinked() */
-    LIST_FOREACH_SAFE(it, &s->calls)
-    {
-        call_stop_waiting(CONTAINER_OF(it, struct call, link));
-    }
-    connections_shutdown(s); /* each closes by itself once its answers are out */
-    timer_start(&s->timers, &s->drain, clock_now_ns() + SERVICE_DRAIN_NS, on_drain_over);
-    close_runtime(s);
+    drain(s, SERVICE_DRAIN_NS);
+}
+
+void service_leave(struct service *s)
+{
+    if (s->stopping)
+        return;
+    s->stopping = s->leaving = true;
+    log_event(LOG_INFO, "leaving", "open_calls=%zu", s->n_calls);
+    timer_stop(&s->timers, &s->idle);
+    listeners_close(s);
+    drain(s, SERVICE_LEAVE_NS);
 }
 
 void service_unlinked(struct service *s)
@@ -111,7 +133,7 @@ static void on_signal(uv_signal_t *handle, int signo)
     struct service *s = handle->data;
     if (s->stopping) {
         log_event(LOG_WARN, "killed", "signal=%d", signo);
-        _exit(1); /* the supervisor ends every sandbox */
+        _exit(s->leaving ? 0 : 1); /* the supervisor ends every sandbox */
     }
     service_stop(s, signo == SIGTERM ? "SIGTERM" : "SIGINT");
 }

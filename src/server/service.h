@@ -23,7 +23,10 @@
 /* Chosen: requests and answers up to this are never refused for their size; ids, states, commands. */
 #define SERVICE_SMALL_BYTES 65536u
 #define SERVICE_PREFACE_NS \
-    (10ull * 1000000000)                     /* TLS and HTTP/2 preface must be there by then */
+    (10ull * 1000000000) /* TLS and HTTP/2 preface must be there by then */
+#define SERVICE_LEAVE_NS \
+    (300ull * \
+     1000000) /* chosen: creates and small files take 1 ms; new callers wait for this long */
 #define SERVICE_DRAIN_NS (5ull * 1000000000) /* open calls, after a stop was asked for */
 
 struct connection;
@@ -54,6 +57,7 @@ struct service {
     struct accounts accounts;
     struct descriptors descriptors;
     bool stopping;
+    bool leaving; /* stopping, and the next daemon takes the sandboxes over */
     int exit_status;
 };
 
@@ -65,6 +69,9 @@ struct service {
 int service_start(struct service *s, struct err *err);
 /** service_stop() - begin draining; idempotent. @why is for the log. */
 void service_stop(struct service *s, const char *why);
+/** service_leave() - another daemon takes over: calls in flight have SERVICE_LEAVE_NS, then the process exits. Sandboxes,
+ * and who waits in the queues of the listening sockets, are the next one's. */
+void service_leave(struct service *s);
 /** service_unlinked() - after service_stop(): nobody finds us any more. */
 void service_unlinked(struct service *s);
 /** service_activity() - something began or ended: judge the idle time anew. */

@@ -25,6 +25,12 @@ void supervisor_say_ready(struct service *s)
     say(HANDOVER_WORD_READY, 0);
 }
 
+void supervisor_say_prepared(struct service *s)
+{
+    (void)s;
+    say(HANDOVER_WORD_PREPARED, 0);
+}
+
 void supervisor_say_stopping(struct service *s)
 {
     (void)s;
@@ -110,31 +116,17 @@ struct words {
 /* The descriptors are put where the bits of packet[1] say. */
 static ssize_t receive(struct words *w)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(HANDOVER_N_SECRETS * sizeof(int))];
-    } control = {0};
-    struct iovec iov = {.iov_base = w->packet, .iov_len = sizeof(w->packet)};
-    struct msghdr msg = {.msg_iov = &iov,
-                         .msg_iovlen = 1,
-                         .msg_control = &control,
-                         .msg_controllen = sizeof(control)};
-    int came[HANDOVER_N_SECRETS];
+    int came[HANDOVER_MAX_FDS];
     size_t n_came = 0, at = 0;
-    ssize_t n = recvmsg(HANDOVER_SUPER, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    if (n < 0)
-        return -errno;
-    struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-    if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
-        n_came = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        memcpy(came, CMSG_DATA(c), n_came * sizeof(int));
-    }
+    ssize_t n = handover_receive(HANDOVER_SUPER, w->packet, came, &n_came);
     for (size_t i = 0; i < HANDOVER_N_SECRETS; i++) {
         bool here = n > 0 && (w->packet[1] & 1u << i) != 0 && at < n_came;
         w->fds[i] = here ? came[at++] : -1;
         if (!here)
             w->packet[1] &= (uint8_t) ~(1u << i);
     }
+    while (at < n_came)
+        (void)close(came[at++]);
     return n;
 }
 
@@ -161,6 +153,8 @@ static void on_words(uv_poll_t *handle, int status, int events)
         say(HANDOVER_WORD_ACCEPTED, reload(s, w.packet[1], w.fds));
     else if (w.packet[0] == HANDOVER_WORD_UNLINKED)
         service_unlinked(s);
+    else if (w.packet[0] == HANDOVER_WORD_LEAVE)
+        service_leave(s);
 }
 
 int supervisor_open(struct service *s, struct err *err)

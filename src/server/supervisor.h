@@ -15,6 +15,8 @@ struct service;
 
 /** supervisor_open() - listen to it, on HANDOVER_SUPER. */
 int supervisor_open(struct service *s, struct err *err);
+/** supervisor_say_prepared() - what is left needs the engine, which another daemon may have until it heard this. */
+void supervisor_say_prepared(struct service *s);
 /** supervisor_say_ready() - we serve. */
 void supervisor_say_ready(struct service *s);
 /** supervisor_say_stopping() - service_unlinked() follows when the socket files are gone. */

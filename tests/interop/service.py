@@ -83,12 +83,13 @@ class Service(Daemon):
         """Asks it to stop; a test may ask twice."""
         self.ask_to_stop(signo)
 
-    def wait_log(self, text):
-        """Follows the log until a line holds `text`."""
+    def wait_log(self, text, times=1):
+        """Follows the log until `times` lines held `text`; the last of them."""
         command = ["timeout", str(TIMEOUT), "tail", "-n", "+1", "-F", "-s", "0.05", str(self.log_path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as tail:
             for line in tail.stdout:
-                if text in line:
+                times -= text in line
+                if times == 0:
                     tail.kill()
                     return line
         raise AssertionError(f"no `{text}` in the log")

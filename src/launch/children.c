@@ -1,0 +1,119 @@
+#include "launch/children.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "privproto/handover.h"
+
+static void default_signals(void)
+{
+    sigset_t none;
+
+    for (int signo = 1; signo < _NSIG; signo++)
+        (void)signal(signo, SIG_DFL); /* those that cannot be changed are default */
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* In the child. Nothing of the service's stays open in the engine: it neither listens nor holds keys or locks. */
+void child_become_engine(const struct options *parents,
+                         int (*engine)(const struct options *options), int control, int launch)
+{
+    struct options options = *parents;
+
+    if (setsid() < 0) /* a Ctrl-C is for the supervisor alone */
+        _exit(1);
+    default_signals();
+    if (dup2(control, HANDOVER_SUPER) < 0 || dup2(launch, HANDOVER_LAUNCH) < 0)
+        _exit(1);
+    (void)close_range(HANDOVER_LAUNCH + 1, ~0u, 0);
+    (void)fd_set_cloexec(HANDOVER_SUPER, true);
+    (void)fd_set_cloexec(HANDOVER_LAUNCH, true);
+    options.control_fd = HANDOVER_SUPER;
+    options.sock_fd = HANDOVER_LAUNCH;
+    exit(engine(&options));
+}
+
+/* In the child: the numbers of handover.h, and nothing else that is open. */
+void child_become_daemon(const struct options *options, int words, int launch)
+{
+    if (setsid() < 0)
+        _exit(1);
+    default_signals();
+    if (dup2(words, HANDOVER_SUPER) < 0 || dup2(launch, HANDOVER_LAUNCH) < 0)
+        _exit(1);
+    for (int fd = HANDOVER_DATA; fd < HANDOVER_END; fd++) {
+        /* EBADF: not needed by this service. The locks end with the supervisor, however long a daemon takes to follow. */
+        if (fd != HANDOVER_DATA_LOCK && fd != HANDOVER_HOME_LOCK)
+            (void)fd_set_cloexec(fd, false);
+    }
+    (void)close_range(HANDOVER_END, ~0u, CLOSE_RANGE_CLOEXEC);
+    (void)unsetenv("NOTIFY_SOCKET"); /* it is the main process who speaks to systemd */
+    (void)execv(options->daemon_argv[0], options->daemon_argv);
+    log_event(LOG_ERROR, "daemon_not_started", "path=\"%s\" errno=%d text=\"%s\"",
+              options->daemon_argv[0], errno, strerror(errno));
+    _exit(1);
+}
+
+/* In the child: cwsandboxd once more, as it was started. It reads its configuration, says over @front what it opened, and
+ * becomes a daemon (server/front.c). */
+void child_become_front(const struct options *options, int words, int launch, int front)
+{
+    char who[32];
+    char *self = options->daemon_argv[0];
+    const char **argv = calloc(options->n_front_args + 4, sizeof(*argv));
+
+    if (!argv || setsid() < 0)
+        _exit(1);
+    default_signals();
+    if (dup2(words, HANDOVER_SUPER) < 0 || dup2(launch, HANDOVER_LAUNCH) < 0 ||
+        dup2(front, HANDOVER_READY) < 0 || fd_set_cloexec(HANDOVER_DATA, false) < 0)
+        _exit(1);
+    for (int fd = HANDOVER_LISTEN; fd < HANDOVER_END; fd++)
+        (void)fd_set_cloexec(fd, false); /* EBADF: so many there are not */
+    (void)close_range(HANDOVER_END, ~0u, CLOSE_RANGE_CLOEXEC);
+    (void)unsetenv("NOTIFY_SOCKET");
+    bool other = options->daemon_uid != (uid_t)-1;
+    (void)snprintf(who, sizeof(who), "%u:%u", other ? options->daemon_uid : geteuid(),
+                   other ? options->daemon_gid : getegid());
+    argv[0] = self;
+    argv[1] = "--renew";
+    argv[2] = who;
+    for (size_t i = 0; i < options->n_front_args; i++)
+        argv[3 + i] = options->front_args[i];
+    (void)execv(self, (char *const *)argv);
+    log_event(LOG_ERROR, "front_not_started", "path=\"%s\" errno=%d text=\"%s\"", self, errno,
+              strerror(errno));
+    _exit(1);
+}
+
+/* Out of the way of the numbers of handover.h. */
+int child_move_up(int fd)
+{
+    CLEANUP_FD int low = fd;
+    int high = fcntl(low, F_DUPFD_CLOEXEC, HANDOVER_ABOVE);
+
+    return high < 0 ? -errno : high;
+}
+
+int child_pair(int ret[2])
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    CLEANUP_FD int one = child_move_up(pair[0]);
+    CLEANUP_FD int other = child_move_up(pair[1]);
+    if (one < 0 || other < 0)
+        return -EMFILE;
+    ret[0] = TAKE_FD(one);
+    ret[1] = TAKE_FD(other);
+    return 0;
+}

@@ -1,0 +1,139 @@
+/* The command line of cwsandbox-launch: that of a start, and the one that a front hands over while a service runs. */
+#include "launch/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "launch/launch.h"
+
+/* The name becomes a directory of every hierarchy. */
+static bool service_valid(const char *name)
+{
+    return *name && *name != '.' && strlen(name) < 128 &&
+           name[strspn(
+               name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == 0;
+}
+
+static int parse_user(const char *text, struct options *o)
+{
+    uint64_t uid, gid;
+    char copy[32];
+    char *colon;
+
+    if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy))
+        return -EINVAL;
+    colon = strchr(copy, ':');
+    if (!colon)
+        return -EINVAL;
+    *colon = 0;
+    if (parse_u64(copy, UINT32_MAX - 1, &uid) < 0 ||
+        parse_u64(colon + 1, UINT32_MAX - 1, &gid) < 0)
+        return -EINVAL;
+    o->daemon_uid = (uid_t)uid;
+    o->daemon_gid = (gid_t)gid;
+    return 0;
+}
+
+static int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
+{
+    return parse_u64(text, max, ret) < 0 || *ret < min ? -EINVAL : 0;
+}
+
+static int parse_option(int c, struct options *o)
+{
+    uint64_t number = 0;
+
+    switch (c) {
+    case 'f':
+        if (parse_number(optarg, 0, INT_MAX, &number) < 0)
+            return -EINVAL;
+        o->sock_fd = (int)number;
+        return 0;
+    case 'u':
+        if (parse_number(optarg, UID_COUNT, UINT32_MAX - UID_COUNT, &number) < 0)
+            return -EINVAL;
+        o->uid_base = (uint32_t)number;
+        return 0;
+    case 'i':
+        o->init_path = optarg;
+        return 0;
+    case 'd':
+        o->state_dir = optarg;
+        return 0;
+    case 's':
+        o->service = optarg;
+        return 0;
+    case 'c':
+        o->check = true;
+        return 0;
+    case 'S':
+        o->supervise = true;
+        return 0;
+    case 'U':
+        return parse_user(optarg, o);
+    case 'K': /* 'K', 'L', 'M': the order of handover.h */
+    case 'L':
+    case 'M':
+        o->secret_paths[c - 'K'] = optarg;
+        return 0;
+    case 'F':
+        if (o->n_socket_files == MAX_SOCKET_FILES)
+            return -EINVAL;
+        o->socket_files[o->n_socket_files++] = optarg;
+        return 0;
+    case 'A': /* options_parse() made room */
+        o->front_args[o->n_front_args++] = optarg;
+        return 0;
+    case 'R':
+        o->remove_data = optarg;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+int options_parse(int argc, char **argv, struct options *o)
+{
+    static const struct option names[] = {
+        {"fd", required_argument, NULL, 'f'},
+        {"init", required_argument, NULL, 'i'},
+        {"state-dir", required_argument, NULL, 'd'},
+        {"service", required_argument, NULL, 's'},
+        {"uid-base", required_argument, NULL, 'u'},
+        {"check", no_argument, NULL, 'c'},
+        {"supervise", no_argument, NULL, 'S'},
+        {"daemon-user", required_argument, NULL, 'U'},
+        {"api-keys", required_argument, NULL, 'K'},
+        {"tls-cert", required_argument, NULL, 'L'},
+        {"tls-key", required_argument, NULL, 'M'},
+        {"socket-file", required_argument, NULL, 'F'},
+        {"front-argument", required_argument, NULL, 'A'},
+        {"remove-data", required_argument, NULL, 'R'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+
+    o->argc = argc;
+    o->argv = argv;
+    o->front_args = calloc((size_t)argc, sizeof(*o->front_args));
+    if (!o->front_args)
+        return -ENOMEM;
+    optind = 0; /* from the beginning, also the second time */
+    while ((c = getopt_long(argc, argv, "+", names, NULL)) != -1) {
+        if (parse_option(c, o) < 0)
+            return -EINVAL;
+    }
+    o->daemon_argv = argv + optind;
+    if (o->supervise != (optind < argc))
+        return -EINVAL;
+    return service_valid(o->service) ? 0 : -EINVAL;
+}
+
+void options_done(struct options *options)
+{
+    free(options->front_args);
+    options->front_args = NULL;
+}
