@@ -1,8 +1,11 @@
 /* What was sent of a log, so that a later call can go on; see log-stream.h. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "runtime/log-stream.h"
+
+#define UUID_LEN 36
 
 static void session_free(struct log_session *s)
 {
@@ -48,6 +51,32 @@ struct log_session *log_session_new(struct sandbox *sb, bool timestamps)
     return s;
 }
 
+static void put_name(struct log_session *s)
+{
+    const struct log_mark *first = &s->marks[0];
+    (void)snprintf(s->id + UUID_LEN, sizeof(s->id) - UUID_LEN, ".%c%c.%" PRIx64 ".%" PRIx64,
+                   s->timestamps ? 't' : 'p', first->line_start ? 'l' : 'm', first->sent,
+                   first->position);
+}
+
+/* The other way round; the rest of the name, whatever its first part. */
+static bool read_name(const char *text, bool *ret_timestamps, struct log_mark *ret)
+{
+    char times, start, again[LOG_SESSION_NAME];
+    int n = 0;
+    *ret = (struct log_mark){0};
+    if (sscanf(text, ".%c%c.%" SCNx64 ".%" SCNx64 "%n", &times, &start, &ret->sent,
+               &ret->position, &n) != 4 ||
+        text[n] != '\0' || (times != 't' && times != 'p') || (start != 'l' && start != 'm'))
+        return false;
+    /* Only as we write it: scanf takes signs and blanks, too. */
+    (void)snprintf(again, sizeof(again), ".%c%c.%" PRIx64 ".%" PRIx64, times, start, ret->sent,
+                   ret->position);
+    *ret_timestamps = times == 't';
+    ret->line_start = start == 'l';
+    return strcmp(again, text) == 0;
+}
+
 struct log_session *log_session_clone(struct sandbox *sb, const struct log_session *from)
 {
     struct log_session *s = log_session_new(sb, from->timestamps);
@@ -61,19 +90,49 @@ struct log_session *log_session_clone(struct sandbox *sb, const struct log_sessi
     memcpy(s->marks, from->marks, from->n_marks * sizeof(*s->marks));
     s->n_marks = s->cap_marks = from->n_marks;
     s->sent = from->sent;
+    put_name(s);
     return s;
 }
 
-struct log_session *log_session_find(struct sandbox *sb, const char *id)
+static struct log_session *restore(struct sandbox *sb, const char *id, uint64_t sent)
 {
+    struct log_mark first;
+    bool timestamps;
+    if (strlen(id) >= LOG_SESSION_NAME || !read_name(id + UUID_LEN, &timestamps, &first) ||
+        (sb->log && first.position > sb->log->size))
+        return NULL;
+    /* Without times what was sent is what is in the file. */
+    if (sb->log && !timestamps && sent >= first.sent &&
+        sent - first.sent > sb->log->size - first.position)
+        return NULL;
+    struct log_session *s = log_session_new(sb, timestamps);
+    if (!s)
+        return NULL;
+    (void)snprintf(s->id, sizeof(s->id), "%s", id);
+    s->sent = sent;
+    s->in_use = false;
+    s->marks = malloc(sizeof(*s->marks));
+    if (!s->marks) {
+        session_free(s);
+        return NULL;
+    }
+    s->marks[0] = first;
+    s->n_marks = s->cap_marks = 1;
+    return s;
+}
+
+struct log_session *log_session_find(struct sandbox *sb, const char *id, uint64_t sent)
+{
+    if (strlen(id) < UUID_LEN)
+        return NULL;
     expire(sb);
     LIST_FOREACH(it, &sb->log_sessions)
     {
         struct log_session *s = CONTAINER_OF(it, struct log_session, link);
-        if (strcmp(s->id, id) == 0)
+        if (strncmp(s->id, id, UUID_LEN) == 0)
             return s;
     }
-    return NULL;
+    return restore(sb, id, sent);
 }
 
 void log_session_release(struct sandbox *sb, struct log_session *s)
@@ -112,6 +171,8 @@ void log_session_mark(struct log_session *s, const struct log_mark *mark, bool j
         s->cap_marks = cap;
     }
     s->marks[s->n_marks++] = *mark;
+    if (s->n_marks == 1)
+        put_name(s);
 }
 
 const struct log_mark *log_session_seek(const struct log_session *s, uint64_t sent)

@@ -384,7 +384,7 @@ void log_streams_on_ended(struct sandbox *sb)
 /* Takes over a session, or notes why it cannot. */
 static void resume(struct log_stream *l, const struct log_spec *spec)
 {
-    struct log_session *s = log_session_find(l->sb, spec->resume_session);
+    struct log_session *s = log_session_find(l->sb, spec->resume_session, spec->resume_offset);
     if (!s) {
         l->refusal = "SESSION_NOT_FOUND";
         return;
@@ -478,7 +478,7 @@ int log_stream_open(struct sandbox *sb, const struct log_spec *spec,
 
 const char *log_stream_session(const struct log_stream *l)
 {
-    return l->session_id;
+    return l->session ? l->session->id : l->session_id; /* its name grows with the first byte */
 }
 
 void log_stream_pause(struct log_stream *l)

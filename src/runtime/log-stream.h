@@ -11,6 +11,9 @@
  * Offsets count the bytes sent in the session, prefixes included. To
  * find the place in the file again a session keeps marks: (sent, position in the file). Between
  * marks a resumed stream renders again and drops what the reader has.
+ *
+ * A session's name tells its first mark, so that the next daemon, which knows none of them, can go on: nothing is kept of it,
+ * and a name that somebody made up reaches nothing but other places of the same log. Told apart are names by their first part.
  */
 #ifndef CWS_RUNTIME_LOG_STREAM_H
 #define CWS_RUNTIME_LOG_STREAM_H
@@ -33,9 +36,11 @@ struct log_mark {
     bool line_start;
 };
 
+#define LOG_SESSION_NAME 80 /* a UUID, two letters, two numbers in hexadecimal */
+
 struct log_session {
     struct list link; /* sandbox.log_sessions, least recently used first */
-    char id[37];
+    char id[LOG_SESSION_NAME];
     bool timestamps;
     bool in_use;
     uint64_t sent;
@@ -72,7 +77,7 @@ struct log_stream {
     uint64_t gap_start;
     uint64_t position, end; /* end: without follow, where to stop */
     uint64_t sent, skip;    /* skip: rendered bytes the reader already has */
-    char session_id[37];
+    char session_id[LOG_SESSION_NAME];
     const char *refusal; /* in-band error code of an unresumable session */
 };
 
@@ -90,7 +95,8 @@ void log_sessions_free(struct sandbox *sb);
 struct log_session *log_session_new(struct sandbox *sb, bool timestamps);
 /** log_session_clone() - the same history under a new id: a reader came back before its old call was seen to end. */
 struct log_session *log_session_clone(struct sandbox *sb, const struct log_session *from);
-struct log_session *log_session_find(struct sandbox *sb, const char *id);
+/** log_session_find() - also one of an earlier daemon's, by its name; @sent is what the reader has of it. NULL: unknown. */
+struct log_session *log_session_find(struct sandbox *sb, const char *id, uint64_t sent);
 /** log_session_mark() - the next byte sent is rendered from @position. @jump: which is not where the one before came from. */
 void log_session_mark(struct log_session *s, const struct log_mark *mark, bool jump);
 /** log_session_seek() - the last mark at or before @sent; NULL: that was never sent. */

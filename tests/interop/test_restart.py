@@ -133,3 +133,40 @@ def test_the_daemon_behind_its_filter(own_service):
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     if b"__asan_init" not in programs()[0].read_bytes():  # a sanitizer needs calls that the daemon does not
         assert fields["Seccomp"] == "2" and fields["Seccomp_filters"] == "1"
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_a_log_goes_on_in_the_next_daemon_where_it_was_cut(own_service, timestamps):
+    """Sessions are the daemon's, but their names tell the next one where they began."""
+    service = own_service()
+    box = service.create("/bin/sh", ["-c", "i=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); sleep 0.005; done"])
+    got, session, offset, kills = b"", "", 0, 0
+    while True:
+        try:
+            for entry in box.logs(follow=True, timestamps=timestamps, resume_log_session_id=session, resume_log_offset=offset):
+                assert not entry.HasField("error"), entry
+                got, session, offset = got + entry.data, entry.log_session_id, entry.next_log_offset
+                if kills < 2 and got.count(b"\n") > 60 * (kills + 1):
+                    kills += 1
+                    os.kill(service.daemon_pid(), signal.SIGKILL)
+            break
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.UNAVAILABLE
+    assert kills == 2
+    lines = got.splitlines(keepends=True)
+    if timestamps:
+        assert all(line[:4].isdigit() for line in lines)
+        lines = [line.split(b" ", 1)[1] for line in lines]
+    assert b"".join(lines) == b"".join(b"line %d\n" % n for n in range(400))
+
+
+def test_a_name_of_a_log_session_that_was_made_up(own_service):
+    service = own_service()
+    box = service.create("/bin/sh", ["-c", "echo one; sleep 1000"])
+    name = next(box.logs(follow=True)).log_session_id
+    uuid, flags, sent, _ = name.split(".")
+    for other in (f"{'0' * 36}.{flags}.{sent}.ffffffffffffffff", f"{'0' * 36}.xx.0.0", "0" * 36, f"{'0' * 36}.pl.0.-1", f"{name}x"[1:]):
+        entries = list(box.logs(follow=True, resume_log_session_id=other, resume_log_offset=3))
+        assert [e.error.code for e in entries] == ["SESSION_NOT_FOUND"], other
+    far = list(box.logs(follow=True, resume_log_session_id="0" * 36 + name[36:], resume_log_offset=1000))
+    assert [e.error.code for e in far] == ["SESSION_NOT_FOUND"]
