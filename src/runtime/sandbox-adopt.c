@@ -6,6 +6,7 @@
  *
  * Until #3 its state is what the record says, and whoever wants to run or read something waits.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -70,6 +71,8 @@ static void sync_init(struct sandbox *sb)
     sb->main.call.on_packet = on_synced;
     sb->main.call.on_lost = on_lost;
     int r = control_sync(&sb->cell->control, &sb->main.call);
+    if (r == -EPIPE || r == -ECONNRESET)
+        return; /* init has ended since it was listed, or launch has: as on_lost() */
     if (r < 0) {
         sandbox_adopted(sb);
         sandbox_fail(sb, "take the sandbox over: %s", strerror(-r));
