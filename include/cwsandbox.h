@@ -302,6 +302,8 @@ CWS_API void cws_options_set_request_timeout(cws_options *o,
                                              uint64_t timeout_ns); /* default 300 s */
 CWS_API void cws_options_set_poll(cws_options *o, uint64_t retry_budget_ns,
                                   uint64_t rpc_timeout_ns); /* 30 s, 15 s */
+/** cws_options_set_create_retry() - how long a create that finds a place full is repeated there; 0 (the default): not at all. */
+CWS_API void cws_options_set_create_retry(cws_options *o, uint64_t budget_ns);
 
 /**
  * cws_options_set_gpu() - GPUs, for requests and limits alike

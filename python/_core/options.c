@@ -177,6 +177,16 @@ static int set_poll(cws_options *o, PyObject *value, cws_error **error)
     return 0;
 }
 
+static int set_create_retry(cws_options *o, PyObject *value, cws_error **error)
+{
+    uint64_t ns;
+
+    if (py_arg_seconds(value, "create_retry_budget_seconds", 0, 0, &ns) < 0)
+        return -1;
+    cws_options_set_create_retry(o, ns);
+    return 0;
+}
+
 static const struct option_setter option_table[] = {
     {"image", set_image},
     {"command", set_command},
@@ -191,6 +201,7 @@ static const struct option_setter option_table[] = {
     {"mode", set_mode},
     {"request_timeout", set_request_timeout},
     {"poll", set_poll},
+    {"create_retry", set_create_retry},
     {NULL, NULL},
 };
 

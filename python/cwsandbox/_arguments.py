@@ -16,6 +16,7 @@ class _Common(TypedDict, total=False):
     auth: AuthConfig | None
     tags: Sequence[str] | None
     request_timeout_seconds: float | None
+    create_retry_budget_seconds: float | None
     poll_retry_budget_seconds: float | None
     poll_rpc_timeout_seconds: float | None
     max_lifetime_seconds: float | None

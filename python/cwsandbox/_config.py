@@ -79,6 +79,7 @@ class Config:
     template_id: str | None = None
     request_timeout: float = 300.0  # as in the published client; so is the next one
     poll: tuple[float, float] = (30.0, 15.0)
+    create_budget: float = 0.0
 
     def __init__(self, defaults: SandboxDefaults | Mapping | None, template_id: str | None = None) -> None:
         self.template_id = template_id or None
@@ -102,6 +103,7 @@ class Config:
         self.auth = d.auth
         self.request_timeout = d.request_timeout_seconds
         self.poll = (d.poll_retry_budget_seconds, d.poll_rpc_timeout_seconds)
+        self.create_budget = d.create_retry_budget_seconds
         self.tags = list(d.tags)
         if self.template_id is not None:
             return  # what the template says counts more than defaults
@@ -140,6 +142,14 @@ class Config:
         rpc = self.poll[1] if poll_rpc is None else poll_rpc
         check_poll(budget, rpc)
         self.poll = (budget, rpc)
+
+    def set_create_retry(self, budget: float | None) -> None:
+        if budget is None:
+            return
+        from ._defaults import check_budget
+
+        check_budget("create_retry_budget_seconds", budget)
+        self.create_budget = budget
 
     def set_labels(self, tags: object, env: Mapping[str, str] | None, annotations: Mapping[str, str] | None) -> None:
         self.tags += string_list(tags, "tags")
@@ -242,6 +252,7 @@ class Config:
             mode=self._mode_number(),
             request_timeout=self.request_timeout,
             poll=self.poll,
+            create_retry=self.create_budget or None,
         )
 
     def _image_and_command(self, url: str) -> tuple[str | None, tuple[str, list[str]] | None]:

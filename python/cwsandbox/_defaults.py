@@ -62,10 +62,15 @@ def is_hosted(url: str) -> bool:
     return scheme == "https" and (host == "cwsandbox.com" or host.endswith(".cwsandbox.com"))
 
 
+def check_budget(name: str, seconds: float) -> None:
+    """ValueError unless it is finite and >= 0."""
+    if not math.isfinite(seconds) or seconds < 0:
+        raise ValueError(f"{name} must be finite and not negative, not {seconds!r}")
+
+
 def check_poll(retry_budget: float, rpc_timeout: float) -> None:
     """ValueError unless the budget is finite and >= 0 and the time-out is finite and > 0."""
-    if not math.isfinite(retry_budget) or retry_budget < 0:
-        raise ValueError(f"poll_retry_budget_seconds must be finite and not negative, not {retry_budget!r}")
+    check_budget("poll_retry_budget_seconds", retry_budget)
     if not math.isfinite(rpc_timeout) or rpc_timeout <= 0:
         raise ValueError(f"poll_rpc_timeout_seconds must be finite and positive, not {rpc_timeout!r}")
 
@@ -88,6 +93,7 @@ class SandboxDefaults:
     base_url: str = HOSTED_URL
     auth: AuthConfig | None = field(default=None, repr=False)
     request_timeout_seconds: float = 300.0
+    create_retry_budget_seconds: float = 0.0
     poll_retry_budget_seconds: float = 30.0
     poll_rpc_timeout_seconds: float = 15.0
     max_lifetime_seconds: float | None = None
@@ -115,6 +121,7 @@ class SandboxDefaults:
             base_url: str = ...,
             auth: AuthConfig | None = None,
             request_timeout_seconds: float = 300.0,
+            create_retry_budget_seconds: float = 0.0,
             poll_retry_budget_seconds: float = 30.0,
             poll_rpc_timeout_seconds: float = 15.0,
             max_lifetime_seconds: float | None = None,
@@ -134,6 +141,7 @@ class SandboxDefaults:
         ) -> None: ...
 
     def __post_init__(self) -> None:
+        check_budget("create_retry_budget_seconds", self.create_retry_budget_seconds)
         check_poll(self.poll_retry_budget_seconds, self.poll_rpc_timeout_seconds)
         object.__setattr__(self, "tags", string_tuple(self.tags, "tags"))
         if not isinstance(self.args, tuple):

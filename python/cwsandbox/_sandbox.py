@@ -44,6 +44,8 @@ class Sandbox(_core.SandboxBase):
         base_url: service; None: CWSANDBOX_BASE_URL, else the hosted service when there is an auth or CWSANDBOX_API_KEY, else this
             machine.
         request_timeout_seconds: limit of a request, and the default limit of waits and commands (300).
+        create_retry_budget_seconds: how long a create is repeated while the service says that there is no room at the moment (0:
+            not at all). It is the same request each time; with placement_spillover each place has the whole budget.
         poll_retry_budget_seconds, poll_rpc_timeout_seconds: how waiting treats a service that does not answer (30, 15).
         max_lifetime_seconds: the service ends the sandbox after it.
         runner_ids: machines it may run on.
@@ -81,6 +83,7 @@ class Sandbox(_core.SandboxBase):
         tags: Sequence[str] | None = None,
         base_url: str | None = None,
         request_timeout_seconds: float | None = None,
+        create_retry_budget_seconds: float | None = None,
         poll_retry_budget_seconds: float | None = None,
         poll_rpc_timeout_seconds: float | None = None,
         max_lifetime_seconds: float | None = None,
@@ -114,6 +117,7 @@ class Sandbox(_core.SandboxBase):
         config.set_times(
             request_timeout_seconds, poll_retry_budget_seconds, poll_rpc_timeout_seconds, max_lifetime_seconds
         )
+        config.set_create_retry(create_retry_budget_seconds)
         config.set_labels(tags, environment_variables, annotations)
         config.set_placement(runner_ids, placement_mode, placement_spillover)
         config.set_limits(resources, network)

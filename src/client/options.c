@@ -7,7 +7,7 @@
 void options_times_init(struct options_times *t)
 {
     *t = (struct options_times){OPTIONS_REQUEST_TIMEOUT_NS, OPTIONS_RETRY_BUDGET_NS,
-                                OPTIONS_POLL_TIMEOUT_NS};
+                                OPTIONS_POLL_TIMEOUT_NS, 0};
 }
 
 void options_get_times(const cws_options *o, struct options_times *ret)
@@ -329,4 +329,9 @@ void cws_options_set_poll(cws_options *o, uint64_t retry_budget_ns, uint64_t rpc
 {
     o->times.retry_budget_ns = retry_budget_ns;
     o->times.poll_timeout_ns = rpc_timeout_ns ? rpc_timeout_ns : OPTIONS_POLL_TIMEOUT_NS;
+}
+
+void cws_options_set_create_retry(cws_options *o, uint64_t budget_ns)
+{
+    o->times.create_budget_ns = budget_ns;
 }

@@ -18,6 +18,7 @@ struct options_times {
     uint64_t request_timeout_ns;
     uint64_t retry_budget_ns;
     uint64_t poll_timeout_ns;
+    uint64_t create_budget_ns; /* of asking a place that is full again; 0 = once only */
 };
 void options_times_init(struct options_times *t);
 

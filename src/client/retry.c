@@ -18,24 +18,37 @@ uint64_t retry_jitter(uint64_t *memory_ns, uint64_t hint_ns, uint64_t remaining_
     return MIN(*memory_ns, remaining_ns);
 }
 
-bool retry_after(struct retry *r, uint64_t budget_ns, const struct cws_error *e,
-                 uint64_t *ret_delay_ns)
+bool retry_next(struct retry *r, uint64_t budget_ns, const struct cws_error *e,
+                uint64_t *ret_delay_ns)
 {
     uint64_t now_ns = clock_now_ns();
     if (r->budget_end_ns == 0)
         r->budget_end_ns = now_ns + budget_ns;
-    if (!error_is_transient(e) || now_ns >= r->budget_end_ns)
+    if (now_ns >= r->budget_end_ns)
         return false;
     *ret_delay_ns =
         retry_jitter(&r->delay_ns, cws_error_retry_delay_ns(e), r->budget_end_ns - now_ns);
     return true;
 }
 
+bool retry_after(struct retry *r, uint64_t budget_ns, const struct cws_error *e,
+                 uint64_t *ret_delay_ns)
+{
+    return error_is_transient(e) && retry_next(r, budget_ns, e, ret_delay_ns);
+}
+
+static uint64_t time_left(const struct retry *r)
+{
+    uint64_t now_ns = clock_now_ns();
+    return r->budget_end_ns > now_ns ? r->budget_end_ns - now_ns : 0;
+}
+
+uint64_t retry_timeout_exact(const struct retry *r, uint64_t timeout_ns)
+{
+    return r->budget_end_ns ? MIN(timeout_ns, time_left(r)) : timeout_ns;
+}
+
 uint64_t retry_timeout(const struct retry *r, uint64_t timeout_ns)
 {
-    if (r->budget_end_ns == 0)
-        return timeout_ns;
-    uint64_t now_ns = clock_now_ns();
-    uint64_t left_ns = r->budget_end_ns > now_ns ? r->budget_end_ns - now_ns : 0;
-    return MIN(timeout_ns, MAX(RETRY_RPC_MIN_NS, left_ns));
+    return r->budget_end_ns ? MIN(timeout_ns, MAX(RETRY_RPC_MIN_NS, time_left(r))) : timeout_ns;
 }

@@ -21,6 +21,11 @@ uint64_t retry_jitter(uint64_t *memory_ns, uint64_t hint_ns, uint64_t remaining_
 /** retry_after() - true: try again after *@ret_delay_ns. False: @e is the end of it. */
 bool retry_after(struct retry *r, uint64_t budget_ns, const struct cws_error *e,
                  uint64_t *ret_delay_ns);
+/** retry_next() - the same, when the caller knows that @e may pass. */
+bool retry_next(struct retry *r, uint64_t budget_ns, const struct cws_error *e,
+                uint64_t *ret_delay_ns);
+/** retry_timeout_exact() - of the next attempt: never beyond the budget. */
+uint64_t retry_timeout_exact(const struct retry *r, uint64_t timeout_ns);
 /** retry_timeout() - of the next attempt, which alone may take @timeout_ns. */
 uint64_t retry_timeout(const struct retry *r, uint64_t timeout_ns);
 

@@ -88,11 +88,13 @@ void cws_sandbox_unref(cws_sandbox *sb)
     /* Everything on the loop that concerns a sandbox holds a reference, so nothing is going on
      * now. */
     CHECK(!sb->watch.get && !timer_armed(&sb->watch.timer));
+    CHECK(!timer_armed(&sb->create.timer));
     CHECK(!snapshot_wait_busy(&sb->stop_snapshot_wait));
     info_done(&sb->info);
     buf_done(&sb->create_request);
     buf_done(&sb->spill_request);
     error_unref(sb->no_room);
+    error_unref(sb->create.refused);
     free_strings(sb->scratch, sb->n_scratch);
     free(sb->stop_request_id);
     (void)pthread_mutex_destroy(&sb->lock);
@@ -143,8 +145,8 @@ void sandbox_set_status(struct cws_sandbox *sb, enum sb_state state, cws_status 
     sb->info.status = status;
     sb->info.has_status = true;
     sb->info.status_updated_ns = clock_wall_ns();
-    if (state == SB_RUNNING && sb->create_began_ns && !sb->info.startup_ns)
-        sb->info.startup_ns = MAX(clock_now_ns() - sb->create_began_ns, UINT64_C(1));
+    if (state == SB_RUNNING && sb->create.began_ns && !sb->info.startup_ns)
+        sb->info.startup_ns = MAX(clock_now_ns() - sb->create.began_ns, UINT64_C(1));
     unlock_info(sb, locked);
 }
 

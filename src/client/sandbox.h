@@ -23,6 +23,7 @@
 
 #include "client/details.h"
 #include "client/options.h"
+#include "client/retry.h"
 #include "client/rpc.h"
 #include "client/snapshot.h"
 
@@ -76,6 +77,14 @@ struct watch {
         *last; /* why the next question is a retry; raised if there is no time for it */
 };
 
+/* The state of creating; see start.c. */
+struct create {
+    uint64_t began_ns;         /* monotonic, of the last attempt; 0 = we did not create it */
+    struct retry retry;        /* of the place that is being asked */
+    struct timer timer;        /* until it is asked again */
+    struct cws_error *refused; /* what it said, while that timer runs */
+};
+
 struct cws_sandbox {
     _Atomic uint32_t refs;
     struct cws_client *client;  /* [const] reference */
@@ -96,7 +105,7 @@ struct cws_sandbox {
 
     enum sb_state state;                    /* [loop] */
     bool cancelled;                         /* [loop] stopped before it was started */
-    uint64_t create_began_ns;               /* [loop] monotonic; 0 = we did not create it */
+    struct create create;                   /* [loop] */
     bool stop_owned;                        /* [loop] the service accepted our stop */
     struct conn *conn;                      /* [loop] */
     struct list started, running, terminal; /* [loop] struct sb_waiter */
@@ -145,6 +154,9 @@ void sandbox_exec_ended(struct cws_sandbox *sb, const struct cws_error *error, i
 /** sandbox_when_started() - [loop] create it if needed; fires at once when that is done
  * already. */
 void sandbox_when_started(struct cws_sandbox *sb, struct sb_waiter *w);
+/** create_stop_waiting() - [loop] no further attempt at a place that is full; harmless when none
+ * is planned. */
+void create_stop_waiting(struct cws_sandbox *sb);
 
 /* ---- watch.c ---- */
 void sandbox_when_running(struct cws_sandbox *sb, struct sb_waiter *w);

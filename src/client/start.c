@@ -1,57 +1,18 @@
-/* Creating a sandbox: once, however many ask. */
-#include <string.h>
-
+/*
+ * Creating a sandbox: once, however many ask. A place that is full is asked again within the
+ * budget of the options, with the same request; then comes the second place, if there is one,
+ * with a budget of its own.
+ */
 #include "base/util.h"
+#include "client/placement.h"
 #include "client/sandbox.h"
 
 /* ---- the second place ---- */
 
-#define REASON(name) "CWSANDBOX_" name
-
-/* The first place has no room. Whoever says it: this only chooses where to try next. */
-static const char *const no_room_reasons[] = {
-    REASON("RUNNER_CAPACITY_EXHAUSTED"),
-    REASON("PLACEMENT_REJECTED"),
-    REASON("PLACEMENT_CONSTRAINT_UNSATISFIED"),
-    REASON("NO_SUITABLE_RUNNER"),
-    REASON("RUNNER_OVERLOADED"),
-    REASON("RUNNER_UNAVAILABLE"),
-};
-
-static bool says_no_room(const struct cws_error *e)
-{
-    for (size_t i = 0; e->detail.reason && i < ARRAY_SIZE(no_room_reasons); i++)
-        if (strcmp(e->detail.reason, no_room_reasons[i]) == 0)
-            return true;
-    return false;
-}
-
-/* Nothing was created for certain, so the next start() may begin at the first place again. After
- * anything else only the same request, with the same id, is safe. */
-static bool is_definite(const struct cws_error *e)
-{
-    if (says_no_room(e))
-        return true;
-    switch ((int)e->kind) {
-    case CWS_E_AUTHENTICATION:
-    case CWS_E_NOT_FOUND:
-        return true;
-    case CWS_E_UNAVAILABLE:
-    case CWS_E_SNAPSHOT_THROTTLED:
-    case CWS_E_NOT_RUNNING:
-    case CWS_E_TIMEOUT:
-    case CWS_E_REQUEST_TIMEOUT:
-    case CWS_E_COMMAND_TIMEOUT:
-        return false;
-    default:
-        return e->detail.reason != NULL;
-    }
-}
-
 static bool may_spill(const struct cws_sandbox *sb, const struct cws_error *e)
 {
     return buf_len(&sb->spill_request) > 0 && !sb->spilled && !sb->stopping &&
-           !sb->client->closing && says_no_room(e);
+           !sb->client->closing && placement_no_room(e);
 }
 
 /* The second place failed too. */
@@ -62,7 +23,7 @@ static void both_failed(struct cws_sandbox *sb, struct cws_error *e)
                       "the alternate placement failed with this");
     error_unref(sb->no_room);
     sb->no_room = NULL;
-    if (is_definite(e))
+    if (placement_is_definite(e))
         sandbox_set_spilled(sb, false);
 }
 
@@ -70,8 +31,10 @@ static void both_failed(struct cws_sandbox *sb, struct cws_error *e)
 
 static struct cws_error *create_begin(struct cws_sandbox *sb);
 
+/* No further attempt at this place. */
 static void create_failed(struct cws_sandbox *sb, struct cws_error *take_error)
 {
+    sb->create.retry = (struct retry){0};
     if (may_spill(sb, take_error)) {
         sb->no_room = take_error;
         options_renew_request_id(&sb->spill_request);
@@ -100,6 +63,48 @@ static void create_failed(struct cws_sandbox *sb, struct cws_error *take_error)
     error_unref(take_error);
 }
 
+/* ---- the same place a little later ---- */
+
+static void on_create_timer(struct timer *t)
+{
+    struct create *c = CONTAINER_OF(t, struct create, timer);
+    struct cws_sandbox *sb = CONTAINER_OF(c, struct cws_sandbox, create);
+    struct cws_error *error = TAKE_PTR(c->refused);
+    /* What the last answer said is final when the budget was slept away */
+    if (clock_now_ns() < c->retry.budget_end_ns) {
+        error_unref(error);
+        error = create_begin(sb);
+    }
+    if (error)
+        create_failed(sb, error);
+    cws_sandbox_unref(sb);
+}
+
+/* True: @take_error is kept, and the same request goes out again. */
+static bool create_again(struct cws_sandbox *sb, struct cws_error *take_error)
+{
+    struct create *c = &sb->create;
+    uint64_t delay_ns;
+    if (!sb->times.create_budget_ns || sb->stopping || list_empty(&sb->started) ||
+        sb->client->closing || !placement_busy(take_error) ||
+        !retry_next(&c->retry, sb->times.create_budget_ns, take_error, &delay_ns))
+        return false;
+    c->refused = take_error;
+    (void)cws_sandbox_ref(sb);
+    timer_start_in(&sb->client->timers, &c->timer, delay_ns, on_create_timer);
+    return true;
+}
+
+void create_stop_waiting(struct cws_sandbox *sb)
+{
+    struct create *c = &sb->create;
+    if (!timer_armed(&c->timer))
+        return;
+    timer_stop(&sb->client->timers, &c->timer);
+    create_failed(sb, TAKE_PTR(c->refused));
+    cws_sandbox_unref(sb);
+}
+
 static void on_created(void *user, void *reply, const struct err *status)
 {
     struct cws_sandbox *sb = user;
@@ -114,8 +119,10 @@ static void on_created(void *user, void *reply, const struct err *status)
         error =
             &error_nomem; /* without its id it cannot be used; the request id finds it again */
     if (error) {
-        create_failed(sb, error);
+        if (!create_again(sb, error))
+            create_failed(sb, error);
     } else {
+        sb->create.retry = (struct retry){0};
         error_unref(sb->no_room);
         sb->no_room = NULL;
         sb_waiters_fire(&sb->started, NULL);
@@ -140,15 +147,14 @@ static struct cws_error *create_begin(struct cws_sandbox *sb)
         .packed = sb->spilled ? &sb->spill_request : &sb->create_request,
         .reply = &pb__sandbox__descriptor,
         .target = sb->target,
-        .timeout_ns = sb->times.request_timeout_ns,
+        .timeout_ns = retry_timeout_exact(&sb->create.retry, sb->times.request_timeout_ns),
         .idempotent = true, /* by its request_id */
         .done = on_created,
         .user = sb,
     };
     (void)cws_sandbox_ref(sb);
     sb->state = SB_CREATING;
-    if (!sb->create_began_ns)
-        sb->create_began_ns = clock_now_ns();
+    sb->create.began_ns = clock_now_ns();
     if (!unary_start(conn, &call, NULL)) {
         sb->state = SB_NEW;
         cws_sandbox_unref(sb);

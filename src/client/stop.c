@@ -278,7 +278,10 @@ static void stop_begin(struct cws_op *op)
     sb->stop_request_id = TAKE_PTR(stop->request_id);
     if (sb->state == SB_CREATING)
         sandbox_settle(sb); /* who waits for RUNNING need not wait for the create */
-    stop_advance(sb);
+    if (timer_armed(&sb->create.timer))
+        create_stop_waiting(sb); /* comes back to stop_advance() */
+    else
+        stop_advance(sb);
 }
 
 static void stop_cancel(struct cws_op *op)

@@ -336,4 +336,6 @@ void sb_waiter_cancel(struct cws_sandbox *sb, struct sb_waiter *w)
     list_remove(&w->link);
     if (!anybody_waits(sb))
         watch_stop(sb);
+    if (list_empty(&sb->started))
+        create_stop_waiting(sb);
 }

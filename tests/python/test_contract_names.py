@@ -36,7 +36,7 @@ FUNCTIONS = {
 POSITIONAL = {"format_bytes", "format_cpu", "results"}
 
 OPTIONS = """command=None, args=None, defaults=None, auth=None, container_image=None, tags=None, base_url=None,
-request_timeout_seconds=None, poll_retry_budget_seconds=None, poll_rpc_timeout_seconds=None, max_lifetime_seconds=None,
+request_timeout_seconds=None, create_retry_budget_seconds=None, poll_retry_budget_seconds=None, poll_rpc_timeout_seconds=None, max_lifetime_seconds=None,
 profile_ids=None, profile_names=None, runner_ids=None, resources=None, mounted_files=None, s3_mount=None, ports=None,
 network=None, file_system_snapshot=None, max_timeout_seconds=None, placement_mode=None, placement_spillover=None, services=None,
 volumes=None, template_id=None, image_pull_credentials=None, environment_variables=None, annotations=None, secrets=None,
@@ -97,7 +97,7 @@ METHODS = {
 }
 # Accepted as keywords, however the function spells it
 KEYWORDS = {
-    "Sandbox.run": "container_image defaults tags request_timeout_seconds poll_retry_budget_seconds poll_rpc_timeout_seconds"
+    "Sandbox.run": "container_image defaults tags request_timeout_seconds create_retry_budget_seconds poll_retry_budget_seconds poll_rpc_timeout_seconds"
                    " max_lifetime_seconds runner_ids resources mounted_files network file_system_snapshot placement_mode"
                    " placement_spillover services volumes template_id image_pull_credentials environment_variables annotations"
                    " secrets auth",
@@ -145,7 +145,7 @@ DATACLASSES = {
     "FileSystemSnapshotBucketConfig": dict(bucket_name="", region="", effective_bucket_name="", mode="unspecified"),
     "SandboxDefaults": dict(
         container_image="python:3.11", command="/bin/sh", args=None, base_url="https://api.cwsandbox.com", auth=None,
-        request_timeout_seconds=300.0, poll_retry_budget_seconds=30.0, poll_rpc_timeout_seconds=15.0, max_lifetime_seconds=None,
+        request_timeout_seconds=300.0, create_retry_budget_seconds=0.0, poll_retry_budget_seconds=30.0, poll_rpc_timeout_seconds=15.0, max_lifetime_seconds=None,
         temp_dir="/tmp", tags=(), runner_ids=None, placement_mode=None, placement_spillover="strict", resources=None, network=None,
         services=None, volumes=None, file_system_snapshot=None, secrets=None, environment_variables={}, annotations={}),
 }
