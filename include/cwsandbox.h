@@ -109,6 +109,20 @@ typedef enum cws_error_kind {
     CWS_E_DISCOVERY,                  /* DiscoveryError */
     CWS_E_DISCOVERY_VALIDATION,       /* DiscoveryValidationError: has violations */
     CWS_E_RUNNER_NOT_FOUND,           /* RunnerNotFoundError: has runner_id */
+    CWS_E_PROTOCOL, /* SandboxProtocolError: the service's answer is no valid message */
+    CWS_E_SNAPSHOT_BUCKET_PROVISIONING, /* SnapshotBucketProvisioningError (an Unavailable) */
+    CWS_E_VOLUME,                       /* VolumeError: has volume_id, as those below */
+    CWS_E_VOLUME_NOT_FOUND,             /* VolumeNotFoundError */
+    CWS_E_VOLUME_NOT_READY,             /* VolumeNotReadyError */
+    CWS_E_VOLUME_PLACEMENT_CONFLICT,    /* VolumePlacementConflictError */
+    CWS_E_VOLUME_TYPE_NOT_SUPPORTED,    /* VolumeTypeNotSupportedError */
+    CWS_E_VOLUME_NOT_SNAPSHOTTABLE,     /* VolumeNotSnapshottableError */
+    CWS_E_VOLUME_RUNNER_INELIGIBLE,     /* VolumeRunnerIneligibleError */
+    CWS_E_VOLUME_BACKEND_NOT_FOUND,     /* VolumeBackendNotFoundError */
+    CWS_E_VOLUME_IN_USE,                /* VolumeInUseError */
+    CWS_E_VOLUME_QUOTA_EXCEEDED,        /* VolumeQuotaExceededError */
+    CWS_E_VOLUME_RUNNER_UNAVAILABLE,    /* VolumeRunnerUnavailableError (an Unavailable) */
+    CWS_E_VOLUME_WAIT_TIMEOUT,          /* VolumeWaitTimeoutError (a Timeout) */
     /* local conditions */
     CWS_E_CANCELLED = 64, /* cws_op_cancel(); CancelledError */
     CWS_E_INVALID,        /* bad argument; ValueError */
@@ -142,6 +156,9 @@ CWS_API const cws_error *cws_error_cause(const cws_error *e);
 CWS_API const char *cws_error_note(const cws_error *e);
 CWS_API const char *cws_error_snapshot_id(const cws_error *e); /* NULL = not about a snapshot */
 CWS_API const char *cws_error_runner_id(const cws_error *e);   /* NULL = not about a runner */
+CWS_API const char *cws_error_volume_id(const cws_error *e);   /* NULL = not about a volume */
+/** cws_error_status_reason() - CWS_E_FAILED: the service's words on why the sandbox failed; NULL = none. */
+CWS_API const char *cws_error_status_reason(const cws_error *e);
 CWS_API void cws_error_free(cws_error *e);
 
 /* ------------------------------------------------------------------ client */
@@ -425,7 +442,8 @@ typedef enum cws_status {
     CWS_STATUS_TERMINATING = 5,
     CWS_STATUS_TERMINATED = 6,
     CWS_STATUS_PENDING = 7,
-    CWS_STATUS_PAUSED = 8
+    CWS_STATUS_PAUSED = 8,
+    CWS_STATUS_PREPARING = 9 /* accepted; what it needs is being fetched */
 } cws_status;
 
 /**
@@ -471,6 +489,8 @@ cws_sandbox_status_updated_ns(const cws_sandbox *sb); /* wall clock; 0 = never *
 CWS_API uint64_t
 cws_sandbox_started_ns(const cws_sandbox *sb); /* service's start_time; 0 = not known */
 CWS_API int cws_sandbox_returncode(const cws_sandbox *sb, int *ret); /* 1 = known */
+/** cws_sandbox_status_reason() - the service's words on the status, as last heard; NULL = none. The caller frees it. */
+CWS_API char *cws_sandbox_status_reason(const cws_sandbox *sb);
 CWS_API char *cws_sandbox_runner_id(const cws_sandbox *sb);
 CWS_API char *cws_sandbox_runner_group_id(const cws_sandbox *sb);
 /** cws_sandbox_resource() - @which: "requests.cpu", "requests.memory", "limits.cpu", "limits.memory". */
@@ -580,6 +600,17 @@ typedef struct cws_bucket_config {
  */
 CWS_API cws_op *cws_sandbox_snapshot(cws_sandbox *sb, int wait_ready, const char *request_id,
                                      cws_error **error);
+
+typedef struct cws_snapshot_options { /* zero it */
+    int no_wait_ready;                /* 1: done when it was accepted */
+    const char *request_id;           /* NULL = a random one */
+    int has_retry_budget;             /* 1: the next one counts; else 30 s */
+    uint64_t
+        retry_budget_ns; /* how long a request that fails for now is repeated; 0 = not at all */
+} cws_snapshot_options;
+/** cws_sandbox_snapshot_with() - cws_sandbox_snapshot() with everything it can do. */
+CWS_API cws_op *cws_sandbox_snapshot_with(cws_sandbox *sb, const cws_snapshot_options *options,
+                                          cws_error **error);
 
 typedef struct cws_stop_options { /* zero it */
     uint64_t grace_ns;

@@ -65,7 +65,7 @@ enum late {
     LATE_MAX
 };
 
-#define N_ERROR_KINDS (CWS_E_RUNNER_NOT_FOUND + 1)
+#define N_ERROR_KINDS (CWS_E_VOLUME_WAIT_TIMEOUT + 1)
 
 /* Module state: every object of this module, so that subinterpreters do not share any. */
 struct core_state {

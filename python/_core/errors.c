@@ -40,6 +40,20 @@ static const char *const class_names[N_ERROR_KINDS] = {
     [CWS_E_DISCOVERY] = "DiscoveryError",
     [CWS_E_DISCOVERY_VALIDATION] = "DiscoveryValidationError",
     [CWS_E_RUNNER_NOT_FOUND] = "RunnerNotFoundError",
+    [CWS_E_PROTOCOL] = "SandboxProtocolError",
+    [CWS_E_SNAPSHOT_BUCKET_PROVISIONING] = "SnapshotBucketProvisioningError",
+    [CWS_E_VOLUME] = "VolumeError",
+    [CWS_E_VOLUME_NOT_FOUND] = "VolumeNotFoundError",
+    [CWS_E_VOLUME_NOT_READY] = "VolumeNotReadyError",
+    [CWS_E_VOLUME_PLACEMENT_CONFLICT] = "VolumePlacementConflictError",
+    [CWS_E_VOLUME_TYPE_NOT_SUPPORTED] = "VolumeTypeNotSupportedError",
+    [CWS_E_VOLUME_NOT_SNAPSHOTTABLE] = "VolumeNotSnapshottableError",
+    [CWS_E_VOLUME_RUNNER_INELIGIBLE] = "VolumeRunnerIneligibleError",
+    [CWS_E_VOLUME_BACKEND_NOT_FOUND] = "VolumeBackendNotFoundError",
+    [CWS_E_VOLUME_IN_USE] = "VolumeInUseError",
+    [CWS_E_VOLUME_QUOTA_EXCEEDED] = "VolumeQuotaExceededError",
+    [CWS_E_VOLUME_RUNNER_UNAVAILABLE] = "VolumeRunnerUnavailableError",
+    [CWS_E_VOLUME_WAIT_TIMEOUT] = "VolumeWaitTimeoutError",
 };
 
 int py_errors_init(struct core_state *st)
@@ -149,6 +163,8 @@ static int set_details(struct core_state *st, PyObject *exc, const cws_error *e)
                    set_string(exc, "filepath", cws_error_filepath(e)) < 0 ||
                    set_string(exc, "stream_code", cws_error_stream_code(e)) < 0 ||
                    set_string(exc, "file_system_snapshot_id", cws_error_snapshot_id(e)) < 0 ||
+                   set_string(exc, "volume_id", cws_error_volume_id(e)) < 0 ||
+                   set_string(exc, "status_reason", cws_error_status_reason(e)) < 0 ||
                    set_string(exc, "runner_id", cws_error_runner_id(e)) < 0
                ? -1
                : 0;

@@ -26,6 +26,11 @@ static PyObject *get_id(PyObject *self, void *closure)
 }
 
 /* What the library knows only after the sandbox was seen running. */
+static PyObject *get_status_reason(PyObject *self, void *closure)
+{
+    return text_or_none(opened(self) ? cws_sandbox_status_reason(opened(self)) : NULL);
+}
+
 static PyObject *get_runner_id(PyObject *self, void *closure)
 {
     return text_or_none(opened(self) ? cws_sandbox_runner_id(opened(self)) : NULL);
@@ -244,6 +249,8 @@ PyGetSetDef py_sandbox_properties[] = {
      "datetime (UTC) when status was last seen, or None", NULL},
     {"started_at", get_started_at, NULL,
      "naive datetime in UTC when the sandbox began to run, or None", NULL},
+    {"status_reason", get_status_reason, NULL,
+     "str: the service's words on the status, as last heard, or None", NULL},
     {"runner_id", get_runner_id, NULL, "str, or None", NULL},
     {"runner_group_id", get_runner_group_id, NULL, "str, or None", NULL},
     {"returncode", get_returncode, NULL, "int exit code of the main process, or None", NULL},

@@ -249,16 +249,20 @@ static PyObject *sandbox_stop(PyObject *self, PyObject *const *args, Py_ssize_t 
 static PyObject *sandbox_snapshot(PyObject *self, PyObject *args)
 {
     struct core_state *st = core_state(self);
-    const char *request_id;
+    cws_snapshot_options options = {0};
     cws_error *error = NULL;
     cws_sandbox *sb;
+    PyObject *budget;
     int wait;
 
-    if (!st || !PyArg_ParseTuple(args, "pz:_snapshot", &wait, &request_id))
+    if (!st || !PyArg_ParseTuple(args, "pzO:_snapshot", &wait, &options.request_id, &budget) ||
+        py_arg_seconds(budget, "retry_budget_seconds", 0, 0, &options.retry_budget_ns) < 0)
         return NULL;
+    options.no_wait_ready = !wait;
+    options.has_retry_budget = budget != Py_None;
     sb = py_sandbox_handle(st, self);
     return py_ref_new(st, REF_BYTES,
-                      sb ? cws_sandbox_snapshot(sb, wait, request_id, &error) : NULL, NULL,
+                      sb ? cws_sandbox_snapshot_with(sb, &options, &error) : NULL, NULL,
                       &error);
 }
 

@@ -144,6 +144,9 @@ class SandboxBase:
     def status_updated_at(self) -> datetime | None:
         """datetime (UTC) when status was last seen, or None"""
     @property
+    def status_reason(self) -> str | None:
+        """The service's words on the status (why it failed, what it waits for), as last heard."""
+    @property
     def started_at(self) -> datetime | None:
         """naive datetime in UTC when the sandbox began to run, or None"""
     @property
@@ -297,7 +300,7 @@ class SandboxBase:
         request_id: str | None = None,
         /,
     ) -> OperationRef[None]: ...
-    def _snapshot(self, wait_for_ready: bool, request_id: str | None, /) -> OperationRef[bytes]: ...
+    def _snapshot(self, wait_for_ready: bool, request_id: str | None, budget: float | None, /) -> OperationRef[bytes]: ...
     def _set_request_timeout(self, seconds: float | None) -> None: ...
     def _set_times(self, request: float | None, retry_budget: float | None, poll_rpc: float | None, /) -> None: ...
     def _write_file_stream(

@@ -392,17 +392,25 @@ class Sandbox(_core.SandboxBase):
             "the first placement had no room: sandbox %s went to the other one (%s)", self.sandbox_id, self._config.spillover
         )
 
-    def snapshot(self, *, wait_for_ready: bool = True, request_id: str | None = None) -> OperationRef[str]:
+    def snapshot(
+        self, *, wait_for_ready: bool = True, request_id: str | None = None, retry_budget_seconds: float | None = None
+    ) -> OperationRef[str]:
         """Keep the files of the sandbox's scratch volume; handle for the snapshot's id. Starts the sandbox if needed.
 
         wait_for_ready: done when the snapshot is READY (600 s at most), else when it was accepted.
         request_id: makes the call repeatable; None: a random one.
+        retry_budget_seconds: how long the request is repeated while the service says that it cannot for now (30; 0: not at all).
+        ValueError: at once, for a budget that is not finite or negative.
         SandboxSnapshotError: it failed, or there are multiple scratch volumes. SnapshotWaitTimeoutError: not READY in time.
         """
+        if retry_budget_seconds is not None:
+            from ._defaults import check_budget
+
+            check_budget("retry_budget_seconds", retry_budget_seconds)
         try:
             from ._snapshots import finish_id
 
-            ref = self._snapshot(wait_for_ready, request_id)
+            ref = self._snapshot(wait_for_ready, request_id, retry_budget_seconds)
         except Exception as exc:
             return _core.failed(exc)
         return _core.derive(ref, finish_id)

@@ -10,6 +10,7 @@ class SandboxStatus(StrEnum):
 
     RUNNING = "running"
     CREATING = "creating"
+    PREPARING = "preparing"
     PENDING = "pending"
     PAUSED = "paused"
     TERMINATING = "terminating"
@@ -44,4 +45,5 @@ BY_NUMBER = (
     SandboxStatus.TERMINATED,
     SandboxStatus.PENDING,
     SandboxStatus.PAUSED,
+    SandboxStatus.PREPARING,
 )

@@ -66,10 +66,6 @@ class SandboxUnavailableError(SandboxNotRunningError):
     """The service or the machine of the sandbox cannot be reached now; trying again may work."""
 
 
-class SnapshotBackendThrottledError(SandboxUnavailableError):
-    """The snapshot store is busy; try again later."""
-
-
 class SandboxTimeoutError(SandboxError):
     """Something took longer than its time-out. Not a builtin TimeoutError: that one comes from result(timeout)."""
 
@@ -82,20 +78,23 @@ class SandboxCommandTimeoutError(SandboxTimeoutError):
     """A command ran longer than its time-out and was killed."""
 
 
-class SnapshotWaitTimeoutError(SandboxTimeoutError):
-    """A snapshot did not become ready in time."""
-
-    def __init__(self, message: str = "", *, file_system_snapshot_id: str | None = None, **kwargs: Any) -> None:
-        super().__init__(message, **kwargs)
-        self.file_system_snapshot_id = file_system_snapshot_id
-
-
 class SandboxTerminatedError(SandboxError):
     """The sandbox was ended from outside."""
 
 
 class SandboxFailedError(SandboxError):
-    """The sandbox failed, or failed to start."""
+    """The sandbox failed, or failed to start. status_reason: the service's words on why, or None."""
+
+    def __init__(
+        self, message: str = "", *, sandbox_id: str | None = None, status_reason: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(message, **kwargs)
+        self.sandbox_id = sandbox_id
+        self.status_reason = status_reason
+
+
+class SandboxProtocolError(SandboxError):
+    """The service answered with something that is no valid message."""
 
 
 class SandboxNotFoundError(SandboxError):
@@ -207,6 +206,74 @@ class SnapshotBucketMismatchError(SandboxSnapshotError):
 
 class SnapshotOnStopConflictError(SandboxSnapshotError):
     """The sandbox is already being stopped without a snapshot."""
+
+
+class SnapshotBackendThrottledError(SandboxUnavailableError, SandboxSnapshotError):
+    """The snapshot store is busy; try again later."""
+
+
+class SnapshotBucketProvisioningError(SandboxUnavailableError, SandboxSnapshotError):
+    """The bucket for snapshots is being made; try again later. The sandbox goes on running."""
+
+
+class SnapshotWaitTimeoutError(SandboxTimeoutError, SandboxSnapshotError):
+    """A snapshot did not become ready in time."""
+
+
+class VolumeError(SandboxError):
+    """An operation on a registered volume failed; volume_id names it."""
+
+    def __init__(self, message: str = "", *, volume_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.volume_id = volume_id
+
+
+class VolumeNotFoundError(VolumeError):
+    """There is no such volume."""
+
+
+class VolumeNotReadyError(VolumeError):
+    """The volume cannot be used yet."""
+
+
+class VolumePlacementConflictError(VolumeError):
+    """The volumes of a sandbox cannot be used together in one place."""
+
+
+class VolumeTypeNotSupportedError(VolumeError):
+    """This service has no volumes of this type."""
+
+
+class VolumeNotSnapshottableError(VolumeError):
+    """The volume cannot be snapshotted."""
+
+
+class VolumeRunnerIneligibleError(VolumeError):
+    """The runner of the volume cannot take the sandbox."""
+
+
+class VolumeBackendNotFoundError(VolumeError):
+    """What the volume stands for does not exist."""
+
+
+class VolumeInUseError(VolumeError):
+    """Sandboxes use the volume."""
+
+
+class VolumeQuotaExceededError(VolumeError):
+    """There are too many volumes."""
+
+
+class VolumeRunnerUnavailableError(VolumeError, SandboxUnavailableError):
+    """The runner of the volume cannot be reached now; trying again may work."""
+
+
+class VolumeWaitTimeoutError(SandboxTimeoutError):
+    """A volume did not become ready in time."""
+
+    def __init__(self, message: str = "", *, volume_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(message, **kwargs)
+        self.volume_id = volume_id
 
 
 class DiscoveryError(CWSandboxError):

@@ -194,8 +194,10 @@ void err_set_peer_reason(struct err *err, const char *reason, const char *domain
 
 void err_copy(struct err *dst, const struct err *src)
 {
-    *dst = (struct err){
-        .code = src->code, .sys_errno = src->sys_errno, .retry_delay_ns = src->retry_delay_ns};
+    *dst = (struct err){.code = src->code,
+                        .sys_errno = src->sys_errno,
+                        .retry_delay_ns = src->retry_delay_ns,
+                        .unreadable = src->unreadable};
     if (src->message)
         dst->message = strdup(src->message);
     if (src->reason_owned)

@@ -55,6 +55,7 @@ struct err {
     struct err_pair *violations; /* key = field, value = description */
     size_t n_violations;
     uint64_t retry_delay_ns; /* 0 = none */
+    bool unreadable;         /* what a peer sent was no message: its words are not its own */
 };
 
 /**

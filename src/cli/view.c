@@ -7,7 +7,7 @@ const char *const output_formats[] = {"table", "json", NULL};
 
 const char *const status_names[] = {"unspecified", "creating",    "running",    "completed",
                                     "failed",      "terminating", "terminated", "pending",
-                                    "paused",      NULL};
+                                    "paused",      "preparing",   NULL};
 
 void sandbox_view_init(struct sandbox_view *view, const cws_sandbox *sb)
 {

@@ -62,6 +62,8 @@ void error_unref(struct cws_error *e)
     free(e->stream_code);
     free(e->snapshot_id);
     free(e->runner_id);
+    free(e->volume_id);
+    free(e->status_reason);
     error_unref(e->cause);
     free(e);
 }
@@ -135,6 +137,16 @@ void error_add_snapshot_id(struct cws_error *e, const char *snapshot_id)
     replace_text(e, &e->snapshot_id, snapshot_id);
 }
 
+void error_add_volume_id(struct cws_error *e, const char *volume_id)
+{
+    replace_text(e, &e->volume_id, volume_id);
+}
+
+void error_add_status_reason(struct cws_error *e, const char *reason)
+{
+    replace_text(e, &e->status_reason, reason);
+}
+
 void error_add_runner_id(struct cws_error *e, const char *runner_id)
 {
     replace_text(e, &e->runner_id, runner_id);
@@ -202,6 +214,16 @@ const char *cws_error_note(const cws_error *e)
 const char *cws_error_snapshot_id(const cws_error *e)
 {
     return e->snapshot_id;
+}
+
+const char *cws_error_volume_id(const cws_error *e)
+{
+    return e->volume_id;
+}
+
+const char *cws_error_status_reason(const cws_error *e)
+{
+    return e->status_reason;
 }
 
 const char *cws_error_runner_id(const cws_error *e)

@@ -24,6 +24,8 @@ struct cws_error {
     char *stream_code;
     char *snapshot_id;
     char *runner_id;
+    char *volume_id;
+    char *status_reason;
     const char *note; /* static */
     struct cws_error *cause;
 };
@@ -54,6 +56,8 @@ void error_add_sandbox_id(struct cws_error *e, const char *sandbox_id);
 void error_add_stream_code(struct cws_error *e, const char *code);
 void error_add_snapshot_id(struct cws_error *e, const char *snapshot_id);
 void error_add_runner_id(struct cws_error *e, const char *runner_id);
+void error_add_volume_id(struct cws_error *e, const char *volume_id);
+void error_add_status_reason(struct cws_error *e, const char *reason);
 void error_add_note(struct cws_error *e, const char *static_note);
 void error_add_cause(struct cws_error *e, struct cws_error *cause);
 
@@ -64,11 +68,15 @@ struct error_site {
     const char *filepath;    /* may be NULL */
     const char *snapshot_id; /* may be NULL; set: what may be missing is the snapshot */
     const char *runner_id;   /* the same for a runner */
+    const char *volume_id;   /* the same for a volume */
     bool is_discovery;       /* the family of CWS_E_DISCOVERY */
     bool is_exec;            /* a bare DEADLINE_EXCEEDED is CWS_E_TIMEOUT */
 };
 /** error_from_status() - translate a failed call. */
 struct cws_error *error_from_status(const struct err *status, const struct error_site *site);
+/** error_mark_unreadable() - after proto_unpack() of an answer: bytes that are no message are the
+ * service's fault, CWS_E_PROTOCOL. */
+void error_mark_unreadable(struct err *err);
 /** error_from_local() - a struct err that our own code made (addresses, embedded service). */
 struct cws_error *error_from_local(const struct err *err);
 /** error_is_not_found() - by status, or by trusted reason whatever the

@@ -27,7 +27,6 @@ static const struct reason_row reasons[] = {
     {"SANDBOX_NOT_RUNNING", CWS_E_NOT_RUNNING},
     {"COMMAND_TIMEOUT", CWS_E_COMMAND_TIMEOUT},
     /* by its status it would be the sandbox that is missing */
-    {"VOLUME_NOT_FOUND", CWS_E_SANDBOX},
     {"RUNNER_UNAVAILABLE", CWS_E_UNAVAILABLE},
     {"BACKEND_UNAVAILABLE", CWS_E_UNAVAILABLE},
     {"RUNNER_SHARD_RETIRING", CWS_E_UNAVAILABLE},
@@ -47,6 +46,17 @@ static const struct reason_row reasons[] = {
     {"FSS_WAIT_TIMEOUT", CWS_E_SNAPSHOT_WAIT_TIMEOUT},
     {"FSS_BACKEND_THROTTLED", CWS_E_SNAPSHOT_THROTTLED},
     {"FSS_INFLIGHT_LIMIT", CWS_E_SNAPSHOT_THROTTLED},
+    {"FSS_BUCKET_PROVISIONING", CWS_E_SNAPSHOT_BUCKET_PROVISIONING},
+    {"VOLUME_NOT_FOUND", CWS_E_VOLUME_NOT_FOUND},
+    {"VOLUME_NOT_READY", CWS_E_VOLUME_NOT_READY},
+    {"VOLUME_PLACEMENT_CONFLICT", CWS_E_VOLUME_PLACEMENT_CONFLICT},
+    {"VOLUME_TYPE_NOT_SUPPORTED", CWS_E_VOLUME_TYPE_NOT_SUPPORTED},
+    {"VOLUME_NOT_SNAPSHOTTABLE", CWS_E_VOLUME_NOT_SNAPSHOTTABLE},
+    {"VOLUME_RUNNER_INELIGIBLE", CWS_E_VOLUME_RUNNER_INELIGIBLE},
+    {"VOLUME_BACKEND_NOT_FOUND", CWS_E_VOLUME_BACKEND_NOT_FOUND},
+    {"VOLUME_IN_USE", CWS_E_VOLUME_IN_USE},
+    {"VOLUME_QUOTA_EXCEEDED", CWS_E_VOLUME_QUOTA_EXCEEDED},
+    {"VOLUME_RUNNER_UNAVAILABLE", CWS_E_VOLUME_RUNNER_UNAVAILABLE},
 };
 
 static const cws_error_kind kind_of_status[ERR_CODE_MAX] = {
@@ -84,6 +94,8 @@ static cws_error_kind kind_from_discovery(const struct err *status,
 
 static cws_error_kind kind_from_status(const struct err *status, const struct error_site *site)
 {
+    if (status->unreadable)
+        return CWS_E_PROTOCOL;
     if (site->is_discovery)
         return kind_from_discovery(status, site);
     if (status->code == ERR_DEADLINE_EXCEEDED && site->is_exec)
@@ -96,6 +108,8 @@ static cws_error_kind kind_from_status(const struct err *status, const struct er
         return CWS_E_VALIDATION;
     if (status->code == ERR_NOT_FOUND && site->snapshot_id)
         return CWS_E_SNAPSHOT_NOT_FOUND;
+    if (status->code == ERR_NOT_FOUND && site->volume_id)
+        return CWS_E_VOLUME_NOT_FOUND;
     cws_error_kind kind =
         (unsigned)status->code < ERR_CODE_MAX ? kind_of_status[status->code] : 0;
     return kind ? kind : CWS_E_SANDBOX;
@@ -141,6 +155,10 @@ static char *message_text(const struct err *status, const struct error_site *sit
         CLEANUP_FREE char *violations = violations_text(status);
         return str_dup_printf("%s: %s", site->label, violations ? violations : text);
     }
+    case CWS_E_PROTOCOL:
+        return str_dup_printf("%s: the service's answer could not be decoded%s%s: %s",
+                              site->label, site->sandbox_id ? " for sandbox ID " : "",
+                              site->sandbox_id ? site->sandbox_id : "", text);
     default:
         return str_dup_printf("%s: %s", site->label, text);
     }
@@ -167,7 +185,19 @@ struct cws_error *error_from_status(const struct err *status, const struct error
     error_add_sandbox_id(e, site->sandbox_id);
     error_add_snapshot_id(e, site->snapshot_id);
     error_add_runner_id(e, site->runner_id);
+    bool names_volume = (e->kind >= CWS_E_VOLUME && e->kind <= CWS_E_VOLUME_WAIT_TIMEOUT);
+    error_add_volume_id(e, site->volume_id ? site->volume_id
+                           : names_volume  ? err_metadata(status, "volume_id")
+                                           : NULL);
     return e;
+}
+
+void error_mark_unreadable(struct err *err)
+{
+    if (err->code != ERR_INVALID_ARGUMENT)
+        return; /* out of memory */
+    err->code = ERR_INTERNAL;
+    err->unreadable = true;
 }
 
 struct cws_error *error_from_local(const struct err *err)
@@ -195,6 +225,15 @@ bool error_is_not_found(const struct cws_error *e)
 
 bool error_is_transient(const struct cws_error *e)
 {
-    return e->kind == CWS_E_UNAVAILABLE || e->kind == CWS_E_REQUEST_TIMEOUT ||
-           e->kind == CWS_E_RESOURCE_EXHAUSTED || e->kind == CWS_E_SNAPSHOT_THROTTLED;
+    switch ((int)e->kind) {
+    case CWS_E_UNAVAILABLE:
+    case CWS_E_REQUEST_TIMEOUT:
+    case CWS_E_RESOURCE_EXHAUSTED:
+    case CWS_E_SNAPSHOT_THROTTLED:
+    case CWS_E_SNAPSHOT_BUCKET_PROVISIONING:
+    case CWS_E_VOLUME_RUNNER_UNAVAILABLE:
+        return true;
+    default:
+        return false;
+    }
 }

@@ -194,9 +194,7 @@ static void on_other_frame(struct exec *x, const uint8_t *data, size_t n)
     CLEANUP_PROTO Pb__ExecStreamResponse *msg =
         proto_unpack(&pb__exec_stream_response__descriptor, data, n, &err);
     if (!msg) {
-        (void)err_wrap(&err, "read the service's answer");
-        if (err.code == ERR_INVALID_ARGUMENT)
-            err.code = ERR_INTERNAL;
+        error_mark_unreadable(&err);
         fail(x, status_error(x, &err));
         return;
     }

@@ -92,9 +92,12 @@ static int on_read_bytes(void *user, const uint8_t *data, size_t n)
         return 0; /* an empty file */
     if (proto_find_bytes(data, n, 1, &bytes))
         return buf_put(&f->content, bytes.data, bytes.n);
+    CLEANUP_ERR struct err err = {0};
     CLEANUP_PROTO Pb__ReadFileResponse *msg =
-        proto_unpack(&pb__read_file_response__descriptor, data, n, NULL);
-    return msg ? buf_put(&f->content, msg->content.data, msg->content.len) : -ENOMEM;
+        proto_unpack(&pb__read_file_response__descriptor, data, n, &err);
+    if (!msg)
+        return err.code == ERR_INVALID_ARGUMENT ? -EBADMSG : -ENOMEM;
+    return buf_put(&f->content, msg->content.data, msg->content.len);
 }
 
 static void send_read(struct file_op *f)

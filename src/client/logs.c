@@ -198,7 +198,8 @@ static void on_message(struct rpc *rpc, const uint8_t *data, size_t n)
         return;
     CLEANUP_PROTO Pb__LogEntry *entry = proto_unpack(&pb__log_entry__descriptor, data, n, NULL);
     if (!entry) {
-        fail(l, logs_error(l, CWS_E_SANDBOX, NULL, "the service's answer could not be read"));
+        fail(l,
+             logs_error(l, CWS_E_PROTOCOL, NULL, "the service's answer could not be decoded"));
         return;
     }
     if (*entry->log_session_id &&

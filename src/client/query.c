@@ -120,10 +120,7 @@ static void on_done(void *user, void *reply, const struct err *status)
     } else if (q->answer) {
         on_page(q);
     } else {
-        if (q->unreadable.code == ERR_INVALID_ARGUMENT) {
-            (void)err_wrap(&q->unreadable, "read the service's answer");
-            q->unreadable.code = ERR_INTERNAL;
-        }
+        error_mark_unreadable(&q->unreadable);
         on_failure(q, &q->unreadable);
     }
 }

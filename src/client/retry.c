@@ -26,9 +26,9 @@ bool retry_next(struct retry *r, uint64_t budget_ns, const struct cws_error *e,
         r->budget_end_ns = now_ns + budget_ns;
     if (now_ns >= r->budget_end_ns)
         return false;
-    *ret_delay_ns =
-        retry_jitter(&r->delay_ns, cws_error_retry_delay_ns(e), r->budget_end_ns - now_ns);
-    return true;
+    uint64_t left_ns = r->budget_end_ns - now_ns;
+    *ret_delay_ns = retry_jitter(&r->delay_ns, cws_error_retry_delay_ns(e), left_ns);
+    return *ret_delay_ns < left_ns; /* else it would be slept away, for no further attempt */
 }
 
 bool retry_after(struct retry *r, uint64_t budget_ns, const struct cws_error *e,

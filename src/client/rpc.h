@@ -97,7 +97,7 @@ struct unary_call {
      * borrowed. */
     void (*done)(void *user, void *reply, const struct err *status);
     int (*on_raw)(void *user, const uint8_t *data,
-                  size_t n); /* with reply == NULL; 0 or -ENOMEM */
+                  size_t n); /* with reply == NULL; 0, -ENOMEM, or -EBADMSG: no valid message */
     void *user;
 };
 struct unary;

@@ -164,6 +164,7 @@ static enum sb_state state_of(cws_status status)
         return SB_TERMINAL;
     case CWS_STATUS_CREATING:
     case CWS_STATUS_PENDING:
+    case CWS_STATUS_PREPARING:
     case CWS_STATUS_UNSPECIFIED:
         return SB_STARTING;
     }
@@ -293,9 +294,9 @@ int sandbox_apply(struct cws_sandbox *sb, const Pb__Sandbox *msg, enum apply how
 
 static const char *status_name(cws_status status)
 {
-    static const char *const names[] = {"unspecified", "creating", "running",
-                                        "completed",   "failed",   "terminating",
-                                        "terminated",  "pending",  "paused"};
+    static const char *const names[] = {"unspecified", "creating",    "running",    "completed",
+                                        "failed",      "terminating", "terminated", "pending",
+                                        "paused",      "preparing"};
     return (unsigned)status < ARRAY_SIZE(names) ? names[status] : "unknown";
 }
 
@@ -307,6 +308,7 @@ struct cws_error *sandbox_failed(const struct cws_sandbox *sb)
         error_new(CWS_E_FAILED, "sandbox '%s' failed%s%s%s", id, ran ? "" : " to start",
                   reason ? ": " : "", reason ? reason : "");
     error_add_sandbox_id(e, id);
+    error_add_status_reason(e, reason);
     return e;
 }
 
@@ -364,6 +366,11 @@ static char *dup_text(const struct cws_sandbox *sb, char *const *field)
 char *cws_sandbox_id(const cws_sandbox *sb)
 {
     return dup_text(sb, &sb->info.id);
+}
+
+char *cws_sandbox_status_reason(const cws_sandbox *sb)
+{
+    return dup_text(sb, &sb->info.state_reason);
 }
 
 char *cws_sandbox_runner_id(const cws_sandbox *sb)

@@ -10,6 +10,7 @@ struct snapshot_op {
     struct cws_sandbox *sb;    /* [const] reference */
     char *request_id;          /* [const] the same in every attempt */
     bool wait_ready;           /* [const] */
+    uint64_t retry_budget_ns;  /* [const] */
     struct sb_ready ready;     /* [loop] */
     bool readying;             /* [loop] */
     struct unary *create;      /* [loop] */
@@ -73,7 +74,7 @@ static void on_answer(void *user, void *reply, const struct err *status)
                                                        .sandbox_id = sandbox_id_borrow(s->sb)});
     /* A snapshot that took too long once will again */
     if (e->kind != CWS_E_REQUEST_TIMEOUT && !s->op.client->closing &&
-        retry_after(&s->retry, SNAPSHOT_RETRY_BUDGET_NS, e, &delay_ns)) {
+        retry_after(&s->retry, s->retry_budget_ns, e, &delay_ns)) {
         error_unref(e);
         timer_start_in(&s->op.client->timers, &s->timer, delay_ns, on_timer);
     } else {
@@ -167,9 +168,10 @@ static char *random_request_id(void)
     return id;
 }
 
-cws_op *cws_sandbox_snapshot(cws_sandbox *sb, int wait_ready, const char *request_id,
-                             cws_error **error)
+cws_op *cws_sandbox_snapshot_with(cws_sandbox *sb, const cws_snapshot_options *options,
+                                  cws_error **error)
 {
+    const char *request_id = options->request_id;
     if (request_id && !utf8_valid(request_id, strlen(request_id))) {
         (void)error_set(error, CWS_E_INVALID, "request_id is not valid UTF-8");
         return NULL;
@@ -181,7 +183,9 @@ cws_op *cws_sandbox_snapshot(cws_sandbox *sb, int wait_ready, const char *reques
     }
     op_init(&s->op, &snapshot_class, sb->client);
     s->sb = cws_sandbox_ref(sb);
-    s->wait_ready = wait_ready != 0;
+    s->wait_ready = options->no_wait_ready == 0;
+    s->retry_budget_ns =
+        options->has_retry_budget ? options->retry_budget_ns : SNAPSHOT_RETRY_BUDGET_NS;
     s->request_id = request_id && *request_id ? strdup(request_id) : random_request_id();
     if (!s->request_id)
         (void)error_give(error, &error_nomem);
@@ -190,4 +194,11 @@ cws_op *cws_sandbox_snapshot(cws_sandbox *sb, int wait_ready, const char *reques
         return NULL;
     }
     return &s->op;
+}
+
+cws_op *cws_sandbox_snapshot(cws_sandbox *sb, int wait_ready, const char *request_id,
+                             cws_error **error)
+{
+    cws_snapshot_options options = {.no_wait_ready = !wait_ready, .request_id = request_id};
+    return cws_sandbox_snapshot_with(sb, &options, error);
 }

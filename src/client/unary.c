@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "client/error.h"
 #include "client/event.h"
 #include "client/rpc.h"
 
@@ -46,12 +47,14 @@ static void on_message(struct rpc *rpc, const uint8_t *data, size_t n)
     u->got_reply = true;
     if (u->how.reply)
         u->reply = proto_unpack(u->how.reply, data, n, &u->failure);
-    else if (u->how.on_raw(u->how.user, data, n) < 0)
-        (void)err_set(&u->failure, ERR_RESOURCE_EXHAUSTED, "out of memory");
-    if (u->failure.code == ERR_INVALID_ARGUMENT) {
-        (void)err_wrap(&u->failure, "read the service's answer");
-        u->failure.code = ERR_INTERNAL;
+    else {
+        int r = u->how.on_raw(u->how.user, data, n);
+        if (r == -EBADMSG)
+            (void)err_set(&u->failure, ERR_INVALID_ARGUMENT, "it is no valid message");
+        else if (r < 0)
+            (void)err_set(&u->failure, ERR_RESOURCE_EXHAUSTED, "out of memory");
     }
+    error_mark_unreadable(&u->failure);
 }
 
 static void on_close(struct rpc *rpc, const struct err *status)

@@ -13,6 +13,8 @@
 /* Contract/sdk.md 3.3, 3.5. */
 #define POLL_FIRST_NS RETRY_FIRST_NS
 #define POLL_MAX_NS RETRY_MAX_NS
+#define FRESH_NS (15 * NS_PER_SEC)
+#define FRESH_MAX_NS (NS_PER_SEC / 2)
 #define MISSING_WINDOW_NS (2 * NS_PER_SEC)
 #define GRACE_TRIES 2u
 #define GRACE_DELAY_NS (2 * NS_PER_SEC)
@@ -228,6 +230,13 @@ static bool grace_goes_on(struct cws_sandbox *sb, const Pb__Sandbox *msg)
     return true;
 }
 
+/* Our own create was accepted a moment ago: whoever waits wants to know soon. */
+static bool is_fresh(const struct cws_sandbox *sb)
+{
+    return sb->state == SB_STARTING && !sb->stopping && sb->create.began_ns &&
+           !sb->info.startup_ns && clock_now_ns() - sb->create.began_ns < FRESH_NS;
+}
+
 static void on_state(struct cws_sandbox *sb, const Pb__Sandbox *msg)
 {
     struct watch *w = &sb->watch;
@@ -242,6 +251,8 @@ static void on_state(struct cws_sandbox *sb, const Pb__Sandbox *msg)
         w->interval_ns = 0;
     uint64_t delay_ns = w->interval_ns ? w->interval_ns : POLL_FIRST_NS;
     w->interval_ns = MIN(delay_ns + delay_ns / 2, POLL_MAX_NS);
+    if (is_fresh(sb)) /* the schedule goes on underneath */
+        delay_ns = MIN(delay_ns, FRESH_MAX_NS);
     bool other_question = w->terminal != (sb->state > SB_STARTING);
     bool at_once = sb->conn->ours &&
                    (took_ns >= LONG_POLL_MIN_NS || sb->state != before || other_question);

@@ -66,7 +66,7 @@ METHODS = {
     "Sandbox.read_file_streaming": "(self, filepath, *, timeout_seconds=None)",
     "Sandbox.write_file_streaming": "(self, filepath, source, *, timeout_seconds=None)",
     "Sandbox.stream_logs": "(self, *, follow=False, tail_lines=None, since_time=None, timestamps=False, timeout_seconds=None)",
-    "Sandbox.snapshot": "(self, *, wait_for_ready=True, request_id=None)",
+    "Sandbox.snapshot": "(self, *, wait_for_ready=True, request_id=None, retry_budget_seconds=None)",
     "Sandbox.stop": "(self, *, snapshot_on_stop=False, graceful_shutdown_seconds=10.0, missing_ok=False, wait_for_ready=True,"
                     " request_id=None)",
     "Session": "(defaults=None, report_to=None, *, auth=None)",
@@ -153,7 +153,7 @@ DATACLASSES["AuthHeaders"] = dict.fromkeys(["headers", "strategy"])
 
 ENUMS = {
     "AuthStrategy": "coreweave_api_key wandb",
-    "SandboxStatus": "running creating pending paused terminating completed failed terminated unspecified",
+    "SandboxStatus": "running creating preparing pending paused terminating completed failed terminated unspecified",
     "PlacementMode": "unspecified serverless cks",
     "PlacementSpillover": "strict cks_then_serverless serverless_then_cks",
     "ServiceVisibility": "unspecified public private custom",
@@ -174,13 +174,27 @@ EXCEPTIONS = {
     "SandboxValidationError": ("SandboxError CWSandboxValidationError", "field_violations"),
     "SandboxNotRunningError": ("SandboxError", ""),
     "SandboxUnavailableError": ("SandboxNotRunningError", ""),
-    "SnapshotBackendThrottledError": ("SandboxUnavailableError", ""),
+    "SnapshotBackendThrottledError": ("SandboxUnavailableError SandboxSnapshotError", "file_system_snapshot_id"),
+    "SnapshotBucketProvisioningError": ("SandboxUnavailableError SandboxSnapshotError", "file_system_snapshot_id"),
+    "VolumeRunnerUnavailableError": ("VolumeError SandboxUnavailableError", "volume_id"),
+    "VolumeWaitTimeoutError": ("SandboxTimeoutError", "volume_id"),
+    "VolumeError": ("SandboxError", "volume_id"),
+    "VolumeNotFoundError": ("VolumeError", "volume_id"),
+    "VolumeNotReadyError": ("VolumeError", "volume_id"),
+    "VolumePlacementConflictError": ("VolumeError", "volume_id"),
+    "VolumeTypeNotSupportedError": ("VolumeError", "volume_id"),
+    "VolumeNotSnapshottableError": ("VolumeError", "volume_id"),
+    "VolumeRunnerIneligibleError": ("VolumeError", "volume_id"),
+    "VolumeBackendNotFoundError": ("VolumeError", "volume_id"),
+    "VolumeInUseError": ("VolumeError", "volume_id"),
+    "VolumeQuotaExceededError": ("VolumeError", "volume_id"),
     "SandboxTimeoutError": ("SandboxError", ""),
     "SandboxRequestTimeoutError": ("SandboxTimeoutError", ""),
     "SandboxCommandTimeoutError": ("SandboxTimeoutError", ""),
-    "SnapshotWaitTimeoutError": ("SandboxTimeoutError", "file_system_snapshot_id"),
+    "SnapshotWaitTimeoutError": ("SandboxTimeoutError SandboxSnapshotError", "file_system_snapshot_id"),
     "SandboxTerminatedError": ("SandboxError", ""),
-    "SandboxFailedError": ("SandboxError", ""),
+    "SandboxFailedError": ("SandboxError", "sandbox_id status_reason"),
+    "SandboxProtocolError": ("SandboxError", ""),
     "SandboxNotFoundError": ("SandboxError", "sandbox_id"),
     "SandboxExecutionError": ("SandboxError", "exec_result exception_type exception_message"),
     "SandboxStreamBackpressureError": ("SandboxExecutionError", "stream_code"),
@@ -208,7 +222,7 @@ WITHOUT_REASON = {"SandboxStreamBackpressureError", "SandboxStreamTruncatedError
 
 PROPERTIES = {
     "Sandbox": "sandbox_id status status_updated_at started_at runner_id runner_group_id returncode service_urls exposed_ports"
-               " dns_egress_names resource_limits resource_requests resource_gpu file_system_snapshot_id exec_stats",
+               " dns_egress_names resource_limits resource_requests resource_gpu file_system_snapshot_id exec_stats status_reason",
     "Process": "stdout stderr stdin returncode command",
     "TerminalSession": "output stdin command returncode",
     "StreamWriter": "closed QUEUE_SIZE",
@@ -221,24 +235,21 @@ NEW = {
     "names": """disable_signal_handlers Volume PvcVolumeSource EndpointShareToken Container
         ContainerStatus VolumeMount RegisteredVolumeOptions SecurityContext ObjectStorageAccess CidrBlock SelectorBlock PortRange
         IngressRule HttpsEndpointStatus TlsPassthroughEndpointStatus DataPlaneMode SandboxControl SandboxFileType
-        StorageMedium TenantScope ObjectStoragePermission VolumeState VolumeLocality SnapshotBucketProvisioningError
-        VolumeRunnerUnavailableError VolumeWaitTimeoutError SandboxProtocolError VolumeError VolumeNotFoundError VolumeNotReadyError
-        VolumePlacementConflictError VolumeTypeNotSupportedError VolumeNotSnapshottableError VolumeRunnerIneligibleError
-        VolumeBackendNotFoundError VolumeInUseError VolumeQuotaExceededError""",
-    "SandboxStatus": "PREPARING", "EndpointKind": "TLS_PASSTHROUGH", "EndpointAuth": "SHARE_TOKEN",
-    "Sandbox": """run_from_file tags created_at status_reason control containers container_statuses service_endpoints service_addresses
+        StorageMedium TenantScope ObjectStoragePermission VolumeState VolumeLocality""",
+    "EndpointKind": "TLS_PASSTHROUGH", "EndpointAuth": "SHARE_TOKEN",
+    "Sandbox": """run_from_file tags created_at control containers container_statuses service_endpoints service_addresses
         endpoint_share_token effective_runtime_class attached_volume_ids effective_egress effective_ingress""",
 }
 NEW_PARAMETERS = {
-    "Sandbox": "create_retry_budget_seconds runtime_class security_context working_dir object_storage_access data_plane_mode"
+    "Sandbox": "runtime_class security_context working_dir object_storage_access data_plane_mode"
                " containers",
     "Sandbox.list": "data_plane_mode volume_ids", "Sandbox.from_id": "data_plane_mode", "Sandbox.exec": "container",
     "Sandbox.shell": "container", "Sandbox.read_file": "container", "Sandbox.write_file": "container",
     "Sandbox.read_file_streaming": "container", "Sandbox.write_file_streaming": "container", "Sandbox.stream_logs": "container",
-    "Sandbox.snapshot": "retry_budget_seconds", "Endpoint": "request_timeout_seconds",
+    "Endpoint": "request_timeout_seconds",
     "EgressRule": "cidr tenant any selector ports dns_name_except", "NetworkOptions": "ingress",
     "ScratchVolumeOptions": "medium sub_path read_only",
-    "SandboxDefaults": "create_retry_budget_seconds runtime_class security_context working_dir object_storage_access"
+    "SandboxDefaults": "runtime_class security_context working_dir object_storage_access"
                        " data_plane_mode containers",
 }
 N_NAMES = 121  # of __all__ in 1.22.0

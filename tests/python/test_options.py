@@ -247,8 +247,8 @@ def test_network():
 
 
 def test_status():
-    assert [s.value for s in SandboxStatus][:3] == ["running", "creating", "pending"]
-    assert f"{SandboxStatus.RUNNING}" == "running" and len(SandboxStatus) == 9
+    assert [s.value for s in SandboxStatus][:4] == ["running", "creating", "preparing", "pending"]
+    assert f"{SandboxStatus.RUNNING}" == "running" and len(SandboxStatus) == 10
     assert all(SandboxStatus.from_proto(s.to_proto()) is s for s in SandboxStatus)
     assert SandboxStatus.RUNNING.to_proto() == 2 and SandboxStatus.PAUSED.to_proto() == 8
 

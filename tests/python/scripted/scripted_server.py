@@ -308,7 +308,7 @@ class _Handler(grpc.GenericRpcHandler):
         if details.method != f"/{OTHER_SERVICES.get(method, SERVICE)}/{method}" or method not in REQUESTS:
             return None
         decode, server = REQUESTS[method].FromString, self._server
-        encode = lambda message: message.SerializeToString()  # noqa: E731
+        encode = lambda message: message if isinstance(message, bytes) else message.SerializeToString()  # noqa: E731
         if method == "StreamExec":
             return grpc.stream_stream_rpc_method_handler(
                 lambda requests, context: server.answer_stream(method, requests, context), decode, encode)

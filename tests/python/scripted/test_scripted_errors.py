@@ -37,6 +37,17 @@ REASONS = {
     "FSS_WAIT_TIMEOUT": cw.SnapshotWaitTimeoutError,
     "FSS_BACKEND_THROTTLED": cw.SnapshotBackendThrottledError,
     "FSS_INFLIGHT_LIMIT": cw.SnapshotBackendThrottledError,
+    "FSS_BUCKET_PROVISIONING": cw.SnapshotBucketProvisioningError,
+    "VOLUME_NOT_FOUND": cw.VolumeNotFoundError,
+    "VOLUME_NOT_READY": cw.VolumeNotReadyError,
+    "VOLUME_PLACEMENT_CONFLICT": cw.VolumePlacementConflictError,
+    "VOLUME_TYPE_NOT_SUPPORTED": cw.VolumeTypeNotSupportedError,
+    "VOLUME_NOT_SNAPSHOTTABLE": cw.VolumeNotSnapshottableError,
+    "VOLUME_RUNNER_INELIGIBLE": cw.VolumeRunnerIneligibleError,
+    "VOLUME_BACKEND_NOT_FOUND": cw.VolumeBackendNotFoundError,
+    "VOLUME_IN_USE": cw.VolumeInUseError,
+    "VOLUME_QUOTA_EXCEEDED": cw.VolumeQuotaExceededError,
+    "VOLUME_RUNNER_UNAVAILABLE": cw.VolumeRunnerUnavailableError,
 }
 
 STATUSES = {
@@ -280,5 +291,5 @@ def test_an_answer_that_is_no_message_is_an_error_and_the_connection_survives(se
             return b"\xff\xff\xff"
 
     server.on("GetSandbox", lambda call: Raw(), sandbox("running"))
-    assert type(error_of(lambda: Sandbox.from_id(ID))) is cw.SandboxError
+    assert type(error_of(lambda: Sandbox.from_id(ID))) is cw.SandboxProtocolError
     assert Sandbox.from_id(ID).result().status == "running"
