@@ -197,6 +197,7 @@ void err_copy(struct err *dst, const struct err *src)
     *dst = (struct err){.code = src->code,
                         .sys_errno = src->sys_errno,
                         .retry_delay_ns = src->retry_delay_ns,
+                        .has_retry_delay = src->has_retry_delay,
                         .unreadable = src->unreadable};
     if (src->message)
         dst->message = strdup(src->message);

@@ -54,7 +54,8 @@ struct err {
     size_t n_metadata;
     struct err_pair *violations; /* key = field, value = description */
     size_t n_violations;
-    uint64_t retry_delay_ns; /* 0 = none */
+    uint64_t retry_delay_ns; /* 0 = none, or at once: */
+    bool has_retry_delay;    /* a peer named one */
     bool unreadable;         /* what a peer sent was no message: its words are not its own */
 };
 

@@ -62,6 +62,14 @@ static struct cws_error *call_error(const struct file_op *f, const struct err *s
                                                   .filepath = f->path});
 }
 
+static void send_read(struct file_op *f);
+
+static void on_hint(struct timer *t)
+{
+    struct hint *h = CONTAINER_OF(t, struct hint, timer);
+    send_read(CONTAINER_OF(h, struct file_op, hint));
+}
+
 static void on_read(void *user, void *reply, const struct err *status)
 {
     struct file_op *f = user;
@@ -79,6 +87,10 @@ static void on_read(void *user, void *reply, const struct err *status)
         error_unref(e);
         f->expected = size;
         file_exec_read(f);
+        return;
+    }
+    if (hint_again(&f->hint, f->op.client, e, on_hint)) {
+        error_unref(e);
         return;
     }
     finish_unary(f, e);
@@ -109,7 +121,7 @@ static void send_read(struct file_op *f)
         .path = PROTO_PATH_SANDBOX("ReadFile"),
         .request = &request,
         .target = f->sb->target,
-        .timeout_ns = f->timeout_ns,
+        .timeout_ns = hint_timeout(&f->hint),
         .idempotent = true,
         .done = on_read,
         .on_raw = on_read_bytes,
@@ -215,9 +227,10 @@ static void on_running(struct sb_ready *way, struct cws_error *error)
         return;
     }
     bool whole = buf_len(&f->content) == f->size; /* else it was cut into frames already */
-    if (f->kind == FILE_READ)
+    if (f->kind == FILE_READ) {
+        hint_begin(&f->hint, f->timeout_ns);
         send_read(f);
-    else if (f->size > FILE_BUFFERED_CEILING)
+    } else if (f->size > FILE_BUFFERED_CEILING)
         refuse_size(f);
     else if (!whole || f->size > unary_cap(f->sb))
         file_exec_write(f);
@@ -244,6 +257,7 @@ static void file_cancel(struct cws_op *op)
     sb_ready_cancel(&f->way);
     unary_cancel(f->call);
     f->call = NULL;
+    timer_stop(&op->client->timers, &f->hint.timer);
     if (f->exec.sb && !f->exec.closed)
         exec_cancel(&f->exec); /* ends the op when the call is closed */
     else

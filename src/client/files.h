@@ -9,6 +9,7 @@
 #define CWS_CLIENT_FILES_H
 
 #include "client/exec.h"
+#include "client/hint.h"
 #include "client/reader.h"
 
 /* Contract/sdk.md 4. */
@@ -34,6 +35,7 @@ struct file_op {
 
     struct sb_ready way;    /* [loop] */
     struct unary *call;     /* [loop] */
+    struct hint hint;       /* [loop] of FILE_READ in one message */
     struct buf content;     /* [loop] to write, or what was read */
     struct exec exec;       /* [loop] */
     char *argv[6];          /* [loop] of `exec` */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "client/hint.h"
 #include "client/op.h"
 #include "client/sandbox.h"
 
@@ -28,6 +29,7 @@ struct call_op {
     struct conn *conn;          /* [loop] */
     struct unary *call;         /* [loop] */
     uint64_t deadline_ns;       /* [loop] */
+    struct hint hint;           /* [loop] of a delete */
     char *page_token;           /* [loop] the page being asked for */
     struct strmap seen;         /* [loop] tokens of earlier pages; keys are owned */
     unsigned n_pages;           /* [loop] */
@@ -132,13 +134,24 @@ static void on_found(void *user, void *reply, const struct err *status)
         call_finish(c, add_found(c, reply) < 0 ? &error_nomem : NULL);
 }
 
+static void on_hint(struct timer *t)
+{
+    struct hint *h = CONTAINER_OF(t, struct hint, timer);
+    call_send(CONTAINER_OF(h, struct call_op, hint));
+}
+
 static void on_deleted(void *user, void *reply, const struct err *status)
 {
     struct call_op *c = user;
     c->call = NULL;
     struct cws_error *error = reply ? NULL : call_error(c, status);
-    if (error && c->missing_ok && error_is_not_found(error)) {
+    bool repeated = hint_is_repeated(&c->hint);
+    if (error && hint_again(&c->hint, c->op.client, error, on_hint)) {
         error_unref(error);
+        return;
+    }
+    if (error && (c->missing_ok || repeated) && error_is_not_found(error)) {
+        error_unref(error); /* a call before this one may have deleted it */
         error = NULL;
     }
     call_finish(c, error);
@@ -217,6 +230,7 @@ static void call_begin(struct cws_op *op)
     CLEANUP_ERR struct err err = {0};
     c->conn = conn_get(op->client, c->target, &err);
     c->deadline_ns = event_deadline(c->timeout_ns);
+    hint_begin(&c->hint, c->timeout_ns);
     if (c->conn)
         call_send(c);
     else
@@ -228,6 +242,7 @@ static void call_cancel(struct cws_op *op)
     struct call_op *c = CONTAINER_OF(op, struct call_op, op);
     unary_cancel(c->call);
     c->call = NULL;
+    timer_stop(&op->client->timers, &c->hint.timer);
     op_end(op);
 }
 

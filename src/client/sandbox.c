@@ -88,7 +88,7 @@ void cws_sandbox_unref(cws_sandbox *sb)
     /* Everything on the loop that concerns a sandbox holds a reference, so nothing is going on
      * now. */
     CHECK(!sb->watch.get && !timer_armed(&sb->watch.timer));
-    CHECK(!timer_armed(&sb->create.timer));
+    CHECK(!timer_armed(&sb->create.timer) && !timer_armed(&sb->stop_hint.timer));
     CHECK(!snapshot_wait_busy(&sb->stop_snapshot_wait));
     info_done(&sb->info);
     buf_done(&sb->create_request);

@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 
 #include "client/details.h"
+#include "client/hint.h"
 #include "client/options.h"
 #include "client/retry.h"
 #include "client/rpc.h"
@@ -115,6 +116,7 @@ struct cws_sandbox {
     bool stopping;                           /* [loop] a stop is under way */
     bool stop_missing_ok;                    /* [loop] of the first stop */
     uint64_t stop_grace_ns;                  /* [loop] */
+    struct hint stop_hint;                   /* [loop] of a plain stop */
     bool stop_snapshot;                      /* [loop] the first stop wants a snapshot */
     bool stop_wait_ready;                    /* [loop] and to know that it is complete */
     char *stop_request_id;                   /* [loop] of the first stop, or NULL */

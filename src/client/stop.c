@@ -70,7 +70,8 @@ static struct cws_error *conflict(const struct cws_sandbox *sb, const char *why)
     return e;
 }
 
-static void on_missing(struct cws_sandbox *sb, struct cws_error *take)
+/* @repeated: a call before this one may have ended it. */
+static void on_missing(struct cws_sandbox *sb, struct cws_error *take, bool repeated)
 {
     if (sb->stop_snapshot) { /* its files are gone, whether it may be missing or not */
         struct cws_error *e = conflict(sb, "it does not exist any more (allow_missing does not "
@@ -80,7 +81,7 @@ static void on_missing(struct cws_sandbox *sb, struct cws_error *take)
         stop_finish(sb, e);
         return;
     }
-    if (!sb->stop_missing_ok) {
+    if (!sb->stop_missing_ok && !repeated) {
         stop_finish(sb, take);
         return;
     }
@@ -165,6 +166,16 @@ static struct cws_error *refused(struct cws_sandbox *sb, struct cws_error *take)
     return e;
 }
 
+static void send_delete(struct cws_sandbox *sb);
+
+static void on_hint(struct timer *t)
+{
+    struct hint *h = CONTAINER_OF(t, struct hint, timer);
+    struct cws_sandbox *sb = CONTAINER_OF(h, struct cws_sandbox, stop_hint);
+    send_delete(sb);
+    cws_sandbox_unref(sb); /* the timer's */
+}
+
 static void on_deleted(void *user, void *reply, const struct err *status)
 {
     struct cws_sandbox *sb = user;
@@ -174,8 +185,13 @@ static void on_deleted(void *user, void *reply, const struct err *status)
         struct cws_error *e = error_from_status(
             status,
             &(struct error_site){.label = "Stop sandbox", .sandbox_id = sandbox_id_borrow(sb)});
+        bool repeated = hint_is_repeated(&sb->stop_hint);
+        if (!sb->stop_snapshot && hint_again(&sb->stop_hint, sb->client, e, on_hint)) {
+            error_unref(e);
+            return; /* the timer holds our reference */
+        }
         if (error_is_not_found(e))
-            on_missing(sb, e);
+            on_missing(sb, e, repeated);
         else
             stop_finish(sb, refused(sb, e));
     }
@@ -203,8 +219,8 @@ static void send_delete(struct cws_sandbox *sb)
         .request = &request,
         .reply = &pb__delete_sandbox_response__descriptor,
         .target = sb->target,
-        .timeout_ns = grace_ns + (sb->stop_snapshot ? SNAPSHOT_READY_NS + SNAPSHOT_MARGIN_NS
-                                                    : STOP_MARGIN_NS),
+        .timeout_ns = sb->stop_snapshot ? grace_ns + SNAPSHOT_READY_NS + SNAPSHOT_MARGIN_NS
+                                        : hint_timeout(&sb->stop_hint),
         .idempotent = sb->stop_missing_ok && !sb->stop_snapshot,
         .done = on_deleted,
         .user = sb,
@@ -227,6 +243,7 @@ void stop_advance(struct cws_sandbox *sb)
         return; /* start.c comes back here */
     case SB_STARTING:
     case SB_RUNNING:
+        hint_begin(&sb->stop_hint, MIN(sb->stop_grace_ns, UINT64_MAX / 2) + STOP_MARGIN_NS);
         send_delete(sb);
         return;
     case SB_STOPPING: /* somebody else's stop: watch it */
@@ -284,13 +301,24 @@ static void stop_begin(struct cws_op *op)
         stop_advance(sb);
 }
 
+/* The client is closing and nobody waits any more. */
+static void stop_abandon(struct cws_sandbox *sb)
+{
+    sb_waiter_cancel(sb, &sb->stop_waiter);
+    if (!timer_armed(&sb->stop_hint.timer))
+        return;
+    timer_stop(&sb->client->timers, &sb->stop_hint.timer);
+    sb->stopping = false;
+    cws_sandbox_unref(sb); /* the timer's */
+}
+
 static void stop_cancel(struct cws_op *op)
 {
     struct stop_op *stop = CONTAINER_OF(op, struct stop_op, op);
     struct cws_sandbox *sb = stop->sb;
     list_remove(&stop->link);
     if (sb->client->closing && list_empty(&sb->stop_ops))
-        sb_waiter_cancel(sb, &sb->stop_waiter); /* else the attempt goes on for whoever joins */
+        stop_abandon(sb); /* else the attempt goes on for whoever joins */
     if (list_empty(&sb->stop_ops) && snapshot_wait_cancel(&sb->stop_snapshot_wait)) {
         sb->stopping = false; /* nobody wants to know; whoever joins later watches the end */
         cws_sandbox_unref(sb);

@@ -133,6 +133,7 @@ static void take_retry_info(const Rpc__RetryInfo *retry, struct err *err)
     if (__builtin_mul_overflow((uint64_t)d->seconds, NS_PER_SEC, &ns))
         ns = UINT64_MAX - NS_PER_SEC;
     err->retry_delay_ns = ns + (uint64_t)d->nanos;
+    err->has_retry_delay = true;
 }
 
 static void take_bad_request(const Rpc__BadRequest *bad, struct err *err)
