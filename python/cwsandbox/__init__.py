@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         StreamWriter as StreamWriter,
         TerminalSession as TerminalSession,
     )
+    from ._cleanup import disable_signal_handlers as disable_signal_handlers
     from ._defaults import SandboxDefaults as SandboxDefaults
     from ._discovery import (
         Runner as Runner,
@@ -174,6 +175,7 @@ _HOME = {
     "TerminalSession": "_lib",
     "Waitable": "_batch",
     "WandbAuth": "_auth",
+    "disable_signal_handlers": "_cleanup",
     "format_bytes": "_format",
     "format_cpu": "_format",
     "get_runner": "_discovery",
@@ -203,5 +205,3 @@ if not TYPE_CHECKING:  # a checker would believe that any name exists
 def __dir__() -> list[str]:
     return sorted({*globals(), *_HOME})
 
-
-_cleanup.install()

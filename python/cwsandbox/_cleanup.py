@@ -1,9 +1,12 @@
 """What happens when the program ends: open sessions are closed, on normal exit, SIGINT and SIGTERM.
 
+Importing the package installs nothing: the hooks come with the first sandbox that this process owns. Signal handlers can be set on the
+main thread only; off it they wait for the next sandbox that is owned there.
+
 The handlers are Python functions on the main thread, so they may block. The first signal closes the sessions and then does what
 would have happened without us (Ctrl-C still raises KeyboardInterrupt); a second one ends the program at once.
 
-A child process has the handler of SIGTERM only once it opens a session: multiprocessing ends its workers with SIGTERM, and one that is
+A forked child has no handler of SIGTERM until it owns a sandbox itself: multiprocessing ends its workers with SIGTERM, and one that is
 just about to wait for work in C notes the signal for a Python handler, sleeps on, and its parent waits for it for ever.
 
 ``_signal`` instead of ``signal``: the latter costs an enum import, and nothing here needs the enums.
@@ -19,7 +22,10 @@ import _signal  # type: ignore[import-not-found]
 
 _previous: dict[int, object] = {}
 _ran = False
-_with_session = False  # SIGTERM is handled once there is a session
+_at_exit = False  # the hook is registered
+_decided = False  # about the handlers: they are installed, or shall not be
+_disabled = False  # by disable_signal_handlers()
+_installed = False  # the handlers, by this process or the one it was forked from
 
 
 def close_sessions() -> None:
@@ -52,47 +58,54 @@ def _on_signal(signum: int, frame: object) -> None:
 
 
 def _handle(signum: int) -> None:
+    """ValueError off the main thread: Python cannot set handlers there."""
     previous = _signal.getsignal(signum)
     if previous is None or previous is _on_signal:  # None: set by C code, not ours to replace
         return
-    try:
-        _signal.signal(signum, _on_signal)
-    except ValueError:  # off the main thread Python cannot set handlers
-        return
+    _signal.signal(signum, _on_signal)
     _previous[signum] = previous
 
 
-def _is_worker() -> bool:
-    """Of multiprocessing, be it that it has only begun to become one."""
-    process = sys.modules.get("multiprocessing.process")
-    return process is not None and (
-        process.parent_process() is not None or hasattr(process.current_process(), "_inheriting")
-    )
+def _opted_out() -> bool:
+    return _disabled or os.environ.get("CWSANDBOX_DISABLE_SIGNAL_HANDLERS", "").strip().lower() in ("1", "true", "yes", "on")
 
 
-def install() -> None:
-    """Install the hooks once. Off the main thread only the atexit hook."""
-    global _with_session
-    atexit.register(close_sessions)
-    _handle(_signal.SIGINT)
-    if _is_worker():
-        _with_session = True
-    else:
+def owned() -> None:
+    """This process owns a sandbox now; called on the thread of whoever asked for it. Never raises."""
+    global _at_exit, _decided, _installed
+    if _decided:
+        return
+    if not _at_exit:
+        _at_exit = True
+        atexit.register(close_sessions)
+    if _opted_out():
+        _decided = True
+        return
+    try:
+        _handle(_signal.SIGINT)
         _handle(_signal.SIGTERM)
+    except ValueError:
+        return
+    _decided = _installed = True
 
 
-def session_opens() -> None:
-    global _with_session
-    if _with_session:
-        _with_session = False
-        _handle(_signal.SIGTERM)
+def disable_signal_handlers() -> None:
+    """Let this package set no handlers of SIGINT and SIGTERM, for the whole process; sessions are then closed at a normal exit only.
+
+    The environment variable CWSANDBOX_DISABLE_SIGNAL_HANDLERS (1, true, yes, on) says the same. May be repeated, cannot be undone.
+    RuntimeError: the handlers are there: it has to be called before the first sandbox is made.
+    """
+    global _disabled
+    if _installed:
+        raise RuntimeError("disable_signal_handlers() must be called before the first sandbox: the handlers are installed")
+    _disabled = True
 
 
 def _in_child() -> None:
-    global _with_session
+    global _decided
     if _signal.getsignal(_signal.SIGTERM) is _on_signal:
         _signal.signal(_signal.SIGTERM, _previous.pop(_signal.SIGTERM))
-        _with_session = True
+        _decided = False
 
 
 os.register_at_fork(after_in_child=_in_child)

@@ -15,7 +15,7 @@ import threading
 import weakref
 from typing import Generic, ParamSpec, TypeVar
 
-from . import _core
+from . import _cleanup, _core
 from .exceptions import AsyncFunctionError
 
 TYPE_CHECKING = False
@@ -88,6 +88,7 @@ class RemoteFunction(Generic[P, R]):
         SandboxExecutionError: the function raised (exception_type, exception_message), or its process died; exec_result has its
         output. SandboxTimeoutError: longer than the request timeout. TypeError: something is not JSON.
         """
+        _cleanup.owned()
         try:
             return _core.OperationRef(self._open_pool().submit(self._request(args, kwargs)))
         except Exception as exc:

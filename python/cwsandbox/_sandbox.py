@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import _core
+from . import _cleanup, _core
 from ._config import Config, refuse, string_list
 from ._lib import make_target
 
@@ -129,6 +129,7 @@ class Sandbox(_core.SandboxBase):
         self._config = config
         if _session is not None:
             self._session = _session
+        _cleanup.owned()
 
     def _open(self) -> None:
         """Called once by the extension, before the first operation."""

@@ -67,7 +67,6 @@ class Session:
         self._registered: dict[int, Sandbox] = {}  # by id(): sandboxes are not hashable by value
         self._closed = False
         _sessions.add(self)
-        _cleanup.session_opens()
 
     @property
     def sandbox_count(self) -> int:
@@ -150,6 +149,7 @@ class Session:
         if sandbox.sandbox_id is None:
             raise ValueError("cannot adopt a sandbox without sandbox_id; start it first")
         self._register(sandbox)
+        _cleanup.owned()
 
     def close(self) -> OperationRef[None]:
         """Stop all sandboxes of this session at once. Sandboxes that were not started cannot be started any more.
@@ -260,6 +260,8 @@ class Session:
 
     def _adopting(self, adopt: bool):
         """finish function of list and from_id: takes over timeouts, registers."""
+        if adopt:
+            _cleanup.owned()
 
         def finish(value, error):
             if error is not None:

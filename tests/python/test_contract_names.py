@@ -25,6 +25,7 @@ FUNCTIONS = {
     "results": "(refs, /)",
     "wait": "(waitables, num_returns=None, timeout=None)",
     "set_auth_mode": "(name, get_auth)",
+    "disable_signal_handlers": "()",
     "list_runners": "(*, auth=None, runner_group_id=None, gpu_type=None, architecture=None, healthy_only=False, include_resources=False,"
                     " min_available_cpu_millicores=None, min_available_memory_bytes=None, min_available_gpu_count=None,"
                     " service_visibility=None)",
@@ -232,7 +233,7 @@ PROPERTIES = {
 
 # What 1.22.0 has more. Nothing of it is offered: what gets built moves from here into the tables above, which the tests demand.
 NEW = {
-    "names": """disable_signal_handlers Volume PvcVolumeSource EndpointShareToken Container
+    "names": """Volume PvcVolumeSource EndpointShareToken Container
         ContainerStatus VolumeMount RegisteredVolumeOptions SecurityContext ObjectStorageAccess CidrBlock SelectorBlock PortRange
         IngressRule HttpsEndpointStatus TlsPassthroughEndpointStatus DataPlaneMode SandboxControl SandboxFileType
         StorageMedium TenantScope ObjectStoragePermission VolumeState VolumeLocality""",

@@ -135,6 +135,7 @@ def test_sigterm_closes_the_sessions_and_exits_with_143():
 
 def test_the_second_signal_ends_the_program_at_once():
     done = run_program("""
+        sandbox = Sandbox()
         try:
             os.kill(os.getpid(), signal.SIGINT)
         except KeyboardInterrupt:
@@ -150,6 +151,7 @@ def test_previous_handlers_are_kept():
         signal.signal(signal.SIGTERM, lambda *_: print("mine"))
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         import cwsandbox
+        cwsandbox.Sandbox()
         os.kill(os.getpid(), signal.{})
         print("goes on")
     """
@@ -157,24 +159,113 @@ def test_previous_handlers_are_kept():
     assert run_program(source.format("SIGINT"), "").stdout == "goes on\n"
 
 
-def test_importing_off_the_main_thread_installs_no_handlers():
-    done = run_program(
-        """
-        import signal, threading
-        def work():
-            import cwsandbox
-        thread = threading.Thread(target=work)
+SHOW = """
+    import os, signal, threading, atexit
+    hooks = []
+    register, atexit.register = atexit.register, lambda f, *a: (hooks.append(f), register(f, *a))[1]
+    import cwsandbox
+    from cwsandbox import Sandbox, Session
+    from cwsandbox._cleanup import close_sessions
+    def show(what):
+        ours = [signal.getsignal(s) not in (signal.SIG_DFL, signal.default_int_handler) for s in (signal.SIGINT, signal.SIGTERM)]
+        print(what, "handlers" if all(ours) else "none" if not any(ours) else "half", hooks.count(close_sessions))
+    def elsewhere(f):
+        thread = threading.Thread(target=f)
         thread.start()
         thread.join()
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-        from cwsandbox import Sandbox
-        with Sandbox.run() as sb:
-            print(sb.exec(["echo", "ok"]).result().stdout, end="")
-        """,
-        "",
-    )
-    assert done.stdout == "ok\n", done.stderr
+"""
+
+
+def shown(source: str, **environment: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(SHOW) + textwrap.dedent(source)], capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_import_installs_nothing():
+    assert shown("""
+        show("import")
+        session = Session()
+        show("session")
+        try:
+            Sandbox(max_lifetime_seconds=-1)
+        except ValueError:
+            show("refused")
+        Sandbox.list(base_url="nonsense"), Sandbox.from_id("x", base_url="nonsense")
+        session.list(), session.from_id("x", adopt=False)
+        show("looking")
+    """) == ["import none 0", "session none 0", "refused none 0", "looking none 0"]
+
+
+@pytest.mark.parametrize("own", [
+    "Sandbox()", "Session().sandbox()", "Session().list(adopt=True)", "Session().from_id('x')",
+    "Session().function()(lambda: 1).remote()",
+])  # fmt: skip
+def test_the_hooks_come_with_the_first_sandbox_that_is_owned(own):
+    source = f"""
+        {own}
+        show("owned")
+        Sandbox()
+        show("again")
+        os.sys.stdout.flush()
+        os._exit(0)
+    """
+    assert shown(source, CWSANDBOX_BASE_URL="http://127.0.0.1:1") == ["owned handlers 1", "again handlers 1"]
+
+
+def test_off_the_main_thread_only_the_exit_hook_comes():
+    assert shown("""
+        elsewhere(Sandbox)
+        show("thread")
+        elsewhere(Sandbox)
+        Sandbox()
+        show("main")
+    """) == ["thread none 1", "main handlers 1"]
+
+
+@pytest.mark.parametrize("value, expected", [("1", "none"), (" TRUE ", "none"), ("yes", "none"), ("On", "none"), ("", "handlers"),
+                                             ("0", "handlers"), ("y", "handlers")])  # fmt: skip
+def test_the_handlers_are_opted_out_by_the_environment(value, expected):
+    assert shown("Sandbox(); show('owned')", CWSANDBOX_DISABLE_SIGNAL_HANDLERS=value) == [f"owned {expected} 1"]
+
+
+def test_the_handlers_are_opted_out_by_a_call():
+    assert shown("""
+        cwsandbox.disable_signal_handlers()
+        cwsandbox.disable_signal_handlers()
+        Sandbox()
+        cwsandbox.disable_signal_handlers()
+        show("disabled")
+    """) == ["disabled none 1"]
+
+
+def test_it_is_too_late_to_opt_out_once_they_are_installed():
+    assert shown("""
+        Sandbox()
+        os.environ["CWSANDBOX_DISABLE_SIGNAL_HANDLERS"] = "1"
+        try:
+            cwsandbox.disable_signal_handlers()
+        except RuntimeError as error:
+            print("before" in str(error))
+        Sandbox()
+        show("late")
+    """) == ["True", "late handlers 1"]
+
+
+def test_a_forked_child_has_the_handler_of_sigterm_once_it_owns_a_sandbox():
+    assert shown("""
+        Sandbox()
+        pid = os.fork()
+        if pid == 0:
+            print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)
+            Sandbox()
+            print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, flush=True)
+            os._exit(0)
+        os.waitpid(pid, 0)
+    """) == ["True", "False"]
 
 
 def test_ctrl_c_while_run_starts_leaves_no_sandbox():
