@@ -167,7 +167,7 @@ void exec_refuse(struct init *in, int error, const char *stage)
     send_failure(in->packet.head.id, error, stage);
 }
 
-void exec_start(struct init *in)
+void exec_spawn(struct init *in)
 {
     struct spawn s = {
         .limits = &in->limits, .cgroup_fd = -1, .report_fd = -1, .stage = "table"};

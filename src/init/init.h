@@ -158,10 +158,10 @@ pid_t spawn_run(struct spawn *s, char *stack, size_t stack_size);
 pid_t spawn_fork(struct spawn *s, int *ret_status_fd);
 
 /* exec.c */
-void exec_start(struct init *in);
+void exec_spawn(struct init *in);
 /** exec_refuse() - the EXEC, READ or WRITE in @in->packet fails with -errno at @stage. */
 void exec_refuse(struct init *in, int error, const char *stage);
-/** exec_copy() - as exec_start(), for a READ or a WRITE. STARTED comes only when there is no child. */
+/** exec_copy() - as exec_spawn(), for a READ or a WRITE. STARTED comes only when there is no child. */
 void exec_copy(struct init *in);
 /** exec_watch() - the status_fd of all that are starting, from @fds on; their number. */
 uint32_t exec_watch(struct init *in, struct pollfd *fds);

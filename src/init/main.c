@@ -22,7 +22,7 @@ static void dispatch(struct init *in)
 
     switch (head->type) {
     case INIT_EXEC:
-        exec_start(in);
+        exec_spawn(in);
         break;
     case INIT_SIGNAL:
         exec_signal(in, head->id, head->value);

@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 
-#include "launch/sandbox.h"
+#include "launch/cell.h"
 
 static void add_problem(struct launch_features *f, const char *text)
 {
@@ -91,7 +91,7 @@ int engine_start(struct engine *e, const struct options *options, const char **r
                          .kills_fd = -1};
     e->netns.home = e->netns.proc = -1;
     e->cgroups = CGROUPS_NONE;
-    list_init(&e->sandboxes);
+    list_init(&e->cells);
     e->map = (struct id_map){.root = uid == 0,
                              .base = options->uid_base,
                              .count = uid == 0 ? UID_COUNT : 1,

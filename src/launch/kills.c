@@ -12,7 +12,7 @@
 #include <sys/epoll.h>
 
 #include "base/util.h"
-#include "launch/sandbox.h"
+#include "launch/cell.h"
 
 #define KILL_DEADLINE_NS \
     (30 * \
@@ -21,7 +21,7 @@
 
 struct kill {
     struct list node; /* engine.kills, oldest first */
-    struct sandbox *sb;
+    struct cell *cell;
     uint32_t seq;
     int events_fd; /* cgroup.events of the slot; in engine.kills_fd */
     uint64_t deadline_ns;
@@ -43,15 +43,15 @@ static void answer(struct engine *e, uint32_t seq, int status, const char *stage
 
 static void kill_end(struct engine *e, struct kill *k, int status)
 {
-    struct sandbox *sb = k->sb;
+    struct cell *cell = k->cell;
 
     list_remove(&k->node);
     answer(e, k->seq, status, "wait for the end");
     (void)epoll_ctl(e->kills_fd, EPOLL_CTL_DEL, k->events_fd, NULL);
     (void)close(k->events_fd);
     free(k);
-    if (--sb->n_kills == 0 && !sb->ending)
-        cgroup_lift_cpu(&e->cgroups, sb->id, sb->cpu_millis, false);
+    if (--cell->n_kills == 0 && !cell->ending)
+        cgroup_lift_cpu(&e->cgroups, cell->id, cell->cpu_millis, false);
 }
 
 /* The process that is told may be reaped at any later time; members are counted until they are done. */
@@ -66,7 +66,7 @@ static bool is_empty(int events_fd)
     return strstr(text, "populated 0") != NULL;
 }
 
-static int kill_begin(struct engine *e, struct sandbox *sb, uint32_t seq, int take_events_fd)
+static int kill_begin(struct engine *e, struct cell *cell, uint32_t seq, int take_events_fd)
 {
     CLEANUP_FD int events_fd = take_events_fd;
     struct kill *k = calloc(1, sizeof(*k));
@@ -78,9 +78,9 @@ static int kill_begin(struct engine *e, struct sandbox *sb, uint32_t seq, int ta
         free(k);
         return -errno;
     }
-    if (sb->n_kills++ == 0)
-        cgroup_lift_cpu(&e->cgroups, sb->id, sb->cpu_millis, true);
-    *k = (struct kill){.sb = sb,
+    if (cell->n_kills++ == 0)
+        cgroup_lift_cpu(&e->cgroups, cell->id, cell->cpu_millis, true);
+    *k = (struct kill){.cell = cell,
                        .seq = seq,
                        .events_fd = TAKE_FD(events_fd),
                        .deadline_ns = clock_now_ns() + KILL_DEADLINE_NS};
@@ -92,7 +92,7 @@ static int kill_begin(struct engine *e, struct sandbox *sb, uint32_t seq, int ta
 }
 
 /* 1: it is under way and answers by itself. */
-static int kill_slot(struct engine *e, struct sandbox *sb, uint32_t seq, uint32_t slot)
+static int kill_slot(struct engine *e, struct cell *cell, uint32_t seq, uint32_t slot)
 {
     char path[LAUNCH_MAX_ID + 64];
     CLEANUP_FD int events_fd = -1;
@@ -100,28 +100,28 @@ static int kill_slot(struct engine *e, struct sandbox *sb, uint32_t seq, uint32_
 
     if (e->cgroups.v2 < 0)
         return -ENOTSUP;
-    (void)snprintf(path, sizeof(path), "%s/" CGROUP_LOAD "/e%u", sb->id, slot);
+    (void)snprintf(path, sizeof(path), "%s/" CGROUP_LOAD "/e%u", cell->id, slot);
     r = cgroup_kill(&e->cgroups, path);
     if (r < 0)
         return r == -ENOENT || r == -ENODEV ? 0
                                             : r; /* init removes a slot only when it is empty */
-    (void)snprintf(path, sizeof(path), "%s/" CGROUP_LOAD "/e%u/cgroup.events", sb->id, slot);
+    (void)snprintf(path, sizeof(path), "%s/" CGROUP_LOAD "/e%u/cgroup.events", cell->id, slot);
     events_fd = openat(e->cgroups.v2, path, O_RDONLY | O_CLOEXEC);
     if (events_fd < 0)
         return errno == ENOENT || errno == ENODEV ? 0 : -errno;
     if (is_empty(events_fd))
         return 0;
-    r = kill_begin(e, sb, seq, TAKE_FD(events_fd));
+    r = kill_begin(e, cell, seq, TAKE_FD(events_fd));
     return r < 0 ? r : 1;
 }
 
 void kills_add(struct engine *e, uint32_t seq, const struct launch_kill_exec *request)
 {
-    struct sandbox *sb = sandbox_find(e, request->id);
-    int r = sb ? kill_slot(e, sb, seq, request->slot) : -ENOENT;
+    struct cell *cell = cell_find(e, request->id);
+    int r = cell ? kill_slot(e, cell, seq, request->slot) : -ENOENT;
 
     if (r <= 0)
-        answer(e, seq, r, sb ? "kill" : "id");
+        answer(e, seq, r, cell ? "kill" : "id");
 }
 
 void kills_check(struct engine *e)
@@ -152,15 +152,15 @@ int kills_expire(struct engine *e)
     return -1;
 }
 
-void kills_end(struct engine *e, const struct sandbox *sb)
+void kills_end(struct engine *e, const struct cell *cell)
 {
-    if (sb->n_kills == 0)
+    if (cell->n_kills == 0)
         return;
     LIST_FOREACH_SAFE(node, &e->kills)
     {
         struct kill *k = CONTAINER_OF(node, struct kill, node);
 
-        if (k->sb == sb)
+        if (k->cell == cell)
             kill_end(e, k, 0);
     }
 }

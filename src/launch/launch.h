@@ -1,5 +1,5 @@
 /*
- * The objects of cwsandbox-launch. One `struct engine` made by main.c; one `struct sandbox` per
+ * The objects of cwsandbox-launch. One `struct engine` made by main.c; one `struct cell` per
  * blank or running sandbox. One kernel facility per .c file; each section below names its file.
  * Functions return >= 0, or -errno. Single-threaded. Functions marked [child] run between
  * clone3 and execveat: no allocation, stdio or locks in them.
@@ -43,12 +43,12 @@ struct engine {
     struct netns_pool netns;
     struct sock_fprog filter;
     struct launch_features features;
-    struct list sandboxes;
+    struct list cells;
     struct list kills; /* kills.c */
     int kills_fd;
     struct strmap by_id, by_pid;
     uint32_t n_made;    /* user namespaces made: userns_owner() */
-    uint32_t n_pending; /* sandboxes in SANDBOX_STARTING */
+    uint32_t n_pending; /* sandboxes in CELL_STARTING */
     bool stopping;
 };
 

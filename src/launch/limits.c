@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "launch/sandbox.h"
+#include "launch/cell.h"
 
-static int tell_init(const struct sandbox *sb, const struct cgroup_entry *entry)
+static int tell_init(const struct cell *cell, const struct cgroup_entry *entry)
 {
     union {
         struct cmsghdr align;
@@ -30,14 +30,14 @@ static int tell_init(const struct sandbox *sb, const struct cgroup_entry *entry)
         c->cmsg_len = CMSG_LEN(n_bytes);
         memcpy(CMSG_DATA(c), entry->fds, n_bytes);
     }
-    if (sendmsg(sb->control_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    if (sendmsg(cell->control_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         return errno == EPIPE || errno == ECONNRESET
                    ? 0
                    : -errno; /* init is gone: EVENT_EXITED says so */
     return 0;
 }
 
-static int apply(struct engine *e, struct sandbox *sb, const struct launch_limits *limits,
+static int apply(struct engine *e, struct cell *cell, const struct launch_limits *limits,
                  const char **ret_stage)
 {
     CLEANUP(cgroup_entry_done) struct cgroup_entry entry = {0};
@@ -46,17 +46,17 @@ static int apply(struct engine *e, struct sandbox *sb, const struct launch_limit
     if (r == 0 && !cgroup_counts_pids(&e->cgroups)) {
         *ret_stage = "pids";
         /* As its owner: a container's root may lack CAP_SYS_RESOURCE, the owner has it over the sandbox. */
-        userns_set_owner(&e->map, sb->owner);
-        r = nproc_limit(sb->pid, limits->pids);
+        userns_set_owner(&e->map, cell->owner);
+        r = nproc_limit(cell->pid, limits->pids);
         userns_set_owner(&e->map, 0);
     }
     if (r < 0)
         return r;
-    sb->cpu_millis = limits->cpu_millis;
-    if (sb->n_kills > 0 || sb->ending)
-        cgroup_lift_cpu(&e->cgroups, sb->id, sb->cpu_millis, true);
+    cell->cpu_millis = limits->cpu_millis;
+    if (cell->n_kills > 0 || cell->ending)
+        cgroup_lift_cpu(&e->cgroups, cell->id, cell->cpu_millis, true);
     *ret_stage = "tell init";
-    return tell_init(sb, &entry);
+    return tell_init(cell, &entry);
 }
 
 static void answer(struct engine *e, uint32_t seq, int status, const char *stage)
@@ -66,33 +66,33 @@ static void answer(struct engine *e, uint32_t seq, int status, const char *stage
     answer_status(e, &request, status, stage);
 }
 
-void limits_set(struct engine *e, struct sandbox *sb, uint32_t seq,
+void limits_set(struct engine *e, struct cell *cell, uint32_t seq,
                 const struct launch_limits *limits)
 {
     const char *stage = "init has ended";
     int r = -ESRCH; /* reaped: its number may be somebody else's */
 
-    if (sb->state == SANDBOX_STARTING && cgroup_limits_need_init(&e->cgroups)) {
-        if (sb->limits_seq != 0) {
+    if (cell->state == CELL_STARTING && cgroup_limits_need_init(&e->cgroups)) {
+        if (cell->limits_seq != 0) {
             answer(e, seq, -EBUSY, "limits");
             return;
         }
-        sb->limits_seq = seq;
-        sb->limits = *limits;
+        cell->limits_seq = seq;
+        cell->limits = *limits;
         return;
     }
-    if (!sb->reaped)
-        r = apply(e, sb, limits, &stage);
+    if (!cell->reaped)
+        r = apply(e, cell, limits, &stage);
     if (r == 0)
-        sb->limits = *limits; /* for LIST */
+        cell->limits = *limits; /* for LIST */
     answer(e, seq, r, stage);
 }
 
-void limits_set_waiting(struct engine *e, struct sandbox *sb)
+void limits_set_waiting(struct engine *e, struct cell *cell)
 {
-    uint32_t seq = sb->limits_seq;
+    uint32_t seq = cell->limits_seq;
 
-    sb->limits_seq = 0;
+    cell->limits_seq = 0;
     if (seq != 0)
-        limits_set(e, sb, seq, &sb->limits);
+        limits_set(e, cell, seq, &cell->limits);
 }

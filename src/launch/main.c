@@ -13,7 +13,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "launch/sandbox.h"
+#include "launch/cell.h"
 #include "launch/supervise.h"
 #include "privproto/handover.h"
 
@@ -41,10 +41,10 @@ static void drain_signals(struct engine *e)
         if (info.ssi_signo != SIGCHLD)
             e->stopping = true;
     }
-    sandboxes_reap(e);
+    cells_reap(e);
 }
 
-static size_t fill_poll(struct engine *e, struct pollfd *fds, struct sandbox **pending)
+static size_t fill_poll(struct engine *e, struct pollfd *fds, struct cell **pending)
 {
     size_t n = N_FIXED;
 
@@ -53,14 +53,14 @@ static size_t fill_poll(struct engine *e, struct pollfd *fds, struct sandbox **p
     fds[REQUESTS] =
         (struct pollfd){.fd = e->n_pending < MAX_PENDING ? e->sock_fd : -1, .events = POLLIN};
     fds[SUPERVISOR] = (struct pollfd){.fd = e->options->control_fd, .events = POLLIN};
-    LIST_FOREACH(node, &e->sandboxes)
+    LIST_FOREACH(node, &e->cells)
     {
-        struct sandbox *sb = CONTAINER_OF(node, struct sandbox, node);
+        struct cell *cell = CONTAINER_OF(node, struct cell, node);
 
-        if (sb->state != SANDBOX_STARTING)
+        if (cell->state != CELL_STARTING)
             continue;
-        pending[n] = sb;
-        fds[n++] = (struct pollfd){.fd = sb->status_fd, .events = POLLIN};
+        pending[n] = cell;
+        fds[n++] = (struct pollfd){.fd = cell->status_fd, .events = POLLIN};
     }
     return n;
 }
@@ -89,13 +89,13 @@ static int lose_daemon(struct engine *e)
         return -EPIPE;
     cleanup_fd(&e->sock_fd);
     kills_forget_asker(e);
-    LIST_FOREACH(node, &e->sandboxes)
+    LIST_FOREACH(node, &e->cells)
     {
-        struct sandbox *sb = CONTAINER_OF(node, struct sandbox, node);
+        struct cell *cell = CONTAINER_OF(node, struct cell, node);
 
-        sb->create_seq = sb->limits_seq = 0; /* the numbers mean nothing to the next one */
-        if (sb->state == SANDBOX_STARTING)
-            sandbox_kill(e, sb);
+        cell->create_seq = cell->limits_seq = 0; /* the numbers mean nothing to the next one */
+        if (cell->state == CELL_STARTING)
+            cell_kill(e, cell);
     }
     return 0;
 }
@@ -128,7 +128,7 @@ static int handle_supervisor(struct engine *e)
 static int turn(struct engine *e, uint32_t *n_dead)
 {
     struct pollfd fds[N_FIXED + MAX_PENDING];
-    struct sandbox *pending[N_FIXED + MAX_PENDING];
+    struct cell *pending[N_FIXED + MAX_PENDING];
     size_t n = fill_poll(e, fds, pending);
     int n_ready = poll(fds, n, poll_timeout(e, *n_dead)), r = 0;
 
@@ -139,13 +139,13 @@ static int turn(struct engine *e, uint32_t *n_dead)
     /* Pipes before signals: a reaped sandbox is freed. */
     for (size_t i = N_FIXED; i < n; i++) {
         if (fds[i].revents)
-            sandbox_on_status(e, pending[i]);
+            cell_on_status(e, pending[i]);
     }
     if (fds[SIGNALS].revents)
         drain_signals(e);
     if (fds[KILLS].revents)
         kills_check(e);
-    *n_dead = sandboxes_retry_dead(e);
+    *n_dead = cells_retry_dead(e);
     if (fds[REQUESTS].revents)
         r = handle_daemon(e);
     if (r >= 0 && fds[SUPERVISOR].revents)
@@ -185,7 +185,7 @@ static int serve(const struct options *options)
         r = turn(&e, &n_dead);
     if (r == -EBADMSG)
         log_event(LOG_ERROR, "launch_bad_request", "consequence=\"all sandboxes end\"");
-    sandboxes_end(&e);
+    cells_end(&e);
     engine_done(&e);
     return r == -EBADMSG ? 1 : 0;
 }

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
-#include "launch/sandbox.h"
+#include "launch/cell.h"
 
 #define SEND_RETRY_MS 2 /* the kernel is short of memory */
 #define SEND_TRIES 1000 /* chosen: 2 s */
@@ -37,10 +37,10 @@ static void on_hello(struct engine *e, const struct launch_message *request)
  * knows; lowers a limit of its own, unreaped child. */
 static void on_limits(struct engine *e, const struct launch_message *request)
 {
-    struct sandbox *sb = sandbox_find(e, request->u.limits.id);
+    struct cell *cell = cell_find(e, request->u.limits.id);
 
-    if (sb)
-        limits_set(e, sb, request->seq, &request->u.limits);
+    if (cell)
+        limits_set(e, cell, request->seq, &request->u.limits);
     else
         answer_status(e, request, -ENOENT, "id");
 }
@@ -48,11 +48,11 @@ static void on_limits(struct engine *e, const struct launch_message *request)
 /* Safe to grant: only pids of our own, unreaped children. */
 static void on_kill(struct engine *e, const struct launch_message *request)
 {
-    struct sandbox *sb = sandbox_find(e, request->u.id);
+    struct cell *cell = cell_find(e, request->u.id);
 
-    if (sb)
-        sandbox_kill(e, sb);
-    answer_status(e, request, sb ? 0 : -ENOENT, "id");
+    if (cell)
+        cell_kill(e, cell);
+    answer_status(e, request, cell ? 0 : -ENOENT, "id");
 }
 
 /* Safe to grant: writes "1" to cgroup.kill of a numbered directory below one that this launch made. */
@@ -65,7 +65,7 @@ static void on_usage(struct engine *e, const struct launch_message *request)
 {
     struct launch_message answer = {.type = LAUNCH_USAGE, .seq = request->seq, .answer = true};
 
-    if (sandbox_find(e, request->u.id))
+    if (cell_find(e, request->u.id))
         cgroup_usage(&e->cgroups, request->u.id, &answer.u.usage);
     else
         answer.u.usage.status = -ENOENT;
@@ -76,7 +76,7 @@ static void on_freeze(struct engine *e, const struct launch_message *request)
 {
     int r = -ENOENT;
 
-    if (sandbox_find(e, request->u.freeze.id))
+    if (cell_find(e, request->u.freeze.id))
         r = cgroup_freeze(&e->cgroups, request->u.freeze.id, request->u.freeze.frozen);
     answer_status(e, request, r, r == -ENOENT ? "id" : "freeze");
 }
@@ -86,20 +86,20 @@ static void on_freeze(struct engine *e, const struct launch_message *request)
 static void on_list(struct engine *e, const struct launch_message *request)
 {
     struct launch_message answer = {.type = LAUNCH_LIST, .seq = request->seq, .answer = true};
-    struct sandbox *sb = NULL;
+    struct cell *cell = NULL;
 
-    if (*request->u.after && !sandbox_find(e, request->u.after))
+    if (*request->u.after && !cell_find(e, request->u.after))
         answer.u.listed.status = -ENOENT;
     else
-        sb = sandbox_next_running(e, request->u.after);
-    if (sb) {
-        memcpy(answer.u.listed.id, sb->id, sizeof(sb->id));
-        answer.u.listed.pid = sb->pid;
-        answer.u.listed.memory_bytes = sb->limits.memory_bytes;
-        answer.u.listed.cpu_millis = sb->limits.cpu_millis;
-        answer.u.listed.pids = sb->limits.pids;
+        cell = cell_next_running(e, request->u.after);
+    if (cell) {
+        memcpy(answer.u.listed.id, cell->id, sizeof(cell->id));
+        answer.u.listed.pid = cell->pid;
+        answer.u.listed.memory_bytes = cell->limits.memory_bytes;
+        answer.u.listed.cpu_millis = cell->limits.cpu_millis;
+        answer.u.listed.pids = cell->limits.pids;
     }
-    int r = answer_send(e, &answer, sb ? sb->control_fd : -1);
+    int r = answer_send(e, &answer, cell ? cell->control_fd : -1);
 
     if (r < 0) { /* too many descriptors are on their way */
         answer.u.listed = (struct launch_listed){.status = r};
@@ -113,7 +113,7 @@ static const struct request {
     void (*handle)(struct engine *e, const struct launch_message *request);
 } requests[] = {
     {LAUNCH_HELLO, on_hello},
-    {LAUNCH_CREATE, sandbox_create},
+    {LAUNCH_CREATE, cell_create},
     {LAUNCH_LIMITS, on_limits},
     {LAUNCH_KILL, on_kill},
     {LAUNCH_USAGE, on_usage},

@@ -21,11 +21,11 @@ struct exec_request { /* borrowed */
     uint32_t tty_width, tty_height;
 };
 
-/** exec_start() - find, check, start. Errors as sandbox_find(), process_start();
+/** call_start_process() - find, check, start. Errors as sandbox_find(), process_start();
  * INVALID_ARGUMENT for a bad field. */
-int exec_start(struct call *call, const struct exec_request *req,
-               const struct process_events *events, void *user, struct process **ret,
-               struct err *err);
+int call_start_process(struct call *call, const struct exec_request *req,
+                       const struct process_events *events, void *user, struct process **ret,
+                       struct err *err);
 /** exec_tty_size() - clamped to what a terminal can have. */
 uint16_t exec_tty_size(uint32_t n);
 

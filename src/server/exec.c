@@ -37,9 +37,9 @@ uint16_t exec_tty_size(uint32_t n)
     return (uint16_t)MIN(n, (uint32_t)UINT16_MAX);
 }
 
-int exec_start(struct call *call, const struct exec_request *req,
-               const struct process_events *events, void *user, struct process **ret,
-               struct err *err)
+int call_start_process(struct call *call, const struct exec_request *req,
+                       const struct process_events *events, void *user, struct process **ret,
+                       struct err *err)
 {
     struct sandbox *sb =
         sandbox_find(call->service->runtime, call->owner, req->sandbox_id, err);
@@ -182,6 +182,6 @@ void exec_on_request(struct call *call, void *request)
         .env = req->env,
         .n_env = req->n_env,
     };
-    if (exec_start(call, &start, &exec_events, e, &e->process, &err) < 0)
+    if (call_start_process(call, &start, &exec_events, e, &e->process, &err) < 0)
         call_finish(call, &err);
 }

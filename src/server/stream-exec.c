@@ -177,7 +177,7 @@ static bool ensure_started(struct stream_exec *e)
         .tty_height = init->tty_height,
     };
     CLEANUP_ERR struct err err = {0};
-    if (exec_start(e->call, &req, &stream_events, e, &e->process, &err) < 0) {
+    if (call_start_process(e->call, &req, &stream_events, e, &e->process, &err) < 0) {
         call_finish(e->call, &err);
         return false;
     }

@@ -1,24 +1,24 @@
 /*
- * One sandbox as launch sees it, from CREATE until its cgroups are removed, and the daemon's
- * requests about it. Owner: engine.sandboxes; freed by sandbox.c alone.
+ * A cell: one sandbox as launch sees it, from CREATE until its cgroups are removed, and the daemon's
+ * requests about it. Owner: engine.cells; freed by cell.c alone.
  */
-#ifndef CWS_LAUNCH_SANDBOX_H
-#define CWS_LAUNCH_SANDBOX_H
+#ifndef CWS_LAUNCH_CELL_H
+#define CWS_LAUNCH_CELL_H
 
 #include "launch/launch.h"
 
-enum sandbox_state {
-    SANDBOX_STARTING, /* child sets itself up; status pipe open */
-    SANDBOX_RUNNING,  /* answered; init has been executed */
-    SANDBOX_FAILED,   /* setup failed; answered when reaped and cleaned */
-    SANDBOX_DEAD,     /* init reaped, cgroups not removable yet */
+enum cell_state {
+    CELL_STARTING, /* child sets itself up; status pipe open */
+    CELL_RUNNING,  /* answered; init has been executed */
+    CELL_FAILED,   /* setup failed; answered when reaped and cleaned */
+    CELL_DEAD,     /* init reaped, cgroups not removable yet */
 };
 
-struct sandbox {
-    struct list node; /* engine.sandboxes */
+struct cell {
+    struct list node; /* engine.cells */
     char id[LAUNCH_MAX_ID];
     char pid_key[16]; /* pid as text: key of by_pid */
-    enum sandbox_state state;
+    enum cell_state state;
     uint32_t create_seq;
     pid_t pid;
     uid_t owner;    /* of its user namespace: userns_owner() */
@@ -27,7 +27,7 @@ struct sandbox {
     int control_fd; /* a duplicate of the daemon's end: init sees no EOF while we live; LIST gives it to the next daemon; what
                        launch itself has to tell init goes this way, too */
     bool reaped;    /* its pid is no longer its own */
-    bool ending;    /* sandbox_kill(): its CPU time stays unlimited */
+    bool ending;    /* cell_kill(): its CPU time stays unlimited */
     uint32_t n_kills;    /* kills.c: under way */
     uint32_t cpu_millis; /* what LIMITS said last */
     int wait_status;
@@ -36,27 +36,27 @@ struct sandbox {
     struct launch_limits limits;
 };
 
-/* sandbox.c: the life of one sandbox */
-void sandbox_create(struct engine *e, const struct launch_message *request);
-/** sandbox_next_running() - in the order of creation; @after "": the first. It has been answered, and is not dead. */
-struct sandbox *sandbox_next_running(struct engine *e, const char *after);
-struct sandbox *sandbox_find(struct engine *e, const char *id);
-/** sandbox_on_status() - the status pipe is readable. */
-void sandbox_on_status(struct engine *e, struct sandbox *sb);
-void sandbox_kill(struct engine *e, struct sandbox *sb);
-/** sandboxes_reap() - after SIGCHLD. */
-void sandboxes_reap(struct engine *e);
-/** sandboxes_retry_dead() - remove cgroups that were busy. Returns how many still are. */
-uint32_t sandboxes_retry_dead(struct engine *e);
-/** sandboxes_end() - kill, reap and remove all; blocks. */
-void sandboxes_end(struct engine *e);
+/* cell.c: the life of one sandbox */
+void cell_create(struct engine *e, const struct launch_message *request);
+/** cell_next_running() - in the order of creation; @after "": the first. It has been answered, and is not dead. */
+struct cell *cell_next_running(struct engine *e, const char *after);
+struct cell *cell_find(struct engine *e, const char *id);
+/** cell_on_status() - the status pipe is readable. */
+void cell_on_status(struct engine *e, struct cell *cell);
+void cell_kill(struct engine *e, struct cell *cell);
+/** cells_reap() - after SIGCHLD. */
+void cells_reap(struct engine *e);
+/** cells_retry_dead() - remove cgroups that were busy. Returns how many still are. */
+uint32_t cells_retry_dead(struct engine *e);
+/** cells_end() - kill, reap and remove all; blocks. */
+void cells_end(struct engine *e);
 
 /* limits.c */
 /** limits_set() - does and answers LIMITS number @seq, maybe later. */
-void limits_set(struct engine *e, struct sandbox *sb, uint32_t seq,
+void limits_set(struct engine *e, struct cell *cell, uint32_t seq,
                 const struct launch_limits *limits);
-/** limits_set_waiting() - the LIMITS that waited for @sb to leave STARTING. */
-void limits_set_waiting(struct engine *e, struct sandbox *sb);
+/** limits_set_waiting() - the LIMITS that waited for @cell to leave STARTING. */
+void limits_set_waiting(struct engine *e, struct cell *cell);
 
 /* kills.c */
 int kills_init(struct engine *e);
@@ -68,8 +68,8 @@ void kills_check(struct engine *e);
 int kills_expire(struct engine *e);
 /** kills_forget_asker() - its daemon is gone: what is under way goes on, and is answered to nobody. */
 void kills_forget_asker(struct engine *e);
-/** kills_end() - nothing of @sb lives: answers all of its. */
-void kills_end(struct engine *e, const struct sandbox *sb);
+/** kills_end() - nothing of @cell lives: answers all of its. */
+void kills_end(struct engine *e, const struct cell *cell);
 
 /* requests.c */
 /** answer_status() - of a request that has nothing else to say. @stage counts only with a failure. */

@@ -17,36 +17,36 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "launch/sandbox.h"
+#include "launch/cell.h"
 
 #define PARKED_FDS 512 /* chosen: above what a turn and 64 creations have open */
 #define END_RETRY_MS 2 /* between looks at cgroups that are still busy when launch ends */
 #define END_RETRIES 1000
 
-struct sandbox *sandbox_find(struct engine *e, const char *id)
+struct cell *cell_find(struct engine *e, const char *id)
 {
     return strmap_get(&e->by_id, id);
 }
 
-struct sandbox *sandbox_next_running(struct engine *e, const char *after)
+struct cell *cell_next_running(struct engine *e, const char *after)
 {
-    struct sandbox *last = *after ? sandbox_find(e, after) : NULL;
+    struct cell *last = *after ? cell_find(e, after) : NULL;
 
-    for (struct list *node = last ? last->node.next : e->sandboxes.next; node != &e->sandboxes;
+    for (struct list *node = last ? last->node.next : e->cells.next; node != &e->cells;
          node = node->next) {
-        struct sandbox *sb = CONTAINER_OF(node, struct sandbox, node);
+        struct cell *cell = CONTAINER_OF(node, struct cell, node);
 
-        if (sb->state == SANDBOX_RUNNING)
-            return sb;
+        if (cell->state == CELL_RUNNING)
+            return cell;
     }
     return NULL;
 }
 
-static void created_fail(struct sandbox *sb, const char *stage, int error)
+static void created_fail(struct cell *cell, const char *stage, int error)
 {
-    sb->created.status = error;
-    sb->created.pid = 0;
-    (void)snprintf(sb->created.stage, sizeof(sb->created.stage), "%s", stage);
+    cell->created.status = error;
+    cell->created.pid = 0;
+    (void)snprintf(cell->created.stage, sizeof(cell->created.stage), "%s", stage);
 }
 
 static int answer_created(struct engine *e, uint32_t seq, const struct launch_created *created,
@@ -58,29 +58,29 @@ static int answer_created(struct engine *e, uint32_t seq, const struct launch_cr
     return answer_send(e, &answer, fd);
 }
 
-static void sandbox_free(struct engine *e, struct sandbox *sb)
+static void cell_free(struct engine *e, struct cell *cell)
 {
-    kills_end(e, sb);
-    list_remove(&sb->node);
-    (void)strmap_remove(&e->by_id, sb->id);
-    (void)strmap_remove(&e->by_pid, sb->pid_key);
-    cleanup_fd(&sb->status_fd);
-    cleanup_fd(&sb->control_fd);
-    free(sb);
+    kills_end(e, cell);
+    list_remove(&cell->node);
+    (void)strmap_remove(&e->by_id, cell->id);
+    (void)strmap_remove(&e->by_pid, cell->pid_key);
+    cleanup_fd(&cell->status_fd);
+    cleanup_fd(&cell->control_fd);
+    free(cell);
 }
 
 /* Tells the daemon about the end; the directories are already gone. */
-static void announce_end(struct engine *e, const struct sandbox *sb,
+static void announce_end(struct engine *e, const struct cell *cell,
                          const struct launch_usage *usage)
 {
     struct launch_message event = {.type = LAUNCH_EVENT_EXITED};
 
-    if (sb->state == SANDBOX_FAILED) {
-        (void)answer_created(e, sb->create_seq, &sb->created, -1);
+    if (cell->state == CELL_FAILED) {
+        (void)answer_created(e, cell->create_seq, &cell->created, -1);
         return;
     }
-    memcpy(event.u.exited.id, sb->id, sizeof(sb->id));
-    event.u.exited.wait_status = sb->wait_status;
+    memcpy(event.u.exited.id, cell->id, sizeof(cell->id));
+    event.u.exited.wait_status = cell->wait_status;
     event.u.exited.cpu_ns = usage->cpu_ns;
     event.u.exited.memory_peak_bytes = usage->memory_peak_bytes;
     event.u.exited.n_oom_kills = usage->n_oom_kills;
@@ -89,20 +89,20 @@ static void announce_end(struct engine *e, const struct sandbox *sb,
 
 /* init is reaped, so every process of its namespace is gone; the kernel may take a moment to
  * empty the cgroup. */
-static int try_finish(struct engine *e, struct sandbox *sb)
+static int try_finish(struct engine *e, struct cell *cell)
 {
     struct launch_usage usage;
 
-    cgroup_usage(&e->cgroups, sb->id, &usage);
-    if (cgroup_remove(&e->cgroups, sb->id) == -EBUSY)
+    cgroup_usage(&e->cgroups, cell->id, &usage);
+    if (cgroup_remove(&e->cgroups, cell->id) == -EBUSY)
         return -EBUSY;
-    kills_end(e, sb); /* answers come before the event */
-    announce_end(e, sb, &usage);
-    sandbox_free(e, sb);
+    kills_end(e, cell); /* answers come before the event */
+    announce_end(e, cell, &usage);
+    cell_free(e, cell);
     return 0;
 }
 
-/* Descriptors of one creation, gone at the end of sandbox_create() unless taken. */
+/* Descriptors of one creation, gone at the end of cell_create() unless taken. */
 struct start {
     struct cgroup_fds cgroup;
     int netns_fd;
@@ -187,36 +187,36 @@ static pid_t start_clone(struct engine *e, const struct launch_create *create, s
     return r;
 }
 
-static int start_release(struct engine *e, struct sandbox *sb, struct start *s,
+static int start_release(struct engine *e, struct cell *cell, struct start *s,
                          const char **ret_stage)
 {
     int r;
 
     *ret_stage = "write user maps";
-    r = userns_write_maps(sb->pid, &e->map); /* #1 */
+    r = userns_write_maps(cell->pid, &e->map); /* #1 */
     if (r < 0)
         return r;
     *ret_stage = "release";
     return write(s->release[1], "", 1) == 1 ? 0 : -errno; /* #2 */
 }
 
-static int sandbox_register(struct engine *e, struct sandbox *sb)
+static int cell_register(struct engine *e, struct cell *cell)
 {
     int r;
 
-    (void)snprintf(sb->pid_key, sizeof(sb->pid_key), "%d", sb->pid);
-    r = strmap_put(&e->by_id, sb->id, sb);
+    (void)snprintf(cell->pid_key, sizeof(cell->pid_key), "%d", cell->pid);
+    r = strmap_put(&e->by_id, cell->id, cell);
     if (r == 0)
-        r = strmap_put(&e->by_pid, sb->pid_key, sb);
+        r = strmap_put(&e->by_pid, cell->pid_key, cell);
     if (r < 0)
         return r;
-    list_append(&e->sandboxes, &sb->node);
+    list_append(&e->cells, &cell->node);
     return 0;
 }
 
 /* After clone3 the child exists: a failure kills and reaps it here, so that nothing is left
  * behind. */
-static int start_child(struct engine *e, struct sandbox *sb, const struct launch_create *create,
+static int start_child(struct engine *e, struct cell *cell, const struct launch_create *create,
                        struct start *s, const char **ret_stage)
 {
     int r;
@@ -226,49 +226,49 @@ static int start_child(struct engine *e, struct sandbox *sb, const struct launch
     if (r < 0)
         return r;
     *ret_stage = "clone3";
-    sb->owner = userns_owner(&e->map, e->n_made++);
-    sb->pid = start_clone(e, create, s, sb->owner);
-    if (sb->pid < 0)
-        return sb->pid;
-    r = start_release(e, sb, s, ret_stage);
+    cell->owner = userns_owner(&e->map, e->n_made++);
+    cell->pid = start_clone(e, create, s, cell->owner);
+    if (cell->pid < 0)
+        return cell->pid;
+    r = start_release(e, cell, s, ret_stage);
     if (r == 0) {
         *ret_stage = "register";
-        r = sandbox_register(e, sb);
+        r = cell_register(e, cell);
     }
     if (r < 0) {
-        (void)kill(sb->pid, SIGKILL);
-        (void)waitpid(sb->pid, NULL, 0);
+        (void)kill(cell->pid, SIGKILL);
+        (void)waitpid(cell->pid, NULL, 0);
     }
     return r;
 }
 
-void sandbox_create(struct engine *e, const struct launch_message *request)
+void cell_create(struct engine *e, const struct launch_message *request)
 {
     const struct launch_create *create = &request->u.create;
     CLEANUP(start_done) struct start s;
-    struct sandbox *sb = NULL;
+    struct cell *cell = NULL;
     struct launch_created failed = {0};
     const char *stage = "id exists";
     int r = -EEXIST;
 
     memset(&s, -1, sizeof(s));
-    if (!sandbox_find(e, create->id)) {
-        sb = calloc(1, sizeof(*sb));
+    if (!cell_find(e, create->id)) {
+        cell = calloc(1, sizeof(*cell));
         stage = "allocate";
         r = -ENOMEM;
     }
-    if (sb) {
-        list_init(&sb->node);
-        memcpy(sb->id, create->id, sizeof(sb->id));
-        sb->create_seq = request->seq;
-        sb->status_fd = sb->control_fd = -1;
-        r = start_prepare(e, sb->id, &s, &stage);
+    if (cell) {
+        list_init(&cell->node);
+        memcpy(cell->id, create->id, sizeof(cell->id));
+        cell->create_seq = request->seq;
+        cell->status_fd = cell->control_fd = -1;
+        r = start_prepare(e, cell->id, &s, &stage);
         if (r == 0)
-            r = start_child(e, sb, create, &s, &stage);
+            r = start_child(e, cell, create, &s, &stage);
         if (r < 0) {
             if (strcmp(stage, "make cgroups") != 0)
-                (void)cgroup_remove(&e->cgroups, sb->id);
-            sandbox_free(e, sb);
+                (void)cgroup_remove(&e->cgroups, cell->id);
+            cell_free(e, cell);
         }
     }
     if (r < 0) {
@@ -277,124 +277,125 @@ void sandbox_create(struct engine *e, const struct launch_message *request)
         (void)answer_created(e, request->seq, &failed, -1);
         return;
     }
-    sb->state = SANDBOX_STARTING;
-    sb->status_fd = TAKE_FD(s.status[0]);
-    sb->control_fd = park(s.control[0]);
+    cell->state = CELL_STARTING;
+    cell->status_fd = TAKE_FD(s.status[0]);
+    cell->control_fd = park(s.control[0]);
     e->n_pending++;
 }
 
-void sandbox_kill(struct engine *e, struct sandbox *sb)
+void cell_kill(struct engine *e, struct cell *cell)
 {
     /* Not reaped, so the pid is still its own. The end of pid 1 is the end of all; cgroup.kill
      * only makes it quick. */
-    if (sb->reaped)
+    if (cell->reaped)
         return;
-    if (!sb->ending && sb->cpu_millis != 0)
-        cgroup_lift_cpu(&e->cgroups, sb->id, sb->cpu_millis,
+    if (!cell->ending && cell->cpu_millis != 0)
+        cgroup_lift_cpu(&e->cgroups, cell->id, cell->cpu_millis,
                         true); /* who is throttled cannot die */
-    sb->ending = true;
-    (void)kill(sb->pid, SIGKILL);
-    (void)cgroup_kill(&e->cgroups, sb->id);
+    cell->ending = true;
+    (void)kill(cell->pid, SIGKILL);
+    (void)cgroup_kill(&e->cgroups, cell->id);
 }
 
-static void on_init_runs(struct engine *e, struct sandbox *sb)
+static void on_init_runs(struct engine *e, struct cell *cell)
 {
     int r;
 
-    sb->state = SANDBOX_RUNNING;
-    sb->created.pid = sb->pid;
-    r = answer_created(e, sb->create_seq, &sb->created, sb->control_fd);
+    cell->state = CELL_RUNNING;
+    cell->created.pid = cell->pid;
+    r = answer_created(e, cell->create_seq, &cell->created, cell->control_fd);
     if (r < 0) { /* nobody can speak with this one */
-        sandbox_kill(e, sb);
-        sb->state = SANDBOX_FAILED;
-        created_fail(sb, "send the control socket", r);
+        cell_kill(e, cell);
+        cell->state = CELL_FAILED;
+        created_fail(cell, "send the control socket", r);
     }
-    limits_set_waiting(e, sb);
+    limits_set_waiting(e, cell);
 }
 
-void sandbox_on_status(struct engine *e, struct sandbox *sb)
+void cell_on_status(struct engine *e, struct cell *cell)
 {
     struct child_failure failure = {0};
-    ssize_t n = read(sb->status_fd, &failure, sizeof(failure));
+    ssize_t n = read(cell->status_fd, &failure, sizeof(failure));
 
-    cleanup_fd(&sb->status_fd);
+    cleanup_fd(&cell->status_fd);
     e->n_pending--;
     if (n == 0) { /* #3 */
-        on_init_runs(e, sb);
+        on_init_runs(e, cell);
         return;
     }
-    sb->state = SANDBOX_FAILED; /* answered when the child is reaped */
+    cell->state = CELL_FAILED; /* answered when the child is reaped */
     failure.stage[sizeof(failure.stage) - 1] = 0;
     if (n == (ssize_t)sizeof(failure) && failure.error > 0)
-        created_fail(sb, failure.stage, -failure.error);
+        created_fail(cell, failure.stage, -failure.error);
     else
-        created_fail(sb, "set up", -EIO);
-    limits_set_waiting(e, sb); /* answers that it is too late */
+        created_fail(cell, "set up", -EIO);
+    limits_set_waiting(e, cell); /* answers that it is too late */
 }
 
-static void on_reaped(struct engine *e, struct sandbox *sb, int wait_status)
+static void on_reaped(struct engine *e, struct cell *cell, int wait_status)
 {
-    sb->wait_status = wait_status;
-    sb->reaped = true;
-    if (sb->state == SANDBOX_STARTING) {
+    cell->wait_status = wait_status;
+    cell->reaped = true;
+    if (cell->state == CELL_STARTING) {
         /* Its last words, if any. A pipe that closed without a word means that it was killed,
          * or init ended at once. */
-        sandbox_on_status(e, sb);
+        cell_on_status(e, cell);
     }
-    if (sb->state == SANDBOX_RUNNING)
-        sb->state = SANDBOX_DEAD;
-    (void)strmap_remove(&e->by_pid, sb->pid_key); /* the number may be used again from now on */
-    (void)try_finish(e, sb);
+    if (cell->state == CELL_RUNNING)
+        cell->state = CELL_DEAD;
+    (void)strmap_remove(&e->by_pid,
+                        cell->pid_key); /* the number may be used again from now on */
+    (void)try_finish(e, cell);
 }
 
-void sandboxes_reap(struct engine *e)
+void cells_reap(struct engine *e)
 {
     char key[16];
     int status;
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        struct sandbox *sb;
+        struct cell *cell;
 
         (void)snprintf(key, sizeof(key), "%d", pid);
-        sb = strmap_get(&e->by_pid, key);
-        if (sb)
-            on_reaped(e, sb, status);
+        cell = strmap_get(&e->by_pid, key);
+        if (cell)
+            on_reaped(e, cell, status);
     }
 }
 
-uint32_t sandboxes_retry_dead(struct engine *e)
+uint32_t cells_retry_dead(struct engine *e)
 {
     uint32_t n_busy = 0;
 
-    LIST_FOREACH_SAFE(node, &e->sandboxes)
+    LIST_FOREACH_SAFE(node, &e->cells)
     {
-        struct sandbox *sb = CONTAINER_OF(node, struct sandbox, node);
+        struct cell *cell = CONTAINER_OF(node, struct cell, node);
 
-        if (sb->reaped && try_finish(e, sb) == -EBUSY)
+        if (cell->reaped && try_finish(e, cell) == -EBUSY)
             n_busy++;
     }
     return n_busy;
 }
 
-void sandboxes_end(struct engine *e)
+void cells_end(struct engine *e)
 {
     int status;
     pid_t pid;
 
-    LIST_FOREACH(node, &e->sandboxes)
-    sandbox_kill(e, CONTAINER_OF(node, struct sandbox, node));
+    LIST_FOREACH(node, &e->cells)
+    cell_kill(e, CONTAINER_OF(node, struct cell, node));
     while ((pid = waitpid(-1, &status, 0)) > 0 || errno == EINTR) {
         char key[16];
-        struct sandbox *sb;
+        struct cell *cell;
 
         (void)snprintf(key, sizeof(key), "%d", pid);
-        sb = strmap_get(&e->by_pid, key);
-        if (sb)
-            on_reaped(e, sb, status);
+        cell = strmap_get(&e->by_pid, key);
+        if (cell)
+            on_reaped(e, cell, status);
     }
     /* v1 has no event for "empty now", and nobody else waits for us: a bounded look every
      * END_RETRY_MS. */
-    for (int i = 0; i < END_RETRIES && sandboxes_retry_dead(e) > 0; i++)
+    for (int i = 0; i < END_RETRIES && cells_retry_dead(e) > 0; i++)
         (void)poll(NULL, 0, END_RETRY_MS);
 }
