@@ -49,11 +49,7 @@ static void on_init_gone(struct control *control)
 
 void cell_forget(struct runtime *rt, const char *id)
 {
-    struct launch_message msg = {.type = LAUNCH_KILL};
-    (void)snprintf(msg.u.id, sizeof(msg.u.id), "%s", id);
-    /* -ENOENT is no news: init had ended by itself. A lost launch ends every cell on its own.
-     */
-    (void)launcher_send(&rt->launcher, &msg, NULL, NULL);
+    (void)rt->driver->ops->kill(rt->driver, id); /* a lost driver ends every cell on its own */
 }
 
 bool cell_kill(struct cell *cell)
@@ -121,14 +117,13 @@ static void end_creation(struct cell *cell)
     pool_refill(cell->rt);
 }
 
-static void on_created(void *user, const struct launch_message *answer, int take_fd)
+static void on_created(void *user, const struct launch_created *created, int take_control_fd)
 {
     struct cell *cell = user;
-    CLEANUP_FD int fd = take_fd;
+    CLEANUP_FD int fd = take_control_fd;
 
-    if (!answer)
+    if (!created)
         return; /* cells_lose() comes next */
-    const struct launch_created *created = &answer->u.created;
     cell->created = created->status == 0;
     if (created->status < 0) {
         err_done(&cell->why); /* without a sandbox its limits are no news */
@@ -148,14 +143,12 @@ static void on_created(void *user, const struct launch_message *answer, int take
         end_creation(cell);
 }
 
-static void on_limits(void *user, const struct launch_message *answer, int take_fd)
+static void on_limits(void *user, const struct launch_status *s)
 {
     struct cell *cell = user;
 
-    cleanup_fd(&take_fd);
-    if (!answer)
+    if (!s)
         return;
-    const struct launch_status *s = &answer->u.status;
     /* Before the answer to CREATE, usually: init is still being made. A CREATE that fails at once is answered first. */
     if (s->status < 0 && cell->why.code == ERR_OK)
         (void)err_set_errno(&cell->why, ERR_FAILED_PRECONDITION, -s->status,
@@ -169,30 +162,29 @@ static void on_limits(void *user, const struct launch_message *answer, int take_
 static void request_creation(struct cell *cell)
 {
     struct runtime *rt = cell->rt;
-    struct launch_message msg = {.type = LAUNCH_CREATE};
+    struct cell_driver *driver = rt->driver;
+    struct launch_create create = {.host_image = true,
+                                   .root_size_bytes = rt->config.root_size_bytes};
 
-    memcpy(msg.u.create.id, cell->id, sizeof(cell->id));
-    msg.u.create.host_image = true;
-    msg.u.create.root_size_bytes = rt->config.root_size_bytes;
-    msg.u.create.root_inodes =
+    memcpy(create.id, cell->id, sizeof(cell->id));
+    create.root_inodes =
         MAX(rt->config.root_size_bytes / ROOT_BYTES_PER_INODE, ROOT_MIN_INODES);
     cell->state = CELL_CREATING;
     cell->n_answers = 1;
     rt->pool.n_creating++;
-    int r = launcher_send(&rt->launcher, &msg, on_created, cell);
+    int r = driver->ops->create(driver, &create, on_created, cell);
     if (r < 0) {
         (void)err_set_errno(&cell->why, ERR_UNAVAILABLE, -r,
                             "ask cwsandbox-launch for a sandbox");
         deferred_post(&rt->deferred, &cell->unsent);
         return;
     }
-    msg = (struct launch_message){.type = LAUNCH_LIMITS};
-    memcpy(msg.u.limits.id, cell->id, sizeof(cell->id));
-    cell_default_limits(rt, &msg.u.limits);
-    if (msg.u.limits.memory_bytes == 0 && msg.u.limits.cpu_millis == 0 &&
-        msg.u.limits.pids == 0)
+    struct launch_limits limits = {0};
+    memcpy(limits.id, cell->id, sizeof(cell->id));
+    cell_default_limits(rt, &limits);
+    if (limits.memory_bytes == 0 && limits.cpu_millis == 0 && limits.pids == 0)
         return;
-    if (launcher_send(&rt->launcher, &msg, on_limits, cell) == 0)
+    if (driver->ops->limits(driver, &limits, on_limits, cell) == 0)
         cell->n_answers++;
     else
         (void)err_set(&cell->why, ERR_INTERNAL, "set the default limits: out of memory");

@@ -96,33 +96,32 @@ void processes_end_now(struct sandbox *sb)
 
 /* ---- killing ---- */
 
-static void on_killed(void *user, const struct launch_message *answer, int take_fd)
+static void on_killed(void *user, const struct launch_status *status)
 {
     struct process *p = user;
 
-    cleanup_fd(&take_fd);
     p->killing = KILL_CONFIRMED;
     control_hold_end(&p->hold);
-    if (!p->ended && answer && answer->u.status.status < 0 &&
-        answer->u.status.status != -ENOENT) /* the sandbox is gone: so is everything in it */
-        sandbox_fail(p->sb, "a command could not be killed: %s: %s", answer->u.status.stage,
-                     strerror(-answer->u.status.status));
+    if (!p->ended && status && status->status < 0 &&
+        status->status != -ENOENT) /* the sandbox is gone: so is everything in it */
+        sandbox_fail(p->sb, "a command could not be killed: %s: %s", status->stage,
+                     strerror(-status->status));
     if (p->verdict == VERDICT_NONE || p->ended)
         process_reap(p);
     else
         deferred_post(&p->sb->rt->deferred, &p->later);
 }
 
-static void ask_launch(struct process *p)
+static void ask_driver(struct process *p)
 {
-    struct launch_message msg = {.type = LAUNCH_KILL_EXEC,
-                                 .u.kill_exec.slot = (uint32_t)p->slot};
+    struct cell_driver *driver = p->sb->rt->driver;
+    struct launch_kill_exec exec = {.slot = (uint32_t)p->slot};
 
-    memcpy(msg.u.kill_exec.id, p->sb->id, sizeof(msg.u.kill_exec.id));
+    memcpy(exec.id, p->sb->id, sizeof(exec.id));
     p->killing = KILL_SENT;
     control_hold(&p->sb->cell->control, &p->hold);
-    if (launcher_send(&p->sb->rt->launcher, &msg, on_killed, p) < 0)
-        on_killed(p, NULL, -1); /* launch is gone, and ends everything */
+    if (driver->ops->kill_exec(driver, &exec, on_killed, p) < 0)
+        on_killed(p, NULL); /* launch is gone, and ends everything */
 }
 
 /* init always: it must not use the slot again, and until STARTED nobody else knows it. */
@@ -135,7 +134,7 @@ static void begin_kill(struct process *p)
     p->killing = KILL_ASKED;
     (void)control_send(&p->sb->cell->control, &request); /* fails only when init is gone */
     if (p->started && p->slot >= 0)
-        ask_launch(p);
+        ask_driver(p);
 }
 
 /* ---- what init says ---- */
@@ -210,7 +209,7 @@ static void on_started(struct process *p, const struct init_packet *packet, int 
     p->slot = packet->slot;
     exec_body_done(&p->body);
     if (p->killing == KILL_ASKED && p->slot >= 0)
-        ask_launch(p);
+        ask_driver(p);
     if (p->tty && !p->user_gone) {
         /* A descriptor that did not come was one too many for us. */
         int r = fd < 0 ? -EMFILE : process_io_set_tty(p, TAKE_FD(fd));

@@ -2,7 +2,7 @@
  * The inside of the room: struct runtime, and the small services its files share. Included by
  * every .c here.
  *
- * Who holds whom: the runtime holds cells (what exists at launch) and sandboxes (what users
+ * Who holds whom: the runtime holds cells (what exists at the driver) and sandboxes (what users
  * see). A sandbox that is alive has one cell, made for it or taken from the pool, and shares
  * its id. A cell belongs to the pool, to a sandbox, or to nobody (doomed: it only waits for its
  * end). Processes, file requests and log streams hang on their sandbox while under way.
@@ -14,8 +14,8 @@
 #include "loop/deferred.h"
 #include "loop/poller.h"
 #include "runtime/boot.h"
+#include "runtime/cell-driver.h"
 #include "runtime/cell.h"
-#include "runtime/launcher.h"
 #include "runtime/ledger.h"
 #include "runtime/runtime.h"
 
@@ -26,7 +26,7 @@ struct runtime {
     struct runtime_config config; /* its strings are owned copies, but for the image aliases */
     struct launch_features features;
     struct poller poller;
-    struct launcher launcher;
+    struct cell_driver *driver;
     struct pool pool;
     struct deferred_queue deferred;
     struct err lost; /* code != OK: launch is gone */

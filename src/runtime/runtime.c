@@ -3,7 +3,7 @@
  *
  * Closing:  #1 every sandbox is killed, the pool too   #2 the last cell is gone: launch is let
  * go   #3 the pool's work is done: handles close   #4 the last close callback: memory is released,
- * on_closed. A launch that hangs in #1 is left to its supervisor after LAUNCHER_EXIT_MS, by #2
+ * on_closed. A launch that hangs in #1 is left to its supervisor after CELL_DRIVER_EXIT_MS, by #2
  * being entered from a timer.
  */
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include "base/util.h"
 #include "runtime/adopt.h"
 #include "runtime/config.h"
+#include "runtime/launcher.h"
 #include "runtime/ledger-record.h"
 #include "runtime/log-file.h"
 #include "runtime/log-stream.h"
@@ -31,12 +32,12 @@ static int open_ledger(struct runtime *rt, struct err *err)
     return ledger_open(&rt->ledger, dir, err);
 }
 
-static void on_launch_exited(void *user, const struct launch_exited *exited)
+static void on_cell_exited(void *user, const struct launch_exited *exited)
 {
     cell_on_exited(user, exited);
 }
 
-static void on_launch_lost(void *user, const struct err *why)
+static void on_driver_lost(void *user, const struct err *why)
 {
     struct runtime *rt = user;
     err_copy(&rt->lost, why);
@@ -50,6 +51,8 @@ static void runtime_free(struct runtime *rt)
     rt->closing = true; /* what the ledger has stays there */
     registry_close(rt);
     logs_close(rt);
+    if (rt->driver)
+        rt->driver->ops->free(rt->driver);
     cleanup_fd(&rt->poller.epfd);
     buf_done(&rt->scratch);
     ledger_close(&rt->ledger);
@@ -65,13 +68,13 @@ static int attach(struct runtime *rt, uv_loop_t *loop, struct err *err)
     int r = poller_open(&rt->poller);
     if (r < 0)
         return err_set_errno(err, ERR_INTERNAL, -r, "create an epoll set");
-    if (launcher_watch(&rt->launcher, &rt->poller, err) < 0 || logs_open(rt, err) < 0 ||
+    if (rt->driver->ops->watch(rt->driver, &rt->poller, err) < 0 || logs_open(rt, err) < 0 ||
         ledger_records_load(rt, err) < 0)
         return -1;
     r = poller_start(&rt->poller, loop);
     if (r < 0)
         return err_set(err, ERR_INTERNAL, "start polling: %s", uv_strerror(r));
-    launcher_attach(&rt->launcher, loop);
+    rt->driver->ops->attach(rt->driver, loop);
     deferred_queue_init(&rt->deferred, loop); /* cannot fail, nor can timers */
     pool_open(rt);
     registry_open(rt);
@@ -103,19 +106,15 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
         goto fail;
     }
     /* The engine's answer first: until then another daemon may have it, and the ledger. */
-    if (launcher_start(&rt->launcher, TAKE_FD(launch), &rt->features, err) < 0)
+    if (launcher_open(TAKE_FD(launch), &rt->features, &rt->driver, err) < 0)
         goto fail;
-    if (open_ledger(rt, err) < 0 || launcher_list(&rt->launcher, &found, err) < 0) {
-        launcher_abort(&rt->launcher);
+    if (open_ledger(rt, err) < 0 || rt->driver->ops->list(rt->driver, &found, err) < 0)
         goto fail;
-    }
-    rt->launcher.user = rt;
-    rt->launcher.on_exited = on_launch_exited;
-    rt->launcher.on_lost = on_launch_lost;
-    if (attach(rt, loop, err) < 0) {
-        launcher_abort(&rt->launcher);
+    rt->driver->user = rt;
+    rt->driver->on_exited = on_cell_exited;
+    rt->driver->on_lost = on_driver_lost;
+    if (attach(rt, loop, err) < 0)
         goto fail;
-    }
     uv_update_time(loop);
     adopt_found(rt, &found);
     sandboxes_end_unfound(rt);
@@ -190,7 +189,7 @@ static void on_poller_closed(uv_handle_t *handle)
 static void close_handles(struct runtime *rt);
 
 /* #3 */
-static void on_launcher_closed(void *user)
+static void on_driver_closed(void *user)
 {
     struct runtime *rt = user;
     cells_lose(rt); /* those that a launch that hangs left behind */
@@ -228,24 +227,24 @@ void runtime_job_end(struct runtime *rt)
         close_handles(rt);
 }
 
-static void begin_launcher_close(struct runtime *rt)
+static void begin_driver_close(struct runtime *rt)
 {
-    if (rt->launcher.closing)
+    if (rt->driver->closing)
         return;
     (void)uv_timer_stop(&rt->retention_timer);
-    launcher_close(&rt->launcher, on_launcher_closed);
+    rt->driver->ops->close(rt->driver, on_driver_closed);
 }
 
 /* #2 */
 void runtime_check_closed(struct runtime *rt)
 {
     if (rt->closing && rt->pool.cells.n_entries == 0)
-        begin_launcher_close(rt);
+        begin_driver_close(rt);
 }
 
 static void on_close_timeout(uv_timer_t *timer)
 {
-    begin_launcher_close(CONTAINER_OF(timer, struct runtime, retention_timer));
+    begin_driver_close(CONTAINER_OF(timer, struct runtime, retention_timer));
 }
 
 /* #1 */
@@ -259,6 +258,6 @@ void runtime_close(struct runtime *rt, void (*on_closed)(void *user), void *user
         if (!sandbox_state_terminal(rt->by_seq[i]->state))
             sandbox_stop(rt->by_seq[i], 0, "the service is shutting down");
     rt->closing = true;
-    (void)uv_timer_start(&rt->retention_timer, on_close_timeout, LAUNCHER_EXIT_MS, 0);
+    (void)uv_timer_start(&rt->retention_timer, on_close_timeout, CELL_DRIVER_EXIT_MS, 0);
     runtime_check_closed(rt);
 }

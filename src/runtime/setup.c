@@ -81,26 +81,26 @@ void setup_check_running(struct sandbox *sb)
 
 /* ---- limits ---- */
 
-static void on_limits(void *user, const struct launch_message *answer, int take_fd)
+static void on_limits(void *user, const struct launch_status *status)
 {
     struct sandbox *sb = user;
-    cleanup_fd(&take_fd);
-    if (answer && answer->u.status.status < 0 && sb->state == SANDBOX_CREATING)
-        sandbox_fail(sb, "set the sandbox's limits: %s: %s", answer->u.status.stage,
-                     strerror(-answer->u.status.status));
-    if (answer)
+    if (status && status->status < 0 && sb->state == SANDBOX_CREATING)
+        sandbox_fail(sb, "set the sandbox's limits: %s: %s", status->stage,
+                     strerror(-status->status));
+    if (status)
         step_done(sb);
     sandbox_unref(sb);
 }
 
 static int send_limits(struct sandbox *sb)
 {
-    struct launch_message msg = {.type = LAUNCH_LIMITS};
-    memcpy(msg.u.limits.id, sb->id, sizeof(msg.u.limits.id));
-    cell_default_limits(sb->rt, &msg.u.limits);
-    msg.u.limits.memory_bytes = sb->memory_bytes;
-    msg.u.limits.cpu_millis = sb->cpu_millis;
-    int r = launcher_send(&sb->rt->launcher, &msg, on_limits, sandbox_ref(sb));
+    struct cell_driver *driver = sb->rt->driver;
+    struct launch_limits limits = {0};
+    memcpy(limits.id, sb->id, sizeof(limits.id));
+    cell_default_limits(sb->rt, &limits);
+    limits.memory_bytes = sb->memory_bytes;
+    limits.cpu_millis = sb->cpu_millis;
+    int r = driver->ops->limits(driver, &limits, on_limits, sandbox_ref(sb));
     if (r < 0)
         sandbox_unref(sb);
     else

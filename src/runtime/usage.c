@@ -20,20 +20,19 @@ static void answer(struct usage_call *call, const struct sandbox_usage *u,
     free(call);
 }
 
-static void on_answer(void *user, const struct launch_message *msg, int take_fd)
+static void on_answer(void *user, const struct launch_usage *u)
 {
     struct usage_call *call = user;
-    cleanup_fd(&take_fd);
-    if (!msg || msg->u.usage.status < 0) {
+    if (!u || u->status < 0) {
         deferred_post(
             &call->sb->rt->deferred,
             &call->later); /* it ended meanwhile; its end is told before this comes up */
         return;
     }
-    struct sandbox_usage usage = {.cpu_ns = msg->u.usage.cpu_ns,
-                                  .memory_bytes = msg->u.usage.memory_bytes,
-                                  .memory_peak_bytes = msg->u.usage.memory_peak_bytes,
-                                  .n_oom_kills = msg->u.usage.n_oom_kills};
+    struct sandbox_usage usage = {.cpu_ns = u->cpu_ns,
+                                  .memory_bytes = u->memory_bytes,
+                                  .memory_peak_bytes = u->memory_peak_bytes,
+                                  .n_oom_kills = u->n_oom_kills};
     answer(call, &usage, NULL);
 }
 
@@ -47,7 +46,7 @@ void sandbox_usage(struct sandbox *sb,
                    void (*cb)(void *user, const struct sandbox_usage *u, const struct err *err),
                    void *user)
 {
-    struct launch_message msg = {.type = LAUNCH_USAGE};
+    struct cell_driver *driver = sb->rt->driver;
     struct usage_call *call = calloc(1, sizeof(*call));
     if (!call) {
         struct err err = {
@@ -57,8 +56,7 @@ void sandbox_usage(struct sandbox *sb,
     }
     *call = (struct usage_call){
         .sb = sandbox_ref(sb), .later.cb = on_later, .cb = cb, .user = user};
-    memcpy(msg.u.id, sb->id, sizeof(msg.u.id));
     if (!sb->cell || !sb->cell->created ||
-        launcher_send(&sb->rt->launcher, &msg, on_answer, call) < 0)
+        driver->ops->usage(driver, sb->id, on_answer, call) < 0)
         deferred_post(&sb->rt->deferred, &call->later);
 }
