@@ -395,7 +395,7 @@ void call_accept(struct service *s, struct connection *c, struct grpc_call *grpc
         return;
     }
     const struct transport_peer *peer = transport_peer(connection_transport(c));
-    const struct method *method = method_find(req->path);
+    const struct method *method = s->find_method(req->path);
     call->service = s;
     call->grpc = grpc;
     call->method = method != NULL ? method : &unknown_method;

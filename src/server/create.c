@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "server/call.h"
+#include "server/dispatch.h"
 #include "server/record.h"
 #include "server/spec.h"
 

@@ -8,7 +8,7 @@
 
 #include "base/util.h"
 #include "runtime/runtime.h"
-#include "server/call.h"
+#include "server/dispatch.h"
 #include "server/record.h"
 #include "server/spec.h"
 

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "server/call.h"
+#include "server/dispatch.h"
 
 #define MIB ((size_t)1 << 20)
 #define WORD (4u << 10)   /* what strangers may send: the name of a service */

@@ -6,6 +6,7 @@
 
 #include "base/util.h"
 #include "runtime/io.h"
+#include "server/dispatch.h"
 #include "server/exec-common.h"
 #include "server/record.h"
 

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "server/call.h"
+#include "server/dispatch.h"
 
 typedef Grpc__HealthCheckResponse__ServingStatus serving_status;
 #define STATUS(name) GRPC__HEALTH_CHECK_RESPONSE__SERVING_STATUS__##name

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "server/call.h"
+#include "server/dispatch.h"
 #include "server/page-token.h"
 #include "server/record.h"
 #include "server/spec.h"

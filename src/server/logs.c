@@ -4,7 +4,7 @@
  */
 #include "base/util.h"
 #include "runtime/io.h"
-#include "server/call.h"
+#include "server/dispatch.h"
 #include "server/record.h"
 #include "server/spec.h"
 

@@ -19,6 +19,7 @@
 #include "base/util.h"
 #include "privproto/handover.h"
 #include "server/confine.h"
+#include "server/dispatch.h"
 #include "server/front.h"
 #include "server/notify.h"
 #include "server/privileges.h"
@@ -120,6 +121,7 @@ static int start_service(struct daemon *d, struct err *err)
     s->loop = uv_default_loop();
     s->options = &d->options;
     s->runner_id = d->options.runner_id;
+    s->find_method = method_find;
     if (s->loop == NULL)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
     if (supervisor_load_secrets(s, err) < 0)

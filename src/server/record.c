@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "server/call.h"
+#include "server/dispatch.h"
 #include "server/spec.h"
 
 struct record *record_new(struct service *s, Pb__SandboxSpec *take_spec)

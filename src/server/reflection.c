@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "server/call.h"
+#include "server/dispatch.h"
 #include "wire/descriptors.h"
 
 struct span {

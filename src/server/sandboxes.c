@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "server/call.h"
+#include "server/dispatch.h"
 #include "server/record.h"
 #include "server/spec.h"
 

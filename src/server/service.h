@@ -30,12 +30,14 @@
 #define SERVICE_DRAIN_NS (5ull * 1000000000) /* open calls, after a stop was asked for */
 
 struct connection;
+struct method;
 
 struct service {
     /* [const] after service_start() */
     uv_loop_t *loop;
     const struct options *options;
     struct runtime *runtime;
+    const struct method *(*find_method)(const char *path); /* dispatch.h's method_find() */
     char *runner_id;
     uid_t owner_uid; /* who started the service; the daemon itself may be somebody else */
     uint64_t start_wall_ns;
@@ -62,7 +64,7 @@ struct service {
 };
 
 /**
- * service_start() - listen on the sockets handed to us; @s->loop, options, runtime, tls, keys, runner_id, owner_uid are
+ * service_start() - listen on the sockets handed to us; @s->loop, options, find_method, runtime, tls, keys, runner_id, owner_uid are
  * set
  * Errors: FAILED_PRECONDITION naming the address that cannot be bound.
  */

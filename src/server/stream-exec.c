@@ -11,6 +11,7 @@
  */
 #include "base/util.h"
 #include "runtime/io.h"
+#include "server/dispatch.h"
 #include "server/exec-common.h"
 
 #define STDIN_HIGH (256u << 10) /* runtime.h: on_stdin_drain comes below 64 KiB after that */

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
-#include "server/call.h"
+#include "server/dispatch.h"
 
 static const char *const paths[] = {
     PROTO_PATH_SANDBOX("CreateSandbox"),

@@ -2,7 +2,7 @@
  * VolumeService of a machine that has no registered volumes: the list is empty, none exists, and
  * the only kind there is, a claim in a cluster, cannot be registered.
  */
-#include "server/call.h"
+#include "server/dispatch.h"
 #include "server/spec.h"
 
 int err_volume_not_found(struct err *err, const char *volume_id)
