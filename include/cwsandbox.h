@@ -188,6 +188,20 @@ typedef struct cws_header {
  */
 CWS_API cws_target *cws_target_new(const char *base_url, const cws_header *headers,
                                    size_t n_headers, cws_error **error);
+
+typedef enum cws_auth {
+    CWS_AUTH_DEFAULT = 0, /* CWSANDBOX_API_KEY when it is set, else none */
+    CWS_AUTH_COREWEAVE_API_KEY,
+    CWS_AUTH_WANDB
+} cws_auth;
+/**
+ * cws_target_new_auth() - cws_target_new() with credentials that are asked for by name
+ * CWS_AUTH_COREWEAVE_API_KEY: CWSANDBOX_API_KEY must be set. CWS_AUTH_WANDB: the W&B login of this machine (WANDB_API_KEY, else the
+ * netrc file: NETRC, ~/.netrc) with WANDB_ENTITY and WANDB_PROJECT; WANDB_BASE_URL names a W&B server of one's own. Without a URL that
+ * is the hosted service, too.
+ * Thread: any, but it reads the environment. Reads the netrc file. Errors: as cws_target_new(); CWS_E_AUTHENTICATION: there are none.
+ */
+CWS_API cws_target *cws_target_new_auth(const char *base_url, cws_auth auth, cws_error **error);
 CWS_API cws_target *cws_target_ref(cws_target *target);
 CWS_API void cws_target_unref(cws_target *target);
 /** cws_target_url() - the URL in use; for the embedded service its unix:// URL. Borrowed. */
@@ -536,6 +550,7 @@ typedef struct cws_list_options {
     int status; /* a cws_status, 0 = any active */
     int show_terminated;
     uint64_t timeout_ns; /* CWS_DEFAULT_TIMEOUT */
+    size_t limit;        /* the first so many; 0 = all */
 } cws_list_options;
 /** cws_list() - all pages. Result: cws_op_n_sandboxes() / cws_op_sandbox(). @client, @target, @options may be NULL. */
 CWS_API cws_op *cws_list(cws_client *client, cws_target *target,

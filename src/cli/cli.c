@@ -57,7 +57,7 @@ bool cli_connect_quietly(struct cli *cli, cws_error **ret_error)
         return false;
     cli->client = cws_client_new(ret_error);
     if (cli->client)
-        cli->target = cws_target_new(NULL, NULL, 0, ret_error);
+        cli->target = cws_target_new_auth(NULL, cli->auth, ret_error);
     return cli->target;
 }
 

@@ -29,6 +29,7 @@ enum exit_code {
 
 struct cli {
     const struct verb *verb;
+    cws_auth auth;          /* --auth, CWSANDBOX_AUTH */
     int signal_fd;          /* -1 until cli_connect() */
     cws_client *client;     /* NULL until cli_connect() */
     cws_target *target;     /* NULL until cli_connect() */

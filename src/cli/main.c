@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -68,6 +69,42 @@ static int run_without_verb(struct cli *cli, char *const *words, size_t n_words)
     return EXIT_USAGE;
 }
 
+/* Reads `--auth CHOICE` in front of the verb, else CWSANDBOX_AUTH; moves *words behind it. False: a usage error was
+ * printed. */
+static bool read_auth(struct cli *cli, char *const **words, size_t *n_words)
+{
+    static const char *const choices[] = {"coreweave_api_key",
+                                          "wandb"}; /* cws_auth from 1 on */
+    const char *value = getenv("CWSANDBOX_AUTH"), *name = "CWSANDBOX_AUTH",
+               *word = *n_words ? **words : "";
+    size_t n = 0;
+    if (strncmp(word, "--auth=", strlen("--auth=")) == 0) {
+        value = word + strlen("--auth=");
+        n = 1;
+    } else if (strcmp(word, "--auth") == 0) {
+        value = *n_words > 1 ? (*words)[1] : NULL;
+        n = 2;
+    } else if (!value || !*value) {
+        return true;
+    }
+    for (size_t i = 0; value && i < ARRAY_SIZE(choices); i++)
+        if (strcasecmp(value, choices[i]) == 0)
+            cli->auth = (cws_auth)(i + 1);
+    if (cli->auth == CWS_AUTH_DEFAULT) {
+        (void)fputs("Usage: cwsandbox [OPTIONS] COMMAND [ARGS]...\nTry 'cwsandbox --help' for "
+                    "help.\n\n",
+                    stderr);
+        (void)cli_fail(
+            value ? "Invalid value for '%s': '%s' is not one of 'coreweave_api_key', 'wandb'."
+                  : "Option '%s' requires an argument.",
+            n ? "--auth" : name, value);
+        return false;
+    }
+    *words += n;
+    *n_words -= n;
+    return true;
+}
+
 /* A descriptor that we open must never become stdin, stdout or stderr of a caller who closed
  * his. */
 static void open_missing_streams(void)
@@ -88,6 +125,8 @@ int main(int argc, char **argv)
     char *const *words = argc > 0 ? argv + 1 : argv;
     size_t n_words = argc > 0 ? (size_t)argc - 1 : 0;
     size_t n_name = 0;
+    if (!read_auth(&cli, &words, &n_words))
+        return cli_done(&cli, EXIT_USAGE);
     cli.verb = verb_find(words, n_words, &n_name);
     int code = cli.verb ? run_verb(&cli, words + n_name, n_words - n_name)
                         : run_without_verb(&cli, words, n_words);

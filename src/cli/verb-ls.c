@@ -7,6 +7,7 @@ struct args {
     int status; /* index in status_choices plus 1 = the number of the wire */
     struct words tags, runner_ids;
     int output;
+    uint32_t limit;
 };
 
 /* All states but "unspecified", which is no state to ask for; the order is the wire's. */
@@ -17,6 +18,8 @@ static const struct option options[] = {
      "Only sandboxes with this tag; repeat for several, all must match."},
     {"runner-id", 'T', OPTION_LIST, "ID", NULL, NULL, offsetof(struct args, runner_ids),
      "Only sandboxes on this runner; repeat for several."},
+    {"limit", 'n', OPTION_COUNT, "N", NULL, NULL, offsetof(struct args, limit),
+     "Only the first N; all when not given or 0."},
     {"output", 'o', OPTION_CHOICE, NULL, output_formats, "table", offsetof(struct args, output),
      "Table for people or JSON for programs."},
 };
@@ -75,6 +78,7 @@ static int run(struct cli *cli, const void *data)
         .runner_ids = args->runner_ids.items,
         .n_runner_ids = args->runner_ids.n,
         .status = args->status,
+        .limit = args->limit,
     };
     cws_error *error = NULL;
     CLEANUP_OP cws_op *list = NULL;

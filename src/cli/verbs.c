@@ -89,6 +89,9 @@ static bool is_shown(const struct verb *verb, const char *group)
 static const struct {
     const char *label, *word, *help;
 } program_options[] = {
+    {"--auth coreweave_api_key|wandb", "--auth",
+     "Which credentials to send, also CWSANDBOX_AUTH: CWSANDBOX_API_KEY, or the W&B login with "
+     "WANDB_ENTITY and WANDB_PROJECT."},
     {"--version", "--version", "Show the version and exit."},
     {"-h, --help", "--help", HELP_OPTION_TEXT},
 };
@@ -99,7 +102,7 @@ static void print_program(FILE *out)
     print_paragraphs(verbs_about, out);
     (void)fputs("\nOptions:\n", out);
     for (size_t i = 0; i < ARRAY_SIZE(program_options); i++)
-        (void)fprintf(out, "  %-10s  %s\n", program_options[i].label, program_options[i].help);
+        (void)fprintf(out, "  %-31s  %s\n", program_options[i].label, program_options[i].help);
 }
 
 void verbs_print_help(const char *group, FILE *out)

@@ -21,6 +21,7 @@ struct call_op {
     char *sandbox_id;            /* [const] */
     bool missing_ok;             /* [const] */
     uint64_t timeout_ns;         /* [const] */
+    size_t limit;                /* [const] of a list; 0 = all */
     char **tags, **runner_ids;   /* [const] */
     size_t n_tags, n_runner_ids; /* [const] */
     int status;                  /* [const] */
@@ -101,6 +102,11 @@ static struct cws_error *next_page(struct call_op *c, const char *token)
                : &error_nomem;
 }
 
+static bool has_enough(const struct call_op *c)
+{
+    return c->limit && c->n_found >= c->limit;
+}
+
 static void on_page(void *user, void *reply, const struct err *status)
 {
     struct call_op *c = user;
@@ -112,10 +118,10 @@ static void on_page(void *user, void *reply, const struct err *status)
             error_new(CWS_E_GENERIC, "List sandboxes: timed out after %u pages", c->n_pages);
     else if (!page)
         error = call_error(c, status);
-    for (size_t i = 0; page && !error && i < page->n_sandboxes; i++)
+    for (size_t i = 0; page && !error && !has_enough(c) && i < page->n_sandboxes; i++)
         if (add_found(c, page->sandboxes[i]) < 0)
             error = &error_nomem;
-    bool more = page && *page->next_page_token;
+    bool more = page && *page->next_page_token && !has_enough(c);
     if (more && !error)
         error = next_page(c, page->next_page_token);
     if (more && !error)
@@ -162,6 +168,8 @@ static struct unary *send_list(struct call_op *c, struct unary_call *call)
     Pb__ListSandboxesRequest request = PB__LIST_SANDBOXES_REQUEST__INIT;
     request.page_token = c->page_token ? c->page_token : (char *)protobuf_c_empty_string;
     request.page_size = c->page_token ? LIST_PAGE_SIZE : 0;
+    if (c->limit)
+        request.page_size = (int32_t)MIN(c->limit - c->n_found, (size_t)LIST_PAGE_SIZE);
     request.tags = c->tags;
     request.n_tags = c->n_tags;
     request.runner_ids = c->runner_ids;
@@ -334,6 +342,7 @@ cws_op *cws_list(cws_client *client, cws_target *target, const cws_list_options 
     if (!c)
         return NULL;
     c->status = o->status;
+    c->limit = o->limit;
     c->show_terminated = o->show_terminated != 0;
     if (copy_strings(&c->tags, &c->n_tags, o->tags, o->n_tags, "tag", error) < 0 ||
         copy_strings(&c->runner_ids, &c->n_runner_ids, o->runner_ids, o->n_runner_ids,

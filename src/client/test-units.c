@@ -193,6 +193,33 @@ static void test_targets_check_their_url_and_headers(void **state)
     cws_target_unref(t);
 }
 
+static void test_credentials_are_asked_for_by_name(void **state)
+{
+    static const char key[] = "0123456789abcdef0123456789abcdef01234567";
+    cws_error *e = NULL;
+    for (int auth = CWS_AUTH_COREWEAVE_API_KEY; auth <= CWS_AUTH_WANDB; auth++) {
+        (void)setenv("NETRC", "/nonexistent", 1);
+        assert_null(cws_target_new_auth("http://x", (cws_auth)auth, &e));
+        assert_int_equal(cws_error_get_kind(e), CWS_E_AUTHENTICATION);
+        cws_error_free(e);
+    }
+    assert_null(cws_target_new_auth("http://x", (cws_auth)(CWS_AUTH_WANDB + 1), &e));
+    assert_int_equal(cws_error_get_kind(e), CWS_E_INVALID);
+    cws_error_free(e);
+    (void)setenv("WANDB_API_KEY", key, 1);
+    cws_target *t = cws_target_new_auth(NULL, CWS_AUTH_WANDB, NULL);
+    assert_string_equal(cws_target_url(t), TARGET_HOSTED_URL);
+    assert_int_equal(t->n_headers, 1);
+    assert_string_equal(t->headers[0].name, "x-wandb-api-key");
+    assert_string_equal(t->headers[0].value, key);
+    cws_target_unref(t);
+    t = cws_target_new_auth(NULL, CWS_AUTH_DEFAULT, NULL); /* never tries W&B */
+    assert_int_equal(t->n_headers, 0);
+    cws_target_unref(t);
+    (void)unsetenv("WANDB_API_KEY");
+    (void)unsetenv("NETRC");
+}
+
 /* ---- options ---- */
 
 /* Looking at each for each takes minutes. */
@@ -456,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_every_status_has_a_kind),
         cmocka_unit_test(test_violations_make_a_validation_error),
         cmocka_unit_test(test_targets_check_their_url_and_headers),
+        cmocka_unit_test(test_credentials_are_asked_for_by_name),
         cmocka_unit_test(test_many_variables_are_added_one_by_one),
         cmocka_unit_test(test_options_become_one_create_request),
         cmocka_unit_test(test_template_requests_hold_only_what_was_asked_for),

@@ -36,7 +36,7 @@ def test_every_verb_is_offered_and_nothing_hidden(ordinary_home):
     assert found["exec"].startswith("Run a command")
     assert list(answers(ordinary_home, "files", "")) == ["read", "write"]
     assert list(answers(ordinary_home, "help", "files", "w")) == ["write"]
-    assert list(answers(ordinary_home, "--")) == ["--version", "--help"]
+    assert list(answers(ordinary_home, "--")) == ["--auth", "--version", "--help"]
 
 
 @pytest.mark.parametrize("verb", ["run", "exec", "sh", "ls", "get", "logs", "files read", "files write", "snapshots create",

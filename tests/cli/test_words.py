@@ -19,7 +19,7 @@ def test_each_verb_describes_itself(home, verb):
 def test_the_version_is_printed_as_the_published_client_does(home):
     result = home.run("--version")
     assert result.returncode == 0
-    assert result.stdout.decode().startswith("cwsandbox, version 0.")
+    assert result.stdout.decode().startswith("cwsandbox, version 1.22.0+self.")
     assert home.run("version").stdout == result.stdout
 
 
@@ -33,6 +33,11 @@ def test_no_words_show_help_and_are_a_mistake(home):
 MISTAKES = [
     (["lst"], "No such command 'lst'"),
     (["--bogus"], "No such option '--bogus'"),
+    (["--auth"], "'--auth'"),
+    (["--auth", "magic", "ls"], "'magic'"),
+    (["--auth=", "ls"], "'coreweave_api_key'"),
+    (["ls", "--auth", "wandb"], "--auth"),
+    (["ls", "--limit", "-1"], "'-1'"),
     (["files"], "files read"),
     (["files", "list"], "No such command 'list'"),
     (["snapshots"], "snapshots create"),

@@ -17,6 +17,10 @@ static const struct {
     {"CWSANDBOX_BASE_URL", "The service: unix:///path, http://host:port or https://host:port. "
                            "When not set, this user's own service."},
     {"CWSANDBOX_API_KEY", "The key for it."},
+    {"CWSANDBOX_AUTH",
+     "As the option --auth in front of the command: coreweave_api_key or wandb."},
+    {"WANDB_API_KEY, WANDB_ENTITY, WANDB_PROJECT, WANDB_BASE_URL, NETRC",
+     "The W&B login, with --auth wandb only."},
     {"CWSANDBOX_SERVICE_PATH", "The directory of cwsandboxd and its companions."},
     {"NO_COLOR", "When set and not empty, no colours on a terminal either."},
 };
