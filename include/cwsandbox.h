@@ -564,6 +564,18 @@ CWS_API cws_op *cws_from_id(cws_client *client, cws_target *target, const char *
  */
 CWS_API void cws_sandbox_set_times(cws_sandbox *sb, uint64_t request_timeout_ns,
                                    uint64_t retry_budget_ns, uint64_t poll_timeout_ns);
+
+/* How commands, terminals, logs and files reach a sandbox; everything else always goes through the API. */
+typedef enum cws_data_plane {
+    CWS_DATA_PLANE_AUTO = 0, /* directly where that is possible, else through the API */
+    CWS_DATA_PLANE_GATEWAY,  /* through the API */
+    CWS_DATA_PLANE_DIRECT    /* directly or not at all */
+} cws_data_plane;
+/**
+ * cws_sandbox_set_data_plane() - for any sandbox, before its first operation
+ * This library has no direct way yet: AUTO is GATEWAY, and what would need DIRECT is CWS_E_UNAVAILABLE at once.
+ */
+CWS_API void cws_sandbox_set_data_plane(cws_sandbox *sb, cws_data_plane mode);
 /** cws_delete() - kill at once and forget; does not wait for the end. */
 CWS_API cws_op *cws_delete(cws_client *client, cws_target *target, const char *sandbox_id,
                            int missing_ok, uint64_t timeout_ns, cws_error **error);

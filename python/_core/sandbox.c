@@ -100,6 +100,18 @@ static PyObject *sandbox_set_times(PyObject *o, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* _set_data_plane(number): of an opened one */
+static PyObject *sandbox_set_data_plane(PyObject *self, PyObject *number)
+{
+    long mode = PyLong_AsLong(number);
+
+    if (mode == -1 && PyErr_Occurred())
+        return NULL;
+    if (((struct sandbox *)self)->sb)
+        cws_sandbox_set_data_plane(((struct sandbox *)self)->sb, (cws_data_plane)mode);
+    Py_RETURN_NONE;
+}
+
 /* ---- operations ---- */
 
 static PyObject *sandbox_start(PyObject *self, PyObject *unused)
@@ -354,6 +366,7 @@ static PyMethodDef lifecycle_methods[] = {
     {"_snapshot", sandbox_snapshot, METH_VARARGS, NULL},
     {"_attach", (PyCFunction)(void (*)(void))sandbox_attach, METH_FASTCALL, NULL},
     {"_set_request_timeout", sandbox_set_request_timeout, METH_O, NULL},
+    {"_set_data_plane", sandbox_set_data_plane, METH_O, NULL},
     {"_set_times", sandbox_set_times, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

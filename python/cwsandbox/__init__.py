@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         TerminalSession as TerminalSession,
     )
     from ._cleanup import disable_signal_handlers as disable_signal_handlers
+    from ._data_plane import DataPlaneMode as DataPlaneMode
     from ._defaults import SandboxDefaults as SandboxDefaults
     from ._discovery import (
         Runner as Runner,
@@ -138,6 +139,7 @@ _HOME = {
     "AuthHeaders": "_auth",
     "AuthProvider": "_auth",
     "AuthStrategy": "_auth",
+    "DataPlaneMode": "_data_plane",
     "EgressRule": "_options",
     "Endpoint": "_services",
     "EndpointAuth": "_services",

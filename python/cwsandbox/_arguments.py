@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from ._auth import AuthConfig
+from ._data_plane import DataPlaneMode
 from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
 from ._secrets import ImagePullCredentials, Secret
 from ._services import Service
@@ -14,6 +15,7 @@ from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
 
 class _Common(TypedDict, total=False):
     auth: AuthConfig | None
+    data_plane_mode: DataPlaneMode | str | None
     tags: Sequence[str] | None
     request_timeout_seconds: float | None
     create_retry_budget_seconds: float | None

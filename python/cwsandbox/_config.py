@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._auth import AuthConfig
+    from ._data_plane import DataPlaneMode
     from ._defaults import SandboxDefaults
     from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
     from ._secrets import ImagePullCredentials, Secret
@@ -65,6 +66,7 @@ class Config:
     args: list[str] | None = None
     base_url: str | None = None
     auth: AuthConfig | None = None
+    data_plane: DataPlaneMode | str = "auto"
     files: Any = None
     lifetime: float | None = None
     mode: PlacementMode | str | None = None
@@ -100,7 +102,7 @@ class Config:
         # An explicit argument beats the environment, which beats the defaults
         if not is_documented(d.base_url) and not os.environ.get("CWSANDBOX_BASE_URL"):
             self.base_url = d.base_url or None
-        self.auth = d.auth
+        self.auth, self.data_plane = d.auth, d.data_plane_mode
         self.request_timeout = d.request_timeout_seconds
         self.poll = (d.poll_retry_budget_seconds, d.poll_rpc_timeout_seconds)
         self.create_budget = d.create_retry_budget_seconds
@@ -118,6 +120,12 @@ class Config:
         self.secrets = d.secrets or ()
 
     # ---- what the caller gave, over the defaults
+
+    def set_data_plane(self, mode: DataPlaneMode | str | None) -> None:
+        if mode is not None:
+            from ._data_plane import to_data_plane_mode
+
+            self.data_plane = to_data_plane_mode(mode)
 
     def set_main_process(self, command: str | None, args: Sequence[str] | None) -> None:
         if command:  # a command of one's own does not inherit the arguments of another one

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, fields, replace
 
+from ._data_plane import DataPlaneMode, to_data_plane_mode
 from ._options import (
     NetworkOptions,
     PlacementMode,
@@ -110,6 +111,7 @@ class SandboxDefaults:
     secrets: tuple[Secret, ...] | None = None
     environment_variables: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
+    data_plane_mode: DataPlaneMode | str = DataPlaneMode.AUTO
 
     if TYPE_CHECKING:  # what is accepted is more than what a field is afterwards
 
@@ -138,6 +140,7 @@ class SandboxDefaults:
             secrets: Sequence[Secret | Mapping[str, Any]] | None = None,
             environment_variables: Mapping[str, str] = ...,
             annotations: Mapping[str, str] = ...,
+            data_plane_mode: DataPlaneMode | str = ...,
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -150,6 +153,7 @@ class SandboxDefaults:
             object.__setattr__(self, "runner_ids", string_tuple(self.runner_ids, "runner_ids"))
         spillover = PlacementSpillover(str(self.placement_spillover).lower())
         object.__setattr__(self, "placement_spillover", spillover)
+        object.__setattr__(self, "data_plane_mode", to_data_plane_mode(self.data_plane_mode))
 
     def merge_tags(self, additional: Sequence[str] | None) -> list[str]:
         """These tags, then the given ones; nothing is removed."""

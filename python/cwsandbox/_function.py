@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._core import OperationRef
+    from ._data_plane import DataPlaneMode
     from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
     from ._pool import Pool
     from ._services import Service
@@ -61,6 +62,7 @@ class RemoteFunction(Generic[P, R]):
         environment_variables: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         request_timeout_seconds: float | None = None,
+        data_plane_mode: DataPlaneMode | str | None = None,
         fresh: bool = False,
     ) -> None:
         given = {name: value for name, value in locals().items() if value is not None and name not in _NOT_SANDBOX}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._arguments import RunArguments, TemplateArguments
     from ._auth import AuthConfig
     from ._core import OperationRef, StreamReader
+    from ._data_plane import DataPlaneMode
     from ._defaults import SandboxDefaults
     from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
     from ._secrets import ImagePullCredentials, Secret
@@ -62,6 +63,8 @@ class Sandbox(_core.SandboxBase):
             times and base_url count. What concerns the container needs container_image, and args need command.
         mounted_files: list of {"mount_path": str, "file_content": bytes | str}, present and read-only from the start.
         environment_variables, annotations: dict of str.
+        data_plane_mode: DataPlaneMode or its value. There is no way past the API yet: AUTO goes through it, and with DIRECT commands,
+            logs and files raise SandboxUnavailableError.
 
     TypeError, ValueError: an argument is wrong. Nothing is sent before the first operation.
     """
@@ -106,6 +109,7 @@ class Sandbox(_core.SandboxBase):
         environment_variables: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         secrets: Sequence[Secret | Mapping[str, Any]] | None = None,
+        data_plane_mode: DataPlaneMode | str | None = None,
         _session: Session | None = None,
     ) -> None:
         refuse(locals())
@@ -113,6 +117,7 @@ class Sandbox(_core.SandboxBase):
         config.image = container_image or config.image
         config.base_url = base_url or config.base_url
         config.auth = config.auth if auth is None else auth
+        config.set_data_plane(data_plane_mode)
         config.set_main_process(command, args)
         config.set_times(
             request_timeout_seconds, poll_retry_budget_seconds, poll_rpc_timeout_seconds, max_lifetime_seconds
@@ -138,6 +143,14 @@ class Sandbox(_core.SandboxBase):
             raise TypeError("Sandbox.__init__() was not called")
         target = make_target(config.base_url, config.auth)
         self._attach(target, config.options(target.url))
+        self._take_data_plane(config.data_plane)
+
+    def _take_data_plane(self, mode: DataPlaneMode | str) -> None:
+        """Before the first operation. AUTO, what it begins with, costs nothing."""
+        if mode != "auto":
+            from ._data_plane import mode_number
+
+            self._set_data_plane(mode_number(mode))
 
     # ---- factories
 
@@ -219,6 +232,7 @@ class Sandbox(_core.SandboxBase):
         timeout_seconds: float | None = None,
         poll_retry_budget_seconds: float | None = None,
         poll_rpc_timeout_seconds: float | None = None,
+        data_plane_mode: DataPlaneMode | str = "auto",
     ) -> OperationRef[builtins.list[Sandbox]]:
         """Handle for the sandboxes of this account that match: all the tags, a status, some runners.
 
@@ -227,6 +241,7 @@ class Sandbox(_core.SandboxBase):
         try:
             refuse({"profile_ids": profile_ids, "profile_names": profile_names})
             _check_poll_pair(poll_retry_budget_seconds, poll_rpc_timeout_seconds)
+            _check_data_plane(data_plane_mode)
             ref = _core.list_sandboxes(
                 cls,
                 make_target(base_url, auth),
@@ -238,7 +253,7 @@ class Sandbox(_core.SandboxBase):
             )
         except Exception as exc:
             return _core.failed(exc)
-        return _timed(ref, timeout_seconds, poll_retry_budget_seconds, poll_rpc_timeout_seconds)
+        return _timed(ref, data_plane_mode, timeout_seconds, poll_retry_budget_seconds, poll_rpc_timeout_seconds)
 
     @classmethod
     def from_id(
@@ -250,14 +265,16 @@ class Sandbox(_core.SandboxBase):
         timeout_seconds: float | None = None,
         poll_retry_budget_seconds: float | None = None,
         poll_rpc_timeout_seconds: float | None = None,
+        data_plane_mode: DataPlaneMode | str = "auto",
     ) -> OperationRef[Sandbox]:
         """Handle for the sandbox with this id, running or ended. SandboxNotFoundError when there is none."""
         try:
             _check_poll_pair(poll_retry_budget_seconds, poll_rpc_timeout_seconds)
+            _check_data_plane(data_plane_mode)
             ref = _core.from_id(cls, make_target(base_url, auth), sandbox_id, timeout_seconds)
         except Exception as exc:
             return _core.failed(exc)
-        return _timed(ref, timeout_seconds, poll_retry_budget_seconds, poll_rpc_timeout_seconds)
+        return _timed(ref, data_plane_mode, timeout_seconds, poll_retry_budget_seconds, poll_rpc_timeout_seconds)
 
     @classmethod
     def delete(
@@ -555,16 +572,25 @@ def _check_poll_pair(budget: float | None, rpc: float | None) -> None:
     check_poll(30.0 if budget is None else budget, 15.0 if rpc is None else rpc)
 
 
-def _timed(ref: OperationRef, *times: float | None) -> OperationRef:
-    """The same handle; what it finds takes over the times that were given."""
-    if times == (None, None, None):
+def _check_data_plane(mode: DataPlaneMode | str) -> None:
+    if mode != "auto":
+        from ._data_plane import to_data_plane_mode
+
+        to_data_plane_mode(mode)
+
+
+def _timed(ref: OperationRef, plane: DataPlaneMode | str, *times: float | None) -> OperationRef:
+    """The same handle; what it finds takes over the way and the times that were given."""
+    if times == (None, None, None) and plane == "auto":
         return ref
 
     def finish(value, error):
         if error is not None:
             raise error
         for sandbox in value if isinstance(value, list) else [value]:
-            sandbox._set_times(*times)
+            if times != (None, None, None):
+                sandbox._set_times(*times)
+            sandbox._take_data_plane(plane)
         return value
 
     return _core.derive(ref, finish)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ._auth import AuthConfig
     from ._core import OperationRef
+    from ._data_plane import DataPlaneMode
     from ._function import RemoteFunction
     from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
     from ._pool import Pool
@@ -96,6 +97,7 @@ class Session:
         annotations: Mapping[str, str] | None = None,
         secrets: Sequence[Secret | Mapping[str, Any]] | None = None,
         request_timeout_seconds: float | None = None,
+        data_plane_mode: DataPlaneMode | str | None = None,
         auth: AuthConfig | None = None,
     ) -> Sandbox:
         """A sandbox that is not started yet; the first operation starts it. Arguments as for Sandbox()."""
@@ -182,6 +184,7 @@ class Session:
         environment_variables: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         request_timeout_seconds: float | None = None,
+        data_plane_mode: DataPlaneMode | str | None = None,
         fresh: bool = False,
     ) -> Callable[[Callable[P, R]], RemoteFunction[P, R]]:
         """Decorator: calls of the function run in sandboxes with these arguments over the session's defaults.
@@ -269,6 +272,7 @@ class Session:
             for sandbox in value if isinstance(value, list) else [value]:
                 d = self._defaults
                 sandbox._set_times(d.request_timeout_seconds, d.poll_retry_budget_seconds, d.poll_rpc_timeout_seconds)
+                sandbox._take_data_plane(d.data_plane_mode)
                 if adopt:
                     self._register(sandbox)
             return value

@@ -226,7 +226,8 @@ int cli_await(struct cli *cli, cws_op *take_op, cws_error *take_error, cws_op **
     return code;
 }
 
-int cli_attach(struct cli *cli, const char *id, uint64_t timeout_ns, cws_sandbox **ret_sb)
+int cli_attach(struct cli *cli, const char *id, uint64_t timeout_ns, int data_plane,
+               cws_sandbox **ret_sb)
 {
     int code = cli_connect(cli);
     if (code != EXIT_FINE)
@@ -235,7 +236,10 @@ int cli_attach(struct cli *cli, const char *id, uint64_t timeout_ns, cws_sandbox
     cws_error *error = NULL;
     cws_op *call = cws_from_id(cli->client, cli->target, id, timeout_ns, &error);
     code = cli_await(cli, call, error, &op);
-    if (code == EXIT_FINE)
-        *ret_sb = cws_sandbox_ref(cws_op_sandbox(op, 0));
-    return code;
+    if (code != EXIT_FINE)
+        return code;
+    *ret_sb = cws_sandbox_ref(cws_op_sandbox(op, 0));
+    if (data_plane)
+        cws_sandbox_set_data_plane(*ret_sb, (cws_data_plane)(data_plane - 1));
+    return EXIT_FINE;
 }

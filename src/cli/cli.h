@@ -77,9 +77,11 @@ int cli_await_quietly(struct cli *cli, cws_op *take_op, cws_op **ret_op);
 /**
  * cli_attach() - connect and fetch a sandbox by id
  * @timeout_ns: of fetching it; CWS_DEFAULT_TIMEOUT
+ * @data_plane: slot of DATA_PLANE_OPTION; 0 = what the library does by itself
  * @ret_sb:     a new reference on EXIT_FINE
  */
-int cli_attach(struct cli *cli, const char *id, uint64_t timeout_ns, cws_sandbox **ret_sb);
+int cli_attach(struct cli *cli, const char *id, uint64_t timeout_ns, int data_plane,
+               cws_sandbox **ret_sb);
 
 static inline void cleanup_op(cws_op **op)
 {

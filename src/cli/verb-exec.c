@@ -8,8 +8,10 @@
 #include "cli/cli.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "cli/view.h"
 
 struct args {
+    int data_plane;
     const char *id, *cwd;
     struct words command;
     uint64_t timeout_ns;
@@ -25,6 +27,7 @@ static const struct option options[] = {
      "Forward standard input to the command."},
     {"tty", 0, OPTION_FLAG, NULL, NULL, NULL, offsetof(struct args, tty),
      "Give the command a terminal; standard input and output must be one."},
+    DATA_PLANE_OPTION(struct args),
 };
 
 static const struct operand operands[] = {
@@ -42,7 +45,7 @@ static int run(struct cli *cli, const void *data)
     if (args->tty && !terminal_usable())
         return cli_fail("--tty needs a terminal on standard input and output");
     CLEANUP_SANDBOX cws_sandbox *sb = NULL;
-    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, &sb);
+    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, args->data_plane, &sb);
     if (code != EXIT_FINE)
         return code;
     cws_exec_options how = {

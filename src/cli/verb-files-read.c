@@ -12,8 +12,10 @@
 #include "cli/attach.h"
 #include "cli/cli.h"
 #include "cli/verbs.h"
+#include "cli/view.h"
 
 struct args {
+    int data_plane;
     const char *id, *remote, *local;
     uint64_t timeout_ns;
 };
@@ -23,6 +25,7 @@ static const struct option options[] = {
      "Write to this file instead of standard output; it is replaced.", COMPLETE_FILES},
     {"timeout", 't', OPTION_SECONDS, "SECONDS", NULL, NULL, offsetof(struct args, timeout_ns),
      "How long the whole transfer may take; 300 when not given."},
+    DATA_PLANE_OPTION(struct args),
 };
 
 static const struct operand operands[] = {
@@ -88,7 +91,7 @@ static int run(struct cli *cli, const void *data)
 {
     const struct args *args = data;
     CLEANUP_SANDBOX cws_sandbox *sb = NULL;
-    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, &sb);
+    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, args->data_plane, &sb);
     if (code != EXIT_FINE)
         return code;
     cws_error *error = NULL;

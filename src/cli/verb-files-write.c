@@ -13,11 +13,13 @@
 #include "cli/cli.h"
 #include "cli/localfile.h"
 #include "cli/verbs.h"
+#include "cli/view.h"
 
 /* Half of the unary cap that services start from (32 MiB): above it the library streams anyway. */
 #define SINGLE_CALL_MAX ((off_t)16 << 20)
 
 struct args {
+    int data_plane;
     const char *id, *remote, *local;
     uint64_t timeout_ns;
     bool quiet;
@@ -28,6 +30,7 @@ static const struct option options[] = {
      "How long the whole transfer may take; 300 when not given."},
     {"quiet", 'q', OPTION_FLAG, NULL, NULL, NULL, offsetof(struct args, quiet),
      "Print nothing on success."},
+    DATA_PLANE_OPTION(struct args),
 };
 
 static const struct operand operands[] = {
@@ -78,7 +81,7 @@ static int run(struct cli *cli, const void *data)
                          : fd == -EINVAL ? "is not a regular file"
                                          : "cannot be read");
     CLEANUP_SANDBOX cws_sandbox *sb = NULL;
-    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, &sb);
+    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, args->data_plane, &sb);
     if (code != EXIT_FINE)
         return code;
     uint64_t written = 0;

@@ -52,7 +52,7 @@ static int run(struct cli *cli, const void *data)
 {
     const struct args *args = data;
     CLEANUP_SANDBOX cws_sandbox *sb = NULL;
-    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, &sb);
+    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, 0, &sb);
     if (code != EXIT_FINE)
         return code;
     CLEANUP(sandbox_view_done) struct sandbox_view view;

@@ -5,8 +5,10 @@
 #include "cli/attach.h"
 #include "cli/cli.h"
 #include "cli/verbs.h"
+#include "cli/view.h"
 
 struct args {
+    int data_plane;
     const char *id;
     bool follow, timestamps;
     uint32_t tail;
@@ -22,6 +24,7 @@ static const struct option options[] = {
      "Begin at this time: YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS, UTC."},
     {"timestamps", 't', OPTION_FLAG, NULL, NULL, NULL, offsetof(struct args, timestamps),
      "Begin each line with its time."},
+    DATA_PLANE_OPTION(struct args),
 };
 
 static const struct operand operands[] = {
@@ -32,7 +35,7 @@ static int run(struct cli *cli, const void *data)
 {
     const struct args *args = data;
     CLEANUP_SANDBOX cws_sandbox *sb = NULL;
-    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, &sb);
+    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, args->data_plane, &sb);
     if (code != EXIT_FINE)
         return code;
     cws_log_options how = {

@@ -4,24 +4,27 @@
 #include "cli/terminal.h"
 #include "cli/value.h"
 #include "cli/verbs.h"
+#include "cli/view.h"
 
 struct args {
+    int data_plane;
     const char *id, *command;
 };
 
 static const struct option options[] = {
     {"cmd", 0, OPTION_STRING, "COMMAND", NULL, "/bin/bash", offsetof(struct args, command),
      "What to run instead of the shell; split into words as a shell would."},
+    DATA_PLANE_OPTION(struct args),
 };
 
 static const struct operand operands[] = {
     {"SANDBOX_ID", OPERAND_ONE, offsetof(struct args, id), "The sandbox.", COMPLETE_SANDBOXES},
 };
 
-static int open_session(struct cli *cli, const char *id, const struct words *command)
+static int open_session(struct cli *cli, const struct args *args, const struct words *command)
 {
     CLEANUP_SANDBOX cws_sandbox *sb = NULL;
-    int code = cli_attach(cli, id, CWS_DEFAULT_TIMEOUT, &sb);
+    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, args->data_plane, &sb);
     if (code != EXIT_FINE)
         return code;
     cws_exec_options how = {.tty = 1, .want_stdin = 1};
@@ -47,7 +50,7 @@ static int run(struct cli *cli, const void *data)
     if (!terminal_usable())
         return cli_fail("sh needs a terminal on standard input and output; use "
                         "'cwsandbox exec' without one");
-    return open_session(cli, args->id, &command);
+    return open_session(cli, args, &command);
 }
 
 const struct verb verb_sh = {

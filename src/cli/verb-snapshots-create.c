@@ -42,7 +42,7 @@ static int run(struct cli *cli, const void *data)
 {
     const struct args *args = data;
     CLEANUP_SANDBOX cws_sandbox *sb = NULL;
-    int code = cli_attach(cli, args->id, args->timeout_ns, &sb);
+    int code = cli_attach(cli, args->id, args->timeout_ns, 0, &sb);
     if (code != EXIT_FINE)
         return code;
     cws_error *error = NULL;

@@ -5,6 +5,8 @@
 
 const char *const output_formats[] = {"table", "json", NULL};
 
+const char *const data_plane_modes[] = {"auto", "gateway", "direct", NULL};
+
 const char *const status_names[] = {"unspecified", "creating",    "running",    "completed",
                                     "failed",      "terminating", "terminated", "pending",
                                     "paused",      "preparing",   NULL};

@@ -12,6 +12,16 @@
 enum output_format { OUTPUT_TABLE = 1, OUTPUT_JSON = 2 };
 extern const char *const output_formats[];
 
+/* Choices of `--data-plane-mode`; the slot less 1 is a cws_data_plane. */
+extern const char *const data_plane_modes[];
+#define DATA_PLANE_OPTION(args_type) \
+    { \
+        "data-plane-mode", 0, OPTION_CHOICE, NULL, data_plane_modes, "auto", \
+            offsetof(args_type, data_plane), \
+            "How to reach the sandbox: by the service's API, past it, or whatever is " \
+            "possible." \
+    }
+
 /* What is known of a sandbox, copied out of the handle once. Zero-initialise;
  * sandbox_view_done() frees. */
 struct sandbox_view {

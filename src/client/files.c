@@ -313,6 +313,8 @@ static struct file_op *file_new(cws_sandbox *sb, enum file_kind kind, const char
         (void)error_give(error, &error_forked);
         return NULL;
     }
+    if (sandbox_check_data_plane(sb, error) < 0)
+        return NULL;
     struct file_op *f = calloc(1, sizeof(*f));
     if (!f) {
         (void)error_give(error, &error_nomem);

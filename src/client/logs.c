@@ -390,6 +390,8 @@ static const struct reader_events reader_events = {.on_room = on_room,
 
 cws_reader *cws_sandbox_logs(cws_sandbox *sb, const cws_log_options *options, cws_error **error)
 {
+    if (sandbox_check_data_plane(sb, error) < 0)
+        return NULL;
     struct logs_op *l = calloc(1, sizeof(*l));
     if (!l) {
         (void)error_give(error, &error_nomem);

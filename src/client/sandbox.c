@@ -502,3 +502,17 @@ void sandbox_set_spilled(struct cws_sandbox *sb, bool spilled)
     sb->info.spilled = spilled;
     unlock_info(sb, locked);
 }
+
+void cws_sandbox_set_data_plane(cws_sandbox *sb, cws_data_plane mode)
+{
+    sb->data_plane = mode;
+}
+
+int sandbox_check_data_plane(const struct cws_sandbox *sb, cws_error **error)
+{
+    if (sb->data_plane != CWS_DATA_PLANE_DIRECT)
+        return 0;
+    return error_set(
+        error, CWS_E_UNAVAILABLE,
+        "Direct data-plane access is unavailable: this client has no way past the API");
+}

@@ -91,6 +91,7 @@ struct cws_sandbox {
     struct cws_client *client;  /* [const] reference */
     struct cws_target *target;  /* [const] reference */
     struct options_times times; /* [const] from the first operation on */
+    cws_data_plane data_plane;  /* [const] from the first operation on */
     const char *create_method;  /* [const] path; NULL for a discovered sandbox */
     const char *create_label;   /* [const] the same */
 
@@ -142,6 +143,8 @@ void sandbox_set_status(struct cws_sandbox *sb, enum sb_state state, cws_status 
 cws_status sandbox_status(const struct cws_sandbox *sb);
 /** sandbox_not_running() - [loop] the error of an operation that needs a running one. */
 struct cws_error *sandbox_not_running(const struct cws_sandbox *sb);
+/** sandbox_check_data_plane() - -1 with *@error when a command, log or file cannot go the way that was asked for. */
+int sandbox_check_data_plane(const struct cws_sandbox *sb, cws_error **error);
 /** sandbox_failed() - [loop] CWS_E_FAILED of a sandbox that ended FAILED, with the service's reason. */
 struct cws_error *sandbox_failed(const struct cws_sandbox *sb);
 /** sandbox_add_snapshots() - [loop] ids of what a stop has captured; copied. 0 or -ENOMEM. */

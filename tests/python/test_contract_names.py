@@ -41,15 +41,15 @@ request_timeout_seconds=None, create_retry_budget_seconds=None, poll_retry_budge
 profile_ids=None, profile_names=None, runner_ids=None, resources=None, mounted_files=None, s3_mount=None, ports=None,
 network=None, file_system_snapshot=None, max_timeout_seconds=None, placement_mode=None, placement_spillover=None, services=None,
 volumes=None, template_id=None, image_pull_credentials=None, environment_variables=None, annotations=None, secrets=None,
-_session=None"""
+data_plane_mode=None, _session=None"""
 POLL = "poll_retry_budget_seconds=None, poll_rpc_timeout_seconds=None"
 
 METHODS = {
     "Sandbox": f"(*, {OPTIONS})",
     "Sandbox.session": "(defaults=None, *, auth=None)",
     "Sandbox.list": "(*, tags=None, status=None, profile_ids=None, profile_names=None, runner_ids=None, show_terminated=False,"
-                    f" base_url=None, auth=None, timeout_seconds=None, {POLL})",
-    "Sandbox.from_id": f"(sandbox_id, *, base_url=None, auth=None, timeout_seconds=None, {POLL})",
+                    f" base_url=None, auth=None, timeout_seconds=None, {POLL}, data_plane_mode='auto')",
+    "Sandbox.from_id": f"(sandbox_id, *, base_url=None, auth=None, timeout_seconds=None, {POLL}, data_plane_mode='auto')",
     "Sandbox.delete": "(sandbox_id, *, base_url=None, auth=None, timeout_seconds=None, missing_ok=False)",
     "Sandbox.get_snapshot": "(file_system_snapshot_id, *, base_url=None, auth=None, timeout_seconds=None)",
     "Sandbox.list_snapshots": "(*, source_sandbox_id=None, status=None, base_url=None, auth=None, timeout_seconds=None)",
@@ -101,13 +101,13 @@ KEYWORDS = {
     "Sandbox.run": "container_image defaults tags request_timeout_seconds create_retry_budget_seconds poll_retry_budget_seconds poll_rpc_timeout_seconds"
                    " max_lifetime_seconds runner_ids resources mounted_files network file_system_snapshot placement_mode"
                    " placement_spillover services volumes template_id image_pull_credentials environment_variables annotations"
-                   " secrets auth",
+                   " secrets auth data_plane_mode",
     "Session.sandbox": "command args container_image tags runner_ids resources mounted_files network services volumes"
                        " file_system_snapshot placement_mode placement_spillover template_id image_pull_credentials"
-                       " environment_variables annotations secrets request_timeout_seconds auth",
+                       " environment_variables annotations secrets request_timeout_seconds auth data_plane_mode",
     "Session.function": "container_image temp_dir runner_ids resources mounted_files network services volumes"
                         " file_system_snapshot placement_mode placement_spillover environment_variables annotations"
-                        " request_timeout_seconds",
+                        " request_timeout_seconds data_plane_mode",
 }
 
 CLASSES = """Sandbox Session RemoteFunction OperationRef Process StreamReader StreamWriter TerminalSession
@@ -148,11 +148,12 @@ DATACLASSES = {
         container_image="python:3.11", command="/bin/sh", args=None, base_url="https://api.cwsandbox.com", auth=None,
         request_timeout_seconds=300.0, create_retry_budget_seconds=0.0, poll_retry_budget_seconds=30.0, poll_rpc_timeout_seconds=15.0, max_lifetime_seconds=None,
         temp_dir="/tmp", tags=(), runner_ids=None, placement_mode=None, placement_spillover="strict", resources=None, network=None,
-        services=None, volumes=None, file_system_snapshot=None, secrets=None, environment_variables={}, annotations={}),
+        services=None, volumes=None, file_system_snapshot=None, secrets=None, environment_variables={}, annotations={}, data_plane_mode="auto"),
 }
 DATACLASSES["AuthHeaders"] = dict.fromkeys(["headers", "strategy"])
 
 ENUMS = {
+    "DataPlaneMode": "auto gateway direct",
     "AuthStrategy": "coreweave_api_key wandb",
     "SandboxStatus": "running creating preparing pending paused terminating completed failed terminated unspecified",
     "PlacementMode": "unspecified serverless cks",
@@ -235,23 +236,23 @@ PROPERTIES = {
 NEW = {
     "names": """Volume PvcVolumeSource EndpointShareToken Container
         ContainerStatus VolumeMount RegisteredVolumeOptions SecurityContext ObjectStorageAccess CidrBlock SelectorBlock PortRange
-        IngressRule HttpsEndpointStatus TlsPassthroughEndpointStatus DataPlaneMode SandboxControl SandboxFileType
+        IngressRule HttpsEndpointStatus TlsPassthroughEndpointStatus SandboxControl SandboxFileType
         StorageMedium TenantScope ObjectStoragePermission VolumeState VolumeLocality""",
     "EndpointKind": "TLS_PASSTHROUGH", "EndpointAuth": "SHARE_TOKEN",
     "Sandbox": """run_from_file tags created_at control containers container_statuses service_endpoints service_addresses
         endpoint_share_token effective_runtime_class attached_volume_ids effective_egress effective_ingress""",
 }
 NEW_PARAMETERS = {
-    "Sandbox": "runtime_class security_context working_dir object_storage_access data_plane_mode"
+    "Sandbox": "runtime_class security_context working_dir object_storage_access"
                " containers",
-    "Sandbox.list": "data_plane_mode volume_ids", "Sandbox.from_id": "data_plane_mode", "Sandbox.exec": "container",
+    "Sandbox.list": "volume_ids", "Sandbox.exec": "container",
     "Sandbox.shell": "container", "Sandbox.read_file": "container", "Sandbox.write_file": "container",
     "Sandbox.read_file_streaming": "container", "Sandbox.write_file_streaming": "container", "Sandbox.stream_logs": "container",
     "Endpoint": "request_timeout_seconds",
     "EgressRule": "cidr tenant any selector ports dns_name_except", "NetworkOptions": "ingress",
     "ScratchVolumeOptions": "medium sub_path read_only",
     "SandboxDefaults": "runtime_class security_context working_dir object_storage_access"
-                       " data_plane_mode containers",
+                       " containers",
 }
 N_NAMES = 121  # of __all__ in 1.22.0
 
