@@ -12,6 +12,8 @@ EXPECTED = ["create", "exec", "stream", "stdin", "python", "files", "big-files",
             "ended", "complete", "not-found", "many"]
 EXPECTED_OF_NEWEST = ["unnamed", "copy", "entry-point", "isolation", "not-built", "network", "list", "targets", "data-plane", "volumes",
                       "file", "runners", "snapshots", "failed", "auth", "stop"]
+# Of the newest: the body of a protocol, and what its streams call themselves when something breaks
+NOT_CALLED = {"AuthProvider.resolve_auth", "StreamWriter.set_exception"}
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -41,6 +43,10 @@ def test_what_every_published_client_can_do(service, published, version):
 
 def test_what_the_newest_client_has_more(service, published):
     assert published(NEWEST, "published_newest.py", service) == EXPECTED_OF_NEWEST
+
+
+def test_everything_public_of_the_newest_client_is_called(service, published):
+    assert set(published(NEWEST, "published_every_call.py", service)) <= NOT_CALLED
 
 
 def test_a_create_of_the_newest_client_waits_for_a_place(own_service, published):
