@@ -65,7 +65,7 @@ static const struct method methods[] = {
     TODO_METHOD(PROTO_PATH_SANDBOX("GetSandboxBuildLogs")),
     NO_SNAPSHOTS(PROTO_PATH_SANDBOX("ListFileSystemSnapshots")),
     UNARY(PROTO_PATH_SANDBOX("ListSandboxes"), SMALL, pb__list_sandboxes_request,
-          list_on_request),
+          list_on_request, .on_release = list_on_release),
     TODO_METHOD(PROTO_PATH_SANDBOX("PurgeSandboxes")),
     UNARY(PROTO_PATH_SANDBOX("ReadFile"), SMALL, pb__read_file_request, read_file_on_request,
           .on_release = file_on_release),

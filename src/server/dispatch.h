@@ -26,7 +26,8 @@ void get_on_request(struct call *call, void *request); /* sandboxes.c */
 void get_on_stopping(struct call *call);
 void get_on_release(struct call *call);
 void delete_on_request(struct call *call, void *request);
-void list_on_request(struct call *call, void *request);         /* list.c */
+void list_on_request(struct call *call, void *request); /* list.c */
+void list_on_release(struct call *call);
 void list_volumes_on_request(struct call *call, void *request); /* volumes.c */
 void create_volume_on_request(struct call *call, void *request);
 void get_volume_on_request(struct call *call, void *request);

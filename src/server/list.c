@@ -1,10 +1,14 @@
 /*
  * ListSandboxes: filters, pages. Each page holds matching entries only, and the token is empty
  * exactly when nothing matching is left, so page_size 1 works with filters.
+ *
+ * 10,000 records against a filter of 100 tags are more than the loop may be kept for, so a page is made in turns: each
+ * looks at records until LIST_TURN_NS are over, and the next begins behind the last one by its number.
  */
 #include <errno.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "server/dispatch.h"
 #include "server/page-token.h"
 #include "server/record.h"
@@ -12,6 +16,10 @@
 
 #define PAGE_DEFAULT 100
 #define PAGE_MAX 1000
+#define LIST_TURN_NS \
+    (500 * 1000ull) /* chosen: half of what the loop may be kept for by anything */
+#define LIST_LOOKS \
+    16 /* chosen: records between two looks at the clock; one takes 0.1 to 30 us */
 /* A sandbox has no more tags, so that a longer filter asks for nothing; every record is held against the whole filter. */
 #define FILTER_MAX SPEC_MAX_TAGS
 #define PAGE_MAX_BYTES \
@@ -68,20 +76,15 @@ static bool matches(const struct call *call, const Pb__ListSandboxesRequest *req
     return true;
 }
 
-/* The first match behind @seq in the order of the list; 0: the first of all. */
-static struct sandbox *next_match(const struct call *call, const Pb__ListSandboxesRequest *req,
-                                  uint64_t seq)
-{
-    struct runtime *rt = call->service->runtime;
-    struct sandbox *sb;
-    struct sandbox_info info;
-    for (;; seq = info.seq) {
-        sb = descending(req) ? sandbox_before(rt, seq) : sandbox_after(rt, seq);
-        if (sb == NULL || matches(call, req, sb))
-            return sb;
-        sandbox_get_info(sb, &info);
-    }
-}
+/* A list under way; the request is the call's. */
+struct listing {
+    struct call *call;
+    struct timer turn;
+    struct buf body;
+    size_t left;  /* entries that the page still has room for */
+    uint64_t seq; /* records up to this one were looked at, in the order of the list; 0: none */
+    uint64_t page_seq; /* the last one that is in the page: where the next page begins */
+};
 
 static int check_list(const struct call *call, const Pb__ListSandboxesRequest *req,
                       uint64_t *ret_seq, struct err *err)
@@ -124,38 +127,86 @@ static int put_entry(struct sandbox *sb, struct buf *out)
     return proto_pack(&m.message, out);
 }
 
-static int put_page(const struct call *call, const Pb__ListSandboxesRequest *req,
-                    uint64_t after_seq, struct buf *out)
+static int put_token(struct listing *l)
 {
-    size_t left = req->page_size == 0 ? PAGE_DEFAULT : (size_t)MIN(req->page_size, PAGE_MAX);
-    struct sandbox *sb = next_match(call, req, after_seq);
-    for (; sb != NULL && left > 0 && buf_len(out) < PAGE_MAX_BYTES; left--) {
-        struct sandbox_info info;
-        if (put_entry(sb, out) < 0)
-            return -ENOMEM;
-        sandbox_get_info(sb, &info);
-        after_seq = info.seq;
-        sb = next_match(call, req, after_seq);
-    }
-    if (sb == NULL)
-        return 0;
     char token[PAGE_TOKEN_MAX];
-    page_token_encode(after_seq, filter_hash(call, req), token);
+    page_token_encode(l->page_seq, filter_hash(l->call, l->call->request), token);
     Pb__ListSandboxesResponse tail = PB__LIST_SANDBOXES_RESPONSE__INIT;
     tail.next_page_token = token;
-    return proto_pack(&tail, out);
+    return proto_pack(&tail, &l->body);
+}
+
+/* One record: 1 when the page is complete (full, and something matches behind it), -ENOMEM, else 0. */
+static int look_at(struct listing *l, struct sandbox *sb)
+{
+    const Pb__ListSandboxesRequest *req = l->call->request;
+    struct sandbox_info info;
+    sandbox_get_info(sb, &info);
+    l->seq = info.seq;
+    if (!matches(l->call, req, sb))
+        return 0;
+    if (l->left == 0 || buf_len(&l->body) >= PAGE_MAX_BYTES)
+        return put_token(l) < 0 ? -ENOMEM : 1;
+    l->left--;
+    l->page_seq = info.seq;
+    return put_entry(sb, &l->body);
+}
+
+static void finish(struct listing *l, int r)
+{
+    if (r < 0 || call_send(l->call, NULL, 0, &l->body) < 0)
+        call_refuse(l->call, ERR_RESOURCE_EXHAUSTED, NULL, "list sandboxes: out of memory");
+    else
+        call_finish(l->call, NULL);
+}
+
+static void on_turn(struct timer *t)
+{
+    struct listing *l = CONTAINER_OF(t, struct listing, turn);
+    struct service *s = l->call->service;
+    bool down = descending(l->call->request);
+    uint64_t end_ns = clock_now_ns() + LIST_TURN_NS;
+    if (l->call->finished) /* its deadline came first */
+        return;
+    for (unsigned n = 1; n % LIST_LOOKS != 0 || clock_now_ns() < end_ns; n++) {
+        struct sandbox *sb =
+            down ? sandbox_before(s->runtime, l->seq) : sandbox_after(s->runtime, l->seq);
+        int r = sb != NULL ? look_at(l, sb) : 1;
+        if (r != 0) {
+            finish(l, r);
+            return;
+        }
+    }
+    timer_start(&s->timers, &l->turn, 0, on_turn);
+}
+
+void list_on_release(struct call *call)
+{
+    struct listing *l = call->state;
+    if (l == NULL)
+        return;
+    timer_stop(&call->service->timers, &l->turn);
+    buf_done(&l->body);
+    free(l);
 }
 
 void list_on_request(struct call *call, void *request)
 {
+    const Pb__ListSandboxesRequest *req = request;
     CLEANUP_ERR struct err err = {0};
-    CLEANUP_BUF struct buf body = {0};
     uint64_t after_seq;
-    if (check_list(call, request, &after_seq, &err) < 0)
+    if (check_list(call, req, &after_seq, &err) < 0) {
         call_finish(call, &err);
-    else if (put_page(call, request, after_seq, &body) < 0 ||
-             call_send(call, NULL, 0, &body) < 0)
-        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "list sandboxes: out of memory");
-    else
-        call_finish(call, NULL);
+        return;
+    }
+    struct listing *l = calloc(1, sizeof(*l));
+    if (l == NULL) {
+        call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
+        return;
+    }
+    l->call = call;
+    l->left = req->page_size == 0 ? PAGE_DEFAULT : (size_t)MIN(req->page_size, PAGE_MAX);
+    l->seq = l->page_seq = after_seq;
+    call->state = l;
+    on_turn(&l->turn);
 }

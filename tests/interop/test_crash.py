@@ -101,7 +101,7 @@ class Worker(threading.Thread):
 
     def ended_with_service(self, box, status=None) -> bool:
         """A sandbox of a service whose supervisor or engine died has ended with it, and says so."""
-        if self.service.lives == self.lives:
+        if self.service.lives == self.lives and self.lives % 2 == 0:
             return False
         status = status or self.wait_terminal(box)
         return status.state == pb.STATE_FAILED and "with it" in status.state_reason  # of whoever saw it first: daemon, or the next one
@@ -239,7 +239,7 @@ def mounts_below(directory) -> list[str]:
 def end_service(service, pid):
     """Nothing of it is left: neither process, nor mount, nor (where the engine could still act) cgroup. Then another one."""
     processes = family(service.process.pid)
-    service.lives += 1
+    service.lives += 1  # odd: it may end at any moment
     main = pid == service.process.pid
     kill(pid)
     service.process.wait(PATIENCE)
@@ -248,6 +248,7 @@ def end_service(service, pid):
     if main:
         assert sandbox_cgroups(service) == []
     service.start()
+    service.lives += 1
 
 
 def new_daemon(service, kind, pid):

@@ -285,6 +285,32 @@ def test_a_page_stays_right_while_sandboxes_come_and_go(service):
         b.delete()
 
 
+def test_a_list_that_takes_long_is_made_in_turns(service):
+    """100 tags held against 100 tags: what the loop may be kept for is over after a few of these records."""
+    tags = [f"turns-{n:03}" for n in range(100)]
+    boxes = [service.create(tags=tags) for _ in range(60)]
+    wanted = [b.id for b in boxes]
+
+    def page(**fields):
+        return service.stub.ListSandboxes(pb.ListSandboxesRequest(tags=tags[::-1], **fields), timeout=TIMEOUT)
+
+    whole = page()
+    assert [s.sandbox_id for s in whole.sandboxes] == wanted and not whole.next_page_token
+    got, token = [], ""
+    while True:
+        part = page(page_size=7, page_token=token)
+        got += [s.sandbox_id for s in part.sandboxes]
+        if not (token := part.next_page_token):
+            break
+    assert got == wanted
+    down = page(sort_direction=pb.SORT_DIRECTION_DESCENDING)
+    assert [s.sandbox_id for s in down.sandboxes] == wanted[::-1]
+    page(page_size=60)
+    assert not page(page_size=60).next_page_token  # nothing matching is left
+    for box in boxes:
+        box.delete()
+
+
 @pytest.mark.parametrize("token", ["x", "p1" + "0" * 32, "ÿ"])
 def test_a_bad_page_token_is_refused(service, token):
     error = failure(service.stub.ListSandboxes, pb.ListSandboxesRequest(page_token=token), timeout=TIMEOUT)
