@@ -43,13 +43,13 @@ int lowers_options(const struct lean_root *lean, const struct launch_create *cre
 {
     size_t at = 0;
 
-    if (create->host_image)
+    if (create->root.host)
         return snprintf(out, size, "lowerdir=" LEAN_SKEL) < 0 ? -EINVAL : 0;
     /* Owned by nobody that exists inside, they could not even be entered. */
     if (!lean->images_owned)
         return -EOPNOTSUPP;
-    for (uint32_t i = 0; i < create->n_lowers; i++) {
-        const char *below = below_images(lean, create->lowers[i]);
+    for (uint32_t i = 0; i < create->root.n_lowers; i++) {
+        const char *below = below_images(lean, create->root.lowers[i]);
         int n, r = below ? verify(below) : -EPERM;
 
         if (r < 0)

@@ -100,8 +100,8 @@ static int mount_box(const struct launch_create *create)
     char text[96];
 
     (void)snprintf(text, sizeof(text), "mode=0755,size=%llu,nr_inodes=%llu",
-                   (unsigned long long)create->root_size_bytes,
-                   (unsigned long long)create->root_inodes);
+                   (unsigned long long)create->root.size_bytes,
+                   (unsigned long long)create->root.n_inodes);
     if (mount("tmpfs", LEAN_BOX, "tmpfs", SAFE_FLAGS, text) < 0)
         return -errno;
     (void)umask(0);
@@ -248,7 +248,7 @@ int mounts_build(const struct engine *e, const struct launch_create *create,
     if (r < 0)
         return r;
     *ret_stage = "mount overlay usr";
-    r = create->host_image ? mount_host_dirs(&e->lean) : make_mount_points();
+    r = create->root.host ? mount_host_dirs(&e->lean) : make_mount_points();
     if (r < 0)
         return r;
     *ret_stage = "mount dev";

@@ -68,8 +68,8 @@ static const struct message_format formats[] = {
         F(BOOL, features.limit_pids), F(BOOL, features.cgroup_v2_only), F(U32, features.uid_base),
         F(U32, features.uid_count), F(TEXT, features.problems)}},
     {LAUNCH_CREATE, false, 5, {
-        F(ID, create.id), F(BOOL, create.host_image), F(POSITIVE, create.root_size_bytes),
-        F(POSITIVE, create.root_inodes), F(LOWERS, create)}},
+        F(ID, create.id), F(BOOL, create.root.host), F(POSITIVE, create.root.size_bytes),
+        F(POSITIVE, create.root.n_inodes), F(LOWERS, create)}},
     {LAUNCH_CREATE, true, 3, {
         F(STATUS, created.status), F(TEXT, created.stage), F(I32, created.pid)}},
     {LAUNCH_LIMITS, false, 5, {
@@ -127,7 +127,7 @@ static bool message_consistent(const struct launch_message *msg)
     if ((msg->seq == 0) != event)
         return false;
     if (msg->type == LAUNCH_CREATE && !msg->answer)
-        return msg->u.create.host_image == (msg->u.create.n_lowers == 0);
+        return msg->u.create.root.host == (msg->u.create.root.n_lowers == 0);
     return true;
 }
 
@@ -171,17 +171,17 @@ static void put_text(struct writer *w, const char *text, size_t size)
 
 static void put_lowers(struct writer *w, const struct launch_create *create)
 {
-    if (create->n_lowers > LAUNCH_MAX_LOWERS) {
+    if (create->root.n_lowers > LAUNCH_MAX_LOWERS) {
         w->error = -EINVAL;
         return;
     }
-    put_u32(w, create->n_lowers);
-    for (uint32_t i = 0; i < create->n_lowers; i++) {
-        if (!create->lowers[i] || create->lowers[i][0] != '/') {
+    put_u32(w, create->root.n_lowers);
+    for (uint32_t i = 0; i < create->root.n_lowers; i++) {
+        if (!create->root.lowers[i] || create->root.lowers[i][0] != '/') {
             w->error = -EINVAL;
             return;
         }
-        put_text(w, create->lowers[i], PATH_MAX);
+        put_text(w, create->root.lowers[i], PATH_MAX);
     }
 }
 
@@ -283,11 +283,12 @@ static int get_text_copy(struct reader *r, const struct field *f, char *to)
 
 static int get_lowers(struct reader *r, struct launch_create *create)
 {
-    if (get(r, &create->n_lowers, sizeof(create->n_lowers)) < 0 ||
-        create->n_lowers > LAUNCH_MAX_LOWERS)
+    if (get(r, &create->root.n_lowers, sizeof(create->root.n_lowers)) < 0 ||
+        create->root.n_lowers > LAUNCH_MAX_LOWERS)
         return -EBADMSG;
-    for (uint32_t i = 0; i < create->n_lowers; i++) {
-        if (get_text(r, PATH_MAX, &create->lowers[i]) < 0 || create->lowers[i][0] != '/')
+    for (uint32_t i = 0; i < create->root.n_lowers; i++) {
+        if (get_text(r, PATH_MAX, &create->root.lowers[i]) < 0 ||
+            create->root.lowers[i][0] != '/')
             return -EBADMSG;
     }
     return 0;

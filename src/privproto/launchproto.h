@@ -54,13 +54,18 @@ struct launch_features {
     char problems[2048]; /* '\n' separated, NUL terminated */
 };
 
-struct launch_create {
-    char id[LAUNCH_MAX_ID];
-    bool host_image;   /* lower = built-in skeleton, second overlay on /usr */
+/* A root file system, as a value. Strings are borrowed. */
+struct rootfs {
+    bool host;         /* lower = built-in skeleton, second overlay on /usr */
     uint32_t n_lowers; /* otherwise: absolute paths of layer directories, topmost first */
     const char *lowers[LAUNCH_MAX_LOWERS];
-    uint64_t root_size_bytes; /* tmpfs size= of the sandbox's writable space; > 0 */
-    uint64_t root_inodes;     /* tmpfs nr_inodes=; > 0 */
+    uint64_t size_bytes; /* tmpfs size= of the sandbox's writable space; > 0 */
+    uint64_t n_inodes;   /* tmpfs nr_inodes=; > 0 */
+};
+
+struct launch_create {
+    char id[LAUNCH_MAX_ID];
+    struct rootfs root;
 };
 
 struct launch_created {
@@ -143,7 +148,7 @@ struct launch_message {
 bool launchproto_id_valid(const char *id);
 /** launchproto_encode() - bytes written to @out, or -EMSGSIZE / -EINVAL. */
 ssize_t launchproto_encode(const struct launch_message *msg, uint8_t *out, size_t cap);
-/** launchproto_decode() - 0 or -EBADMSG. Pointers in u.create.lowers borrow from @data
+/** launchproto_decode() - 0 or -EBADMSG. Pointers in u.create.root.lowers borrow from @data
  * (NUL-terminated in it). */
 int launchproto_decode(const uint8_t *data, size_t n, struct launch_message *ret_msg);
 

@@ -17,9 +17,9 @@ static struct launch_message create_message(void)
         .type = LAUNCH_CREATE,
         .seq = 7,
         .u.create = {.id = "sb-1",
-                     .host_image = true,
-                     .root_size_bytes = 1 << 20,
-                     .root_inodes = 1000},
+                     .root.host = true,
+                     .root.size_bytes = 1 << 20,
+                     .root.n_inodes = 1000},
     };
 }
 
@@ -151,19 +151,19 @@ static void test_lowers_at_their_limits(void **state)
     ssize_t n;
 
     assert_true(encode(&msg) > 0); /* host image: 0 lowers */
-    msg.u.create.host_image = false;
+    msg.u.create.root.host = false;
     assert_int_equal(encode(&msg), -EINVAL);
     for (int i = 0; i < LAUNCH_MAX_LOWERS; i++)
-        msg.u.create.lowers[i] = "/images/layer";
-    msg.u.create.n_lowers = LAUNCH_MAX_LOWERS;
+        msg.u.create.root.lowers[i] = "/images/layer";
+    msg.u.create.root.n_lowers = LAUNCH_MAX_LOWERS;
     n = encode(&msg);
     assert_true(n > 0);
     assert_int_equal(launchproto_decode(packet, (size_t)n, &got), 0);
-    assert_string_equal(got.u.create.lowers[LAUNCH_MAX_LOWERS - 1], "/images/layer");
-    msg.u.create.n_lowers = LAUNCH_MAX_LOWERS + 1;
+    assert_string_equal(got.u.create.root.lowers[LAUNCH_MAX_LOWERS - 1], "/images/layer");
+    msg.u.create.root.n_lowers = LAUNCH_MAX_LOWERS + 1;
     assert_int_equal(encode(&msg), -EINVAL);
-    msg.u.create.n_lowers = 1;
-    msg.u.create.lowers[0] = "relative";
+    msg.u.create.root.n_lowers = 1;
+    msg.u.create.root.lowers[0] = "relative";
     assert_int_equal(encode(&msg), -EINVAL);
 }
 
@@ -176,12 +176,12 @@ static void test_packets_stop_at_the_packet_limit(void **state)
     memset(path, 'p', sizeof(path));
     path[0] = '/';
     path[PATH_MAX - 1] = 0;
-    msg.u.create.host_image = false;
+    msg.u.create.root.host = false;
     for (int i = 0; i < LAUNCH_MAX_LOWERS; i++)
-        msg.u.create.lowers[i] = path;
-    msg.u.create.n_lowers = 15; /* 15 * 4098 + 40 < 65536 < 16 * 4098 */
+        msg.u.create.root.lowers[i] = path;
+    msg.u.create.root.n_lowers = 15; /* 15 * 4098 + 40 < 65536 < 16 * 4098 */
     assert_true(launchproto_encode(&msg, big, sizeof(big)) > 0);
-    msg.u.create.n_lowers = 16;
+    msg.u.create.root.n_lowers = 16;
     assert_int_equal(launchproto_encode(&msg, big, sizeof(big)), -EMSGSIZE);
     assert_int_equal(launchproto_decode(big, LAUNCH_MAX_PACKET + 1, &got), -EBADMSG);
 }
@@ -192,10 +192,10 @@ static void test_zero_sizes_and_positive_statuses_are_refused(void **state)
     struct launch_message status = {
         .type = LAUNCH_KILL, .seq = 1, .answer = true, .u.status = {.status = 1}};
 
-    msg.u.create.root_size_bytes = 0;
+    msg.u.create.root.size_bytes = 0;
     assert_int_equal(encode(&msg), -EINVAL);
     msg = create_message();
-    msg.u.create.root_inodes = 0;
+    msg.u.create.root.n_inodes = 0;
     assert_int_equal(encode(&msg), -EINVAL);
     assert_int_equal(encode(&status), -EINVAL);
 }

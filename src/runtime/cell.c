@@ -16,11 +16,11 @@
 
 static void leave_pool(struct cell *cell)
 {
-    if (!cell->blank)
+    if (!cell->shelf)
         return;
-    cell->blank = false;
     list_remove(&cell->link);
-    cell->rt->pool.n_blanks--;
+    cell->shelf->n_blanks--;
+    cell->shelf = NULL;
 }
 
 static void cell_free(struct cell *cell)
@@ -83,7 +83,7 @@ static void fail_creation(struct cell *cell)
     CLEANUP_ERR struct err why = {0};
 
     err_move(&why, &cell->why);
-    if (cell->blank && !rt->closing) {
+    if (cell->shelf && !rt->closing) {
         pool->retry_ms = MIN(MAX(pool->retry_ms * 2, POOL_RETRY_MIN_MS), POOL_RETRY_MAX_MS);
         (void)uv_timer_start(&pool->retry_timer, on_retry, pool->retry_ms, 0);
     }
@@ -163,12 +163,9 @@ static void request_creation(struct cell *cell)
 {
     struct runtime *rt = cell->rt;
     struct cell_driver *driver = rt->driver;
-    struct launch_create create = {.host_image = true,
-                                   .root_size_bytes = rt->config.root_size_bytes};
+    struct launch_create create = {.root = cell->kind->root};
 
     memcpy(create.id, cell->id, sizeof(cell->id));
-    create.root_inodes =
-        MAX(rt->config.root_size_bytes / ROOT_BYTES_PER_INODE, ROOT_MIN_INODES);
     cell->state = CELL_CREATING;
     cell->n_answers = 1;
     rt->pool.n_creating++;
@@ -251,8 +248,23 @@ void cell_make_id(char ret_id[static LAUNCH_MAX_ID])
         at += sprintf(at, "%02x", random[i]);
 }
 
+bool cell_kind_equal(const struct cell_kind *a, const struct cell_kind *b)
+{
+    const struct rootfs *ra = &a->root, *rb = &b->root;
+
+    if (a == b)
+        return true;
+    if (a->network != b->network || ra->host != rb->host || ra->n_lowers != rb->n_lowers ||
+        ra->size_bytes != rb->size_bytes || ra->n_inodes != rb->n_inodes)
+        return false;
+    for (uint32_t i = 0; i < ra->n_lowers; i++)
+        if (strcmp(ra->lowers[i], rb->lowers[i]) != 0)
+            return false;
+    return true;
+}
+
 /* @id: NULL for a fresh one. */
-static struct cell *cell_new(struct runtime *rt, const char *id)
+static struct cell *cell_new(struct runtime *rt, const char *id, const struct cell_kind *kind)
 {
     CLEANUP_FREE struct cell *cell = calloc(1, sizeof(*cell));
 
@@ -263,6 +275,7 @@ static struct cell *cell_new(struct runtime *rt, const char *id)
     else
         cell_make_id(cell->id);
     cell->rt = rt;
+    cell->kind = kind;
     cell->control.watch.fd = -1;
     cell->unsent.cb = on_unsent;
     list_init(&cell->link);
@@ -276,14 +289,20 @@ void pool_open(struct runtime *rt)
     struct pool *pool = &rt->pool;
 
     list_init(&pool->queue);
-    list_init(&pool->blanks);
+    list_init(&pool->shelf.blanks);
+    pool->shelf.kind = (struct cell_kind){
+        .root = {.host = true,
+                 .size_bytes = rt->config.root_size_bytes,
+                 .n_inodes =
+                     MAX(rt->config.root_size_bytes / ROOT_BYTES_PER_INODE, ROOT_MIN_INODES)},
+        .network = NETWORK_NONE};
     (void)uv_timer_init(rt->loop, &pool->retry_timer); /* cannot fail */
 }
 
 void pool_close(struct runtime *rt)
 {
     (void)uv_timer_stop(&rt->pool.retry_timer);
-    LIST_FOREACH_SAFE(it, &rt->pool.blanks)
+    LIST_FOREACH_SAFE(it, &rt->pool.shelf.blanks)
     {
         struct cell *cell = CONTAINER_OF(it, struct cell, link);
         leave_pool(cell);
@@ -296,18 +315,19 @@ void pool_close(struct runtime *rt)
 static void refill_blanks(struct runtime *rt)
 {
     struct pool *pool = &rt->pool;
+    struct shelf *shelf = &pool->shelf;
 
-    if (pool->n_creating > 0 || pool->n_blanks >= rt->config.warm_pool)
+    if (pool->n_creating > 0 || shelf->n_blanks >= rt->config.warm_pool)
         return;
     bool waiting = uv_is_active((uv_handle_t *)&pool->retry_timer);
-    if (waiting && (pool->retry_ms > 0 || pool->n_blanks > rt->config.warm_pool / 2))
+    if (waiting && (pool->retry_ms > 0 || shelf->n_blanks > rt->config.warm_pool / 2))
         return;
-    struct cell *cell = cell_new(rt, NULL);
+    struct cell *cell = cell_new(rt, NULL, &shelf->kind);
     if (!cell)
         return; /* the next change tries again */
-    list_append(&pool->blanks, &cell->link);
-    cell->blank = true;
-    pool->n_blanks++;
+    list_append(&shelf->blanks, &cell->link);
+    cell->shelf = shelf;
+    shelf->n_blanks++;
     request_creation(cell);
 }
 
@@ -325,19 +345,19 @@ void pool_refill(struct runtime *rt)
     refill_blanks(rt);
 }
 
-struct cell *cell_take(struct runtime *rt, struct sandbox *sb)
+struct cell *cell_take(struct runtime *rt, struct sandbox *sb, const struct cell_kind *kind)
 {
     struct pool *pool = &rt->pool;
     struct cell *cell = NULL;
 
     /* The oldest is READY if any is; if none is, the one under way is nearer than a new one. */
-    if (!list_empty(&pool->blanks)) {
-        cell = CONTAINER_OF(list_first(&pool->blanks), struct cell, link);
+    if (!list_empty(&pool->shelf.blanks) && cell_kind_equal(kind, &pool->shelf.kind)) {
+        cell = CONTAINER_OF(list_first(&pool->shelf.blanks), struct cell, link);
         leave_pool(cell);
         if (pool->retry_ms == 0)
             (void)uv_timer_start(&pool->retry_timer, on_retry, POOL_REST_MS, 0);
     } else {
-        cell = cell_new(rt, NULL);
+        cell = cell_new(rt, NULL, kind);
         if (!cell)
             return NULL;
         list_append(&pool->queue, &cell->link);
@@ -351,7 +371,7 @@ struct cell *cell_adopt(struct runtime *rt, struct sandbox *sb, int take_control
                         struct err *err)
 {
     CLEANUP_FD int fd = take_control_fd;
-    struct cell *cell = cell_new(rt, sb->id);
+    struct cell *cell = cell_new(rt, sb->id, NULL);
     if (!cell) {
         (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
         cell_forget(rt, sb->id);

@@ -6,7 +6,7 @@
  *
  * READY: init is there, the limits every sandbox gets (config: pids, default memory and cpu)
  * are set. ENDING: told to die, or init was found dead. A failed creation frees the cell too.
- * The pool keeps READY cells for the default image and makes new ones while nobody waits; a
+ * The pool keeps READY cells of the default kind (root, network) and makes new ones while nobody waits; a
  * sandbox takes a READY one, or one that is being made, or waits for its own.
  *
  * Owner: the runtime's pool, all cells in `cells` by id. Loop thread only.
@@ -39,9 +39,31 @@ struct sandbox;
 
 enum cell_state { CELL_QUEUED, CELL_CREATING, CELL_READY, CELL_ENDING };
 
+/* What the network of a cell can reach. */
+enum network_class {
+    NETWORK_NONE, /* its own loopback */
+};
+
+/* What cells of a kind have in common before anybody configures one: blanks of a kind are interchangeable. */
+struct cell_kind {
+    struct rootfs root;
+    enum network_class network;
+};
+
+/** cell_kind_equal() - may a blank of @a be taken where @b is asked for? */
+bool cell_kind_equal(const struct cell_kind *a, const struct cell_kind *b);
+
+/* Blanks of one kind. */
+struct shelf {
+    struct cell_kind kind;
+    struct list blanks; /* nobody's, CREATING or READY, oldest first */
+    uint32_t n_blanks;
+};
+
 struct cell {
-    struct list link; /* pool.queue, pool.blanks, or alone */
-    bool blank;       /* in pool.blanks */
+    struct list link;             /* pool.queue, shelf.blanks, or alone */
+    struct shelf *shelf;          /* NULL: no blank of the pool */
+    const struct cell_kind *kind; /* borrowed: of a shelf; NULL: adopted */
     struct runtime *rt;
     char id[LAUNCH_MAX_ID];
     enum cell_state state;
@@ -55,9 +77,9 @@ struct cell {
 
 struct pool {
     struct list queue;  /* QUEUED, first come first served */
-    struct list blanks; /* nobody's, CREATING or READY, oldest first */
+    struct shelf shelf; /* of the default kind: the default image and size, no network */
     struct strmap cells;
-    uint32_t n_creating, n_blanks;
+    uint32_t n_creating;
     uint32_t retry_ms;      /* back-off after a failed refill; 0: none */
     uv_timer_t retry_timer; /* of the back-off, or of the rest */
 };
@@ -69,9 +91,9 @@ void pool_close(struct runtime *rt);
 void pool_refill(struct runtime *rt);
 /** cell_make_id() - "sb-" and 64 random bits: collisions are not a concern below billions. */
 void cell_make_id(char ret_id[static LAUNCH_MAX_ID]);
-/** cell_take() - a cell for @sb, READY if the pool had one; else sandbox_on_cell_ready/failed
+/** cell_take() - a cell of @kind (which outlives it) for @sb, READY if the pool had one; else sandbox_on_cell_ready/failed
  * follows. NULL: out of memory. */
-struct cell *cell_take(struct runtime *rt, struct sandbox *sb);
+struct cell *cell_take(struct runtime *rt, struct sandbox *sb, const struct cell_kind *kind);
 /** cell_forget() - launch ends it, and nobody hears of it. */
 void cell_forget(struct runtime *rt, const char *id);
 /** cell_adopt() - one that launch has already, for @sb of an earlier service. NULL: it is killed. */

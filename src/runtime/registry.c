@@ -253,7 +253,7 @@ static int get_cell(struct sandbox *sb, struct err *err)
         cell_make_id(sb->id);
         return 0;
     }
-    sb->cell = cell_take(sb->rt, sb);
+    sb->cell = cell_take(sb->rt, sb, &sb->rt->pool.shelf.kind);
     if (!sb->cell)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
     memcpy(sb->id, sb->cell->id, sizeof(sb->id));

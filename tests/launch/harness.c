@@ -224,9 +224,9 @@ void box_create_sized(struct service *s, struct box *b, uint64_t size_bytes, uin
     b->service = s;
     (void)snprintf(b->id, sizeof(b->id), "box-%d", counter++);
     memcpy(msg.u.create.id, b->id, sizeof(b->id));
-    msg.u.create.host_image = true;
-    msg.u.create.root_size_bytes = size_bytes;
-    msg.u.create.root_inodes = inodes;
+    msg.u.create.root.host = true;
+    msg.u.create.root.size_bytes = size_bytes;
+    msg.u.create.root.n_inodes = inodes;
     service_call(s, &msg, &answer, &b->control);
     if (answer.u.created.status != 0)
         fail_msg("create: %s: %s", answer.u.created.stage, strerror(-answer.u.created.status));

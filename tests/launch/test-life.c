@@ -379,15 +379,15 @@ static void test_bad_requests(void **state)
     service_start(&s);
     box_create(&s, &b);
     memcpy(msg.u.create.id, b.id, sizeof(b.id)); /* a second one of that id */
-    msg.u.create.host_image = true;
-    msg.u.create.root_size_bytes = msg.u.create.root_inodes = 1 << 20;
+    msg.u.create.root.host = true;
+    msg.u.create.root.size_bytes = msg.u.create.root.n_inodes = 1 << 20;
     service_call(&s, &msg, &answer, &fd);
     assert_int_equal(answer.u.created.status, -EEXIST);
     (void)snprintf(msg.u.create.id, sizeof(msg.u.create.id),
                    "layers"); /* layers outside of the image store */
-    msg.u.create.host_image = false;
-    msg.u.create.n_lowers = 1;
-    msg.u.create.lowers[0] = "/etc";
+    msg.u.create.root.host = false;
+    msg.u.create.root.n_lowers = 1;
+    msg.u.create.root.lowers[0] = "/etc";
     service_call(&s, &msg, &answer, &fd);
     assert_int_equal(answer.u.created.status, -EPERM);
     assert_string_equal(answer.u.created.stage, "image layers");
@@ -419,17 +419,17 @@ static void test_image_layers(void **state)
         images, images);
     assert_int_equal(system(command), 0);
     (void)snprintf(msg.u.create.id, sizeof(msg.u.create.id), "layers");
-    msg.u.create.root_size_bytes = 1 << 20;
-    msg.u.create.root_inodes = 100;
-    msg.u.create.n_lowers = 1;
+    msg.u.create.root.size_bytes = 1 << 20;
+    msg.u.create.root.n_inodes = 100;
+    msg.u.create.root.n_lowers = 1;
     (void)snprintf(path, sizeof(path), "%s/../layer", images);
-    msg.u.create.lowers[0] = path;
+    msg.u.create.root.lowers[0] = path;
     service_call(&s, &msg, &answer, &b.control);
     assert_int_equal(answer.u.created.status, 0); /* ".." that stays inside is harmless */
     b.service = &s;
     memcpy(b.id, msg.u.create.id, sizeof(b.id));
     box_end(&b, NULL);
-    msg.u.create.lowers[0] = images;
+    msg.u.create.root.lowers[0] = images;
     service_call(&s, &msg, &answer, &b.control);
     assert_int_equal(answer.u.created.status, 0);
     {

@@ -101,8 +101,8 @@ static void test_a_create_whose_socket_cannot_be_sent_is_answered(void **state)
     fill_flight(pair, 500);
     limit = limit_files(s.pid, 100);
     (void)snprintf(msg.u.create.id, sizeof(msg.u.create.id), "refused");
-    msg.u.create.host_image = true;
-    msg.u.create.root_size_bytes = msg.u.create.root_inodes = 1 << 20;
+    msg.u.create.root.host = true;
+    msg.u.create.root.size_bytes = msg.u.create.root.n_inodes = 1 << 20;
     service_call(&s, &msg, &answer, &fd);
     assert_int_equal(answer.u.created.status, -ETOOMANYREFS);
     assert_string_equal(answer.u.created.stage, "send the control socket");
