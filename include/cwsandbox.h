@@ -528,7 +528,10 @@ typedef struct cws_sandbox_details {
     size_t n_urls;
     const cws_service_address *ports; /* services that are visible to somebody */
     size_t n_ports;
-    int has_ports;                /* 0: the service never named any */
+    int has_ports; /* 0: the service never named any */
+    /* "host:port" (in `url`) of TLS passthrough endpoints; kept while it is created or runs, as long as the service is listed */
+    const cws_service_address *tls_addresses;
+    size_t n_tls_addresses;
     const char *const *dns_names; /* it may connect to these */
     size_t n_dns_names;
     int64_t gpu_count, gpu_memory_gb;
@@ -537,8 +540,15 @@ typedef struct cws_sandbox_details {
 /** cws_sandbox_get_details() - as known now, immutable; NULL = nothing of all that. Drop it with _unref(), which accepts NULL. */
 CWS_API const cws_sandbox_details *cws_sandbox_get_details(const cws_sandbox *sb);
 CWS_API void cws_sandbox_details_unref(const cws_sandbox_details *details);
+/** cws_sandbox_describe() - the wire's Sandbox as last heard (spec, status, control, ...): the caller's, to be freed with
+ *  cws_record_free(). NULL: nothing was heard yet, or no memory. */
+CWS_API cws_record *cws_sandbox_describe(const cws_sandbox *sb);
 /** cws_sandbox_snapshot_id() - the @i-th snapshot that its stop has captured; copied; NULL past the last. */
 CWS_API char *cws_sandbox_snapshot_id(const cws_sandbox *sb, size_t i);
+/** cws_sandbox_share_token() - the secret for its share-token endpoints, of the create's answer only; copied; NULL = none. When
+ *  that answer came without it, cws_sandbox_start() sends the same request up to 3 times more (15 s at most) before it is done;
+ *  another start then does so again. */
+CWS_API char *cws_sandbox_share_token(const cws_sandbox *sb);
 /** cws_sandbox_spilled() - 1: it was created in the second place of cws_options_set_spillover(). */
 CWS_API int cws_sandbox_spilled(const cws_sandbox *sb);
 
@@ -735,6 +745,8 @@ typedef struct cws_exec_options {
      * (cws_process_stdout(), ..._stderr()): that delivers everything, and beyond this size holds the command back while it is
      * not read, as with discard_output. */
     size_t max_output_bytes;
+    /* name of a container of the sandbox; NULL, "" and blanks: the primary one */
+    const char *container;
 } cws_exec_options;
 #define CWS_DEFAULT_MAX_OUTPUT_BYTES ((size_t)256 << 20)
 #define CWS_MAX_OUTPUT_VARIABLE \
@@ -807,19 +819,26 @@ CWS_API int cws_writer_closed(const cws_writer *w);
 
 /* ----------------------------------------------------------- files and logs */
 
+typedef struct cws_file_options { /* zero it; NULL = zeroed */
+    uint64_t timeout_ns;          /* CWS_DEFAULT_TIMEOUT */
+    /* name of a container of the sandbox; NULL, "" and blanks: the primary one */
+    const char *container;
+} cws_file_options;
 /** cws_sandbox_read_file() - result: cws_op_data(). Above the service's unary cap it streams by itself, up to 256 MiB. */
-CWS_API cws_op *cws_sandbox_read_file(cws_sandbox *sb, const char *path, uint64_t timeout_ns,
-                                      cws_error **error);
+CWS_API cws_op *cws_sandbox_read_file(cws_sandbox *sb, const char *path,
+                                      const cws_file_options *options, cws_error **error);
 /** cws_sandbox_write_file() - creates or replaces. @content is copied. Same limits. */
 CWS_API cws_op *cws_sandbox_write_file(cws_sandbox *sb, const char *path, const void *content,
-                                       size_t size, uint64_t timeout_ns, cws_error **error);
+                                       size_t size, const cws_file_options *options,
+                                       cws_error **error);
 /** cws_sandbox_read_file_stream() - chunks of any size of file. Errors arrive as CWS_READ_ERROR. */
 CWS_API cws_reader *cws_sandbox_read_file_stream(cws_sandbox *sb, const char *path,
-                                                 uint64_t timeout_ns, cws_error **error);
+                                                 const cws_file_options *options,
+                                                 cws_error **error);
 /** cws_sandbox_write_file_stream() - *@ret_writer (new reference) takes the content; the handle is done after its close. */
 CWS_API cws_op *cws_sandbox_write_file_stream(cws_sandbox *sb, const char *path,
-                                              uint64_t timeout_ns, cws_writer **ret_writer,
-                                              cws_error **error);
+                                              const cws_file_options *options,
+                                              cws_writer **ret_writer, cws_error **error);
 
 typedef struct cws_log_options {
     int follow;
@@ -827,6 +846,8 @@ typedef struct cws_log_options {
     uint64_t since_ns;   /* wall clock; 0 = unset */
     int timestamps;
     uint64_t timeout_ns; /* ignored with follow */
+    /* name of a container of the sandbox; NULL, "" and blanks: the primary one */
+    const char *container;
 } cws_log_options;
 /** cws_sandbox_logs() - output of the main process; each chunk is one line with its newline. Resumes by itself. */
 CWS_API cws_reader *cws_sandbox_logs(cws_sandbox *sb, const cws_log_options *options,

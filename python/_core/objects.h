@@ -112,6 +112,14 @@ struct option_setter {
 extern const struct option_setter py_option_lists[]; /* ends with a NULL name */
 int py_options_init(PyObject *module, struct core_state *st);
 
+/* ---------------------------------------------------------------- records */
+
+/** py_record_fill() - set the fields that @dict names (None: not set); lists append. @r NULL: *@error is set
+ * already. -1 with *@error or an exception. */
+int py_record_fill(cws_record *r, PyObject *dict, cws_error **error);
+/** py_record_dict() - what is set in a record, by field name. */
+PyObject *py_record_dict(const cws_record *r);
+
 extern PyMethodDef py_client_functions[]; /* of the module */
 extern PyMethodDef py_query_functions[];  /* likewise */
 /** py_records_of() - the dict or list of dicts that a query resolves to. */

@@ -1,5 +1,5 @@
 /*
- * Setters of Options that take lists and records: network names, services, secrets, volumes;
+ * Setters of Options that take lists and records: secrets, and whatever the wire names;
  * and where a sandbox comes from and goes to. The shapes are made by cwsandbox/_config.py.
  */
 #include "objects.h"
@@ -28,39 +28,6 @@ static int set_gpu(cws_options *o, PyObject *value, cws_error **error)
     return cws_options_set_gpu(o, count, type, memory_gb, error);
 }
 
-static int add_egress(cws_options *o, PyObject *value, cws_error **error)
-{
-    const char *name = py_arg_utf8(value, "dns_name");
-
-    return name ? cws_options_add_egress(o, name, error) : -1;
-}
-
-static int set_egress(cws_options *o, PyObject *value, cws_error **error)
-{
-    return each_tuple(o, value, "egress must be a sequence", error, add_egress);
-}
-
-/* (port, name or None, protocol, visibility, endpoint kind, endpoint auth) */
-static int add_service(cws_options *o, PyObject *value, cws_error **error)
-{
-    int protocol, visibility, kind, auth;
-    cws_service_options service = {0};
-
-    if (!PyArg_ParseTuple(value, "iziiii", &service.port, &service.name, &protocol, &visibility,
-                          &kind, &auth))
-        return -1;
-    service.protocol = (cws_protocol)protocol;
-    service.visibility = (cws_visibility)visibility;
-    service.endpoint_kind = (cws_endpoint_kind)kind;
-    service.endpoint_auth = (cws_endpoint_auth)auth;
-    return cws_options_add_service(o, &service, error);
-}
-
-static int set_services(cws_options *o, PyObject *value, cws_error **error)
-{
-    return each_tuple(o, value, "services must be a sequence", error, add_service);
-}
-
 /* (store, name, field, env_var) */
 static int add_secret(cws_options *o, PyObject *value, cws_error **error)
 {
@@ -86,27 +53,6 @@ static int set_pull_credentials(cws_options *o, PyObject *value, cws_error **err
     return cws_options_set_pull_credentials(o, registry, store, name, field, error);
 }
 
-/* (name, mount_path, size or None, snapshot id or None), or (name, mount_path or None, volume
- * id) */
-static int add_volume(cws_options *o, PyObject *value, cws_error **error)
-{
-    const char *name, *mount_path, *size, *snapshot_id, *volume_id;
-
-    if (PyTuple_Check(value) && PyTuple_GET_SIZE(value) == 3) {
-        if (!PyArg_ParseTuple(value, "szs", &name, &mount_path, &volume_id))
-            return -1;
-        return cws_options_add_volume(o, name, volume_id, mount_path, error);
-    }
-    if (!PyArg_ParseTuple(value, "sszz", &name, &mount_path, &size, &snapshot_id))
-        return -1;
-    return cws_options_add_scratch_volume(o, name, mount_path, size, snapshot_id, error);
-}
-
-static int set_volumes(cws_options *o, PyObject *value, cws_error **error)
-{
-    return each_tuple(o, value, "volumes must be a sequence", error, add_volume);
-}
-
 static int set_template(cws_options *o, PyObject *value, cws_error **error)
 {
     const char *id = py_arg_utf8(value, "template_id");
@@ -124,13 +70,29 @@ static int set_spillover(cws_options *o, PyObject *value, cws_error **error)
     return 0;
 }
 
+/* dicts of field names of the wire */
+static int set_spec(cws_options *o, PyObject *value, cws_error **error)
+{
+    return py_record_fill(cws_options_spec(o, error), value, error);
+}
+
+static int set_container(cws_options *o, PyObject *value, cws_error **error)
+{
+    return py_record_fill(cws_options_container(o, error), value, error);
+}
+
+static int set_from_file(cws_options *o, PyObject *value, cws_error **error)
+{
+    return py_record_fill(cws_options_from_file(o, error), value, error);
+}
+
 const struct option_setter py_option_lists[] = {
+    {"spec", set_spec},
+    {"container", set_container},
+    {"from_file", set_from_file},
     {"gpu", set_gpu},
-    {"egress", set_egress},
-    {"services", set_services},
     {"secrets", set_secrets},
     {"pull_credentials", set_pull_credentials},
-    {"volumes", set_volumes},
     {"template", set_template},
     {"spillover", set_spillover},
     {NULL, NULL},

@@ -117,17 +117,6 @@ static int set_resources(cws_options *o, PyObject *value, cws_error **error)
                                      error);
 }
 
-/* (deny_egress, deny_ingress): -1 unset, 0, 1 */
-static int set_network(cws_options *o, PyObject *value, cws_error **error)
-{
-    int egress, ingress;
-
-    if (!PyArg_ParseTuple(value, "ii", &egress, &ingress))
-        return -1;
-    cws_options_set_network(o, egress, ingress);
-    return 0;
-}
-
 static int set_max_lifetime(cws_options *o, PyObject *value, cws_error **error)
 {
     long seconds = PyLong_AsLong(value);
@@ -196,7 +185,6 @@ static const struct option_setter option_table[] = {
     {"runner_ids", set_runner_ids},
     {"files", set_files},
     {"resources", set_resources},
-    {"network", set_network},
     {"max_lifetime", set_max_lifetime},
     {"mode", set_mode},
     {"request_timeout", set_request_timeout},

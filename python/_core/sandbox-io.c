@@ -87,6 +87,8 @@ static int exec_options(PyObject *self, PyObject *const *out, cws_exec_options *
     }
     if (arg_given(out[1]) && !(o->cwd = py_arg_utf8(out[1], "cwd")))
         return -1;
+    if (arg_given(out[7]) && !(o->container = py_arg_utf8(out[7], "container")))
+        return -1;
     if (arg_given(out[6])) {
         size_t n = PyLong_AsSize_t(out[6]);
 
@@ -103,8 +105,9 @@ static int exec_options(PyObject *self, PyObject *const *out, cws_exec_options *
 static PyObject *sandbox_exec(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
                               PyObject *kwnames)
 {
-    static const char *const names[] = {
-        "command", "cwd", "check", "timeout_seconds", "stdin", "input", "max_output_bytes"};
+    static const char *const names[] = {"command",          "cwd",      "check",
+                                        "timeout_seconds",  "stdin",    "input",
+                                        "max_output_bytes", "container"};
     static const struct arg_spec spec = {"exec", names, N_ELEMENTS(names), 1, 1};
     struct core_state *st = core_state(self);
     struct arg_strings argv CLEANUP_STRINGS = {0};
@@ -127,15 +130,16 @@ static PyObject *sandbox_exec(PyObject *self, PyObject *const *args, Py_ssize_t 
 static PyObject *sandbox_shell(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
                                PyObject *kwnames)
 {
-    static const char *const names[] = {"command", "width", "height"};
-    static const struct arg_spec spec = {"shell", names, 3, 1, 0};
+    static const char *const names[] = {"command", "width", "height", "container"};
+    static const struct arg_spec spec = {"shell", names, 4, 1, 0};
     struct core_state *st = core_state(self);
     struct arg_strings argv CLEANUP_STRINGS = {0};
     cws_exec_options options = {.tty = 1, .want_stdin = 1};
     PyObject *command CLEANUP_PY = NULL;
-    PyObject *out[3];
+    PyObject *out[4];
 
-    if (!st || py_args_unpack(&spec, args, n_args, kwnames, out) < 0)
+    if (!st || py_args_unpack(&spec, args, n_args, kwnames, out) < 0 ||
+        (arg_given(out[3]) && !(options.container = py_arg_utf8(out[3], "container"))))
         return NULL;
     command = arg_given(out[0]) ? Py_NewRef(out[0]) : Py_BuildValue("[s]", "/bin/bash");
     if (!command || py_arg_strings(command, "command", &argv) < 0 ||
@@ -150,30 +154,36 @@ static PyObject *sandbox_shell(PyObject *self, PyObject *const *args, Py_ssize_t
 struct file_args {
     const char *path;
     PyObject *content; /* NULL for reads */
-    uint64_t timeout_ns;
+    cws_file_options options;
 };
 
+/* The last two of @spec are the time-out and the container. */
 static int file_args(PyObject *self, const struct arg_spec *spec, PyObject *const *args,
                      Py_ssize_t n_args, PyObject *kwnames, struct file_args *ret)
 {
     uint64_t default_ns = ((struct sandbox *)self)->request_timeout_ns;
-    PyObject *out[3];
+    PyObject *out[4], *container, *timeout;
 
     if (py_args_unpack(spec, args, n_args, kwnames, out) < 0)
         return -1;
     ret->path = py_arg_utf8(out[0], "filepath");
-    ret->content = spec->n == 3 ? out[1] : NULL;
-    return ret->path ? py_arg_seconds(out[spec->n - 1], "timeout_seconds", default_ns,
-                                      default_ns, &ret->timeout_ns)
-                     : -1;
+    ret->content = spec->n == 4 ? out[1] : NULL;
+    ret->options = (cws_file_options){0};
+    timeout = out[spec->n - 2];
+    container = out[spec->n - 1];
+    if (!ret->path || (arg_given(container) &&
+                       !(ret->options.container = py_arg_utf8(container, "container"))))
+        return -1;
+    return py_arg_seconds(timeout, "timeout_seconds", default_ns, default_ns,
+                          &ret->options.timeout_ns);
 }
 
-static const char *const read_names[] = {"filepath", "timeout_seconds"};
+static const char *const read_names[] = {"filepath", "timeout_seconds", "container"};
 
 static PyObject *sandbox_read_file(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
                                    PyObject *kwnames)
 {
-    static const struct arg_spec spec = {"read_file", read_names, 2, 1, 1};
+    static const struct arg_spec spec = {"read_file", read_names, 3, 1, 1};
     struct core_state *st = core_state(self);
     cws_error *error = NULL;
     struct file_args a;
@@ -183,14 +193,14 @@ static PyObject *sandbox_read_file(PyObject *self, PyObject *const *args, Py_ssi
         return NULL;
     sb = py_sandbox_handle(st, self);
     return py_ref_new(st, REF_BYTES,
-                      sb ? cws_sandbox_read_file(sb, a.path, a.timeout_ns, &error) : NULL, NULL,
+                      sb ? cws_sandbox_read_file(sb, a.path, &a.options, &error) : NULL, NULL,
                       &error);
 }
 
 static PyObject *sandbox_read_file_streaming(PyObject *self, PyObject *const *args,
                                              Py_ssize_t n_args, PyObject *kwnames)
 {
-    static const struct arg_spec spec = {"read_file_streaming", read_names, 2, 1, 1};
+    static const struct arg_spec spec = {"read_file_streaming", read_names, 3, 1, 1};
     struct core_state *st = core_state(self);
     cws_error *error = NULL;
     cws_reader *reader = NULL;
@@ -201,7 +211,7 @@ static PyObject *sandbox_read_file_streaming(PyObject *self, PyObject *const *ar
         return NULL;
     sb = py_sandbox_handle(st, self);
     if (sb) {
-        reader = cws_sandbox_read_file_stream(sb, a.path, a.timeout_ns, &error);
+        reader = cws_sandbox_read_file_stream(sb, a.path, &a.options, &error);
         if (!reader)
             (void)py_errors_raise(st, error); /* raised by the first iteration */
     }
@@ -215,11 +225,11 @@ static cws_op *write_copy(cws_sandbox *sb, const struct file_args *a, const Py_b
     cws_op *op;
 
     if (view->len < BIG_COPY_BYTES)
-        return cws_sandbox_write_file(sb, a->path, view->buf, (size_t)view->len, a->timeout_ns,
+        return cws_sandbox_write_file(sb, a->path, view->buf, (size_t)view->len, &a->options,
                                       error);
     (void)cws_sandbox_ref(sb);
     Py_BEGIN_ALLOW_THREADS op =
-        cws_sandbox_write_file(sb, a->path, view->buf, (size_t)view->len, a->timeout_ns, error);
+        cws_sandbox_write_file(sb, a->path, view->buf, (size_t)view->len, &a->options, error);
     Py_END_ALLOW_THREADS cws_sandbox_unref(sb);
     return op;
 }
@@ -227,8 +237,8 @@ static cws_op *write_copy(cws_sandbox *sb, const struct file_args *a, const Py_b
 static PyObject *sandbox_write_file(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
                                     PyObject *kwnames)
 {
-    static const char *const names[] = {"filepath", "contents", "timeout_seconds"};
-    static const struct arg_spec spec = {"write_file", names, 3, 2, 2};
+    static const char *const names[] = {"filepath", "contents", "timeout_seconds", "container"};
+    static const struct arg_spec spec = {"write_file", names, 4, 2, 2};
     struct core_state *st = core_state(self);
     cws_error *error = NULL;
     struct file_args a;
@@ -254,7 +264,7 @@ static PyObject *sandbox_write_file(PyObject *self, PyObject *const *args, Py_ss
 static PyObject *sandbox_write_file_stream(PyObject *self, PyObject *const *args,
                                            Py_ssize_t n_args, PyObject *kwnames)
 {
-    static const struct arg_spec spec = {"_write_file_stream", read_names, 2, 2, 1};
+    static const struct arg_spec spec = {"_write_file_stream", read_names, 3, 3, 1};
     struct core_state *st = core_state(self);
     PyObject *ref CLEANUP_PY = NULL, *writer CLEANUP_PY = NULL;
     cws_error *error = NULL;
@@ -267,7 +277,7 @@ static PyObject *sandbox_write_file_stream(PyObject *self, PyObject *const *args
         return NULL;
     sb = py_sandbox_handle(st, self);
     if (sb)
-        op = cws_sandbox_write_file_stream(sb, a.path, a.timeout_ns, &w, &error);
+        op = cws_sandbox_write_file_stream(sb, a.path, &a.options, &w, &error);
     ref = py_ref_new(st, REF_NONE, op, NULL, &error);
     writer = ref && w ? py_writer_new(st, TAKE_PTR(w)) : ref ? Py_NewRef(Py_None) : NULL;
     cws_writer_unref(w);
@@ -296,10 +306,12 @@ static int log_options(PyObject *const *out, uint64_t default_ns, cws_log_option
         if (PyErr_Occurred())
             return -1;
     }
+    if (arg_given(out[5]) && !(ret->container = py_arg_utf8(out[5], "container")))
+        return -1;
     return py_arg_seconds(out[4], "timeout_seconds", default_ns, default_ns, &ret->timeout_ns);
 }
 
-/* _logs(follow, tail_lines, since_ns, timestamps, timeout_seconds); a bad argument is raised by
+/* _logs(follow, tail_lines, since_ns, timestamps, timeout_seconds, container); a bad argument is raised by
  * the first iteration. */
 static PyObject *sandbox_logs(PyObject *self, PyObject *const *args, Py_ssize_t n_args)
 {
@@ -311,8 +323,8 @@ static PyObject *sandbox_logs(PyObject *self, PyObject *const *args, Py_ssize_t 
 
     if (!st)
         return NULL;
-    if (n_args != 5) {
-        PyErr_SetString(PyExc_TypeError, "_logs() takes 5 arguments");
+    if (n_args != 6) {
+        PyErr_SetString(PyExc_TypeError, "_logs() takes 6 arguments");
         return NULL;
     }
     if (log_options(args, ((struct sandbox *)self)->request_timeout_ns, &options) == 0) {
@@ -327,7 +339,7 @@ static PyObject *sandbox_logs(PyObject *self, PyObject *const *args, Py_ssize_t 
 PyDoc_STRVAR(
     exec_doc,
     "exec($self, /, command, *, cwd=None, check=False, timeout_seconds=None, "
-    "stdin=False, input=None, max_output_bytes=None)\n--\n\n"
+    "stdin=False, container=None, input=None, max_output_bytes=None)\n--\n\n"
     "Start a command; returns a Process at once. Starts the sandbox if needed.\n\n"
     "command: list of str, run without a shell. cwd: absolute directory in the sandbox.\n"
     "check: a non-zero exit raises SandboxExecutionError (with .exec_result) from result().\n"
@@ -340,23 +352,26 @@ PyDoc_STRVAR(
     "no bound. The rest is dropped, and stdout_truncated says so; a stream that was asked for "
     "(.stdout, .stderr)\n"
     "delivers everything, and is then to be read or closed.\n"
+    "container: name of the container to run in; None, blanks: the primary one.\n"
     "ValueError: empty command, empty or relative cwd.");
 PyDoc_STRVAR(
     shell_doc,
-    "shell($self, /, command=None, *, width=None, height=None)\n--\n\n"
+    "shell($self, /, command=None, *, width=None, height=None, container=None)\n--\n\n"
     "Start a command (default /bin/bash) on a terminal; returns a TerminalSession at once.\n\n"
     "command: list of str. width, height: size in characters, None = the service's choice.\n"
+    "container: name of the container to run in; None, blanks: the primary one.\n"
     "It has no time-out. ValueError: empty command. Errors of the start come from result().");
 PyDoc_STRVAR(
     read_doc,
-    "read_file($self, /, filepath, *, timeout_seconds=None)\n--\n\n"
+    "read_file($self, /, filepath, *, timeout_seconds=None, container=None)\n--\n\n"
     "Handle for the bytes of a file, up to 256 MiB; read_file_streaming() has no limit.\n\n"
     "filepath: str, absolute. timeout_seconds: of the call, default request_timeout_seconds "
     "(300).\n"
+    "container: name of the container whose files are meant; None, blanks: the primary one.\n"
     "SandboxFileError (filepath, reason): missing, a directory, not allowed, too large.");
 PyDoc_STRVAR(
     write_doc,
-    "write_file($self, /, filepath, contents, *, timeout_seconds=None)\n--\n\n"
+    "write_file($self, /, filepath, contents, *, timeout_seconds=None, container=None)\n--\n\n"
     "Create or replace a file with bytes, up to 256 MiB; write_file_streaming() has no limit.\n"
     "\n"
     "filepath: str, absolute. contents: bytes-like, may be changed after the call.\n"
@@ -365,7 +380,7 @@ PyDoc_STRVAR(
     "directory, not allowed, a full disk, too large.");
 PyDoc_STRVAR(
     read_stream_doc,
-    "read_file_streaming($self, /, filepath, *, timeout_seconds=None)\n--\n\n"
+    "read_file_streaming($self, /, filepath, *, timeout_seconds=None, container=None)\n--\n\n"
     "StreamReader[bytes] over a file of any size. Errors are raised by the iteration.\n\n"
     "filepath: str, absolute. timeout_seconds: until the whole file is read, default "
     "request_timeout_seconds (300).\n"

@@ -212,6 +212,29 @@ static PyObject *get_resource_gpu(PyObject *self, void *closure)
     return PyDict_GET_SIZE(dict) ? TAKE_PTR(dict) : Py_NewRef(Py_None);
 }
 
+/* The last answer as a dict of the wire's field names, or None. */
+static PyObject *get_described(PyObject *self, void *closure)
+{
+    cws_record *r = opened(self) ? cws_sandbox_describe(opened(self)) : NULL;
+    PyObject *dict = r ? py_record_dict(r) : Py_NewRef(Py_None);
+
+    cws_record_free(r);
+    return dict;
+}
+
+static PyObject *get_share_token(PyObject *self, void *closure)
+{
+    return text_or_none(opened(self) ? cws_sandbox_share_token(opened(self)) : NULL);
+}
+
+/* ((port, name, "host:port"), ...) */
+static PyObject *get_tls_addresses(PyObject *self, void *closure)
+{
+    const cws_sandbox_details *d CLEANUP(cleanup_details) = details_of(self);
+
+    return addresses(d ? d->tls_addresses : NULL, d ? d->n_tls_addresses : 0, true);
+}
+
 static PyObject *get_snapshot_id(PyObject *self, void *closure)
 {
     return text_or_none(opened(self) ? cws_sandbox_snapshot_id(opened(self), 0) : NULL);
@@ -267,6 +290,9 @@ PyGetSetDef py_sandbox_properties[] = {
     {"resource_gpu", get_resource_gpu, NULL, "dict with count, type, memory_gb, or None", NULL},
     {"file_system_snapshot_id", get_snapshot_id, NULL,
      "str: the first snapshot that stop(snapshot_on_stop=True) has taken, or None", NULL},
+    {"_described", get_described, NULL, NULL, NULL},
+    {"_share_token", get_share_token, NULL, NULL, NULL},
+    {"_tls_addresses", get_tls_addresses, NULL, NULL, NULL},
     {"_spilled", get_spilled, NULL, NULL, NULL},
     {"_startup_seconds", get_startup_seconds, NULL,
      "float: how long it took from its creation here to RUNNING, or None", NULL},

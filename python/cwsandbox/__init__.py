@@ -45,9 +45,35 @@ if TYPE_CHECKING:
     )
     from ._format import format_bytes as format_bytes, format_cpu as format_cpu
     from ._function import RemoteFunction as RemoteFunction
-    from ._options import (
+    from ._network import (
+        CidrBlock as CidrBlock,
         EgressRule as EgressRule,
+        IngressRule as IngressRule,
         NetworkOptions as NetworkOptions,
+        PortRange as PortRange,
+        SelectorBlock as SelectorBlock,
+        TenantScope as TenantScope,
+    )
+    from ._containers import (
+        Container as Container,
+        ContainerStatus as ContainerStatus,
+        VolumeMount as VolumeMount,
+    )
+    from ._isolation import (
+        ObjectStorageAccess as ObjectStorageAccess,
+        ObjectStoragePermission as ObjectStoragePermission,
+        SecurityContext as SecurityContext,
+    )
+    from ._endpoints import (
+        EndpointShareToken as EndpointShareToken,
+        HttpsEndpointStatus as HttpsEndpointStatus,
+        TlsPassthroughEndpointStatus as TlsPassthroughEndpointStatus,
+    )
+    from ._file import (
+        SandboxControl as SandboxControl,
+        SandboxFileType as SandboxFileType,
+    )
+    from ._options import (
         PlacementMode as PlacementMode,
         PlacementSpillover as PlacementSpillover,
         ResourceOptions as ResourceOptions,
@@ -78,7 +104,9 @@ if TYPE_CHECKING:
     )
     from ._volumes import (
         FileSystemSnapshotOptions as FileSystemSnapshotOptions,
+        RegisteredVolumeOptions as RegisteredVolumeOptions,
         ScratchVolumeOptions as ScratchVolumeOptions,
+        StorageMedium as StorageMedium,
     )
     from .exceptions import *  # noqa: F403
 
@@ -134,16 +162,19 @@ _EXCEPTIONS = (
 )
 
 _HOME = {
-    "__version__": "_core",
     "AuthConfig": "_auth",
     "AuthHeaders": "_auth",
     "AuthProvider": "_auth",
     "AuthStrategy": "_auth",
+    "CidrBlock": "_network",
+    "Container": "_containers",
+    "ContainerStatus": "_containers",
     "DataPlaneMode": "_data_plane",
-    "EgressRule": "_options",
+    "EgressRule": "_network",
     "Endpoint": "_services",
     "EndpointAuth": "_services",
     "EndpointKind": "_services",
+    "EndpointShareToken": "_endpoints",
     "FieldViolation": "_types",
     "FileSystemSnapshot": "_snapshots",
     "FileSystemSnapshotBucketConfig": "_snapshots",
@@ -151,32 +182,47 @@ _HOME = {
     "FileSystemSnapshotOptions": "_volumes",
     "FileSystemSnapshotStatus": "_snapshots",
     "FileSystemSnapshotTrigger": "_snapshots",
+    "HttpsEndpointStatus": "_endpoints",
     "ImagePullCredentials": "_secrets",
-    "NetworkOptions": "_options",
+    "IngressRule": "_network",
+    "NetworkOptions": "_network",
+    "ObjectStorageAccess": "_isolation",
+    "ObjectStoragePermission": "_isolation",
     "OperationRef": "_lib",
     "PlacementMode": "_options",
     "PlacementSpillover": "_options",
+    "PortRange": "_network",
     "Process": "_lib",
     "ProcessResult": "_types",
+    "RegisteredVolumeOptions": "_volumes",
     "RemoteFunction": "_function",
     "ResourceOptions": "_options",
     "Runner": "_discovery",
     "RunnerResources": "_discovery",
     "Sandbox": "_sandbox",
+    "SandboxControl": "_file",
     "SandboxDefaults": "_defaults",
+    "SandboxFileType": "_file",
     "SandboxStatus": "_status",
     "ScratchVolumeOptions": "_volumes",
     "Secret": "_secrets",
+    "SecurityContext": "_isolation",
+    "SelectorBlock": "_network",
     "Service": "_services",
     "ServiceProtocol": "_services",
     "ServiceVisibility": "_services",
     "Session": "_session",
+    "StorageMedium": "_volumes",
     "StreamReader": "_lib",
     "StreamWriter": "_lib",
+    "TenantScope": "_network",
     "TerminalResult": "_types",
     "TerminalSession": "_lib",
+    "TlsPassthroughEndpointStatus": "_endpoints",
+    "VolumeMount": "_containers",
     "Waitable": "_batch",
     "WandbAuth": "_auth",
+    "__version__": "_core",
     "disable_signal_handlers": "_cleanup",
     "format_bytes": "_format",
     "format_cpu": "_format",

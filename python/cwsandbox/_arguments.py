@@ -7,10 +7,13 @@ from typing import Any, TypedDict
 
 from ._auth import AuthConfig
 from ._data_plane import DataPlaneMode
-from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
+from ._options import PlacementMode, PlacementSpillover, ResourceOptions
+from ._containers import Container
+from ._isolation import ObjectStorageAccess, SecurityContext
+from ._network import NetworkOptions
 from ._secrets import ImagePullCredentials, Secret
 from ._services import Service
-from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
+from ._volumes import FileSystemSnapshotOptions, RegisteredVolumeOptions, ScratchVolumeOptions
 
 
 class _Common(TypedDict, total=False):
@@ -30,8 +33,13 @@ class _Common(TypedDict, total=False):
     placement_mode: PlacementMode | str | None
     placement_spillover: PlacementSpillover | str | None
     services: Sequence[Service | Mapping[str, Any]] | None
-    volumes: Sequence[ScratchVolumeOptions | Mapping[str, Any]] | None
+    volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | Mapping[str, Any]] | None
     image_pull_credentials: ImagePullCredentials | Mapping[str, Any] | None
+    runtime_class: str | None
+    security_context: SecurityContext | Mapping[str, Any] | None
+    working_dir: str | None
+    object_storage_access: ObjectStorageAccess | Mapping[str, Any] | None
+    containers: Sequence[Container | Mapping[str, Any]] | None
     environment_variables: Mapping[str, str] | None
     annotations: Mapping[str, str] | None
     secrets: Sequence[Secret | Mapping[str, Any]] | None

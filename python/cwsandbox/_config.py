@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import _core
+from ._wire import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,8 +12,11 @@ if TYPE_CHECKING:
 
     from ._auth import AuthConfig
     from ._data_plane import DataPlaneMode
+    from ._containers import Container
     from ._defaults import SandboxDefaults
-    from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
+    from ._isolation import ObjectStorageAccess, SecurityContext
+    from ._network import NetworkOptions
+    from ._options import PlacementMode, PlacementSpillover, ResourceOptions
     from ._secrets import ImagePullCredentials, Secret
     from ._services import Service
     from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
@@ -46,18 +50,6 @@ def _is_hosted(url: str) -> bool:
     return is_hosted(url)
 
 
-def _files(mounted_files: Any) -> list[tuple[str, bytes]]:
-    """[(path, bytes)] from a list of dicts or a mapping of path to content."""
-    if hasattr(mounted_files, "items"):
-        pairs = list(mounted_files.items())
-    else:
-        pairs = [(entry["mount_path"], entry["file_content"]) for entry in mounted_files]
-    return [
-        (path, bytes(content) if isinstance(content, (bytes, bytearray)) else str(content).encode())
-        for path, content in pairs
-    ]
-
-
 class Config:
     """See the head of this file. None: not chosen by anybody."""
 
@@ -79,12 +71,24 @@ class Config:
     secrets: Sequence[Secret | Mapping] = ()
     pull: ImagePullCredentials | None = None
     template_id: str | None = None
+    runtime_class: str | None = None
+    working_dir: str | None = None
+    security_context: SecurityContext | Mapping | None = None
+    object_storage: ObjectStorageAccess | Mapping | None = None
+    containers: tuple[Container, ...] | None = None
+    from_file: dict[str, Any] | None = None  # what a create from a file alone has
     request_timeout: float = 300.0  # as in the published client; so is the next one
     poll: tuple[float, float] = (30.0, 15.0)
     create_budget: float = 0.0
 
-    def __init__(self, defaults: SandboxDefaults | Mapping | None, template_id: str | None = None) -> None:
+    def __init__(
+        self,
+        defaults: SandboxDefaults | Mapping | None,
+        template_id: str | None = None,
+        from_file: dict[str, Any] | None = None,
+    ) -> None:
         self.template_id = template_id or None
+        self.from_file = from_file
         self.annotations: dict[str, str] = {}
         self.env: dict[str, str] = {}
         self.runner_ids: list[str] = []
@@ -109,13 +113,17 @@ class Config:
         self.tags = list(d.tags)
         if self.template_id is not None:
             return  # what the template says counts more than defaults
+        self.annotations, self.runner_ids = dict(d.annotations), list(d.runner_ids or ())
+        self.network, self.mode, self.lifetime = d.network, d.placement_mode, d.max_lifetime_seconds
+        self.object_storage = d.object_storage_access
+        if self.from_file is not None:
+            return  # the file says what the containers are
         self.image = None if is_documented(d.container_image) else d.container_image or None
         self.command = None if is_documented(d.command) else d.command or None
         self.args = None if is_documented(d.args) else list(d.args)
-        self.env, self.annotations = dict(d.environment_variables), dict(d.annotations)
-        self.runner_ids = list(d.runner_ids or ())
-        self.resources, self.network, self.mode = d.resources, d.network, d.placement_mode
-        self.spillover, self.lifetime = d.placement_spillover, d.max_lifetime_seconds
+        self.env, self.resources, self.spillover = dict(d.environment_variables), d.resources, d.placement_spillover
+        self.runtime_class, self.working_dir = d.runtime_class, d.working_dir
+        self.security_context, self.containers = d.security_context, d.containers
         self.services, self.volumes, self.snapshot = d.services, d.volumes, d.file_system_snapshot
         self.secrets = d.secrets or ()
 
@@ -126,6 +134,34 @@ class Config:
             from ._data_plane import to_data_plane_mode
 
             self.data_plane = to_data_plane_mode(mode)
+
+    def set_containers(self, containers: Any, given: Mapping[str, object]) -> None:
+        """Before all others. given: the arguments that describe one container."""
+        containers = self.containers if containers is None else containers
+        if containers is None:
+            return
+        from ._containers import to_containers
+
+        names = [name for name, value in given.items() if value is not None]
+        if names:
+            raise TypeError(f"containers and {', '.join(names)} are mutually exclusive")
+        self.containers = to_containers(containers)
+        # What defaults say about the one container is not about these
+        self.image = self.command = self.args = self.resources = self.security_context = self.working_dir = None
+        self.env, self.secrets = {}, ()
+
+    def set_isolation(self, runtime_class: str | None, security: Any, working_dir: str | None, storage: Any) -> None:
+        self.runtime_class = self.runtime_class if runtime_class is None else runtime_class
+        self.working_dir = self.working_dir if working_dir is None else working_dir
+        security = self.security_context if security is None else security
+        storage = self.object_storage if storage is None else storage
+        if not self.working_dir and security is None and storage is None:
+            return
+        from . import _isolation
+
+        self.working_dir = _isolation.check_working_dir(self.working_dir)
+        self.security_context = _isolation.to_security_context(security)
+        self.object_storage = _isolation.to_object_storage_access(storage)
 
     def set_main_process(self, command: str | None, args: Sequence[str] | None) -> None:
         if command:  # a command of one's own does not inherit the arguments of another one
@@ -183,8 +219,9 @@ class Config:
         """ValueError for what cannot be combined."""
         if self.spillover == "strict":
             return
-        if self.template_id is not None:
-            raise ValueError("placement_spillover must be STRICT for template sandboxes")
+        if self.template_id is not None or self.from_file is not None:
+            kind = "template sandboxes" if self.from_file is None else "sandboxes from files"
+            raise ValueError(f"placement_spillover must be STRICT for {kind}")
         first = "cks" if self.spillover == "cks_then_serverless" else "serverless"
         if self.mode not in (None, "unspecified", first):
             raise ValueError(f"placement_spillover {self.spillover} cannot be combined with placement_mode {self.mode}")
@@ -196,7 +233,8 @@ class Config:
         network = self.network if network is None else network
         if resources is None and network is None:
             return
-        from ._options import to_network, to_resources
+        from ._network import to_network
+        from ._options import to_resources
 
         self.resources, self.network = to_resources(resources), to_network(network)
 
@@ -221,8 +259,6 @@ class Config:
             from ._secrets import to_pull_credentials
 
             self.pull = to_pull_credentials(pull)
-            if self.template_id is not None:
-                raise TypeError("image_pull_credentials is not supported with template sandboxes")
         if secrets or self.secrets:
             from ._secrets import merge_secrets, to_secrets
 
@@ -232,11 +268,13 @@ class Config:
 
     def options(self, url: str) -> _core.Options:
         """Raises what is only wrong on the wire: KeyError of mounted_files, ValueError of placement."""
-        if self.template_id is None:
+        if self.containers is not None or self.from_file is not None:
+            image, main_process = None, None
+        elif self.template_id is None:
             image, main_process = self._image_and_command(url)
         else:
             image, main_process = self._template_image_and_command()
-        gpu, egress = self._gpu(), self._egress()
+        spec, container = self._records()
         return _core.Options(
             image=image,
             command=main_process,
@@ -244,15 +282,14 @@ class Config:
             tags=self.tags or None,
             annotations=self.annotations or None,
             runner_ids=self.runner_ids or None,
-            files=None if self.files is None else _files(self.files),
+            files=None if self.files is None else files(self.files),
             resources=self._resources(),
-            network=self._network(),
             # Whole seconds on the wire, where 0 is the service's default, which nobody means by half a second
             max_lifetime=None if self.lifetime is None else int(self.lifetime) or int(self.lifetime > 0),
-            gpu=gpu,
-            egress=egress,
-            services=self._services(),
-            volumes=self._volumes(),
+            gpu=self._gpu(),
+            spec=spec,
+            container=container,
+            from_file=self.from_file,
             secrets=[(s.store, s.name, s.field, s.env_var) for s in self.secrets] or None,  # type: ignore[union-attr]
             pull_credentials=self._pull(),
             template=self.template_id,
@@ -278,27 +315,23 @@ class Config:
 
     def _template_image_and_command(self) -> tuple[str | None, tuple[str, list[str]] | None]:
         """Only what was asked for, and only as a template takes it."""
-        parts = (self.command, self.args, self.env, self.files, self.volumes, self.snapshot, self.secrets, self.resources)
-        if self.image is None and any(parts):
+        parts = (
+            *(self.command, self.args, self.env, self.files, self.volumes, self.snapshot, self.secrets, self.resources),
+            *(self.pull, self.security_context, self.working_dir),
+        )
+        if self.image is None and self.containers is None and any(parts):
             raise TypeError(
                 "template overrides of command, args, environment_variables, mounted_files, volumes, "
-                "file_system_snapshot, secrets and resources require container_image"
+                "file_system_snapshot, secrets, resources, image_pull_credentials, security_context and working_dir "
+                "require container_image"
             )
-        if self.args and self.command is None:
-            raise TypeError("template overrides: args require command")
-        return self.image, None if self.command is None else (self.command, self.args or [])
+        return self.image, (self.command or "", self.args or []) if self.command or self.args else None
 
     def _resources(self) -> tuple | None:
         if self.resources is None:
             return None
         requests, limits = self.resources.requests or {}, self.resources.limits or {}  # type: ignore[union-attr]
         return requests.get("cpu"), requests.get("memory"), limits.get("cpu"), limits.get("memory")
-
-    def _network(self) -> tuple[int, ...] | None:
-        if self.network is None:
-            return None
-        flags = (self.network.deny_egress, self.network.deny_ingress)  # type: ignore[union-attr]
-        return tuple(-1 if flag is None else int(flag) for flag in flags)
 
     def _gpu(self) -> tuple[int, str | None, int] | None:
         gpu = None if self.resources is None else self.resources.gpu  # type: ignore[union-attr]
@@ -308,26 +341,43 @@ class Config:
         # A oneof on the wire: the memory, when both are there.
         return gpu.get("count", 0), None if memory_gb else gpu.get("type"), memory_gb
 
-    def _egress(self) -> list[str] | None:
-        rules = None if self.network is None else self.network.egress  # type: ignore[union-attr]
-        return [rule.dns_name for rule in rules] if rules else None
+    def _records(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """(SandboxSpec, Container): what the wire has and the extension has no argument for."""
+        spec: dict[str, Any] = {}
+        container: dict[str, Any] = {}
+        mounts: list[dict] = []
+        if self.volumes or self.snapshot is not None:
+            from ._volumes import volumes_wire
 
-    def _services(self) -> list[tuple] | None:
-        if not self.services:
-            return None
-        from ._services import service_tuple
+            more = () if self.snapshot is None else (self.snapshot.to_scratch_volume(),)  # type: ignore[union-attr]
+            spec["volumes"], mounts = volumes_wire((*(self.volumes or ()), *more))
+        if self.network is not None:
+            from ._network import network_wire
 
-        return [service_tuple(service) for service in self.services]  # type: ignore[arg-type]
+            spec["network"] = network_wire(self.network)  # type: ignore[arg-type]
+        if self.services:
+            from ._services import service_wire
 
-    def _volumes(self) -> list[tuple] | None:
-        if not self.volumes and self.snapshot is None:
-            return None
-        from ._volumes import volume_tuple
+            spec["services"] = [service_wire(service) for service in self.services]  # type: ignore[arg-type]
+        if self.runtime_class:
+            spec["runtime_class"] = self.runtime_class
+        if self.object_storage is not None:
+            from ._isolation import object_storage_wire
 
-        volumes = list(self.volumes or ())
-        if self.snapshot is not None:
-            volumes.append(self.snapshot.to_scratch_volume())  # type: ignore[union-attr]
-        return [volume_tuple(volume) for volume in volumes]
+            spec["object_storage_access"] = object_storage_wire(self.object_storage)  # type: ignore[arg-type]
+        if self.security_context is not None:
+            from ._isolation import security_context_wire
+
+            container["security_context"] = security_context_wire(self.security_context)  # type: ignore[arg-type]
+        if self.working_dir:
+            container["working_dir"] = self.working_dir
+        if self.containers is not None:
+            from ._containers import containers_wire
+
+            spec["containers"] = containers_wire(self.containers, mounts)
+        elif mounts:
+            container["volume_mounts"] = mounts
+        return spec or None, container or None
 
     def _pull(self) -> tuple[str, str, str, str] | None:
         p = self.pull

@@ -182,6 +182,12 @@ class SandboxBase:
     @property
     def _spilled(self) -> bool: ...
     @property
+    def _described(self) -> dict[str, Any] | None: ...
+    @property
+    def _share_token(self) -> str | None: ...
+    @property
+    def _tls_addresses(self) -> tuple[tuple[int, str, str], ...]: ...
+    @property
     def exec_stats(self) -> dict[str, int]:
         """dict: exec_count, exec_completed_ok, exec_completed_nonzero, exec_failures"""
     @property
@@ -222,6 +228,7 @@ class SandboxBase:
         stdin: Literal[True] | bytes | bytearray | memoryview | str,
         input: None = None,
         max_output_bytes: int | None = None,
+        container: str | None = None,
     ) -> _ProcessWithStdin:
         """Start a command; returns a Process at once. Starts the sandbox if needed.
 
@@ -233,6 +240,7 @@ class SandboxBase:
         max_output_bytes: what the result keeps of each stream, default CWSANDBOX_MAX_OUTPUT_BYTES or 256 MiB, 0 for
         no bound. The rest is dropped, and stdout_truncated says so; a stream that was asked for (.stdout, .stderr)
         delivers everything, and is then to be read or closed.
+        container: name of the container to run in; None, blanks: the primary one.
         ValueError: empty command, empty or relative cwd.
         """
     @overload
@@ -246,6 +254,7 @@ class SandboxBase:
         stdin: bool | bytes | bytearray | memoryview | str | None = False,
         input: bytes | bytearray | memoryview | str | None = None,
         max_output_bytes: int | None = None,
+        container: str | None = None,
     ) -> Process:
         """Start a command; returns a Process at once. Starts the sandbox if needed.
 
@@ -257,24 +266,31 @@ class SandboxBase:
         max_output_bytes: what the result keeps of each stream, default CWSANDBOX_MAX_OUTPUT_BYTES or 256 MiB, 0 for
         no bound. The rest is dropped, and stdout_truncated says so; a stream that was asked for (.stdout, .stderr)
         delivers everything, and is then to be read or closed.
+        container: name of the container to run in; None, blanks: the primary one.
         ValueError: empty command, empty or relative cwd.
         """
     def shell(
-        self, command: Sequence[str] | None = None, *, width: int | None = None, height: int | None = None
+        self, command: Sequence[str] | None = None, *, width: int | None = None, height: int | None = None,
+        container: str | None = None,
     ) -> TerminalSession:
         """Start a command (default /bin/bash) on a terminal; returns a TerminalSession at once.
 
         command: list of str. width, height: size in characters, None = the service's choice.
+        container: name of the container to run in; None, blanks: the primary one.
         It has no time-out. ValueError: empty command. Errors of the start come from result().
         """
-    def read_file(self, filepath: str, *, timeout_seconds: float | None = None) -> OperationRef[bytes]:
+    def read_file(
+        self, filepath: str, *, timeout_seconds: float | None = None, container: str | None = None
+    ) -> OperationRef[bytes]:
         """Handle for the bytes of a file, up to 256 MiB; read_file_streaming() has no limit.
 
         filepath: str, absolute. timeout_seconds: of the call, default request_timeout_seconds (300).
+        container: name of the container whose files are meant; None, blanks: the primary one.
         SandboxFileError (filepath, reason): missing, a directory, not allowed, too large.
         """
     def write_file(
-        self, filepath: str, contents: bytes | bytearray | memoryview, *, timeout_seconds: float | None = None
+        self, filepath: str, contents: bytes | bytearray | memoryview, *, timeout_seconds: float | None = None,
+        container: str | None = None,
     ) -> OperationRef[None]:
         """Create or replace a file with bytes, up to 256 MiB; write_file_streaming() has no limit.
 
@@ -282,7 +298,9 @@ class SandboxBase:
         timeout_seconds: of the call, default request_timeout_seconds (300). SandboxFileError (filepath, reason): a
         directory, not allowed, a full disk, too large.
         """
-    def read_file_streaming(self, filepath: str, *, timeout_seconds: float | None = None) -> StreamReader[bytes]:
+    def read_file_streaming(
+        self, filepath: str, *, timeout_seconds: float | None = None, container: str | None = None
+    ) -> StreamReader[bytes]:
         """StreamReader[bytes] over a file of any size. Errors are raised by the iteration.
 
         filepath: str, absolute. timeout_seconds: until the whole file is read, default request_timeout_seconds (300).
@@ -305,7 +323,7 @@ class SandboxBase:
     def _set_data_plane(self, number: int, /) -> None: ...
     def _set_times(self, request: float | None, retry_budget: float | None, poll_rpc: float | None, /) -> None: ...
     def _write_file_stream(
-        self, filepath: str, timeout_seconds: float | None
+        self, filepath: str, timeout_seconds: float | None, container: str | None
     ) -> tuple[OperationRef[None], StreamWriter | None]: ...
     def _logs(
         self,
@@ -314,6 +332,7 @@ class SandboxBase:
         since_ns: int | None,
         timestamps: bool,
         timeout_seconds: float | None,
+        container: str | None,
     ) -> StreamReader[str]: ...
 
 def list_sandboxes(

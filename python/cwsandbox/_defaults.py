@@ -12,13 +12,12 @@ import math
 from dataclasses import dataclass, field, fields, replace
 
 from ._data_plane import DataPlaneMode, to_data_plane_mode
+from ._network import NetworkOptions, to_network
 from ._options import (
-    NetworkOptions,
     PlacementMode,
     PlacementSpillover,
     ResourceOptions,
     string_tuple,
-    to_network,
 )
 
 TYPE_CHECKING = False
@@ -27,9 +26,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._auth import AuthConfig
+    from ._containers import Container
+    from ._isolation import ObjectStorageAccess, SecurityContext
     from ._secrets import Secret
     from ._services import Service
-    from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
+    from ._volumes import FileSystemSnapshotOptions, RegisteredVolumeOptions, ScratchVolumeOptions
 
 
 class DocumentedStr(str):
@@ -106,8 +107,13 @@ class SandboxDefaults:
     resources: ResourceOptions | dict[str, Any] | None = None
     network: NetworkOptions | None = None
     services: tuple[Service, ...] | None = None
-    volumes: tuple[ScratchVolumeOptions, ...] | None = None
+    volumes: tuple[ScratchVolumeOptions | RegisteredVolumeOptions, ...] | None = None
+    runtime_class: str | None = None
+    security_context: SecurityContext | dict[str, Any] | None = None
+    working_dir: str | None = None
+    object_storage_access: ObjectStorageAccess | dict[str, Any] | None = None
     file_system_snapshot: FileSystemSnapshotOptions | dict[str, Any] | None = None
+    containers: tuple[Container, ...] | None = None
     secrets: tuple[Secret, ...] | None = None
     environment_variables: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
@@ -135,8 +141,13 @@ class SandboxDefaults:
             resources: ResourceOptions | Mapping[str, Any] | None = None,
             network: NetworkOptions | Mapping[str, Any] | None = None,
             services: Sequence[Service | Mapping[str, Any]] | None = None,
-            volumes: Sequence[ScratchVolumeOptions | Mapping[str, Any]] | None = None,
+            volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | Mapping[str, Any]] | None = None,
+            runtime_class: str | None = None,
+            security_context: SecurityContext | Mapping[str, Any] | None = None,
+            working_dir: str | None = None,
+            object_storage_access: ObjectStorageAccess | Mapping[str, Any] | None = None,
             file_system_snapshot: FileSystemSnapshotOptions | Mapping[str, Any] | None = None,
+            containers: Sequence[Container | Mapping[str, Any]] | None = None,
             secrets: Sequence[Secret | Mapping[str, Any]] | None = None,
             environment_variables: Mapping[str, str] = ...,
             annotations: Mapping[str, str] = ...,
@@ -204,19 +215,25 @@ def _coerce(name: str, value):
         from ._secrets import to_secrets
 
         return to_secrets(value)
+    if name in ("security_context", "object_storage_access"):
+        from . import _isolation
+
+        return getattr(_isolation, f"to_{name}")(value)
+    if name == "containers":
+        from ._containers import Container
+
+        return tuple(Container(**c) if hasattr(c, "keys") else c for c in value)
     if name in ("volumes", "file_system_snapshot"):
         return _coerce_volumes(name, value)
     return value
 
 
 def _coerce_volumes(name: str, value):
-    from ._volumes import ScratchVolumeOptions, to_file_system_snapshot, to_volumes
+    from ._volumes import from_mapping, to_file_system_snapshot, to_volumes
 
     if name == "file_system_snapshot":
         return to_file_system_snapshot(value)
-    return tuple(
-        ScratchVolumeOptions(**v) if hasattr(v, "keys") and "volume_id" not in v else v for v in to_volumes(value) or ()
-    )
+    return tuple(from_mapping(v) if hasattr(v, "keys") else v for v in to_volumes(value) or ())
 
 
 def _plain(mapping):

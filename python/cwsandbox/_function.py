@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 
     from ._core import OperationRef
     from ._data_plane import DataPlaneMode
-    from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
+    from ._options import PlacementMode, PlacementSpillover, ResourceOptions
+    from ._isolation import ObjectStorageAccess, SecurityContext
+    from ._network import NetworkOptions
     from ._pool import Pool
     from ._services import Service
     from ._session import Session
-    from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
+    from ._volumes import FileSystemSnapshotOptions, RegisteredVolumeOptions, ScratchVolumeOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,10 +57,14 @@ class RemoteFunction(Generic[P, R]):
         mounted_files: Sequence[Mapping[str, Any]] | Mapping[str, bytes | str] | None = None,
         network: NetworkOptions | Mapping[str, Any] | None = None,
         services: Sequence[Service | Mapping[str, Any]] | None = None,
-        volumes: Sequence[ScratchVolumeOptions | Mapping[str, Any]] | None = None,
+        volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | Mapping[str, Any]] | None = None,
         file_system_snapshot: FileSystemSnapshotOptions | Mapping[str, Any] | None = None,
         placement_mode: PlacementMode | str | None = None,
         placement_spillover: PlacementSpillover | str | None = None,
+        runtime_class: str | None = None,
+        security_context: SecurityContext | Mapping[str, Any] | None = None,
+        working_dir: str | None = None,
+        object_storage_access: ObjectStorageAccess | Mapping[str, Any] | None = None,
         environment_variables: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         request_timeout_seconds: float | None = None,
@@ -70,7 +76,7 @@ class RemoteFunction(Generic[P, R]):
         if inspect.iscoroutinefunction(original) or inspect.isasyncgenfunction(original):
             raise AsyncFunctionError(f"{_name_of(fn)!r} is async: @session.function() takes plain functions only")
         if network is not None:
-            from ._options import to_network
+            from ._network import to_network
 
             given["network"] = to_network(network)  # a wrong type is told here, not by the first call
         self._fn, self._session, self._temp_dir, self._fresh = fn, session, temp_dir.rstrip("/") or "/", fresh

@@ -1,4 +1,4 @@
-"""Options of a sandbox that have rules of their own: resources, network, placement."""
+"""Options of a sandbox that have rules of their own: resources, placement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from decimal import Decimal
     from typing import Any
 
@@ -54,83 +54,6 @@ def string_tuple(value, name: str) -> tuple[str, ...]:
     if not all(isinstance(item, str) for item in items):
         raise TypeError(f"{name} must contain only strings")
     return items
-
-
-# ---- network
-
-
-_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # RFC 1123 2.1
-_DNS_NAME_MAX = 253  # RFC 1035 2.3.4
-
-
-@dataclass(frozen=True, kw_only=True)
-class EgressRule:
-    """A name the sandbox may connect to by HTTPS: "api.example.org", or "*.example.com" for every name below it."""
-
-    dns_name: str
-
-    def __post_init__(self) -> None:
-        import re
-
-        if not isinstance(self.dns_name, str):
-            raise TypeError(f"dns_name must be a string, not {type(self.dns_name).__name__}")
-        name = self.dns_name.strip().lower()
-        if not name:
-            raise ValueError("dns_name cannot be empty")
-        if name == "*":
-            raise ValueError("dns_name '*' is not a rule: what may be reached at all is the policy ceiling of the service")
-        if len(name) > _DNS_NAME_MAX or not re.fullmatch(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*", name):
-            raise ValueError(f"dns_name must be a DNS-1123 subdomain or '*.' and one, not {self.dns_name!r}")
-        object.__setattr__(self, "dns_name", name)
-
-
-def _to_rule(value) -> EgressRule:
-    if isinstance(value, EgressRule):
-        return value
-    if hasattr(value, "keys"):
-        return EgressRule(**value)
-    raise TypeError(f"egress must contain EgressRule or dict, not {type(value).__name__}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkOptions:
-    """What a sandbox may reach. deny_egress, deny_ingress: True, False, or None for the service's default.
-
-    egress: EgressRule objects or dicts; the names it may connect to. Not together with deny_egress=True.
-    """
-
-    deny_egress: bool | None = None
-    deny_ingress: bool | None = None
-    egress: tuple[EgressRule, ...] | None = None
-
-    if TYPE_CHECKING:  # what is accepted is more than what a field is afterwards
-
-        def __init__(
-            self,
-            *,
-            deny_egress: bool | None = None,
-            deny_ingress: bool | None = None,
-            egress: Sequence[EgressRule | Mapping[str, Any]] | None = None,
-        ) -> None: ...
-
-    def __post_init__(self) -> None:
-        if self.egress is None:
-            return
-        if isinstance(self.egress, (str, bytes)):
-            raise TypeError("egress must be a sequence of rules, not a string")
-        rules = tuple(_to_rule(rule) for rule in self.egress)
-        if rules and self.deny_egress:
-            raise ValueError("deny_egress=True cannot be combined with egress rules")
-        object.__setattr__(self, "egress", rules)
-
-
-def to_network(value) -> NetworkOptions | None:
-    """NetworkOptions from itself, a mapping or None."""
-    if value is None or isinstance(value, NetworkOptions):
-        return value
-    if hasattr(value, "keys"):
-        return NetworkOptions(**value)
-    raise TypeError(f"network must be NetworkOptions or a dict, not {type(value).__name__}")
 
 
 # ---- resources

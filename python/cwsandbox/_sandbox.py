@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import _cleanup, _core
+from . import _cleanup, _core, _echo
 from ._config import Config, refuse, string_list
 from ._lib import make_target
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
     from typing import Any, Unpack
 
     from ._arguments import RunArguments, TemplateArguments
@@ -18,13 +19,23 @@ if TYPE_CHECKING:
     from ._core import OperationRef, StreamReader
     from ._data_plane import DataPlaneMode
     from ._defaults import SandboxDefaults
-    from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
+    from ._containers import Container, ContainerStatus
+    from ._endpoints import EndpointShareToken, HttpsEndpointStatus, TlsPassthroughEndpointStatus
+    from ._file import SandboxControl, SandboxFileType
+    from ._isolation import ObjectStorageAccess, SecurityContext
+    from ._network import EgressRule, IngressRule, NetworkOptions
+    from ._options import PlacementMode, PlacementSpillover, ResourceOptions
     from ._secrets import ImagePullCredentials, Secret
     from ._services import Service
     from ._session import Session
     from ._snapshots import FileSystemSnapshot, FileSystemSnapshotBucketConfig
-    from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
+    from ._volumes import FileSystemSnapshotOptions, RegisteredVolumeOptions, ScratchVolumeOptions
 
+# What says something about the one container, when there is no list of them
+_OF_ONE_CONTAINER = (
+    "container_image", "command", "args", "resources", "mounted_files", "secrets", "image_pull_credentials",
+    "environment_variables", "security_context", "working_dir",
+)  # fmt: skip
 _TERMINAL = ("completed", "failed", "terminated")
 
 
@@ -55,12 +66,16 @@ class Sandbox(_core.SandboxBase):
         resources: ResourceOptions, or a dict: {"cpu": "1", "memory": "512Mi"}, or one with requests, limits and gpu.
         network: NetworkOptions or a dict.
         services: ports that others may reach, Service or dict each.
-        volumes: ScratchVolumeOptions, or {"name", "volume_id", "mount_path"} for an existing volume, each.
+        volumes: ScratchVolumeOptions, RegisteredVolumeOptions or a dict each; one with volume_id is registered.
         file_system_snapshot: FileSystemSnapshotOptions or a dict: one more scratch volume, for snapshots.
         secrets: Secret or dict each; added to those of defaults.
         image_pull_credentials: ImagePullCredentials or a dict.
         template_id: create it from a template. The other arguments override the template; of defaults only the tags, the
-            times and base_url count. What concerns the container needs container_image, and args need command.
+            times and base_url count. What concerns the container needs container_image, or containers.
+        runtime_class: how it is isolated, by the service's name for it. working_dir: of the main process, and of commands.
+        security_context: SecurityContext or a dict. object_storage_access: ObjectStorageAccess or a dict.
+        containers: Container or dict each, when there are several or for what only they have; then nothing else may describe the
+            container. Of several, one has primary=True.
         mounted_files: list of {"mount_path": str, "file_content": bytes | str}, present and read-only from the start.
         environment_variables, annotations: dict of str.
         data_plane_mode: DataPlaneMode or its value. There is no way past the API yet: AUTO goes through it, and with DIRECT commands,
@@ -73,6 +88,7 @@ class Sandbox(_core.SandboxBase):
     _config: Config | None = None
     _stopping = False
     _spill_logged = False
+    _endpoint_token: EndpointShareToken | None = None
     _calls: builtins.list[int] | None = None  # function calls by outcome, when it serves those
 
     def __init__(
@@ -103,17 +119,25 @@ class Sandbox(_core.SandboxBase):
         placement_mode: PlacementMode | str | None = None,
         placement_spillover: PlacementSpillover | str | None = None,
         services: Sequence[Service | Mapping[str, Any]] | None = None,
-        volumes: Sequence[ScratchVolumeOptions | Mapping[str, Any]] | None = None,
+        volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | Mapping[str, Any]] | None = None,
         template_id: str | None = None,
         image_pull_credentials: ImagePullCredentials | Mapping[str, Any] | None = None,
+        runtime_class: str | None = None,
+        security_context: SecurityContext | Mapping[str, Any] | None = None,
+        working_dir: str | None = None,
+        object_storage_access: ObjectStorageAccess | Mapping[str, Any] | None = None,
         environment_variables: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         secrets: Sequence[Secret | Mapping[str, Any]] | None = None,
         data_plane_mode: DataPlaneMode | str | None = None,
+        containers: Sequence[Container | Mapping[str, Any]] | None = None,
+        _from_file: dict[str, Any] | None = None,
         _session: Session | None = None,
     ) -> None:
-        refuse(locals())
-        config = Config(defaults, template_id)
+        given = locals()
+        refuse(given)
+        config = Config(defaults, template_id, _from_file)
+        config.set_containers(containers, {name: given[name] for name in _OF_ONE_CONTAINER})
         config.image = container_image or config.image
         config.base_url = base_url or config.base_url
         config.auth = config.auth if auth is None else auth
@@ -129,6 +153,7 @@ class Sandbox(_core.SandboxBase):
         config.set_services(services)
         config.set_volumes(volumes, file_system_snapshot)
         config.set_secrets(secrets, image_pull_credentials)
+        config.set_isolation(runtime_class, security_context, working_dir, object_storage_access)
         config.files = mounted_files
         self._set_request_timeout(config.request_timeout)
         self._config = config
@@ -170,6 +195,8 @@ class Sandbox(_core.SandboxBase):
         for name in ("command", "args", "base_url"):
             if name in kwargs:
                 raise TypeError(f"Sandbox.run() got an unexpected keyword argument {name!r}")
+        if args and kwargs.get("containers") is not None:
+            raise TypeError("Sandbox.run(): containers and a command are mutually exclusive")
         command, rest = (args[0], list(args[1:])) if args else (None, None)
         return cls._run(cls(command=command, args=rest, container_image=container_image, defaults=defaults, **kwargs))
 
@@ -207,6 +234,70 @@ class Sandbox(_core.SandboxBase):
                 raise TypeError(f"Sandbox.run_from_template() got an unexpected keyword argument {name!r}")
         given = list(args) if args else None
         return cls._run(cls(template_id=template_id, command=command, args=given, defaults=defaults, **kwargs))
+
+    @classmethod
+    def run_from_file(
+        cls,
+        contents: str | Path | bytes,
+        /,
+        *,
+        primary_service: str | None = None,
+        file_type: SandboxFileType | str = "compose",
+        control: SandboxControl | str = "unspecified",
+        image_pull_credentials: Sequence[ImagePullCredentials | Mapping[str, Any]] | None = None,
+        image_overrides: Mapping[str, str] | None = None,
+        default_resources: ResourceOptions | Mapping[str, Any] | None = None,
+        defaults: SandboxDefaults | Mapping[str, Any] | None = None,
+        auth: AuthConfig | None = None,
+        request_timeout_seconds: float | None = None,
+        create_retry_budget_seconds: float | None = None,
+        poll_retry_budget_seconds: float | None = None,
+        poll_rpc_timeout_seconds: float | None = None,
+        max_lifetime_seconds: float | None = None,
+        tags: Sequence[str] | None = None,
+        runner_ids: Sequence[str] | None = None,
+        network: NetworkOptions | Mapping[str, Any] | None = None,
+        placement_mode: PlacementMode | str | None = None,
+        placement_spillover: PlacementSpillover | str | None = None,
+        object_storage_access: ObjectStorageAccess | Mapping[str, Any] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+        data_plane_mode: DataPlaneMode | str | None = None,
+        **kwargs: Any,
+    ) -> Sandbox:
+        """Start a sandbox from a Compose file and return it when the service has accepted it (blocks).
+
+        contents: path of the file, or its bytes (256 KiB at most), which are sent as they are.
+        primary_service: the service that the sandbox is about; required unless control is CONTAINER_ENGINE.
+        control: SandboxControl: who runs the services. image_overrides: service -> image.
+        default_resources: of each service that has none. image_pull_credentials: one for each registry.
+        request_id: makes the call repeatable. The others are those of Sandbox(). OSError: the file cannot be read.
+        """
+        from ._file import file_wire, refuse_others
+
+        refuse_others(kwargs)
+        file = file_wire(
+            contents, primary_service, file_type, control, image_pull_credentials, image_overrides, default_resources, request_id
+        )
+        sandbox = cls(
+            defaults=defaults,
+            auth=auth,
+            request_timeout_seconds=request_timeout_seconds,
+            create_retry_budget_seconds=create_retry_budget_seconds,
+            poll_retry_budget_seconds=poll_retry_budget_seconds,
+            poll_rpc_timeout_seconds=poll_rpc_timeout_seconds,
+            max_lifetime_seconds=max_lifetime_seconds,
+            tags=tags,
+            runner_ids=runner_ids,
+            network=network,
+            placement_mode=placement_mode,
+            placement_spillover=placement_spillover,
+            object_storage_access=object_storage_access,
+            annotations=annotations,
+            data_plane_mode=data_plane_mode,
+            _from_file=file,
+        )
+        return cls._run(sandbox)
 
     @classmethod
     def session(
@@ -463,6 +554,7 @@ class Sandbox(_core.SandboxBase):
         source: bytes | Iterable[bytes] | AsyncIterable[bytes],
         *,
         timeout_seconds: float | None = None,
+        container: str | None = None,
     ) -> OperationRef[None]:
         """Write a file of any size from bytes, an iterable or an async iterable of bytes.
 
@@ -471,7 +563,7 @@ class Sandbox(_core.SandboxBase):
         """
         from ._streaming import write_file_streaming
 
-        return write_file_streaming(self, filepath, source, timeout_seconds)
+        return write_file_streaming(self, filepath, source, timeout_seconds, container)
 
     def stream_logs(
         self,
@@ -481,11 +573,13 @@ class Sandbox(_core.SandboxBase):
         since_time: datetime | None = None,
         timestamps: bool = False,
         timeout_seconds: float | None = None,
+        container: str | None = None,
     ) -> StreamReader[str]:
         """The output of the main process, line by line. Errors, also of the arguments, are raised by the iteration.
 
         follow: go on until the process ends. tail_lines: only the last so many. since_time: only newer lines; needs a
         time zone. timestamps: a time before each line. timeout_seconds: of the call, without follow.
+        container: name of another container than the primary one.
         """
         since_ns = None
         if since_time is not None:
@@ -494,7 +588,85 @@ class Sandbox(_core.SandboxBase):
             if since_time.tzinfo is None:
                 return _core.failed_reader(ValueError("since_time must have a time zone"))
             since_ns = max(int(since_time.timestamp() * 1_000_000), 0) * 1000
-        return self._logs(follow, tail_lines, since_ns, timestamps, timeout_seconds)
+        return self._logs(follow, tail_lines, since_ns, timestamps, timeout_seconds, container)
+
+    # ---- what the service says about it
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags: as asked for, then as the service tells them."""
+        heard = self._described
+        if heard is None:
+            return () if self._config is None else tuple(self._config.tags)
+        return _echo.tags(heard)
+
+    @property
+    def created_at(self) -> datetime | None:
+        """datetime (UTC) when the service made it, or None."""
+        return _echo.created_at(self._described)
+
+    @property
+    def control(self) -> SandboxControl | None:
+        """SandboxControl: who runs its containers; None before the first answer."""
+        return _echo.control(self._described)
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        """Its containers as the service tells them; may be used for another create."""
+        return _echo.containers(self._described)
+
+    @property
+    def container_statuses(self) -> tuple[ContainerStatus, ...]:
+        """How each container is, as last heard."""
+        return _echo.container_statuses(self._described)
+
+    @property
+    def service_endpoints(self) -> tuple[HttpsEndpointStatus, ...]:
+        """Its HTTPS endpoints, as last heard."""
+        return _echo.service_endpoints(self._described)
+
+    @property
+    def service_addresses(self) -> tuple[TlsPassthroughEndpointStatus, ...]:
+        """Its TLS passthrough endpoints while it is created or runs."""
+        rows = self._tls_addresses
+        if not rows:
+            return ()
+        from ._endpoints import EndpointKind, TlsPassthroughEndpointStatus
+
+        kind = EndpointKind.TLS_PASSTHROUGH
+        return tuple(TlsPassthroughEndpointStatus(port=p, name=n, kind=kind, address=a) for p, n, a in rows)
+
+    @property
+    def endpoint_share_token(self) -> EndpointShareToken | None:
+        """EndpointShareToken for its endpoints with auth SHARE_TOKEN; only the object that created the sandbox has it."""
+        value = self._share_token
+        if value is None or self._config is None or self._config.from_file is not None:
+            return None
+        if self._endpoint_token is None or self._endpoint_token.get_secret_value() != value:
+            from ._endpoints import EndpointShareToken
+
+            self._endpoint_token = EndpointShareToken(value)
+        return self._endpoint_token
+
+    @property
+    def effective_runtime_class(self) -> str | None:
+        """How it is isolated, as the service tells it, or None."""
+        return _echo.effective_runtime_class(self._described)
+
+    @property
+    def attached_volume_ids(self) -> tuple[str, ...]:
+        """Registered volumes that it has."""
+        return _echo.attached_volume_ids(self._described)
+
+    @property
+    def effective_egress(self) -> tuple[EgressRule, ...]:
+        """What it may connect to, as the service applies it."""
+        return _echo.effective_egress(self._described)
+
+    @property
+    def effective_ingress(self) -> tuple[IngressRule, ...]:
+        """Who may connect to it, as the service applies it."""
+        return _echo.effective_ingress(self._described)
 
     # ---- context managers
 

@@ -35,34 +35,60 @@ class EndpointKind(StrEnum):
     """What stands before a public service."""
 
     HTTPS = "https"
+    TLS_PASSTHROUGH = "tls_passthrough"
 
 
 class EndpointAuth(StrEnum):
     """What an endpoint asks of its callers."""
 
     OPEN = "open"
+    SHARE_TOKEN = "share_token"
 
 
 # Numbers of the wire's enums: the place in the definition.
 PROTOCOLS, VISIBILITIES = tuple(ServiceProtocol), tuple(ServiceVisibility)
-_KIND_NUMBERS = {EndpointKind.HTTPS: 1}
-_AUTH_NUMBERS = {EndpointAuth.OPEN: 1}
+_KIND_NUMBERS = {EndpointKind.HTTPS: 1, EndpointKind.TLS_PASSTHROUGH: 2}
+_AUTH_NUMBERS = {EndpointAuth.OPEN: 1, EndpointAuth.SHARE_TOKEN: 2}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """A URL for a public service. kind: EndpointKind or its value; auth: EndpointAuth or its value."""
+    """A way to a public service. kind: EndpointKind or its value.
+
+    HTTPS: a URL; auth (EndpointAuth or its value) is required. request_timeout_seconds: after it a request is answered 504;
+    None, 0: the service's default. TLS_PASSTHROUGH: TLS goes through to the container; neither auth nor a time-out.
+    ValueError, TypeError: wrong values.
+    """
 
     kind: EndpointKind
-    auth: EndpointAuth
+    auth: EndpointAuth | None = None
+    request_timeout_seconds: int | None = None
 
     if TYPE_CHECKING:  # what is accepted is more than what a field is afterwards
 
-        def __init__(self, *, kind: EndpointKind | str, auth: EndpointAuth | str) -> None: ...
+        def __init__(
+            self,
+            *,
+            kind: EndpointKind | str,
+            auth: EndpointAuth | str | None = None,
+            request_timeout_seconds: int | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", to_enum(EndpointKind, self.kind))
-        object.__setattr__(self, "auth", to_enum(EndpointAuth, self.auth))
+        timeout = self.request_timeout_seconds
+        if timeout is not None and (not isinstance(timeout, int) or isinstance(timeout, bool)):
+            raise TypeError(f"request_timeout_seconds must be an int, not {type(timeout).__name__}")
+        if self.auth is not None:
+            object.__setattr__(self, "auth", to_enum(EndpointAuth, self.auth))
+        if self.kind == EndpointKind.HTTPS:
+            if self.auth is None:
+                raise ValueError("auth is required for an HTTPS endpoint")
+            return
+        if self.auth is not None:
+            raise ValueError("auth must be unset for a TLS passthrough endpoint")
+        if timeout is not None:
+            raise ValueError("request_timeout_seconds must be unset for a TLS passthrough endpoint")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,14 +154,19 @@ def _to_service(value) -> Service:
     raise TypeError(f"services must contain Service or dict, not {type(value).__name__}")
 
 
-def service_tuple(service: Service) -> tuple[int, str | None, int, int, int, int]:
-    """The form that the extension takes."""
+def service_wire(service: Service) -> dict[str, object]:
+    """Service of the wire."""
     endpoint = service.endpoint
-    return (
-        service.port,
-        service.name or None,
-        0 if service.protocol is None else PROTOCOLS.index(service.protocol),
-        0 if service.visibility is None else VISIBILITIES.index(service.visibility),
-        0 if endpoint is None else _KIND_NUMBERS[endpoint.kind],
-        0 if endpoint is None else _AUTH_NUMBERS[endpoint.auth],
-    )
+    return {
+        "port": service.port,
+        "name": service.name or None,
+        "protocol": None if service.protocol is None else PROTOCOLS.index(service.protocol),
+        "visibility": None if service.visibility is None else VISIBILITIES.index(service.visibility),
+        "endpoint": None
+        if endpoint is None
+        else {
+            "kind": _KIND_NUMBERS[endpoint.kind],
+            "auth": None if endpoint.auth is None else _AUTH_NUMBERS[endpoint.auth],
+            "request_timeout_seconds": endpoint.request_timeout_seconds or None,
+        },
+    }

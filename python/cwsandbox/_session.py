@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from ._core import OperationRef
     from ._data_plane import DataPlaneMode
     from ._function import RemoteFunction
-    from ._options import NetworkOptions, PlacementMode, PlacementSpillover, ResourceOptions
+    from ._containers import Container
+    from ._isolation import ObjectStorageAccess, SecurityContext
+    from ._network import NetworkOptions
+    from ._options import PlacementMode, PlacementSpillover, ResourceOptions
     from ._pool import Pool
     from ._secrets import ImagePullCredentials, Secret
     from ._services import Service
-    from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
+    from ._volumes import FileSystemSnapshotOptions, RegisteredVolumeOptions, ScratchVolumeOptions
 
     P = ParamSpec("P")
     R = TypeVar("R")
@@ -87,18 +90,23 @@ class Session:
         mounted_files: Sequence[Mapping[str, Any]] | Mapping[str, bytes | str] | None = None,
         network: NetworkOptions | Mapping[str, Any] | None = None,
         services: Sequence[Service | Mapping[str, Any]] | None = None,
-        volumes: Sequence[ScratchVolumeOptions | Mapping[str, Any]] | None = None,
+        volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | Mapping[str, Any]] | None = None,
         file_system_snapshot: FileSystemSnapshotOptions | Mapping[str, Any] | None = None,
         placement_mode: PlacementMode | str | None = None,
         placement_spillover: PlacementSpillover | str | None = None,
         template_id: str | None = None,
         image_pull_credentials: ImagePullCredentials | Mapping[str, Any] | None = None,
+        runtime_class: str | None = None,
+        security_context: SecurityContext | Mapping[str, Any] | None = None,
+        working_dir: str | None = None,
+        object_storage_access: ObjectStorageAccess | Mapping[str, Any] | None = None,
         environment_variables: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         secrets: Sequence[Secret | Mapping[str, Any]] | None = None,
         request_timeout_seconds: float | None = None,
         data_plane_mode: DataPlaneMode | str | None = None,
         auth: AuthConfig | None = None,
+        containers: Sequence[Container | Mapping[str, Any]] | None = None,
     ) -> Sandbox:
         """A sandbox that is not started yet; the first operation starts it. Arguments as for Sandbox()."""
         arguments = {name: value for name, value in locals().items() if name != "self"}
@@ -177,10 +185,14 @@ class Session:
         mounted_files: Sequence[Mapping[str, Any]] | Mapping[str, bytes | str] | None = None,
         network: NetworkOptions | Mapping[str, Any] | None = None,
         services: Sequence[Service | Mapping[str, Any]] | None = None,
-        volumes: Sequence[ScratchVolumeOptions | Mapping[str, Any]] | None = None,
+        volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | Mapping[str, Any]] | None = None,
         file_system_snapshot: FileSystemSnapshotOptions | Mapping[str, Any] | None = None,
         placement_mode: PlacementMode | str | None = None,
         placement_spillover: PlacementSpillover | str | None = None,
+        runtime_class: str | None = None,
+        security_context: SecurityContext | Mapping[str, Any] | None = None,
+        working_dir: str | None = None,
+        object_storage_access: ObjectStorageAccess | Mapping[str, Any] | None = None,
         environment_variables: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
         request_timeout_seconds: float | None = None,
@@ -198,7 +210,7 @@ class Session:
         from ._function import RemoteFunction
 
         if network is not None:
-            from ._options import to_network
+            from ._network import to_network
 
             to_network(network)  # a wrong type is told before there is a function
         return lambda fn: RemoteFunction(fn, session=self, **arguments)

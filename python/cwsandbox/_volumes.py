@@ -1,53 +1,125 @@
-"""Volumes of a sandbox: scratch directories that can be snapshotted, and existing volumes."""
+"""Volumes of a sandbox: scratch directories that can be snapshotted, and registered volumes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+from ._options import to_enum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def _check(owner: object, mount_path: str, *names: str) -> None:
+class StorageMedium(StrEnum):
+    """Where a scratch volume keeps its files; MEMORY counts against the sandbox's memory."""
+
+    UNSPECIFIED = "unspecified"
+    DISK = "disk"
+    MEMORY = "memory"
+
+
+def check_mount_path(owner: object, path: str) -> None:
+    """ValueError unless it is an absolute path below /."""
+    if not path.startswith("/") or path == "/":
+        raise ValueError(f"{type(owner).__name__}.mount_path must be an absolute path below /, not {path!r}")
+
+
+def _check_given(owner: object, *names: str) -> None:
     for name in names:
         if not getattr(owner, name):
-            raise ValueError(f"{type(owner).__name__}: {name} cannot be empty")
-    if not mount_path.startswith("/") or mount_path == "/":
-        raise ValueError(f"{type(owner).__name__}: mount_path must be an absolute path below /, not {mount_path!r}")
+            raise ValueError(f"{type(owner).__name__}.{name} cannot be empty")
+
+
+def _clear_empty(owner: object, *names: str) -> None:
+    for name in names:
+        object.__setattr__(owner, name, getattr(owner, name) or None)
+
+
+def clean_sub_path(owner: object, path: str | None) -> None:
+    """Set owner.sub_path; "" is None. ValueError: absolute, or with an empty, "." or ".." part."""
+    if path and any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError(f"{type(owner).__name__}.sub_path must be relative, without empty, '.' or '..' parts, not {path!r}")
+    object.__setattr__(owner, "sub_path", path or None)
+
+
+def _check_mount(owner: ScratchVolumeOptions | RegisteredVolumeOptions) -> None:
+    clean_sub_path(owner, owner.sub_path)
+    if not isinstance(owner.read_only, bool):
+        raise TypeError(f"{type(owner).__name__}.read_only must be a bool, not {type(owner.read_only).__name__}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScratchVolumeOptions:
-    """An empty directory of its own at mount_path, or one with the files of a snapshot.
+    """An empty directory of its own at mount_path (None: not mounted), or one with the files of a snapshot.
 
-    size: a quantity such as "10Gi"; None: the service's default.
+    size: a quantity such as "10Gi"; None: the service's default. medium: StorageMedium or its value. sub_path: mount only this
+    directory of it. ValueError, TypeError: wrong values.
     """
 
     name: str
-    mount_path: str
+    mount_path: str | None = None
     size: str | None = None
     restore_from_snapshot_id: str | None = None
+    medium: StorageMedium | None = None
+    sub_path: str | None = None
+    read_only: bool = False
+
+    if TYPE_CHECKING:  # what is accepted is more than what a field is afterwards
+
+        def __init__(
+            self,
+            *,
+            name: str,
+            mount_path: str | None = None,
+            size: str | None = None,
+            restore_from_snapshot_id: str | None = None,
+            medium: StorageMedium | str | None = None,
+            sub_path: str | None = None,
+            read_only: bool = False,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
-        _check(self, self.mount_path, "name", "mount_path")
-        object.__setattr__(self, "size", self.size or None)
-        object.__setattr__(self, "restore_from_snapshot_id", self.restore_from_snapshot_id or None)
+        _check_given(self, "name")
+        if self.mount_path is not None:
+            check_mount_path(self, self.mount_path)
+        _clear_empty(self, "size", "restore_from_snapshot_id")
+        if self.medium is not None:
+            object.__setattr__(self, "medium", to_enum(StorageMedium, self.medium))
+        _check_mount(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisteredVolumeOptions:
+    """A registered volume (volume_id) at an absolute path. sub_path: mount only this directory of it."""
+
+    name: str
+    volume_id: str
+    mount_path: str
+    sub_path: str | None = None
+    read_only: bool = False
+
+    def __post_init__(self) -> None:
+        _check_given(self, "name", "volume_id", "mount_path")
+        check_mount_path(self, self.mount_path)
+        _check_mount(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileSystemSnapshotOptions:
     """One scratch volume for snapshot() and stop(snapshot_on_stop=True). file_system_snapshot_id: begin with those files."""
 
-    mount_path: str
+    mount_path: str | None = None
     size: str | None = None
     file_system_snapshot_id: str | None = None
     name: str = "workspace"
 
     def __post_init__(self) -> None:
-        _check(self, self.mount_path, "name", "mount_path")
-        object.__setattr__(self, "size", self.size or None)
-        object.__setattr__(self, "file_system_snapshot_id", self.file_system_snapshot_id or None)
+        _check_given(self, "name")
+        if self.mount_path is not None:
+            check_mount_path(self, self.mount_path)
+        _clear_empty(self, "size", "file_system_snapshot_id")
 
     def to_scratch_volume(self) -> ScratchVolumeOptions:
         """The same as a volume."""
@@ -77,10 +149,39 @@ def to_volumes(values: Sequence | None) -> tuple | None:
     return tuple(values)
 
 
-def volume_tuple(value: ScratchVolumeOptions | Mapping) -> tuple:
-    """The form that the extension takes. TypeError: neither a scratch volume nor a dict with a volume_id."""
-    if isinstance(value, ScratchVolumeOptions):
-        return value.name, value.mount_path, value.size, value.restore_from_snapshot_id
-    if hasattr(value, "keys") and "volume_id" in value and not set(value) - {"name", "volume_id", "mount_path"}:
-        return value["name"], value.get("mount_path"), value["volume_id"]
-    raise TypeError("volumes must contain ScratchVolumeOptions or dicts with name, volume_id and mount_path")
+def from_mapping(value: Mapping) -> ScratchVolumeOptions | RegisteredVolumeOptions | Mapping:
+    """What a mapping means: with volume_id a registered volume; one of those without a mount_path stays a mapping."""
+    if "volume_id" not in value:
+        return ScratchVolumeOptions(**value)
+    if value.get("mount_path") is not None:
+        return RegisteredVolumeOptions(**value)
+    if set(value) - {"name", "volume_id", "mount_path"}:
+        raise TypeError("a volume with volume_id and without mount_path has name and volume_id only")
+    return value
+
+
+def _source(volume) -> dict[str, object]:
+    if isinstance(volume, RegisteredVolumeOptions):
+        return {"name": volume.name, "volume_id": volume.volume_id}
+    if not isinstance(volume, ScratchVolumeOptions):
+        return {"name": volume["name"], "volume_id": volume["volume_id"]}
+    medium = None if volume.medium is None else tuple(StorageMedium).index(volume.medium) or None
+    scratch = {"size": volume.size, "medium": medium, "restore_from_snapshot_id": volume.restore_from_snapshot_id}
+    return {"name": volume.name, "scratch": scratch}
+
+
+def volumes_wire(values: Sequence) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """(volumes, mounts) of the wire. TypeError: neither a volume nor a mapping."""
+    volumes, mounts = [], []
+    for value in values:
+        volume = from_mapping(value) if hasattr(value, "keys") else value
+        if not hasattr(volume, "keys") and not isinstance(volume, (ScratchVolumeOptions, RegisteredVolumeOptions)):
+            raise TypeError(
+                f"volumes must contain ScratchVolumeOptions, RegisteredVolumeOptions or dict, not {type(volume).__name__}"
+            )
+        volumes.append(_source(volume))
+        path = None if hasattr(volume, "keys") else volume.mount_path
+        if path is not None:
+            mount = {"volume": volume.name, "mount_path": path, "sub_path": volume.sub_path}
+            mounts.append(mount | {"read_only": volume.read_only or None})
+    return volumes, mounts

@@ -57,8 +57,8 @@ static int close_output(int fd, const char *path, int code)
 static int read_streamed(struct cli *cli, cws_sandbox *sb, const struct args *args)
 {
     cws_error *error = NULL;
-    CLEANUP_READER cws_reader *reader =
-        cws_sandbox_read_file_stream(sb, args->remote, args->timeout_ns, &error);
+    CLEANUP_READER cws_reader *reader = cws_sandbox_read_file_stream(
+        sb, args->remote, &(cws_file_options){.timeout_ns = args->timeout_ns}, &error);
     if (!reader)
         return cli_fail_free(error);
     int fd;
@@ -95,7 +95,8 @@ static int run(struct cli *cli, const void *data)
     if (code != EXIT_FINE)
         return code;
     cws_error *error = NULL;
-    cws_op *call = cws_sandbox_read_file(sb, args->remote, args->timeout_ns, &error);
+    cws_op *call = cws_sandbox_read_file(
+        sb, args->remote, &(cws_file_options){.timeout_ns = args->timeout_ns}, &error);
     if (!call)
         return cli_fail_free(error);
     CLEANUP_OP cws_op *op = NULL;

@@ -49,7 +49,8 @@ static int write_single(struct cli *cli, cws_sandbox *sb, const struct args *arg
         return cli_fail("read %s: %s", args->local, strerror(errno));
     cws_error *error = NULL;
     cws_op *call =
-        cws_sandbox_write_file(sb, args->remote, content, size, args->timeout_ns, &error);
+        cws_sandbox_write_file(sb, args->remote, content, size,
+                               &(cws_file_options){.timeout_ns = args->timeout_ns}, &error);
     *ret_size = size;
     return cli_await(cli, call, error, NULL);
 }
@@ -59,8 +60,8 @@ static int write_streamed(struct cli *cli, cws_sandbox *sb, const struct args *a
 {
     cws_error *error = NULL;
     cws_writer *writer = NULL;
-    CLEANUP_OP cws_op *op =
-        cws_sandbox_write_file_stream(sb, args->remote, args->timeout_ns, &writer, &error);
+    CLEANUP_OP cws_op *op = cws_sandbox_write_file_stream(
+        sb, args->remote, &(cws_file_options){.timeout_ns = args->timeout_ns}, &writer, &error);
     if (!op)
         return cli_fail_free(error);
     int code = attach_writer(cli, op, writer, fd, ret_size);

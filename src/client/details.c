@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <string.h>
 
 struct details {
     cws_sandbox_details shown; /* first: cws_sandbox_details_unref() gets its address */
@@ -11,6 +12,7 @@ struct details {
     struct details *ports_of; /* an earlier answer that `shown.ports` points into, or NULL */
     struct details *gpu_of;   /* the same for `shown.gpu_type` */
     cws_service_address *urls, *ports;
+    cws_service_address *tls; /* texts are its own: they outlive the answer that had them */
     const char **dns_names;
 };
 
@@ -28,6 +30,11 @@ void details_unref(struct details *d)
     details_unref(d->ports_of); /* at most one deep: see keep_of() */
     details_unref(d->gpu_of);
     proto_free(d->copy);
+    for (size_t i = 0; i < d->shown.n_tls_addresses; i++) {
+        free((char *)d->tls[i].name);
+        free((char *)d->tls[i].url);
+    }
+    free(d->tls);
     free(d->urls);
     free(d->ports);
     free(d->dns_names);
@@ -75,7 +82,8 @@ static void fill_services(struct details *d)
 {
     for (size_t i = 0; i < d->copy->n_services; i++) {
         const Pb__ServiceStatus *s = d->copy->services[i];
-        const char *url = *s->url ? s->url : s->endpoint ? s->endpoint->url : "";
+        bool https = s->endpoint && s->endpoint->kind == PB__ENDPOINT_KIND__ENDPOINT_KIND_HTTPS;
+        const char *url = https ? s->endpoint->url : s->endpoint ? "" : s->url;
         cws_service_address address = {.port = s->port, .name = s->name, .url = url};
         if (*url)
             d->urls[d->shown.n_urls++] = address;
@@ -85,6 +93,38 @@ static void fill_services(struct details *d)
     d->shown.urls = d->urls;
     d->shown.ports = d->ports;
     d->shown.has_ports = d->copy->n_services > 0;
+}
+
+static const char *known_address(const struct details *old, const Pb__ServiceStatus *s)
+{
+    for (size_t i = 0; old && i < old->shown.n_tls_addresses; i++)
+        if (old->tls[i].port == s->port && strcmp(old->tls[i].name, s->name) == 0)
+            return old->tls[i].url;
+    return "";
+}
+
+/* While it is created or runs an address stays as long as its service is listed. */
+static int fill_tls(struct details *d, const struct details *old, Pb__State state)
+{
+    d->shown.tls_addresses = d->tls;
+    if (state != PB__STATE__STATE_CREATING && state != PB__STATE__STATE_RUNNING)
+        return 0;
+    for (size_t i = 0; i < d->copy->n_services; i++) {
+        const Pb__ServiceStatus *s = d->copy->services[i];
+        bool tls = s->endpoint &&
+                   s->endpoint->kind == PB__ENDPOINT_KIND__ENDPOINT_KIND_TLS_PASSTHROUGH;
+        const char *address =
+            tls && *s->endpoint->address ? s->endpoint->address : known_address(old, s);
+        if (!*address)
+            continue;
+        cws_service_address *row = &d->tls[d->shown.n_tls_addresses++];
+        row->port = s->port;
+        row->name = strdup(s->name);
+        row->url = strdup(address);
+        if (!row->name || !row->url)
+            return -ENOMEM;
+    }
+    return 0;
 }
 
 static void fill_names(struct details *d)
@@ -144,7 +184,9 @@ int details_next(struct details *old, const Pb__SandboxStatus *status, struct de
     d->urls = calloc(status->n_services + 1, sizeof(*d->urls));
     d->ports = calloc(status->n_services + 1, sizeof(*d->ports));
     d->dns_names = calloc(status->n_effective_egress + 1, sizeof(*d->dns_names));
-    if (!d->copy || !d->urls || !d->ports || !d->dns_names) {
+    d->tls = calloc(status->n_services + 1, sizeof(*d->tls));
+    if (!d->copy || !d->urls || !d->ports || !d->dns_names || !d->tls ||
+        fill_tls(d, old, status->state) < 0) {
         details_unref(d);
         return -ENOMEM;
     }

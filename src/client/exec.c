@@ -64,6 +64,8 @@ static int on_request(struct rpc *rpc)
     struct exec *x = CONTAINER_OF(rpc, struct exec, rpc);
     Pb__ExecStreamInit init = PB__EXEC_STREAM_INIT__INIT;
     init.sandbox_id = (char *)sandbox_id_borrow(x->sb);
+    if (x->spec.container)
+        init.container = (char *)x->spec.container;
     init.command = x->spec.argv;
     init.n_command = x->spec.n_argv;
     init.tty = x->spec.tty;

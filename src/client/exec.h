@@ -30,9 +30,10 @@ struct exec_spec {
     size_t n_argv;
     bool tty;
     uint32_t width, height;
-    uint64_t timeout_ns;  /* of the command; UINT64_MAX = none */
-    const char *label;    /* for error texts */
-    const char *filepath; /* for error objects, or NULL */
+    uint64_t timeout_ns;   /* of the command; UINT64_MAX = none */
+    const char *label;     /* for error texts */
+    const char *filepath;  /* for error objects, or NULL */
+    const char *container; /* NULL = the primary one */
 };
 
 struct exec {

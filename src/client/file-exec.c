@@ -213,7 +213,8 @@ static void run(struct file_op *f, const char *script, bool with_stdin, uint64_t
                  .n_argv = n,
                  .timeout_ns = timeout_ns,
                  .label = f->way.label,
-                 .filepath = f->path},
+                 .filepath = f->path,
+                 .container = f->container},
     };
     exec_start(&f->exec);
 }

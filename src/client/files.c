@@ -117,6 +117,8 @@ static void send_read(struct file_op *f)
     Pb__ReadFileRequest request = PB__READ_FILE_REQUEST__INIT;
     request.sandbox_id = (char *)sandbox_id_borrow(f->sb);
     request.path = f->path;
+    if (f->container)
+        request.container = f->container;
     struct unary_call call = {
         .path = PROTO_PATH_SANDBOX("ReadFile"),
         .request = &request,
@@ -178,6 +180,8 @@ static void send_write(struct file_op *f)
     Pb__WriteFileRequest request = PB__WRITE_FILE_REQUEST__INIT;
     request.sandbox_id = (char *)sandbox_id_borrow(f->sb);
     request.path = f->path;
+    if (f->container)
+        request.container = f->container;
     CLEANUP_BUF struct buf packed = {0};
     CLEANUP_BUF struct buf body = {0};
     uint8_t head[PROTO_HEAD_MAX];
@@ -274,6 +278,7 @@ static void file_free(struct cws_op *op)
     buf_done(&f->stderr_text);
     cws_sandbox_unref(f->sb);
     free(f->path);
+    free(f->container);
     free(f);
 }
 
@@ -303,8 +308,12 @@ static const struct reader_events reader_events = {.on_room = on_room,
                                                    .on_closed = on_reader_closed};
 
 static struct file_op *file_new(cws_sandbox *sb, enum file_kind kind, const char *path,
-                                uint64_t timeout_ns, cws_error **error)
+                                const cws_file_options *options, cws_error **error)
 {
+    static const cws_file_options defaults = {0};
+    const cws_file_options *o = options ? options : &defaults;
+    if (container_check(o->container, error) < 0)
+        return NULL;
     if (!path || !utf8_valid(path, strlen(path))) {
         (void)error_set(error, CWS_E_INVALID, "the path is not valid UTF-8");
         return NULL;
@@ -323,13 +332,13 @@ static struct file_op *file_new(cws_sandbox *sb, enum file_kind kind, const char
     op_init(&f->op, &file_class, sb->client);
     f->kind = kind;
     f->sb = cws_sandbox_ref(sb);
-    f->timeout_ns = timeout_ns ? timeout_ns : sb->times.request_timeout_ns;
+    f->timeout_ns = o->timeout_ns ? o->timeout_ns : sb->times.request_timeout_ns;
     f->deadline_ns = event_deadline(f->timeout_ns);
     sb_ready_init(&f->way, sb, labels[kind], on_running);
     reader_init(&f->out, &f->op, &reader_events, 0);
     writer_init(&f->in, &f->op, WRITER_EXEC_FRAME_BYTES, on_in_data);
     f->path = strdup(path);
-    if (!f->path) {
+    if (!f->path || container_dup(o->container, &f->container) < 0) {
         cws_op_unref(&f->op);
         (void)error_give(error, &error_nomem);
         return NULL;
@@ -346,10 +355,10 @@ static struct file_op *file_submit(struct file_op *f, cws_error **error)
     return NULL;
 }
 
-cws_op *cws_sandbox_read_file(cws_sandbox *sb, const char *path, uint64_t timeout_ns,
-                              cws_error **error)
+cws_op *cws_sandbox_read_file(cws_sandbox *sb, const char *path,
+                              const cws_file_options *options, cws_error **error)
 {
-    struct file_op *f = file_new(sb, FILE_READ, path, timeout_ns, error);
+    struct file_op *f = file_new(sb, FILE_READ, path, options, error);
     f = f ? file_submit(f, error) : NULL;
     return f ? &f->op : NULL;
 }
@@ -368,9 +377,9 @@ static int keep_content(struct file_op *f, const void *content, size_t size)
 }
 
 cws_op *cws_sandbox_write_file(cws_sandbox *sb, const char *path, const void *content,
-                               size_t size, uint64_t timeout_ns, cws_error **error)
+                               size_t size, const cws_file_options *options, cws_error **error)
 {
-    struct file_op *f = file_new(sb, FILE_WRITE, path, timeout_ns, error);
+    struct file_op *f = file_new(sb, FILE_WRITE, path, options, error);
     if (!f)
         return NULL;
     if (keep_content(f, content, size) < 0) {
@@ -382,10 +391,10 @@ cws_op *cws_sandbox_write_file(cws_sandbox *sb, const char *path, const void *co
     return f ? &f->op : NULL;
 }
 
-cws_reader *cws_sandbox_read_file_stream(cws_sandbox *sb, const char *path, uint64_t timeout_ns,
-                                         cws_error **error)
+cws_reader *cws_sandbox_read_file_stream(cws_sandbox *sb, const char *path,
+                                         const cws_file_options *options, cws_error **error)
 {
-    struct file_op *f = file_new(sb, FILE_READ_STREAM, path, timeout_ns, error);
+    struct file_op *f = file_new(sb, FILE_READ_STREAM, path, options, error);
     if (!f)
         return NULL;
     f->out.counted =
@@ -395,10 +404,11 @@ cws_reader *cws_sandbox_read_file_stream(cws_sandbox *sb, const char *path, uint
     return f ? &f->out : NULL;
 }
 
-cws_op *cws_sandbox_write_file_stream(cws_sandbox *sb, const char *path, uint64_t timeout_ns,
-                                      cws_writer **ret_writer, cws_error **error)
+cws_op *cws_sandbox_write_file_stream(cws_sandbox *sb, const char *path,
+                                      const cws_file_options *options, cws_writer **ret_writer,
+                                      cws_error **error)
 {
-    struct file_op *f = file_new(sb, FILE_WRITE_STREAM, path, timeout_ns, error);
+    struct file_op *f = file_new(sb, FILE_WRITE_STREAM, path, options, error);
     if (!f)
         return NULL;
     f->in.frame_bytes = WRITER_FILE_FRAME_BYTES;

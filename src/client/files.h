@@ -27,6 +27,7 @@ struct file_op {
     enum file_kind kind;    /* [const] */
     struct cws_sandbox *sb; /* [const] reference */
     char *path;             /* [const] */
+    char *container;        /* [const] NULL = the primary one */
     uint64_t timeout_ns;    /* [const] */
     uint64_t deadline_ns;   /* [const] FILE_READ_STREAM: one budget from the call on */
     uint64_t size;          /* [const] FILE_WRITE: of the content */

@@ -27,7 +27,8 @@ static const char label[] = "Stream logs";
 struct logs_op {
     struct cws_op op;
     struct cws_sandbox *sb;  /* [const] reference */
-    cws_log_options options; /* [const] */
+    cws_log_options options; /* [const] its `container` is not used */
+    char *container;         /* [const] NULL = the primary one */
     struct cws_reader out;
 
     struct sb_ready way;    /* [loop] */
@@ -275,6 +276,8 @@ static int on_request(struct rpc *rpc)
     Pb__Timestamp since = PB__TIMESTAMP__INIT;
     request.sandbox_id = (char *)sandbox_id_borrow(l->sb);
     request.follow = l->options.follow != 0;
+    if (l->container)
+        request.container = l->container;
     if (l->session_id) {
         request.resume_log_session_id = l->session_id;
         request.resume_log_offset = l->offset;
@@ -369,6 +372,7 @@ static void logs_free(struct cws_op *op)
     error_unref(l->last);
     free(l->session_id);
     cws_sandbox_unref(l->sb);
+    free(l->container);
     free(l);
 }
 
@@ -390,7 +394,8 @@ static const struct reader_events reader_events = {.on_room = on_room,
 
 cws_reader *cws_sandbox_logs(cws_sandbox *sb, const cws_log_options *options, cws_error **error)
 {
-    if (sandbox_check_data_plane(sb, error) < 0)
+    if (sandbox_check_data_plane(sb, error) < 0 ||
+        (options && container_check(options->container, error) < 0))
         return NULL;
     struct logs_op *l = calloc(1, sizeof(*l));
     if (!l) {
@@ -408,6 +413,11 @@ cws_reader *cws_sandbox_logs(cws_sandbox *sb, const cws_log_options *options, cw
     l->out.counted =
         true; /* the program's one reference to the reader is our reference to the op */
     l->out.users = 1;
+    if (container_dup(options ? options->container : NULL, &l->container) < 0) {
+        cws_op_unref(&l->op);
+        (void)error_give(error, &error_nomem);
+        return NULL;
+    }
     if (op_submit(&l->op, error) < 0) {
         cws_op_unref(&l->op);
         return NULL;

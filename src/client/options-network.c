@@ -89,3 +89,24 @@ int cws_options_add_service(cws_options *o, const cws_service_options *service,
     o->services.n++;
     return 0;
 }
+
+static bool needs_token(int64_t kind, int64_t auth)
+{
+    return kind == CWS_ENDPOINT_HTTPS && auth == CWS_ENDPOINT_AUTH_SHARE_TOKEN;
+}
+
+bool options_want_token(const cws_options *o)
+{
+    const struct option_service *services = o ? o->services.items : NULL;
+    for (size_t i = 0; o && i < o->services.n; i++)
+        if (needs_token(services[i].o.endpoint_kind, services[i].o.endpoint_auth))
+            return true;
+    const cws_record *spec = o ? o->spec : NULL;
+    for (size_t i = 0; i < cws_record_count(spec, "services"); i++) {
+        const cws_record *e =
+            cws_record_record(cws_record_record(spec, "services", i), "endpoint", 0);
+        if (needs_token(cws_record_int(e, "kind", 0), cws_record_int(e, "auth", 0)))
+            return true;
+    }
+    return false;
+}

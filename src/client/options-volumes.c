@@ -64,20 +64,29 @@ int cws_options_add_volume(cws_options *o, const char *name, const char *volume_
     return add_volume(o, &v, error);
 }
 
+static int add_name(char **names, size_t *n, const char *name)
+{
+    names[*n] = strdup(name);
+    return names[*n] ? (int)(*n)++ : -ENOMEM;
+}
+
 int options_scratch_names(const cws_options *o, char ***ret_names, size_t *ret_n)
 {
     const struct option_volume *volumes = o ? o->volumes.items : NULL;
+    size_t n_plain = o ? o->volumes.n : 0;
+    size_t n_given = o ? cws_record_count(o->spec, "volumes") : 0;
     *ret_n = 0;
-    *ret_names = o && o->volumes.n ? calloc(o->volumes.n, sizeof(char *)) : NULL;
-    if (o && o->volumes.n && !*ret_names)
-        return -ENOMEM;
-    for (size_t i = 0; o && i < o->volumes.n; i++) {
-        if (volumes[i].volume_id)
-            continue;
-        char *copy = strdup(volumes[i].name);
-        if (!copy)
-            return -ENOMEM; /* the caller frees what is there */
-        (*ret_names)[(*ret_n)++] = copy;
+    *ret_names = n_plain + n_given ? calloc(n_plain + n_given, sizeof(char *)) : NULL;
+    if (n_plain + n_given && !*ret_names)
+        return -ENOMEM; /* below: the caller frees what is there */
+    for (size_t i = 0; i < n_plain; i++)
+        if (!volumes[i].volume_id && add_name(*ret_names, ret_n, volumes[i].name) < 0)
+            return -ENOMEM;
+    for (size_t i = 0; i < n_given; i++) {
+        const cws_record *v = cws_record_record(o->spec, "volumes", i);
+        if (!cws_record_count(v, "volume_id") &&
+            add_name(*ret_names, ret_n, cws_record_text(v, "name", 0)) < 0)
+            return -ENOMEM;
     }
     return 0;
 }

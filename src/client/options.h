@@ -35,6 +35,8 @@ void options_renew_request_id(struct buf *request);
 /** options_method() - full path of the call that creates it. options_label() - its name in errors. */
 const char *options_method(const cws_options *o);
 const char *options_label(const cws_options *o);
+/** options_want_token() - a service has an HTTPS endpoint that needs a share token. */
+bool options_want_token(const cws_options *o);
 /** options_scratch_names() - copies of the names of the scratch volumes; the caller frees
  * *@ret_n of them and the array, also after -ENOMEM. */
 int options_scratch_names(const cws_options *o, char ***ret_names, size_t *ret_n);

@@ -105,6 +105,7 @@ static void process_free(struct cws_op *op)
     free(p->joined[0]);
     free(p->joined[1]);
     free(p->argv);
+    free(p->container);
     free(p->script);
     free(p);
 }
@@ -186,6 +187,8 @@ static int check_arguments(const char *const *argv, size_t n, const cws_exec_opt
         if (!argv[i] || !utf8_valid(argv[i], strlen(argv[i])))
             return error_set(error, CWS_E_INVALID, "word %zu of the command is not valid UTF-8",
                              i);
+    if (container_check(o->container, error) < 0)
+        return -1;
     if (!o->cwd)
         return 0;
     if (!*o->cwd)
@@ -227,6 +230,7 @@ static void fill_exec(struct cws_process *p, const cws_exec_options *o)
                       : o->timeout_ns ? o->timeout_ns
                                       : p->sb->times.request_timeout_ns,
         .label = p->tty ? "Open terminal" : "Execute command",
+        .container = p->container,
     };
 }
 
@@ -282,7 +286,8 @@ cws_process *cws_sandbox_exec(cws_sandbox *sb, const char *const *argv, size_t n
         p->argv = copy_argv(argv, n_argv);
         p->n_argv = n_argv;
     }
-    if (!p || !p->argv || (o->cwd && wrap_cwd(p, o->cwd) < 0)) {
+    if (!p || !p->argv || (o->cwd && wrap_cwd(p, o->cwd) < 0) ||
+        container_dup(o->container, &p->container) < 0) {
         if (p)
             cws_op_unref(&p->op);
         (void)error_give(error, &error_nomem);

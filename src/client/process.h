@@ -20,6 +20,7 @@ struct cws_process {
     char **argv;         /* [const] as given; one block with its strings */
     size_t n_argv;       /* [const] */
     char *script;        /* [const] the shell line that changes the directory first, or NULL */
+    char *container;     /* [const] NULL = the primary one */
     char *shell_argv[3]; /* [const] what runs it */
     bool check;          /* [const] */
     bool tty;            /* [const] */

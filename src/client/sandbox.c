@@ -20,6 +20,7 @@ struct cws_sandbox *sandbox_new(struct cws_client *client, struct cws_target *ta
     list_init(&sb->started);
     list_init(&sb->running);
     list_init(&sb->terminal);
+    list_init(&sb->token.waiters);
     list_init(&sb->stop_ops);
     list_init(&sb->stop_waiter.link);
     return sb;
@@ -43,6 +44,7 @@ cws_sandbox *cws_sandbox_new(cws_client *client, cws_target *target, const cws_o
     options_get_times(options, &sb->times);
     sb->create_method = options_method(options);
     sb->create_label = options_label(options);
+    sb->token.asked = options_want_token(options);
     if (options_pack(options, &sb->create_request, error) < 0 ||
         options_pack_spilled(options, &sb->spill_request, error) < 0) {
         cws_sandbox_unref(sb);
@@ -78,6 +80,8 @@ static void info_done(struct sandbox_info *info)
     for (int i = 0; i < SB_RESOURCE_MAX; i++)
         free(info->resources[i]);
     details_unref(info->details);
+    free(info->heard);
+    free(info->share_token);
     free_strings(info->snapshot_ids, info->n_snapshot_ids);
 }
 
@@ -232,6 +236,16 @@ static bool apply_status_locked(struct sandbox_info *info, const Pb__SandboxStat
     return ok;
 }
 
+/* The answer as it is, for cws_sandbox_describe(). NULL: out of memory. */
+static struct heard *heard_of(const Pb__Sandbox *msg)
+{
+    size_t n = protobuf_c_message_get_packed_size(&msg->base);
+    struct heard *h = malloc(sizeof(*h) + n);
+    if (h)
+        h->n = protobuf_c_message_pack(&msg->base, h->bytes);
+    return h;
+}
+
 /* What can be snapshotted. A service that does not echo volumes does not make us forget the ones
  * we asked for. An unset source counts as scratch. */
 static bool apply_volumes(struct cws_sandbox *sb, const Pb__SandboxSpec *spec)
@@ -279,13 +293,20 @@ int sandbox_apply(struct cws_sandbox *sb, const Pb__Sandbox *msg, enum apply how
     if (how == APPLY_CREATE && !sb->conn->ours)
         status = CWS_STATUS_PENDING; /* accepted, no more */
     enum sb_state next = state_of(status);
+    struct heard *heard = sb->state == SB_TERMINAL ? NULL : heard_of(msg);
     bool locked = lock_info(sb);
     bool ok = true;
+    if (heard) {
+        struct heard *old = sb->info.heard;
+        sb->info.heard = heard;
+        heard = old;
+    }
     if (!sb->info.id)
         ok = replace_text(&sb->info.id, msg->sandbox_id);
     if (sb->state != SB_TERMINAL)
         ok &= apply_status_locked(&sb->info, said);
     unlock_info(sb, locked);
+    free(heard); /* the one before */
     ok &= apply_volumes(sb, msg->spec);
     if (may_become(sb, next))
         sandbox_set_status(sb, next, status);
@@ -330,6 +351,30 @@ struct cws_error *sandbox_not_running(const struct cws_sandbox *sb)
                       reason ? reason : "");
     error_add_sandbox_id(e, sb->info.id);
     return e;
+}
+
+/* ---- containers ---- */
+
+int container_check(const char *name, cws_error **error)
+{
+    if (name && !utf8_valid(name, strlen(name)))
+        return error_set(error, CWS_E_INVALID, "container is not valid UTF-8");
+    return 0;
+}
+
+int container_dup(const char *name, char **ret)
+{
+    static const char blanks[] = " \t\r\n\f\v";
+    *ret = NULL;
+    if (!name)
+        return 0;
+    name += strspn(name, blanks);
+    size_t n = strlen(name);
+    while (n > 0 && strchr(blanks, name[n - 1]))
+        n--;
+    if (n > 0)
+        *ret = strndup(name, n);
+    return n > 0 && !*ret ? -ENOMEM : 0;
 }
 
 /* ---- statistics ---- */
@@ -448,6 +493,15 @@ uint64_t cws_sandbox_startup_ns(const cws_sandbox *sb)
     return ns;
 }
 
+cws_record *cws_sandbox_describe(const cws_sandbox *sb)
+{
+    bool locked = lock_info((struct cws_sandbox *)sb);
+    const struct heard *h = sb->info.heard;
+    void *msg = h ? proto_unpack(&pb__sandbox__descriptor, h->bytes, h->n, NULL) : NULL;
+    unlock_info((struct cws_sandbox *)sb, locked);
+    return msg;
+}
+
 const cws_sandbox_details *cws_sandbox_get_details(const cws_sandbox *sb)
 {
     bool locked = lock_info(sb);
@@ -493,6 +547,27 @@ int sandbox_add_snapshots(struct cws_sandbox *sb, char *const *ids, size_t n)
     unlock_info(sb, locked);
     free_strings(old, n_old);
     return 0;
+}
+
+int sandbox_set_token(struct cws_sandbox *sb, const char *token)
+{
+    char *copy = strdup(token);
+    if (!copy)
+        return -ENOMEM;
+    bool locked = lock_info(sb);
+    char *old = sb->info.share_token;
+    sb->info.share_token = copy;
+    unlock_info(sb, locked);
+    free(old);
+    return 0;
+}
+
+char *cws_sandbox_share_token(const cws_sandbox *sb)
+{
+    bool locked = lock_info((struct cws_sandbox *)sb);
+    char *copy = sb->info.share_token ? strdup(sb->info.share_token) : NULL;
+    unlock_info((struct cws_sandbox *)sb, locked);
+    return copy;
 }
 
 void sandbox_set_spilled(struct cws_sandbox *sb, bool spilled)

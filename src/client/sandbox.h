@@ -27,6 +27,7 @@
 #include "client/retry.h"
 #include "client/rpc.h"
 #include "client/snapshot.h"
+#include "client/token.h"
 
 enum sb_state { SB_NEW, SB_CREATING, SB_STARTING, SB_RUNNING, SB_STOPPING, SB_TERMINAL };
 
@@ -38,6 +39,12 @@ struct sb_waiter {
 };
 
 enum { SB_REQUEST_CPU, SB_REQUEST_MEMORY, SB_LIMIT_CPU, SB_LIMIT_MEMORY, SB_RESOURCE_MAX };
+
+/* A Sandbox message as it was packed. */
+struct heard {
+    size_t n;
+    uint8_t bytes[];
+};
 
 /* Pointers in here are only ever replaced by valid ones (make, swap, free): a forked child may
  * look at any time. */
@@ -53,6 +60,8 @@ struct sandbox_info {
     char *state_reason; /* the service's words; NULL = none */
     char *resources[SB_RESOURCE_MAX];
     struct details *details; /* reference, or NULL */
+    struct heard *heard;     /* the last answer, or NULL */
+    char *share_token;       /* a secret; NULL = none */
     char **snapshot_ids;     /* taken when it was stopped */
     size_t n_snapshot_ids;
     bool spilled; /* it was placed where it was not asked for first */
@@ -112,6 +121,7 @@ struct cws_sandbox {
     struct conn *conn;                      /* [loop] */
     struct list started, running, terminal; /* [loop] struct sb_waiter */
     struct watch watch;                     /* [loop] */
+    struct token token;                     /* [loop] */
 
     struct list stop_ops;                    /* [loop] see stop.c */
     bool stopping;                           /* [loop] a stop is under way */
@@ -149,11 +159,18 @@ int sandbox_check_data_plane(const struct cws_sandbox *sb, cws_error **error);
 struct cws_error *sandbox_failed(const struct cws_sandbox *sb);
 /** sandbox_add_snapshots() - [loop] ids of what a stop has captured; copied. 0 or -ENOMEM. */
 int sandbox_add_snapshots(struct cws_sandbox *sb, char *const *ids, size_t n);
+/** sandbox_set_token() - [loop] 0 or -ENOMEM. */
+int sandbox_set_token(struct cws_sandbox *sb, const char *token);
 /** sandbox_set_spilled() - [loop] which of the two requests counts. */
 void sandbox_set_spilled(struct cws_sandbox *sb, bool spilled);
 /** sandbox_exec_began() / sandbox_exec_ended() - statistics; any thread. */
 void sandbox_exec_began(struct cws_sandbox *sb);
 void sandbox_exec_ended(struct cws_sandbox *sb, const struct cws_error *error, int exit_code);
+
+/** container_check() - of a caller: NULL, or UTF-8. 0, or -1 with *@error. */
+int container_check(const char *name, cws_error **error);
+/** container_dup() - *@ret: the name without blanks around it, NULL for the primary one. 0 or -ENOMEM. */
+int container_dup(const char *name, char **ret);
 
 /* ---- start.c ---- */
 /** sandbox_when_started() - [loop] create it if needed; fires at once when that is done

@@ -125,6 +125,7 @@ static void on_created(void *user, void *reply, const struct err *status)
         sb->create.retry = (struct retry){0};
         error_unref(sb->no_room);
         sb->no_room = NULL;
+        (void)token_on_created(sb, msg); /* without memory: as if it had not come */
         sb_waiters_fire(&sb->started, NULL);
         if (sb->stopping)
             stop_advance(sb);

@@ -287,6 +287,7 @@ static void stop_begin(struct cws_op *op)
     if (sb->stopping)
         return;
     sb->stopping = true;
+    token_give_up(sb);
     sb->stop_missing_ok = stop->missing_ok;
     sb->stop_grace_ns = stop->grace_ns;
     sb->stop_snapshot = stop->snapshot;

@@ -70,11 +70,21 @@ static void on_timeout(struct timer *t)
     wait_finish(w, e);
 }
 
+static void on_token(struct sb_waiter *waiter, struct cws_error *error)
+{
+    wait_finish(CONTAINER_OF(waiter, struct wait_op, waiter), error_ref(error));
+}
+
 static void on_started(struct sb_waiter *waiter, struct cws_error *error)
 {
     struct wait_op *w = CONTAINER_OF(waiter, struct wait_op, waiter);
-    if (error || w->kind == WAIT_STARTED) {
+    if (error) {
         wait_finish(w, error_ref(error));
+        return;
+    }
+    if (w->kind == WAIT_STARTED) {
+        waiter->fire = on_token;
+        token_wait(w->sb, waiter);
         return;
     }
     waiter->fire = on_reached;

@@ -345,6 +345,7 @@ void sandbox_when_terminal(struct cws_sandbox *sb, struct sb_waiter *w)
 void sb_waiter_cancel(struct cws_sandbox *sb, struct sb_waiter *w)
 {
     list_remove(&w->link);
+    token_left(sb);
     if (!anybody_waits(sb))
         watch_stop(sb);
     if (list_empty(&sb->started))

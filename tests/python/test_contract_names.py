@@ -40,8 +40,10 @@ OPTIONS = """command=None, args=None, defaults=None, auth=None, container_image=
 request_timeout_seconds=None, create_retry_budget_seconds=None, poll_retry_budget_seconds=None, poll_rpc_timeout_seconds=None, max_lifetime_seconds=None,
 profile_ids=None, profile_names=None, runner_ids=None, resources=None, mounted_files=None, s3_mount=None, ports=None,
 network=None, file_system_snapshot=None, max_timeout_seconds=None, placement_mode=None, placement_spillover=None, services=None,
-volumes=None, template_id=None, image_pull_credentials=None, environment_variables=None, annotations=None, secrets=None,
-data_plane_mode=None, _session=None"""
+volumes=None, template_id=None, image_pull_credentials=None, runtime_class=None, security_context=None, working_dir=None,
+object_storage_access=None, environment_variables=None, annotations=None, secrets=None, data_plane_mode=None,
+containers=None, _from_file=None,
+_session=None"""
 POLL = "poll_retry_budget_seconds=None, poll_rpc_timeout_seconds=None"
 
 METHODS = {
@@ -60,13 +62,14 @@ METHODS = {
     "Sandbox.wait": "(self, timeout=None)",
     "Sandbox.wait_until_complete": "(self, timeout=None, *, raise_on_termination=True)",
     "Sandbox.get_status": "(self)",
-    "Sandbox.exec": "(self, command, *, cwd=None, check=False, timeout_seconds=None, stdin=False)",
-    "Sandbox.shell": "(self, command=None, *, width=None, height=None)",
-    "Sandbox.read_file": "(self, filepath, *, timeout_seconds=None)",
-    "Sandbox.write_file": "(self, filepath, contents, *, timeout_seconds=None)",
-    "Sandbox.read_file_streaming": "(self, filepath, *, timeout_seconds=None)",
-    "Sandbox.write_file_streaming": "(self, filepath, source, *, timeout_seconds=None)",
-    "Sandbox.stream_logs": "(self, *, follow=False, tail_lines=None, since_time=None, timestamps=False, timeout_seconds=None)",
+    "Sandbox.exec": "(self, command, *, cwd=None, check=False, timeout_seconds=None, stdin=False, container=None)",
+    "Sandbox.shell": "(self, command=None, *, width=None, height=None, container=None)",
+    "Sandbox.read_file": "(self, filepath, *, timeout_seconds=None, container=None)",
+    "Sandbox.write_file": "(self, filepath, contents, *, timeout_seconds=None, container=None)",
+    "Sandbox.read_file_streaming": "(self, filepath, *, timeout_seconds=None, container=None)",
+    "Sandbox.write_file_streaming": "(self, filepath, source, *, timeout_seconds=None, container=None)",
+    "Sandbox.stream_logs": "(self, *, follow=False, tail_lines=None, since_time=None, timestamps=False, timeout_seconds=None,"
+                           " container=None)",
     "Sandbox.snapshot": "(self, *, wait_for_ready=True, request_id=None, retry_budget_seconds=None)",
     "Sandbox.stop": "(self, *, snapshot_on_stop=False, graceful_shutdown_seconds=10.0, missing_ok=False, wait_for_ready=True,"
                     " request_id=None)",
@@ -101,17 +104,18 @@ KEYWORDS = {
     "Sandbox.run": "container_image defaults tags request_timeout_seconds create_retry_budget_seconds poll_retry_budget_seconds poll_rpc_timeout_seconds"
                    " max_lifetime_seconds runner_ids resources mounted_files network file_system_snapshot placement_mode"
                    " placement_spillover services volumes template_id image_pull_credentials environment_variables annotations"
-                   " secrets auth data_plane_mode",
+                   " secrets runtime_class security_context working_dir object_storage_access containers auth data_plane_mode",
     "Session.sandbox": "command args container_image tags runner_ids resources mounted_files network services volumes"
                        " file_system_snapshot placement_mode placement_spillover template_id image_pull_credentials"
-                       " environment_variables annotations secrets request_timeout_seconds auth data_plane_mode",
-    "Session.function": "container_image temp_dir runner_ids resources mounted_files network services volumes"
+                       " environment_variables annotations secrets request_timeout_seconds runtime_class security_context"
+                       " working_dir object_storage_access containers auth data_plane_mode",
+    "Session.function": "runtime_class security_context working_dir object_storage_access container_image temp_dir runner_ids resources mounted_files network services volumes"
                         " file_system_snapshot placement_mode placement_spillover environment_variables annotations"
                         " request_timeout_seconds data_plane_mode",
 }
 
 CLASSES = """Sandbox Session RemoteFunction OperationRef Process StreamReader StreamWriter TerminalSession
-AuthProvider""".split()
+AuthProvider EndpointShareToken""".split()
 
 # What ours has on top: fields behind the contract's, keyword arguments behind its own. All have defaults.
 ADDED = {
@@ -132,23 +136,40 @@ DATACLASSES = {
     "RunnerResources": dict.fromkeys("available_cpu_millicores available_memory_bytes available_gpu_count"
                                      " running_sandboxes".split()),
     "ResourceOptions": dict.fromkeys(["requests", "limits", "gpu"]),
-    "NetworkOptions": dict.fromkeys(["deny_egress", "deny_ingress", "egress"]),
-    "EgressRule": dict.fromkeys(["dns_name"]),
+    "NetworkOptions": dict.fromkeys(["deny_egress", "deny_ingress", "egress", "ingress"]),
+    "EgressRule": dict(dns_name=None, cidr=None, tenant=None, any=False, selector=None, ports=None, dns_name_except=None),
+    "IngressRule": dict(cidr=None, tenant=None, any=False, ports=None),
+    "CidrBlock": dict(cidr=REQUIRED, except_cidrs=()),
+    "SelectorBlock": dict(pod_labels=REQUIRED, namespace_labels=None),
+    "PortRange": dict(port=REQUIRED, end_port=None, protocol=None),
+    "Container": dict(
+        image=REQUIRED, name=None, command=None, args=None, environment_variables=None, resources=None, mounted_files=None,
+        volume_mounts=None, secrets=None, working_dir=None, image_pull_credentials=None, primary=False),
+    "ContainerStatus": dict(name=REQUIRED, state=REQUIRED, exit_code=None, restart_count=0),
+    "VolumeMount": dict(volume=REQUIRED, mount_path=REQUIRED, read_only=False, sub_path=None),
+    "RegisteredVolumeOptions": dict(name=REQUIRED, volume_id=REQUIRED, mount_path=REQUIRED, sub_path=None, read_only=False),
+    "SecurityContext": dict.fromkeys("run_as_user run_as_group privileged allow_privilege_escalation read_only_root_filesystem"
+                                     " capabilities_add capabilities_drop seccomp_profile".split()),
+    "ObjectStorageAccess": dict(buckets=(), permission=None, object_prefix=None),
+    "HttpsEndpointStatus": dict.fromkeys("port name kind auth url request_timeout_seconds".split(), REQUIRED),
+    "TlsPassthroughEndpointStatus": dict.fromkeys("port name kind address".split(), REQUIRED),
     "Secret": dict(store=REQUIRED, name=REQUIRED, field="", env_var=None),
     "Service": dict(port=REQUIRED, name=None, protocol=None, visibility=None, endpoint=None),
-    "Endpoint": dict(kind=REQUIRED, auth=REQUIRED),
-    "ScratchVolumeOptions": dict(name=REQUIRED, mount_path=REQUIRED, size=None, restore_from_snapshot_id=None),
+    "Endpoint": dict(kind=REQUIRED, auth=None, request_timeout_seconds=None),
+    "ScratchVolumeOptions": dict(name=REQUIRED, mount_path=None, size=None, restore_from_snapshot_id=None, medium=None,
+                                 sub_path=None, read_only=False),
     "ImagePullCredentials": dict(registry=REQUIRED, store=REQUIRED, name=REQUIRED, field=""),
     "FileSystemSnapshot": dict.fromkeys(
         "file_system_snapshot_id status status_reason size_bytes source_sandbox_id trigger request_id object_bucket"
         " source_volume_name created_at updated_at completed_at".split()),
-    "FileSystemSnapshotOptions": dict(mount_path=REQUIRED, size=None, file_system_snapshot_id=None, name="workspace"),
+    "FileSystemSnapshotOptions": dict(mount_path=None, size=None, file_system_snapshot_id=None, name="workspace"),
     "FileSystemSnapshotBucketConfig": dict(bucket_name="", region="", effective_bucket_name="", mode="unspecified"),
     "SandboxDefaults": dict(
         container_image="python:3.11", command="/bin/sh", args=None, base_url="https://api.cwsandbox.com", auth=None,
         request_timeout_seconds=300.0, create_retry_budget_seconds=0.0, poll_retry_budget_seconds=30.0, poll_rpc_timeout_seconds=15.0, max_lifetime_seconds=None,
         temp_dir="/tmp", tags=(), runner_ids=None, placement_mode=None, placement_spillover="strict", resources=None, network=None,
-        services=None, volumes=None, file_system_snapshot=None, secrets=None, environment_variables={}, annotations={}, data_plane_mode="auto"),
+        services=None, volumes=None, runtime_class=None, security_context=None, working_dir=None, object_storage_access=None,
+        file_system_snapshot=None, containers=None, secrets=None, environment_variables={}, annotations={}, data_plane_mode="auto"),
 }
 DATACLASSES["AuthHeaders"] = dict.fromkeys(["headers", "strategy"])
 
@@ -160,8 +181,13 @@ ENUMS = {
     "PlacementSpillover": "strict cks_then_serverless serverless_then_cks",
     "ServiceVisibility": "unspecified public private custom",
     "ServiceProtocol": "unspecified tcp udp sctp",
-    "EndpointKind": "https",
-    "EndpointAuth": "open",
+    "EndpointKind": "https tls_passthrough",
+    "EndpointAuth": "open share_token",
+    "SandboxControl": "unspecified platform container_engine",
+    "SandboxFileType": "unspecified compose",
+    "StorageMedium": "unspecified disk memory",
+    "TenantScope": "unspecified same_user same_org sandbox_network",
+    "ObjectStoragePermission": "unspecified read read_write",
     "FileSystemSnapshotStatus": "unspecified creating ready failed deleting",
     "FileSystemSnapshotTrigger": "unspecified on_delete manual",
     "FileSystemSnapshotBucketMode": "unspecified cw_managed bring_your_own",
@@ -224,7 +250,9 @@ WITHOUT_REASON = {"SandboxStreamBackpressureError", "SandboxStreamTruncatedError
 
 PROPERTIES = {
     "Sandbox": "sandbox_id status status_updated_at started_at runner_id runner_group_id returncode service_urls exposed_ports"
-               " dns_egress_names resource_limits resource_requests resource_gpu file_system_snapshot_id exec_stats status_reason",
+               " dns_egress_names resource_limits resource_requests resource_gpu file_system_snapshot_id exec_stats status_reason"
+               " endpoint_share_token tags created_at control containers container_statuses service_endpoints service_addresses"
+               " effective_runtime_class attached_volume_ids effective_egress effective_ingress",
     "Process": "stdout stderr stdin returncode command",
     "TerminalSession": "output stdin command returncode",
     "StreamWriter": "closed QUEUE_SIZE",
@@ -234,25 +262,10 @@ PROPERTIES = {
 
 # What 1.22.0 has more. Nothing of it is offered: what gets built moves from here into the tables above, which the tests demand.
 NEW = {
-    "names": """Volume PvcVolumeSource EndpointShareToken Container
-        ContainerStatus VolumeMount RegisteredVolumeOptions SecurityContext ObjectStorageAccess CidrBlock SelectorBlock PortRange
-        IngressRule HttpsEndpointStatus TlsPassthroughEndpointStatus SandboxControl SandboxFileType
-        StorageMedium TenantScope ObjectStoragePermission VolumeState VolumeLocality""",
-    "EndpointKind": "TLS_PASSTHROUGH", "EndpointAuth": "SHARE_TOKEN",
-    "Sandbox": """run_from_file tags created_at control containers container_statuses service_endpoints service_addresses
-        endpoint_share_token effective_runtime_class attached_volume_ids effective_egress effective_ingress""",
+    "names": "Volume PvcVolumeSource VolumeState VolumeLocality",
 }
 NEW_PARAMETERS = {
-    "Sandbox": "runtime_class security_context working_dir object_storage_access"
-               " containers",
-    "Sandbox.list": "volume_ids", "Sandbox.exec": "container",
-    "Sandbox.shell": "container", "Sandbox.read_file": "container", "Sandbox.write_file": "container",
-    "Sandbox.read_file_streaming": "container", "Sandbox.write_file_streaming": "container", "Sandbox.stream_logs": "container",
-    "Endpoint": "request_timeout_seconds",
-    "EgressRule": "cidr tenant any selector ports dns_name_except", "NetworkOptions": "ingress",
-    "ScratchVolumeOptions": "medium sub_path read_only",
-    "SandboxDefaults": "runtime_class security_context working_dir object_storage_access"
-                       " containers",
+    "Sandbox.list": "volume_ids",
 }
 N_NAMES = 121  # of __all__ in 1.22.0
 

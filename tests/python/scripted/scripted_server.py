@@ -44,6 +44,7 @@ REQUESTS = {
     "WriteFile": pb.WriteFileRequest,
     "ReadFile": pb.ReadFileRequest,
     "CreateSandboxFromTemplate": pb.CreateSandboxFromTemplateRequest,
+    "CreateSandboxFromFile": pb.CreateSandboxFromFileRequest,
     "CreateFileSystemSnapshot": pb.CreateFileSystemSnapshotRequest,
     "GetFileSystemSnapshot": pb.GetFileSystemSnapshotRequest,
     "ListFileSystemSnapshots": pb.ListFileSystemSnapshotsRequest,
@@ -275,6 +276,8 @@ class ScriptedServer:
 
     def _healthy_CreateSandbox(self, call):
         return sandbox("pending")
+
+    _healthy_CreateSandboxFromTemplate = _healthy_CreateSandboxFromFile = _healthy_CreateSandbox
 
     def _healthy_GetSandbox(self, call):
         return sandbox("completed", exit_code=0) if self.deleted else sandbox("running")

@@ -226,7 +226,7 @@ def test_after_an_unclear_second_failure_the_same_request_is_sent_again(server):
 
 def test_echoed_facts(server):
     services = [pb.ServiceStatus(port=80, name="web", visibility=pb.VISIBILITY_PUBLIC, url="https://a"),
-                pb.ServiceStatus(port=81, endpoint=pb.EndpointStatus(url="https://b")), pb.ServiceStatus(port=82, visibility=pb.VISIBILITY_PRIVATE)]  # fmt: skip
+                pb.ServiceStatus(port=81, endpoint=pb.EndpointStatus(kind=1, url="https://b")), pb.ServiceStatus(port=82, visibility=pb.VISIBILITY_PRIVATE)]  # fmt: skip
     rr = pb.ResourceRequirements(limits=pb.Resources(cpu="1", gpu=pb.Gpu(count=2, type="H100")))
     server.on("CreateSandbox", sandbox("pending", services=services, effective_resource_requirements=rr,
                                        effective_egress=[pb.EgressRule(https_hostname="a.b"), pb.EgressRule(any=True)]))  # fmt: skip
