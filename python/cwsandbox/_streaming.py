@@ -7,7 +7,7 @@ import threading
 from . import _core
 from .exceptions import SandboxExecutionError, SandboxFileError, SandboxStreamBackpressureError
 
-SLICE = 1024 * 1024  # as the published client: bytes-like sources are sent in frames of 1 MiB
+SLICE = 1024 * 1024  # as the published client: what bytes-like sources are handed over in; the library cuts frames from it
 DIRECT_MAX = 16 * SLICE  # what the writer's queue takes without waiting; more is fed by a thread, so memory stays bounded
 
 

@@ -246,9 +246,9 @@ static void on_close(struct rpc *rpc, const struct err *status)
     if (!x->done && status->code == ERR_OK && x->spec.tty) {
         report_done(x, EXEC_TTY_NO_EXIT, NULL);
     } else if (!x->done && status->code == ERR_OK) {
-        struct cws_error *e =
-            error_new(x->spec.filepath ? CWS_E_FILE : CWS_E_EXECUTION,
-                      "%s: the stream ended without exit status", x->spec.label);
+        struct cws_error *e = error_new(x->spec.filepath ? CWS_E_FILE : CWS_E_EXECUTION,
+                                        "%s: the stream ended without %sexit status",
+                                        x->spec.label, x->spec.filepath ? "" : "an ");
         error_add_filepath(e, x->spec.filepath);
         error_add_sandbox_id(e, sandbox_id_borrow(x->sb));
         report_done(x, 0, e);
@@ -291,9 +291,8 @@ static void call(struct exec *x)
     x->rpc.deadline_ns = UINT64_MAX;
     /* It says that the command timed out when nothing of it runs any more. */
     x->rpc.patience_ns = conn->ours ? EXEC_KILL_PATIENCE_NS : 0;
-    uint64_t margin_ns = conn->ours ? 0 : EXEC_DEADLINE_MARGIN_NS;
     if (x->spec.timeout_ns < UINT64_MAX / 2)
-        x->rpc.deadline_ns = event_deadline(x->spec.timeout_ns + margin_ns);
+        x->rpc.deadline_ns = event_deadline(x->spec.timeout_ns);
     if (x->in)
         timer_start_in(timers_of(x), &x->timer, MIN(EXEC_READY_TIMEOUT_NS, x->spec.timeout_ns),
                        on_ready_timeout);

@@ -55,9 +55,6 @@ struct exec {
     uint32_t new_width, new_height;
 };
 
-/* What a foreign service gets on top of the command's time-out, as from the published client. Ours
- * kills the command at the call's deadline, so there the two are the same. */
-#define EXEC_DEADLINE_MARGIN_NS (5ULL * 1000000000ULL)
 /* Chosen: a little more than what the service gives to killing a command (server/call.c, EXPIRE_NS). */
 #define EXEC_KILL_PATIENCE_NS (2500ULL * 1000000ULL)
 #define EXEC_READY_TIMEOUT_NS (5ULL * 1000000000ULL) /* as the published client */

@@ -22,8 +22,9 @@
 /* What cannot be made shows when the file is opened. */
 #define MAKE_PARENTS \
     "d=${1%/*}; [ \"$d\" = \"$1\" ] || [ -d \"$d/\" ] || mkdir -p -- \"$d\" 2>/dev/null; "
+/* Counted: the end of stdin may not be delivered. */
 #define WRITE_CHECKED \
-    "cat > \"$1\" || exit 1; n=$(wc -c < \"$1\") || exit 1; " \
+    "head -c \"$2\" > \"$1\" || exit 1; n=$(wc -c < \"$1\") || exit 1; " \
     "[ \"$n\" -eq \"$2\" ] || { echo \"the file has $n bytes, not $2\" >&2; exit 1; }"
 #define WRITE_STREAM "cat > \"$1\""
 static const char *const write_scripts[] = {WRITE_CHECKED, MAKE_PARENTS WRITE_CHECKED};
@@ -267,7 +268,7 @@ static void stream_after_probe(struct file_op *f)
     f->probing = f->stderr_cut = false;
     f->delivered = 0;
     if (clock_now_ns() < f->deadline_ns) {
-        run(f, NULL, false, time_left(f));
+        run(f, NULL, false, time_left(f) + FILE_CAT_MARGIN_NS);
         return;
     }
     struct cws_error *e =

@@ -336,7 +336,7 @@ static struct file_op *file_new(cws_sandbox *sb, enum file_kind kind, const char
     f->deadline_ns = event_deadline(f->timeout_ns);
     sb_ready_init(&f->way, sb, labels[kind], on_running);
     reader_init(&f->out, &f->op, &reader_events, 0);
-    writer_init(&f->in, &f->op, WRITER_EXEC_FRAME_BYTES, on_in_data);
+    writer_init(&f->in, &f->op, WRITER_FRAME_BYTES, on_in_data);
     f->path = strdup(path);
     if (!f->path || container_dup(o->container, &f->container) < 0) {
         cws_op_unref(&f->op);
@@ -411,7 +411,6 @@ cws_op *cws_sandbox_write_file_stream(cws_sandbox *sb, const char *path,
     struct file_op *f = file_new(sb, FILE_WRITE_STREAM, path, options, error);
     if (!f)
         return NULL;
-    f->in.frame_bytes = WRITER_FILE_FRAME_BYTES;
     f = file_submit(f, error);
     if (!f)
         return NULL;

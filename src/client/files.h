@@ -18,6 +18,8 @@
 #define FILE_BUFFERED_CEILING (256u * 1024 * 1024)
 #define FILE_STDERR_CAP (16u * 1024)
 #define FILE_STREAM_CHECK_FROM (128u * 1024 * 1024)
+/* What a foreign service gets on top for the content of a streamed read, as from the published client. */
+#define FILE_CAT_MARGIN_NS (5ULL * 1000000000ULL)
 #define FILE_STAT_TIMEOUT_NS (10ULL * 1000000000ULL)
 
 enum file_kind { FILE_READ, FILE_WRITE, FILE_READ_STREAM, FILE_WRITE_STREAM };

@@ -266,7 +266,7 @@ static struct cws_process *process_new(cws_sandbox *sb, const cws_exec_options *
         readers[i]->holders = &p->holders;
         readers[i]->on_unheld = on_unheld;
     }
-    writer_init(&p->in, &p->op, WRITER_EXEC_FRAME_BYTES, on_stdin_data);
+    writer_init(&p->in, &p->op, WRITER_FRAME_BYTES, on_stdin_data);
     return p;
 }
 

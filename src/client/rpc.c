@@ -51,8 +51,9 @@ static void on_timer(struct timer *t)
         return;
     }
     rpc_abort(rpc, ERR_DEADLINE_EXCEEDED,
-              rpc->call ? "the call timed out"
-                        : "the call timed out before the service could be reached");
+              rpc->call
+                  ? "the call timed out"
+                  : "the call timed out while connecting: the service could not be reached");
 }
 
 /* ---- events of the call ---- */

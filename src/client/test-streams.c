@@ -125,7 +125,7 @@ static void test_every_bad_end_of_an_exec_is_an_error(void **state)
     static const struct {
         cws_error_kind kind;
         const char *text;
-    } want[] = {{CWS_E_EXECUTION, "ended without exit status"},
+    } want[] = {{CWS_E_EXECUTION, "ended without an exit status"},
                 {CWS_E_STREAM_BACKPRESSURE, "too slow"},
                 {CWS_E_EXECUTION, "went wrong"},
                 {CWS_E_SANDBOX, "read the service's answer"},

@@ -13,9 +13,8 @@
 #include "base/buf.h"
 #include "client/op.h"
 
-#define WRITER_QUEUE_SIZE 16u            /* as the published client */
-#define WRITER_EXEC_FRAME_BYTES 65536u   /* as the published client */
-#define WRITER_FILE_FRAME_BYTES 1048576u /* as the published client */
+#define WRITER_QUEUE_SIZE 16u     /* as the published client */
+#define WRITER_FRAME_BYTES 65536u /* as the published client */
 
 struct cws_writer {
     struct cws_op *owner; /* [const] */

@@ -216,12 +216,14 @@ def test_sources_of_a_streamed_write(server, running, consume, source):
     assert stdin_of(call) == b"abcd" and list(call.request.init.command)[-1] == "/x"
 
 
-def test_chunks_of_an_iterable_are_frames_and_bytes_are_cut_at_1_mib(server, running):
+def test_chunks_are_cut_into_frames_of_64_kib_in_order(server, running):
     server.on("StreamExec", receive())
-    running.write_file_streaming("/x", iter([bytes(200_000), bytes(5)])).result()
-    running.write_file_streaming("/x", bytes(2 * MIB + 7)).result()
+    data = bytes(range(256)) * 800
+    running.write_file_streaming("/x", iter([data, b"", b"abcde"])).result()
+    running.write_file_streaming("/x", data).result()
     chunks, cut = [[len(r.stdin) for r in call.requests[1:-1]] for call in server.of("StreamExec")]
-    assert (chunks, cut) == ([200_000, 5], [MIB, MIB, 7])
+    assert (chunks, cut) == ([65536, 65536, 65536, 8192, 5], [65536, 65536, 65536, 8192])
+    assert [stdin_of(call) for call in server.of("StreamExec")] == [data + b"abcde", data]
 
 
 @pytest.mark.parametrize("source", [[1, 2], ["text"], "text"])
@@ -309,7 +311,33 @@ def test_the_time_of_the_size_probe_is_taken_from_the_read(server, running, drai
     server.on("StreamExec", script)
     assert drain(running.read_file_streaming("/x", timeout_seconds=9)) == [b"ab"]
     probe, read = server.of("StreamExec")
-    assert probe.time_left <= 14.1 and read.time_left <= 13.6
+    assert 8 < probe.time_left <= 9.1 and 11 < read.time_left <= 13.6
+
+
+def test_the_commands_of_files_have_the_exact_time_limit(server, running):
+    server.on("WriteFile", Status("INVALID_ARGUMENT", "big", reason="CWSANDBOX_FILE_TOO_LARGE"))
+    server.on("ReadFile", Status("RESOURCE_EXHAUSTED", "big"))
+    server.on("StreamExec", receive())
+    running.write_file("/x", b"data", timeout_seconds=9).result()
+    running.write_file_streaming("/x", b"data", timeout_seconds=9).result()
+    server.on("StreamExec", [out(b"data"), exit_(0)])
+    running.read_file("/x", timeout_seconds=9).result()
+    assert all(8 < call.time_left <= 9.1 for call in server.of("StreamExec")) and len(server.of("StreamExec")) == 3
+
+
+def test_the_fall_back_of_a_write_reads_what_it_expects_and_not_to_the_end(server, running, tmp_path):
+    import subprocess
+
+    server.on("WriteFile", Status("INVALID_ARGUMENT", "big", reason="CWSANDBOX_FILE_TOO_LARGE"))
+    server.on("StreamExec", receive())
+    running.write_file("/x", b"data").result()
+    command = list(server.of("StreamExec")[0].request.init.command)
+    target = tmp_path / "written"
+    with subprocess.Popen([*command[:-2], str(target), command[-1]], stdin=subprocess.PIPE) as process:
+        process.stdin.write(b"data")
+        process.stdin.flush()
+        assert process.wait(20) == 0  # its stdin is still open
+    assert target.read_bytes() == b"data"
 
 
 def test_a_size_probe_that_takes_all_the_time_leaves_none_to_read(server, running):
