@@ -559,8 +559,10 @@ typedef struct cws_list_options {
     size_t n_runner_ids;
     int status; /* a cws_status, 0 = any active */
     int show_terminated;
-    uint64_t timeout_ns; /* CWS_DEFAULT_TIMEOUT */
-    size_t limit;        /* the first so many; 0 = all */
+    uint64_t timeout_ns;           /* CWS_DEFAULT_TIMEOUT */
+    size_t limit;                  /* the first so many; 0 = all */
+    const char *const *volume_ids; /* registered volumes that it uses, any of them */
+    size_t n_volume_ids;
 } cws_list_options;
 /** cws_list() - all pages. Result: cws_op_n_sandboxes() / cws_op_sandbox(). @client, @target, @options may be NULL. */
 CWS_API cws_op *cws_list(cws_client *client, cws_target *target,
@@ -852,6 +854,89 @@ typedef struct cws_log_options {
 /** cws_sandbox_logs() - output of the main process; each chunk is one line with its newline. Resumes by itself. */
 CWS_API cws_reader *cws_sandbox_logs(cws_sandbox *sb, const cws_log_options *options,
                                      cws_error **error);
+
+/* ----------------------------------------------------------------- volumes */
+
+/* Numbers of the wire's enums. */
+typedef enum cws_volume_state {
+    CWS_VOLUME_UNSPECIFIED = 0,
+    CWS_VOLUME_VALIDATING,
+    CWS_VOLUME_READY,
+    CWS_VOLUME_ERROR,
+    CWS_VOLUME_DELETING
+} cws_volume_state;
+typedef enum cws_volume_locality {
+    CWS_VOLUME_LOCALITY_UNSPECIFIED = 0,
+    CWS_VOLUME_CLUSTER_LOCAL,
+    CWS_VOLUME_GLOBAL
+} cws_volume_locality;
+
+/* A claim of a cluster. Texts are never NULL in a result. */
+typedef struct cws_pvc_source {
+    const char *runner_id, *namespace_name, *claim_name;
+    const char *sub_path; /* "" or NULL = all of it */
+} cws_pvc_source;
+
+/* A registered volume as the service describes it; borrowed from its handle. Numbers that this version does not know may appear. */
+typedef struct cws_volume {
+    const char *id;
+    int has_pvc; /* 1: `pvc` says what it stands for */
+    cws_pvc_source pvc;
+    int read_only;
+    const char *description;
+    cws_volume_state state;
+    const char *state_reason; /* "" = none */
+    cws_volume_locality locality;
+    const char *const *access_modes;
+    size_t n_access_modes;
+    const char *capacity;
+    int32_t attached_sandbox_count;
+    uint64_t created_ns, updated_ns, validated_ns; /* 0 = not known */
+} cws_volume;
+
+typedef struct cws_volume_create_options { /* zero it */
+    cws_pvc_source pvc;
+    int read_only;
+    const char *description; /* NULL = "" */
+    const char *request_id;  /* NULL = a random one */
+} cws_volume_create_options;
+
+typedef struct cws_volume_list_options { /* zero it */
+    const cws_volume_state *states;      /* any of them; none = all */
+    size_t n_states;
+    const char *const *runner_ids; /* any of them; none = all */
+    size_t n_runner_ids;
+} cws_volume_list_options;
+
+/*
+ * @client and @target may be NULL, @timeout_ns CWS_DEFAULT_TIMEOUT. What may pass is retried for 30 s. Results: cws_op_volume().
+ * Errors: CWS_E_VOLUME_*, and those of every call. Our own service has no volumes: CWS_E_VOLUME_TYPE_NOT_SUPPORTED, _NOT_FOUND.
+ */
+CWS_API cws_op *cws_volume_create(cws_client *client, cws_target *target, const char *id,
+                                  const cws_volume_create_options *o, uint64_t timeout_ns,
+                                  cws_error **error);
+CWS_API cws_op *cws_volume_get(cws_client *client, cws_target *target, const char *id,
+                               uint64_t timeout_ns, cws_error **error);
+/** cws_volume_list() - all pages. */
+CWS_API cws_op *cws_volume_list(cws_client *client, cws_target *target,
+                                const cws_volume_list_options *o, uint64_t timeout_ns,
+                                cws_error **error);
+CWS_API cws_op *cws_volume_update(cws_client *client, cws_target *target, const char *id,
+                                  const char *description, uint64_t timeout_ns,
+                                  cws_error **error);
+/** cws_volume_delete() - forget the volume; what it stands for stays. No result when it was missing: with @allow_missing, or
+ * when an attempt before may have deleted it. */
+CWS_API cws_op *cws_volume_delete(cws_client *client, cws_target *target, const char *id,
+                                  int allow_missing, int force, uint64_t timeout_ns,
+                                  cws_error **error);
+CWS_API cws_op *cws_volume_validate(cws_client *client, cws_target *target, const char *id,
+                                    uint64_t timeout_ns, cws_error **error);
+/** cws_volume_wait() - until it is READY, for @wait_ns; @timeout_ns of one question (15 s). CWS_E_VOLUME when it has an error or is
+ * being deleted, CWS_E_VOLUME_WAIT_TIMEOUT. */
+CWS_API cws_op *cws_volume_wait(cws_client *client, cws_target *target, const char *id,
+                                uint64_t wait_ns, uint64_t timeout_ns, cws_error **error);
+CWS_API size_t cws_op_n_volumes(const cws_op *op);
+CWS_API const cws_volume *cws_op_volume(const cws_op *op, size_t i);
 
 #ifdef __cplusplus
 }

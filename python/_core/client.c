@@ -19,22 +19,26 @@ static cws_target *target_of(struct core_state *st, PyObject *o)
 
 /* ---- calls ---- */
 
-/* list_sandboxes(cls, target, tags, runner_ids, status, show_terminated, timeout_seconds) */
+/* list_sandboxes(cls, target, tags, runner_ids, status, show_terminated, timeout_seconds[,
+ * volume_ids]) */
 static PyObject *core_list(PyObject *module, PyObject *args)
 {
     struct core_state *st = core_state_of_module(module);
     struct arg_strings tags CLEANUP_STRINGS = {0}, runner_ids CLEANUP_STRINGS = {0};
-    PyObject *cls, *target, *tag_list, *runner_list, *timeout;
+    struct arg_strings volume_ids CLEANUP_STRINGS = {0};
+    PyObject *cls, *target, *tag_list, *runner_list, *timeout, *volume_list = NULL;
     cws_list_options options = {0};
     cws_error *error = NULL;
     cws_target *t;
 
-    if (!PyArg_ParseTuple(args, "OOOOipO:list_sandboxes", &cls, &target, &tag_list,
-                          &runner_list, &options.status, &options.show_terminated, &timeout))
+    if (!PyArg_ParseTuple(args, "OOOOipO|O:list_sandboxes", &cls, &target, &tag_list,
+                          &runner_list, &options.status, &options.show_terminated, &timeout,
+                          &volume_list))
         return NULL;
     t = target_of(st, target);
     if (!t || py_arg_strings(tag_list, "tags", &tags) < 0 ||
         py_arg_strings(runner_list, "runner_ids", &runner_ids) < 0 ||
+        (volume_list && py_arg_strings(volume_list, "volume_ids", &volume_ids) < 0) ||
         py_arg_seconds(timeout, "timeout_seconds", CWS_DEFAULT_TIMEOUT, CWS_DEFAULT_TIMEOUT,
                        &options.timeout_ns) < 0)
         return NULL;
@@ -42,6 +46,8 @@ static PyObject *core_list(PyObject *module, PyObject *args)
     options.n_tags = tags.n;
     options.runner_ids = runner_ids.items;
     options.n_runner_ids = runner_ids.n;
+    options.volume_ids = volume_ids.items;
+    options.n_volume_ids = volume_ids.n;
     return py_ref_new(st, REF_SANDBOXES, cws_list(NULL, t, &options, &error), cls, &error);
 }
 

@@ -118,17 +118,55 @@ static PyObject *runner_dict(const cws_runner *r)
     return TAKE_PTR(dict);
 }
 
+static PyObject *volume_dict(const cws_volume *v)
+{
+    PyObject *dict CLEANUP_PY = PyDict_New();
+    PyObject *pvc CLEANUP_PY = NULL;
+
+    if (v->has_pvc) {
+        pvc = PyDict_New();
+        if (!pvc || put(pvc, "runner_id", text(v->pvc.runner_id)) < 0 ||
+            put(pvc, "namespace", text(v->pvc.namespace_name)) < 0 ||
+            put(pvc, "claim_name", text(v->pvc.claim_name)) < 0 ||
+            put(pvc, "sub_path", text(v->pvc.sub_path)) < 0)
+            return NULL;
+    }
+    if (!dict || put(dict, "volume_id", text(v->id)) < 0 ||
+        PyDict_SetItemString(dict, "pvc", pvc ? pvc : Py_None) < 0 ||
+        put(dict, "read_only", PyBool_FromLong(v->read_only)) < 0 ||
+        put(dict, "description", text(v->description)) < 0 ||
+        put(dict, "state", PyLong_FromLong(v->state)) < 0 ||
+        put(dict, "state_reason", text(v->state_reason)) < 0 ||
+        put(dict, "locality", PyLong_FromLong(v->locality)) < 0 ||
+        put(dict, "access_modes", texts(v->access_modes, v->n_access_modes)) < 0 ||
+        put(dict, "capacity", text(v->capacity)) < 0 ||
+        put(dict, "attached_sandbox_count", PyLong_FromLong(v->attached_sandbox_count)) < 0 ||
+        put(dict, "created_at", PyLong_FromUnsignedLongLong(v->created_ns)) < 0 ||
+        put(dict, "updated_at", PyLong_FromUnsignedLongLong(v->updated_ns)) < 0 ||
+        put(dict, "last_validated_at", PyLong_FromUnsignedLongLong(v->validated_ns)) < 0)
+        return NULL;
+    return TAKE_PTR(dict);
+}
+
+static PyObject *record_of(const cws_op *op, size_t i)
+{
+    if (cws_op_volume(op, i))
+        return volume_dict(cws_op_volume(op, i));
+    if (cws_op_snapshot(op, i))
+        return snapshot_dict(cws_op_snapshot(op, i));
+    return runner_dict(cws_op_runner(op, i));
+}
+
 PyObject *py_records_of(const cws_op *op)
 {
-    size_t n_snapshots = cws_op_n_snapshots(op), n_runners = cws_op_n_runners(op);
+    size_t n = cws_op_n_snapshots(op) + cws_op_n_runners(op) + cws_op_n_volumes(op);
     PyObject *list CLEANUP_PY = NULL;
 
     if (cws_op_bucket_config(op))
         return bucket_dict(cws_op_bucket_config(op));
-    list = PyList_New((Py_ssize_t)(n_snapshots + n_runners)); /* one of the two is 0 */
-    for (size_t i = 0; list && i < n_snapshots + n_runners; i++) {
-        PyObject *item = n_snapshots ? snapshot_dict(cws_op_snapshot(op, i))
-                                     : runner_dict(cws_op_runner(op, i));
+    list = PyList_New((Py_ssize_t)n); /* all but one of the three are 0 */
+    for (size_t i = 0; list && i < n; i++) {
+        PyObject *item = record_of(op, i);
 
         if (!item)
             return NULL;
@@ -286,7 +324,150 @@ static PyObject *core_get_runner(PyObject *module, PyObject *args)
                        &error);
 }
 
+/* volume_create(target, id, (runner_id, namespace, claim_name, sub_path), read_only, description,
+ * request_id or None, timeout_seconds) */
+static PyObject *core_volume_create(PyObject *module, PyObject *args)
+{
+    cws_volume_create_options o = {0};
+    PyObject *target, *timeout;
+    cws_error *error = NULL;
+    uint64_t timeout_ns;
+    cws_target *t;
+    const char *id;
+
+    if (!PyArg_ParseTuple(args, "Os(sssz)pszO:volume_create", &target, &id, &o.pvc.runner_id,
+                          &o.pvc.namespace_name, &o.pvc.claim_name, &o.pvc.sub_path,
+                          &o.read_only, &o.description, &o.request_id, &timeout))
+        return NULL;
+    t = target_of(module, target, timeout, &timeout_ns);
+    return t ? records_ref(module, cws_volume_create(NULL, t, id, &o, timeout_ns, &error),
+                           &error)
+             : NULL;
+}
+
+/* volume_get(target, id, timeout_seconds), volume_validate(the same) */
+static PyObject *ask_volume(PyObject *module, PyObject *args,
+                            cws_op *(*ask)(cws_client *, cws_target *, const char *, uint64_t,
+                                           cws_error **))
+{
+    PyObject *target, *timeout;
+    cws_error *error = NULL;
+    uint64_t timeout_ns;
+    cws_target *t;
+    const char *id;
+
+    if (!PyArg_ParseTuple(args, "OsO", &target, &id, &timeout))
+        return NULL;
+    t = target_of(module, target, timeout, &timeout_ns);
+    return t ? records_ref(module, ask(NULL, t, id, timeout_ns, &error), &error) : NULL;
+}
+
+static PyObject *core_volume_get(PyObject *module, PyObject *args)
+{
+    return ask_volume(module, args, cws_volume_get);
+}
+
+static PyObject *core_volume_validate(PyObject *module, PyObject *args)
+{
+    return ask_volume(module, args, cws_volume_validate);
+}
+
+/* volume_list(target, tuple of numbers, sequence of runner ids, timeout_seconds) */
+static PyObject *core_volume_list(PyObject *module, PyObject *args)
+{
+    struct arg_strings runners CLEANUP_STRINGS = {0};
+    cws_volume_list_options o = {0};
+    PyObject *target, *states, *runner_ids, *timeout;
+    cws_volume_state numbers[CWS_VOLUME_DELETING + 1];
+    cws_error *error = NULL;
+    uint64_t timeout_ns;
+    cws_target *t;
+
+    if (!PyArg_ParseTuple(args, "OO!OO:volume_list", &target, &PyTuple_Type, &states,
+                          &runner_ids, &timeout) ||
+        py_arg_strings(runner_ids, "runner_ids", &runners) < 0)
+        return NULL;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(states); i++) {
+        long number = PyLong_AsLong(PyTuple_GET_ITEM(states, i));
+
+        if (number == -1 && PyErr_Occurred())
+            return NULL;
+        if (o.n_states < sizeof(numbers) / sizeof(*numbers))
+            numbers[o.n_states++] = (cws_volume_state)number;
+    }
+    o.states = numbers;
+    o.runner_ids = runners.items;
+    o.n_runner_ids = runners.n;
+    t = target_of(module, target, timeout, &timeout_ns);
+    return t ? records_ref(module, cws_volume_list(NULL, t, &o, timeout_ns, &error), &error)
+             : NULL;
+}
+
+/* volume_update(target, id, description, timeout_seconds) */
+static PyObject *core_volume_update(PyObject *module, PyObject *args)
+{
+    const char *id, *description;
+    PyObject *target, *timeout;
+    cws_error *error = NULL;
+    uint64_t timeout_ns;
+    cws_target *t;
+
+    if (!PyArg_ParseTuple(args, "OssO:volume_update", &target, &id, &description, &timeout))
+        return NULL;
+    t = target_of(module, target, timeout, &timeout_ns);
+    return t ? records_ref(module,
+                           cws_volume_update(NULL, t, id, description, timeout_ns, &error),
+                           &error)
+             : NULL;
+}
+
+/* volume_delete(target, id, allow_missing, force, timeout_seconds) */
+static PyObject *core_volume_delete(PyObject *module, PyObject *args)
+{
+    PyObject *target, *timeout;
+    int allow_missing, force;
+    cws_error *error = NULL;
+    uint64_t timeout_ns;
+    cws_target *t;
+    const char *id;
+
+    if (!PyArg_ParseTuple(args, "OsppO:volume_delete", &target, &id, &allow_missing, &force,
+                          &timeout))
+        return NULL;
+    t = target_of(module, target, timeout, &timeout_ns);
+    return t ? records_ref(
+                   module,
+                   cws_volume_delete(NULL, t, id, allow_missing, force, timeout_ns, &error),
+                   &error)
+             : NULL;
+}
+
+/* volume_wait(target, id, seconds, timeout_seconds) */
+static PyObject *core_volume_wait(PyObject *module, PyObject *args)
+{
+    PyObject *target, *seconds, *timeout;
+    uint64_t timeout_ns, wait_ns;
+    cws_error *error = NULL;
+    cws_target *t;
+    const char *id;
+
+    if (!PyArg_ParseTuple(args, "OsOO:volume_wait", &target, &id, &seconds, &timeout) ||
+        py_arg_seconds(seconds, "timeout", 0, 1, &wait_ns) < 0)
+        return NULL;
+    t = target_of(module, target, timeout, &timeout_ns);
+    return t ? records_ref(module, cws_volume_wait(NULL, t, id, wait_ns, timeout_ns, &error),
+                           &error)
+             : NULL;
+}
+
 PyMethodDef py_query_functions[] = {
+    {"volume_create", core_volume_create, METH_VARARGS, NULL},
+    {"volume_get", core_volume_get, METH_VARARGS, NULL},
+    {"volume_list", core_volume_list, METH_VARARGS, NULL},
+    {"volume_update", core_volume_update, METH_VARARGS, NULL},
+    {"volume_delete", core_volume_delete, METH_VARARGS, NULL},
+    {"volume_validate", core_volume_validate, METH_VARARGS, NULL},
+    {"volume_wait", core_volume_wait, METH_VARARGS, NULL},
     {"snapshot_get", core_snapshot_get, METH_VARARGS, NULL},
     {"snapshot_list", core_snapshot_list, METH_VARARGS, NULL},
     {"snapshot_delete", core_snapshot_delete, METH_VARARGS, NULL},

@@ -273,7 +273,7 @@ PyGetSetDef py_sandbox_properties[] = {
     {"started_at", get_started_at, NULL,
      "naive datetime in UTC when the sandbox began to run, or None", NULL},
     {"status_reason", get_status_reason, NULL,
-     "str: the service's words on the status, as last heard, or None", NULL},
+     "The service's words on the status (why it failed, what it waits for), or None", NULL},
     {"runner_id", get_runner_id, NULL, "str, or None", NULL},
     {"runner_group_id", get_runner_group_id, NULL, "str, or None", NULL},
     {"returncode", get_returncode, NULL, "int exit code of the main process, or None", NULL},

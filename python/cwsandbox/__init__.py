@@ -102,6 +102,12 @@ if TYPE_CHECKING:
         ProcessResult as ProcessResult,
         TerminalResult as TerminalResult,
     )
+    from ._volume import (
+        PvcVolumeSource as PvcVolumeSource,
+        Volume as Volume,
+        VolumeLocality as VolumeLocality,
+        VolumeState as VolumeState,
+    )
     from ._volumes import (
         FileSystemSnapshotOptions as FileSystemSnapshotOptions,
         RegisteredVolumeOptions as RegisteredVolumeOptions,
@@ -220,6 +226,10 @@ _HOME = {
     "TerminalSession": "_lib",
     "TlsPassthroughEndpointStatus": "_endpoints",
     "VolumeMount": "_containers",
+    "PvcVolumeSource": "_volume",
+    "Volume": "_volume",
+    "VolumeLocality": "_volume",
+    "VolumeState": "_volume",
     "Waitable": "_batch",
     "WandbAuth": "_auth",
     "__version__": "_core",

@@ -145,7 +145,7 @@ class SandboxBase:
         """datetime (UTC) when status was last seen, or None"""
     @property
     def status_reason(self) -> str | None:
-        """The service's words on the status (why it failed, what it waits for), as last heard."""
+        """The service's words on the status (why it failed, what it waits for), or None"""
     @property
     def started_at(self) -> datetime | None:
         """naive datetime in UTC when the sandbox began to run, or None"""
@@ -343,6 +343,7 @@ def list_sandboxes(
     status: int,
     show_terminated: bool,
     timeout_seconds: float | None,
+    volume_ids: Sequence[str] = ...,
     /,
 ) -> OperationRef[list[Any]]: ...
 def from_id(
@@ -351,6 +352,30 @@ def from_id(
 def delete(
     target: Target, sandbox_id: str, missing_ok: bool, timeout_seconds: float | None, /
 ) -> OperationRef[None]: ...
+def volume_create(
+    target: Target,
+    volume_id: str,
+    pvc: tuple[str, str, str, str | None],
+    read_only: bool,
+    description: str,
+    request_id: str | None,
+    timeout_seconds: float | None,
+    /,
+) -> OperationRef[Any]: ...
+def volume_get(target: Target, volume_id: str, timeout_seconds: float | None, /) -> OperationRef[Any]: ...
+def volume_list(
+    target: Target, states: tuple[int, ...], runner_ids: Sequence[str], timeout_seconds: float | None, /
+) -> OperationRef[Any]: ...
+def volume_update(
+    target: Target, volume_id: str, description: str, timeout_seconds: float | None, /
+) -> OperationRef[Any]: ...
+def volume_delete(
+    target: Target, volume_id: str, allow_missing: bool, force: bool, timeout_seconds: float | None, /
+) -> OperationRef[Any]: ...
+def volume_validate(target: Target, volume_id: str, timeout_seconds: float | None, /) -> OperationRef[Any]: ...
+def volume_wait(
+    target: Target, volume_id: str, seconds: float, timeout_seconds: float | None, /
+) -> OperationRef[Any]: ...
 def snapshot_get(target: Target, snapshot_id: str, timeout_seconds: float | None, /) -> OperationRef[Any]: ...
 def snapshot_list(
     target: Target, source_sandbox_id: str | None, status: int, timeout_seconds: float | None, /

@@ -324,8 +324,9 @@ class Sandbox(_core.SandboxBase):
         poll_retry_budget_seconds: float | None = None,
         poll_rpc_timeout_seconds: float | None = None,
         data_plane_mode: DataPlaneMode | str = "auto",
+        volume_ids: Sequence[str] | None = None,
     ) -> OperationRef[builtins.list[Sandbox]]:
-        """Handle for the sandboxes of this account that match: all the tags, a status, some runners.
+        """Handle for the sandboxes of this account that match: all the tags, a status, some runners, some registered volumes.
 
         Ended ones are left out unless show_terminated or status asks for them. Wrong arguments raise from the handle.
         """
@@ -341,6 +342,7 @@ class Sandbox(_core.SandboxBase):
                 status_number(status),
                 show_terminated,
                 timeout_seconds,
+                string_list(volume_ids, "volume_ids"),
             )
         except Exception as exc:
             return _core.failed(exc)

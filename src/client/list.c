@@ -24,6 +24,8 @@ struct call_op {
     size_t limit;                /* [const] of a list; 0 = all */
     char **tags, **runner_ids;   /* [const] */
     size_t n_tags, n_runner_ids; /* [const] */
+    char **volume_ids;           /* [const] */
+    size_t n_volume_ids;         /* [const] */
     int status;                  /* [const] */
     bool show_terminated;        /* [const] */
 
@@ -174,6 +176,8 @@ static struct unary *send_list(struct call_op *c, struct unary_call *call)
     request.n_tags = c->n_tags;
     request.runner_ids = c->runner_ids;
     request.n_runner_ids = c->n_runner_ids;
+    request.volume_ids = c->volume_ids;
+    request.n_volume_ids = c->n_volume_ids;
     request.state = (Pb__State)c->status;
     request.show_terminated = c->show_terminated;
     call->path = PROTO_PATH_SANDBOX("ListSandboxes");
@@ -278,6 +282,7 @@ static void call_free(struct cws_op *op)
     free(c->sandbox_id);
     free_strings(c->tags, c->n_tags);
     free_strings(c->runner_ids, c->n_runner_ids);
+    free_strings(c->volume_ids, c->n_volume_ids);
     cws_target_unref(c->target);
     free(c);
 }
@@ -346,7 +351,9 @@ cws_op *cws_list(cws_client *client, cws_target *target, const cws_list_options 
     c->show_terminated = o->show_terminated != 0;
     if (copy_strings(&c->tags, &c->n_tags, o->tags, o->n_tags, "tag", error) < 0 ||
         copy_strings(&c->runner_ids, &c->n_runner_ids, o->runner_ids, o->n_runner_ids,
-                     "runner id", error) < 0) {
+                     "runner id", error) < 0 ||
+        copy_strings(&c->volume_ids, &c->n_volume_ids, o->volume_ids, o->n_volume_ids,
+                     "volume id", error) < 0) {
         cws_op_unref(&c->op);
         return NULL;
     }

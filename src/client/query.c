@@ -26,11 +26,28 @@ static void query_finish(struct query *q, struct cws_error *take)
 
 static void send_page(struct query *q);
 
+static bool wait_is_over(const struct query *q)
+{
+    return clock_now_ns() >= q->wait_end_ns;
+}
+
+static uint64_t retry_budget(const struct query *q)
+{
+    uint64_t now_ns = clock_now_ns();
+    uint64_t left_ns = q->wait_end_ns > now_ns ? q->wait_end_ns - now_ns : 0;
+    return MIN(SNAPSHOT_RETRY_BUDGET_NS, left_ns);
+}
+
 static void on_timer(struct timer *t)
 {
     struct query *q = CONTAINER_OF(t, struct query, timer);
     drop_replies(q); /* a new attempt begins at the first page, with time of its own */
-    q->deadline_ns = event_deadline(retry_timeout(&q->retry, q->timeout_ns));
+    if (wait_is_over(q)) {
+        query_finish(q, q->cls->wait->timed_out(q));
+        return;
+    }
+    q->deadline_ns =
+        MIN(event_deadline(retry_timeout(&q->retry, q->timeout_ns)), q->wait_end_ns);
     send_page(q);
 }
 
@@ -47,23 +64,43 @@ static void on_failure(struct query *q, const struct err *status)
     struct cws_error *e = page_timeout(q, status);
     if (!e)
         e = error_from_status(
-            status, &(struct error_site){.label = q->cls->label,
-                                         .is_discovery = q->cls->discovery,
-                                         .runner_id = q->cls->discovery ? q->id : NULL,
-                                         .snapshot_id = q->cls->discovery ? NULL : q->id});
+            status, &(struct error_site){
+                        .label = q->cls->label,
+                        .is_discovery = q->cls->discovery,
+                        .runner_id = q->cls->discovery ? q->id : NULL,
+                        .volume_id = q->cls->volume ? q->id : NULL,
+                        .snapshot_id = q->cls->discovery || q->cls->volume ? NULL : q->id});
     bool repeated = q->retry.budget_end_ns != 0;
     uint64_t delay_ns;
     if (q->cls->deletes && (q->missing_ok || repeated) &&
-        (e->kind == CWS_E_SNAPSHOT_NOT_FOUND || e->status == ERR_NOT_FOUND)) {
+        (e->kind == CWS_E_SNAPSHOT_NOT_FOUND || e->kind == CWS_E_VOLUME_NOT_FOUND ||
+         e->status == ERR_NOT_FOUND)) {
         error_unref(e); /* an attempt before may have deleted it */
         query_finish(q, NULL);
     } else if (q->cls->retries && !q->op.client->closing &&
-               retry_after(&q->retry, SNAPSHOT_RETRY_BUDGET_NS, e, &delay_ns)) {
+               retry_after(&q->retry, retry_budget(q), e, &delay_ns)) {
         error_unref(e);
         timer_start_in(&q->op.client->timers, &q->timer, delay_ns, on_timer);
+    } else if (wait_is_over(q)) { /* it cut the last question short */
+        error_unref(e);
+        query_finish(q, q->cls->wait->timed_out(q));
     } else {
         query_finish(q, e);
     }
+}
+
+/* An answer to a query that waits. */
+static void on_wait_answer(struct query *q)
+{
+    struct cws_error *error;
+    q->retry = (struct retry){0};
+    if (wait_is_over(q))
+        query_finish(q, q->cls->wait->timed_out(q)); /* also when it came too late */
+    else if (q->cls->wait->verdict(q, &error))
+        query_finish(q, error);
+    else
+        timer_start(&q->op.client->timers, &q->timer,
+                    MIN(clock_now_ns() + q->cls->wait->poll_ns, q->wait_end_ns), on_timer);
 }
 
 static const char *token_of(const struct query *q, size_t i)
@@ -91,6 +128,10 @@ static void on_page(struct query *q)
     }
     q->replies = grown;
     q->replies[q->n_replies++] = TAKE_PTR(q->answer);
+    if (q->cls->wait) {
+        on_wait_answer(q);
+        return;
+    }
     if (!*token_of(q, q->n_replies - 1)) {
         query_finish(q, NULL);
         return;
@@ -169,7 +210,8 @@ static void query_begin(struct cws_op *op)
     struct query *q = CONTAINER_OF(op, struct query, op);
     CLEANUP_ERR struct err err = {0};
     q->conn = conn_get(op->client, q->target, &err);
-    q->deadline_ns = event_deadline(q->timeout_ns);
+    q->wait_end_ns = q->cls->wait ? event_deadline(q->wait_ns) : UINT64_MAX;
+    q->deadline_ns = MIN(event_deadline(q->timeout_ns), q->wait_end_ns);
     if (q->conn)
         send_page(q);
     else

@@ -14,6 +14,14 @@
 
 struct query;
 
+/* A query that is asked again until its answer is what is waited for. */
+struct query_wait {
+    uint64_t poll_ns;
+    /* [loop] Whether q->replies[0] ends it; *@ret_error: badly. */
+    bool (*verdict)(const struct query *q, struct cws_error **ret_error);
+    struct cws_error *(*timed_out)(const struct query *q);
+};
+
 struct query_class {
     const char *path;
     const char *label; /* "List snapshots" */
@@ -21,6 +29,8 @@ struct query_class {
     uint32_t page_token_field;                   /* of the request; 0 = one answer */
     const char *(*next_page)(const void *reply); /* of a reply; "" = the last one */
     bool discovery;                              /* errors are of that family */
+    bool volume;                                 /* the id is a volume's */
+    const struct query_wait *wait;               /* or NULL */
     bool retries;                                /* as the published client */
     bool deletes;                                /* NOT_FOUND may mean that it worked */
     /* [loop] All answers are there: make q->items of them; may be NULL. 0 or -ENOMEM. */
@@ -35,6 +45,7 @@ struct query {
     uint64_t timeout_ns;           /* [const] of all pages of one attempt */
     char *id;                      /* [const] what is asked for, or NULL */
     bool missing_ok;               /* [const] */
+    uint64_t wait_ns;              /* [const] with cls->wait: for all of it */
     char *filter_text;             /* [const] of cls->collect() */
     int filter_number;             /* [const] */
 
@@ -43,6 +54,7 @@ struct query {
     struct timer timer;    /* [loop] until the next attempt */
     struct retry retry;    /* [loop] */
     uint64_t deadline_ns;  /* [loop] */
+    uint64_t wait_end_ns;  /* [loop] UINT64_MAX = no wait */
     void *answer;          /* [loop] being received */
     struct err unreadable; /* [loop] why there is none */
 

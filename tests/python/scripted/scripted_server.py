@@ -24,7 +24,7 @@ from concurrent import futures
 
 import grpc
 import messages  # noqa: F401  makes the next imports work
-from coreweave.sandbox.v1 import discovery_pb2, settings_pb2
+from coreweave.sandbox.v1 import discovery_pb2, settings_pb2, volume_pb2
 from coreweave.sandbox.v1 import sandbox_pb2 as pb
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
@@ -51,12 +51,16 @@ REQUESTS = {
     "DeleteFileSystemSnapshot": pb.DeleteFileSystemSnapshotRequest,
     "GetFileSystemSnapshotBucketConfig": settings_pb2.GetFileSystemSnapshotBucketConfigRequest,
     "UpdateFileSystemSnapshotBucketConfig": settings_pb2.UpdateFileSystemSnapshotBucketConfigRequest,
+    **{f"{verb}Volume{s}": getattr(volume_pb2, f"{verb}Volume{s}Request")
+       for verb, s in (("Create", ""), ("Get", ""), ("List", "s"), ("Update", ""), ("Delete", ""), ("Validate", ""))},
     "ListAvailableRunners": discovery_pb2.ListAvailableRunnersRequest,
     "GetAvailableRunner": discovery_pb2.GetAvailableRunnerRequest,
 }
 OTHER_SERVICES = {  # methods that are not of the SandboxService
     "GetFileSystemSnapshotBucketConfig": "coreweave.sandbox.v1.SettingsService",
     "UpdateFileSystemSnapshotBucketConfig": "coreweave.sandbox.v1.SettingsService",
+    **dict.fromkeys(["CreateVolume", "GetVolume", "ListVolumes", "UpdateVolume", "DeleteVolume", "ValidateVolume"],
+                    "coreweave.sandbox.v1.VolumeService"),
     "ListAvailableRunners": "coreweave.sandbox.v1.DiscoveryService",
     "GetAvailableRunner": "coreweave.sandbox.v1.DiscoveryService",
 }
