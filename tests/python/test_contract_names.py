@@ -1,6 +1,6 @@
 """Names, signatures, defaults, enum values and the exception tree, against those of the published client.
 
-The tables below are the contract's for client 1.6.0, in its words; NEW is what 1.22.0 added, none of which is offered yet. What is not built yet is listed once, in NOT_BUILT, with the reason: its tests are
+The tables below are the contract's for client 1.22.0, in its words. What is not built is listed once, in NOT_BUILT, with the reason: its tests are
 expected to fail, strictly, so that building the thing fails the run until its line here is deleted.
 """
 
