@@ -172,6 +172,11 @@ CWS_API cws_client *cws_client_default(cws_error **error);
 CWS_API cws_client *cws_client_new(cws_error **error);
 /** cws_client_unref() - closes connections, completes open handles with CWS_E_CLOSED, joins the thread. */
 CWS_API void cws_client_unref(cws_client *client);
+/**
+ * cws_client_settle() - done when nothing is being stopped: stops that were begun, and starts that were cancelled
+ * For a program that ends after it cancelled a start: the service may just be making that sandbox. @client: NULL = the default one.
+ */
+CWS_API cws_op *cws_client_settle(cws_client *client, cws_error **error);
 
 typedef struct cws_header {
     const char *name;
@@ -473,7 +478,10 @@ CWS_API cws_sandbox *cws_sandbox_ref(cws_sandbox *sb);
 /** cws_sandbox_unref() - never stops the sandbox. */
 CWS_API void cws_sandbox_unref(cws_sandbox *sb);
 
-/** cws_sandbox_start() - done when the service accepted it (an id is known). Idempotent; concurrent calls share one create. */
+/**
+ * cws_sandbox_start() - done when the service accepted it (an id is known). Idempotent; concurrent calls share one create
+ * When it is cancelled under way, and nobody else waits for the sandbox until the service answers, what came of it is stopped.
+ */
 CWS_API cws_op *cws_sandbox_start(cws_sandbox *sb, cws_error **error);
 /** cws_sandbox_wait_running() - starts if needed; done at RUNNING (COMPLETED counts). Result: the sandbox.
  *  FAILED -> CWS_E_FAILED, TERMINATED -> CWS_E_TERMINATED, time-out -> CWS_E_TIMEOUT. Waiters share one poll. */

@@ -144,9 +144,10 @@ static PyObject *hook_new(struct core_state *st, PyObject *loop, PyObject *key)
 
 /* Loops that were closed but are still referenced would keep their descriptors until collected.
  */
-static int drop_closed_hooks(struct core_state *st)
+int py_await_drop_closed(struct core_state *st)
 {
     PyObject *all CLEANUP_PY = PyDict_Values(st->hooks);
+    int n_dropped = 0;
 
     for (Py_ssize_t i = 0; all && i < PyList_GET_SIZE(all); i++) {
         struct hook *hook = (struct hook *)PyList_GET_ITEM(all, i);
@@ -156,10 +157,12 @@ static int drop_closed_hooks(struct core_state *st)
 
         if (PyErr_Occurred())
             return -1;
-        if (closed == Py_True)
+        if (closed == Py_True) {
             Py_DECREF(hook_forget((PyObject *)hook, NULL));
+            n_dropped++;
+        }
     }
-    return all ? 0 : -1;
+    return all ? n_dropped : -1;
 }
 
 /* The hook of @loop, a new reference; made on first use. */
@@ -171,7 +174,7 @@ static PyObject *hook_of(struct core_state *st, PyObject *loop)
 
     if (hook || PyErr_Occurred())
         return TAKE_PTR(hook);
-    if (drop_closed_hooks(st) < 0)
+    if (py_await_drop_closed(st) < 0)
         return NULL;
     hook = hook_new(st, loop, key);
     if (!hook || PyDict_SetItem(st->hooks, key, hook) < 0)
@@ -358,7 +361,8 @@ static PySendResult finish(struct awaiter *self, PySendResult result)
     return result;
 }
 
-/* As in the published client: cancelling the task that awaits a handle cancels the operation. */
+/* As in the published client: cancelling the task that awaits a handle cancels the operation. A start is undone whatever
+ * ended the wait: nobody else would know of its sandbox. */
 static void cancel_if_cancelled(struct core_state *st, struct awaiter *self)
 {
     PyObject *exc, *cls;
@@ -367,8 +371,9 @@ static void cancel_if_cancelled(struct core_state *st, struct awaiter *self)
         return;
     exc = py_errors_take();
     cls = py_core_late(st, LATE_ASYNCIO_CANCELLED);
-    if (cls && exc && PyErr_GivenExceptionMatches(exc, cls))
-        py_ref_cancel((struct ref *)self->source);
+    if (((struct ref *)self->source)->starts ||
+        (cls && exc && PyErr_GivenExceptionMatches(exc, cls)))
+        py_ref_cancel(st, (struct ref *)self->source);
     PyErr_Clear();
     if (exc) {
         PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
@@ -480,8 +485,20 @@ static PyObject *awaiter_throw(PyObject *o, PyObject *args)
     return NULL;
 }
 
+/* The coroutine goes away while it waits: its loop was closed, for example. */
+static void drop_start(PyObject *o)
+{
+    struct core_state *st = core_state(o);
+    struct awaiter *self = (struct awaiter *)o;
+
+    if (st && self->inner && self->source && !self->reads &&
+        ((struct ref *)self->source)->starts)
+        py_ref_cancel(st, (struct ref *)self->source);
+}
+
 static PyObject *awaiter_close(PyObject *o, PyObject *unused)
 {
+    drop_start(o);
     (void)finish((struct awaiter *)o, PYGEN_RETURN);
     Py_RETURN_NONE;
 }
@@ -505,6 +522,7 @@ static void awaiter_dealloc(PyObject *o)
     PyTypeObject *type = Py_TYPE(o);
 
     PyObject_GC_UnTrack(o);
+    drop_start(o);
     (void)awaiter_clear(o);
     type->tp_free(o);
     Py_DECREF(type);

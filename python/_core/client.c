@@ -163,7 +163,7 @@ static PyObject *core_cancel(PyObject *module, PyObject *ref)
 
     if (!is_ref(st, ref))
         return PyErr_Format(PyExc_TypeError, "cancel() takes a handle, not %R", ref);
-    py_ref_cancel((struct ref *)ref);
+    py_ref_cancel(core_state_of_module(module), (struct ref *)ref);
     Py_RETURN_NONE;
 }
 
@@ -278,6 +278,29 @@ static PyObject *core_set_service_dir(PyObject *module, PyObject *dir)
     Py_RETURN_NONE;
 }
 
+/* settle(seconds): before the program ends, what its cancelled starts made is stopped; without any, nothing happens */
+static PyObject *core_settle(PyObject *module, PyObject *seconds)
+{
+    struct core_state *st = core_state_of_module(module);
+    cws_error *error = NULL;
+    uint64_t timeout_ns;
+    PyObject *ref CLEANUP_PY = NULL;
+
+    int n_closed = py_await_drop_closed(st);
+    if (n_closed < 0)
+        return NULL;
+    if (n_closed > 0)
+        (void)PyGC_Collect(); /* a task and what it waits for are a cycle */
+    if (!st->abandoned)
+        Py_RETURN_NONE;
+    if (py_arg_seconds(seconds, "seconds", NS_PER_S, 0, &timeout_ns) < 0)
+        return NULL;
+    ref = py_ref_new(st, REF_NONE, cws_client_settle(NULL, &error), NULL, &error);
+    if (!ref || py_ref_wait((struct ref *)ref, timeout_ns) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 PyMethodDef py_client_functions[] = {
     {"list_sandboxes", core_list, METH_VARARGS, NULL},
     {"from_id", core_from_id, METH_VARARGS, NULL},
@@ -289,6 +312,7 @@ PyMethodDef py_client_functions[] = {
     {"failed_reader", core_failed_reader, METH_O, NULL},
     {"cancel", core_cancel, METH_O, NULL},
     {"is_done", core_is_done, METH_O, NULL},
+    {"settle", core_settle, METH_O, NULL},
     {"wait", core_wait, METH_VARARGS, NULL},
     {"set_service_dir", core_set_service_dir, METH_O, NULL},
     {NULL, NULL, 0, NULL},

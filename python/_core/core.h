@@ -73,6 +73,7 @@ struct core_state {
     PyTypeObject *sandbox_type, *options_type, *target_type, *awaiter_type, *hook_type;
     PyObject *errors[N_ERROR_KINDS]; /* by cws_error_kind */
     PyObject *late[LATE_MAX];        /* NULL until asked for */
+    bool abandoned;  /* a start was cancelled: _core.settle() has something to wait for */
     PyObject *hooks; /* id(loop) -> hook; entries leave by a weakref's callback */
     PyObject *s_set_result, *s_done, *s_create_future, *s_add_reader, *s_open;
     PyObject *s_get_running_loop;
@@ -129,8 +130,9 @@ enum ref_kind {
 struct ref {
     PyObject ob_base; /* PyObject_HEAD */
     enum ref_kind kind;
-    bool cancelled;    /* result() and await raise different CancelledErrors */
-    cws_op *op;        /* NULL for PARTS, FUTURE, FIXED */
+    bool cancelled; /* result() and await raise different CancelledErrors */
+    bool starts; /* it may have made `subject`, a struct sandbox: py_ref_cancel() undoes that */
+    cws_op *op;  /* NULL for PARTS, FUTURE, FIXED */
     PyObject *subject; /* see the kinds */
     PyObject *finish;  /* callable(value, error) run once on the consumer's thread, or NULL */
     PyObject *value;   /* one of the two once collected; then the same for everybody */
@@ -153,7 +155,8 @@ int py_ref_wait(struct ref *self, uint64_t timeout_ns);
 /** py_ref_collect() - value or exception of a done handle. @awaited picks asyncio's
  * CancelledError. */
 PyObject *py_ref_collect(struct core_state *st, struct ref *self, bool awaited);
-void py_ref_cancel(struct ref *self);
+/** py_ref_cancel() - of a start that is done already, whose value nobody has and whose sandbox nobody has used: stops it. */
+void py_ref_cancel(struct core_state *st, struct ref *self);
 int py_ref_traverse(PyObject *self, visitproc visit, void *arg);
 int py_ref_clear(PyObject *self);
 PyObject *py_ref_result(PyObject *self, PyObject *const *args, Py_ssize_t n_args,

@@ -72,6 +72,8 @@ int py_await_init(PyObject *module, struct core_state *st);
 /** py_await_ref() / py_await_reader() - the iterator that `await` drives. */
 PyObject *py_await_ref(PyObject *self);
 PyObject *py_await_reader(PyObject *self);
+/** py_await_drop_closed() - forget the loops that are closed, and who waited on them: how many, or -1. */
+int py_await_drop_closed(struct core_state *st);
 /** py_await_orphan_drop() - forget the entry of a reader that goes away. */
 void py_await_orphan_drop(struct reader *r);
 
@@ -81,6 +83,7 @@ struct sandbox {
     PyObject ob_base; /* PyObject_HEAD */
     cws_sandbox *sb;  /* NULL until first used: _open() of the subclass calls _attach() */
     uint64_t request_timeout_ns;
+    size_t n_uses; /* operations begun, less the starts that were cancelled */
     PyObject *weakrefs;
 };
 
@@ -92,8 +95,10 @@ int py_sandbox_init(PyObject *module, struct core_state *st);
  * @sb.
  */
 PyObject *py_sandbox_wrap(struct core_state *st, PyObject *cls, cws_sandbox *sb);
-/** py_sandbox_handle() - the open sandbox, borrowed; NULL with the exception of _open(). */
+/** py_sandbox_handle() - the open sandbox, for one operation; borrowed. NULL with the exception of _open(). */
 cws_sandbox *py_sandbox_handle(struct core_state *st, PyObject *self);
+/** py_sandbox_disown() - a start was cancelled when it was done already: stop what it made, unless something else uses it. */
+void py_sandbox_disown(PyObject *self, bool was_done);
 extern PyMethodDef py_sandbox_io_methods[]; /* exec, shell, files, logs */
 extern PyGetSetDef py_sandbox_properties[];
 

@@ -106,8 +106,10 @@ int py_ref_wait(struct ref *self, uint64_t timeout_ns)
     }
 }
 
-void py_ref_cancel(struct ref *self)
+void py_ref_cancel(struct core_state *st, struct ref *self)
 {
+    bool collected = self->value || self->error;
+
     if (self->kind == REF_FUTURE) {
         PyObject *ignored CLEANUP_PY = PyObject_CallMethod(self->subject, "cancel", NULL);
 
@@ -115,11 +117,18 @@ void py_ref_cancel(struct ref *self)
             PyErr_Clear(); /* somebody's callback raised, or it has no cancel() */
         return;
     }
-    if (self->op)
-        (void)cws_op_cancel(self->op); /* 0: it was complete already, which is fine */
+    if (self->op) {
+        bool was_done = !cws_op_cancel(self->op);
+
+        if (self->starts && self->subject && !collected) {
+            st->abandoned = true;
+            py_sandbox_disown(self->subject, was_done && !cws_op_error(self->op));
+            self->starts = false; /* once */
+        }
+    }
     if (self->kind == REF_PARTS && self->subject) {
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->subject); i++)
-            py_ref_cancel((struct ref *)PyTuple_GET_ITEM(self->subject, i));
+            py_ref_cancel(st, (struct ref *)PyTuple_GET_ITEM(self->subject, i));
     }
 }
 
@@ -296,6 +305,13 @@ PyObject *py_ref_result(PyObject *self, PyObject *const *args, Py_ssize_t n_args
     if (py_arg_patience(timeout, CWS_FOREVER, 0, &timeout_ns) < 0)
         return NULL;
     r = py_ref_wait(ref, timeout_ns);
+    if (r < 0 && ref->starts) { /* Ctrl-C: most likely nobody asks again */
+        PyObject *raised = py_errors_take();
+
+        py_ref_cancel(st, ref);
+        py_errors_reraise(raised);
+        Py_XDECREF(raised);
+    }
     if (r == 1)
         PyErr_SetString(PyExc_TimeoutError, "the operation is still running");
     return r == 0 ? py_ref_collect(st, ref, false) : NULL;

@@ -15,12 +15,23 @@ cws_sandbox *py_sandbox_handle(struct core_state *st, PyObject *self)
     struct sandbox *sandbox = (struct sandbox *)self;
     PyObject *ignored CLEANUP_PY = NULL;
 
+    sandbox->n_uses++;
     if (sandbox->sb)
         return sandbox->sb;
     ignored = PyObject_CallMethodNoArgs(self, st->s_open);
     if (ignored && !sandbox->sb)
         PyErr_SetString(PyExc_RuntimeError, "_open() did not attach the sandbox");
     return ignored ? sandbox->sb : NULL;
+}
+
+void py_sandbox_disown(PyObject *self, bool was_done)
+{
+    struct sandbox *sandbox = (struct sandbox *)self;
+
+    if (sandbox->n_uses > 0)
+        sandbox->n_uses--;
+    if (was_done && sandbox->n_uses == 0 && sandbox->sb)
+        cws_op_unref(cws_sandbox_stop(sandbox->sb, 0, 1, NULL)); /* else its lifetime ends it */
 }
 
 PyObject *py_sandbox_wrap(struct core_state *st, PyObject *cls, cws_sandbox *sb)
@@ -114,6 +125,13 @@ static PyObject *sandbox_set_data_plane(PyObject *self, PyObject *number)
 
 /* ---- operations ---- */
 
+static PyObject *as_start(PyObject *take_ref)
+{
+    if (take_ref)
+        ((struct ref *)take_ref)->starts = ((struct ref *)take_ref)->op != NULL;
+    return take_ref;
+}
+
 static PyObject *sandbox_start(PyObject *self, PyObject *unused)
 {
     struct core_state *st = core_state(self);
@@ -123,7 +141,8 @@ static PyObject *sandbox_start(PyObject *self, PyObject *unused)
     if (!st)
         return NULL;
     sb = py_sandbox_handle(st, self);
-    return py_ref_new(st, REF_NONE, sb ? cws_sandbox_start(sb, &error) : NULL, NULL, &error);
+    return as_start(
+        py_ref_new(st, REF_NONE, sb ? cws_sandbox_start(sb, &error) : NULL, self, &error));
 }
 
 /* A handle that resolves to the sandbox itself. */
@@ -132,9 +151,9 @@ static PyObject *running_ref(struct core_state *st, PyObject *self, uint64_t tim
     cws_sandbox *sb = py_sandbox_handle(st, self);
     cws_error *error = NULL;
 
-    return py_ref_new(st, REF_OBJECT,
-                      sb ? cws_sandbox_wait_running(sb, timeout_ns, &error) : NULL, self,
-                      &error);
+    return as_start(py_ref_new(st, REF_OBJECT,
+                               sb ? cws_sandbox_wait_running(sb, timeout_ns, &error) : NULL,
+                               self, &error));
 }
 
 static PyObject *wait_for_ref(struct core_state *st, PyObject *take_ref)

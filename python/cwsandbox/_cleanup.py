@@ -1,4 +1,5 @@
-"""What happens when the program ends: open sessions are closed, on normal exit, SIGINT and SIGTERM.
+"""What happens when the program ends: open sessions are closed, on normal exit, SIGINT and SIGTERM; what comes of cancelled starts is
+stopped.
 
 Importing the package installs nothing: the hooks come with the first sandbox that this process owns. Signal handlers can be set on the
 main thread only; off it they wait for the next sandbox that is owned there.
@@ -19,6 +20,8 @@ import os
 import sys
 
 import _signal  # type: ignore[import-not-found]
+
+SETTLE_SECONDS = 10.0  # chosen: a service that answers needs milliseconds
 
 _previous: dict[int, object] = {}
 _ran = False
@@ -42,6 +45,13 @@ def close_sessions() -> None:
             import logging
 
             logging.getLogger(__name__).warning("could not close %r at exit", session, exc_info=True)
+
+
+def _leave() -> None:
+    from . import _core
+
+    close_sessions()
+    _core.settle(SETTLE_SECONDS)  # what cancelled starts are still making
 
 
 def _on_signal(signum: int, frame: object) -> None:
@@ -77,7 +87,7 @@ def owned() -> None:
         return
     if not _at_exit:
         _at_exit = True
-        atexit.register(close_sessions)
+        atexit.register(_leave)
     if _opted_out():
         _decided = True
         return

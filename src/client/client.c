@@ -184,6 +184,7 @@ struct cws_client *cws_client_new(cws_error **error)
     client->last = &client->first;
     client->close_task.run = on_close_task;
     list_init(&client->ops);
+    list_init(&client->leave_ops);
     (void)pthread_mutex_init(&client->lock, NULL);
     int r = start_loop(client);
     if (r < 0) {

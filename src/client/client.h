@@ -47,6 +47,9 @@ struct cws_client {
     struct tls_config *tls; /* [loop] made on first use */
     struct task close_task; /* [lock] */
     bool closing;           /* [loop] */
+    size_t
+        n_leaving; /* [loop] stops under way, and cancelled starts not yet answered; see leave.c */
+    struct list leave_ops; /* [loop] who waits for it to be 0 */
 };
 
 /** client_or_default() - @client, or the default one; NULL with *@error when that cannot be

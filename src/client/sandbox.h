@@ -114,11 +114,13 @@ struct cws_sandbox {
     pthread_mutex_t lock;
     struct sandbox_info info; /* [lock]; written by the loop only, except stats */
 
-    enum sb_state state;                    /* [loop] */
-    bool cancelled;                         /* [loop] stopped before it was started */
-    struct create create;                   /* [loop] */
-    bool stop_owned;                        /* [loop] the service accepted our stop */
-    struct conn *conn;                      /* [loop] */
+    enum sb_state state;  /* [loop] */
+    bool cancelled;       /* [loop] stopped before it was started */
+    struct create create; /* [loop] */
+    size_t n_wanting;     /* [loop] who wants what the create under way makes */
+    bool abandoned;       /* [loop] being created, and nobody wants it: start.c */
+    bool stop_owned;      /* [loop] the service accepted our stop */
+    struct conn *conn;    /* [loop] */
     struct list started, running, terminal; /* [loop] struct sb_waiter */
     struct watch watch;                     /* [loop] */
     struct token token;                     /* [loop] */
@@ -179,6 +181,11 @@ void sandbox_when_started(struct cws_sandbox *sb, struct sb_waiter *w);
 /** create_stop_waiting() - [loop] no further attempt at a place that is full; harmless when none
  * is planned. */
 void create_stop_waiting(struct cws_sandbox *sb);
+/** sandbox_abandon() - [loop] one that waited for the start was cancelled. When nobody else wants what the create under
+ * way makes, it is stopped; who asks for it before the service has answered has it as if nothing had happened. */
+void sandbox_abandon(struct cws_sandbox *sb);
+/** sandbox_reclaim() - [loop] it is wanted after all, or a stop has taken it over. */
+void sandbox_reclaim(struct cws_sandbox *sb);
 
 /* ---- watch.c ---- */
 void sandbox_when_running(struct cws_sandbox *sb, struct sb_waiter *w);
@@ -196,5 +203,13 @@ void watch_adopt(struct cws_sandbox *sb);
 /* ---- stop.c ---- */
 /** stop_advance() - [loop] the state changed (create ended) while a stop waits for it. */
 void stop_advance(struct cws_sandbox *sb);
+/** stop_unwanted() - [loop] stop an abandoned one at once; nobody hears how it went. */
+void stop_unwanted(struct cws_sandbox *sb);
+
+/* ---- leave.c ---- */
+/** leave_began() / leave_ended() - [loop] one more, one less, that has to go from the service
+ * before the program may. */
+void leave_began(struct cws_client *client);
+void leave_ended(struct cws_client *client);
 
 #endif

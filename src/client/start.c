@@ -11,7 +11,7 @@
 
 static bool may_spill(const struct cws_sandbox *sb, const struct cws_error *e)
 {
-    return buf_len(&sb->spill_request) > 0 && !sb->spilled && !sb->stopping &&
+    return buf_len(&sb->spill_request) > 0 && !sb->spilled && !sb->stopping && !sb->abandoned &&
            !sb->client->closing && placement_no_room(e);
 }
 
@@ -31,6 +31,25 @@ static void both_failed(struct cws_sandbox *sb, struct cws_error *e)
 
 static struct cws_error *create_begin(struct cws_sandbox *sb);
 
+void sandbox_reclaim(struct cws_sandbox *sb)
+{
+    if (!sb->abandoned)
+        return;
+    sb->abandoned = false;
+    leave_ended(sb->client);
+}
+
+void sandbox_abandon(struct cws_sandbox *sb)
+{
+    if (sb->n_wanting == 0 || --sb->n_wanting > 0)
+        return;
+    if (sb->stopping || sb->client->closing)
+        return;
+    sb->abandoned = true;
+    leave_began(sb->client);
+    create_stop_waiting(sb);
+}
+
 /* No further attempt at this place. */
 static void create_failed(struct cws_sandbox *sb, struct cws_error *take_error)
 {
@@ -45,6 +64,8 @@ static void create_failed(struct cws_sandbox *sb, struct cws_error *take_error)
     }
     if (sb->no_room)
         both_failed(sb, take_error);
+    sandbox_reclaim(sb); /* nothing came of it that could be stopped */
+    sb->n_wanting = 0;
     sb->state =
         SB_NEW; /* the request keeps its id: another start() cannot make a second sandbox */
     if (sb->stopping)
@@ -129,6 +150,9 @@ static void on_created(void *user, void *reply, const struct err *status)
         sb_waiters_fire(&sb->started, NULL);
         if (sb->stopping)
             stop_advance(sb);
+        else if (sb->abandoned)
+            stop_unwanted(sb);
+        sb->n_wanting = 0;
         sandbox_settle(sb);
     }
     cws_sandbox_unref(sb);
@@ -170,6 +194,8 @@ void sandbox_when_started(struct cws_sandbox *sb, struct sb_waiter *w)
     if (sb->state == SB_NEW)
         error = create_begin(sb);
     if (!error && sb->state == SB_CREATING) {
+        sandbox_reclaim(sb);
+        sb->n_wanting++;
         list_append(&sb->started, &w->link);
         return;
     }

@@ -29,12 +29,23 @@ struct stop_op {
     char *request_id;       /* [const] or NULL; taken by the attempt */
 };
 
+static void set_stopping(struct cws_sandbox *sb, bool stopping)
+{
+    if (sb->stopping == stopping)
+        return;
+    sb->stopping = stopping;
+    if (stopping)
+        leave_began(sb->client);
+    else
+        leave_ended(sb->client);
+}
+
 /* The attempt is over. The state says what became of the sandbox; @take NULL = it is stopped.
  */
 static void stop_finish(struct cws_sandbox *sb, struct cws_error *take)
 {
     (void)cws_sandbox_ref(sb);
-    sb->stopping = false;
+    set_stopping(sb, false);
     struct list ending;
     list_init(&ending);
     list_splice(&sb->stop_ops, &ending);
@@ -284,9 +295,11 @@ static void stop_begin(struct cws_op *op)
         return;
     }
     list_append(&sb->stop_ops, &stop->link);
-    if (sb->stopping)
+    bool joins = sb->stopping;
+    set_stopping(sb, true);
+    sandbox_reclaim(sb); /* the stop counts instead */
+    if (joins)
         return;
-    sb->stopping = true;
     token_give_up(sb);
     sb->stop_missing_ok = stop->missing_ok;
     sb->stop_grace_ns = stop->grace_ns;
@@ -321,7 +334,7 @@ static void stop_cancel(struct cws_op *op)
     if (sb->client->closing && list_empty(&sb->stop_ops))
         stop_abandon(sb); /* else the attempt goes on for whoever joins */
     if (list_empty(&sb->stop_ops) && snapshot_wait_cancel(&sb->stop_snapshot_wait)) {
-        sb->stopping = false; /* nobody wants to know; whoever joins later watches the end */
+        set_stopping(sb, false); /* nobody wants to know; whoever joins later watches the end */
         cws_sandbox_unref(sb);
     }
     op_end(op);
@@ -373,4 +386,12 @@ cws_op *cws_sandbox_stop(cws_sandbox *sb, uint64_t grace_ns, int missing_ok, cws
 {
     cws_stop_options options = {.grace_ns = grace_ns, .missing_ok = missing_ok};
     return cws_sandbox_stop_with(sb, &options, error);
+}
+
+void stop_unwanted(struct cws_sandbox *sb)
+{
+    struct cws_op *op = cws_sandbox_stop(sb, 0, 1, NULL);
+    if (!op)
+        sandbox_reclaim(sb); /* no memory: its lifetime ends it */
+    cws_op_unref(op);
 }

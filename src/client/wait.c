@@ -78,7 +78,11 @@ static void on_token(struct sb_waiter *waiter, struct cws_error *error)
 static void on_started(struct sb_waiter *waiter, struct cws_error *error)
 {
     struct wait_op *w = CONTAINER_OF(waiter, struct wait_op, waiter);
-    if (error) {
+    bool lost =
+        op_is_done(&w->op); /* cancelled, and the answer came before that was heard of */
+    if (lost && w->kind != WAIT_COMPLETE)
+        sandbox_abandon(w->sb);
+    if (error || lost) {
         wait_finish(w, error_ref(error));
         return;
     }
@@ -109,7 +113,10 @@ static void wait_cancel(struct cws_op *op)
 {
     struct wait_op *w = CONTAINER_OF(op, struct wait_op, op);
     timer_stop(&op->client->timers, &w->timer);
+    bool waits = !list_empty(&w->waiter.link);
     sb_waiter_cancel(w->sb, &w->waiter);
+    if (waits && w->kind != WAIT_COMPLETE)
+        sandbox_abandon(w->sb);
     op_end(op);
 }
 
