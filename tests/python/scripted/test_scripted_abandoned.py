@@ -95,8 +95,8 @@ def test_a_closed_loop_undoes_the_start_that_it_waited_for(server, go):
     loop.close()
     task._log_destroy_pending = False
     del task, loop
-    threading.Timer(0, go.set).start()
-    _core.settle(20)  # as at the end of the program
+    _core.settle(0)  # as at the end of the program, without its patience
+    go.set()
     assert_stopped(server)
 
 
