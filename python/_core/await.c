@@ -503,6 +503,13 @@ static PyObject *awaiter_close(PyObject *o, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+/* Who looked, and does not care any more: nothing is undone. */
+static PyObject *awaiter_detach(PyObject *o, PyObject *unused)
+{
+    (void)finish((struct awaiter *)o, PYGEN_RETURN);
+    Py_RETURN_NONE;
+}
+
 static int awaiter_traverse(PyObject *o, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(o));
@@ -537,6 +544,7 @@ static PyMethodDef hook_methods[] = {
 static PyMethodDef awaiter_methods[] = {
     {"send", awaiter_send_method, METH_O, NULL},
     {"throw", awaiter_throw, METH_VARARGS, NULL},
+    {"_detach", awaiter_detach, METH_NOARGS, NULL},
     {"close", awaiter_close, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

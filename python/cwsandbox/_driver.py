@@ -136,7 +136,7 @@ class _Watch:
             future.add_done_callback(self.step)  # type: ignore[attr-defined]
 
     def close(self) -> None:
-        self._awaitable.close()
+        self._awaitable._detach()  # close() would undo a start
 
 
 def _forget() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import signal
 import threading
@@ -112,3 +113,12 @@ def test_an_interrupted_result_undoes_the_start(server, go):
     thread.join()
     go.set()
     assert_stopped(server)
+
+
+def test_a_wait_that_runs_out_of_time_undoes_nothing(server, go):
+    sb = Sandbox()
+    start, other = sb.start(), cw.OperationRef(concurrent.futures.Future())
+    assert cw.wait([start, other], timeout=0.01) == ([], [start, other])
+    go.set()
+    assert start.result() is None
+    assert not server.of("DeleteSandbox")
