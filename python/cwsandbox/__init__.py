@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         WandbAuth as WandbAuth,
         set_auth_mode as set_auth_mode,
     )
-    from ._batch import Waitable as Waitable, results as results, wait as wait
+    from ._batch import Waitable as Waitable, as_completed as as_completed, results as results, wait as wait
     from ._core import (
         OperationRef as OperationRef,
         Process as Process,

@@ -1,4 +1,4 @@
-"""Many handles at once: results() and wait()."""
+"""Many handles at once: results(), wait() and as_completed()."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ._sandbox import Sandbox
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any, TypeVar, overload
 
     T = TypeVar("T")
@@ -21,17 +21,93 @@ else:
 
 
 @overload
-def results(refs: OperationRef[T], /) -> T: ...
+def results(refs: OperationRef[T], /, *, return_exceptions: bool = False, progress: bool | None = None) -> T: ...
 @overload
-def results(refs: Iterable[OperationRef[T]], /) -> list[T]: ...
-def results(refs: Any, /) -> Any:
+def results(
+    refs: Iterable[OperationRef[T]], /, *, return_exceptions: bool = False, progress: bool | None = None
+) -> list[T]: ...
+def results(refs: Any, /, *, return_exceptions: bool = False, progress: bool | None = None) -> Any:
     """Block for the value of a handle, or for the list of values of several, in their order.
 
-    The first handle in that order that failed raises.
+    The first handle in that order that failed raises. return_exceptions: its exception is in the list instead.
+    progress: show on stderr how many are done. None: when it is a terminal or a notebook, after a second.
     """
     if isinstance(refs, OperationRef):
-        return refs.result()
-    return [ref.result() for ref in refs]
+        return _value(refs, return_exceptions)
+    refs = list(refs)
+    if progress is None:
+        progress = _somebody_looks()
+    if progress and len(refs) > 1 and all(isinstance(ref, OperationRef) for ref in refs):
+        with _Progress(refs) as shown:
+            return [_value(shown.until_done(ref), return_exceptions) for ref in refs]
+    return [_value(ref, return_exceptions) for ref in refs]
+
+
+def _value(ref: OperationRef[Any], return_exceptions: bool) -> Any:
+    try:
+        return ref.result()
+    except Exception as error:
+        if not return_exceptions:
+            raise
+        return error
+
+
+def as_completed(refs: Iterable[Waitable], *, timeout: float | None = None) -> Iterator[Any]:
+    """The handles and sandboxes, each as soon as it is done; failed ones too. timeout: seconds for all, then TimeoutError."""
+    import time
+
+    end = None if timeout is None else time.monotonic() + timeout
+    # A sandbox would be asked for its state again and again: one handle each
+    left = [(item, item._running() if isinstance(item, Sandbox) else item) for item in refs]
+    while left:
+        rest = None if end is None else max(end - time.monotonic(), 0)
+        done, _ = wait([ref for _, ref in left], num_returns=1, timeout=rest)
+        if not done:
+            raise TimeoutError(f"{len(left)} operations are still running")
+        now = [(item, ref, _core.is_done(ref)) for item, ref in left]
+        left = [(item, ref) for item, ref, is_done in now if not is_done]
+        yield from [item for item, _, is_done in now if is_done]
+
+
+# ---- progress
+
+
+def _somebody_looks() -> bool:
+    import sys
+
+    stream = sys.stderr
+    return "ipykernel" in sys.modules or bool(stream is not None and hasattr(stream, "isatty") and stream.isatty())
+
+
+class _Progress:
+    """A line "37 of 300 done" that is written over, and erased at the end. Nothing for what takes less than a second."""
+
+    FIRST, NEXT = 1.0, 0.2  # seconds; chosen: what is quicker needs no display, and what moves faster cannot be read
+
+    def __init__(self, refs: list[OperationRef[Any]]) -> None:
+        self._refs, self._pause, self._shown = refs, self.FIRST, 0
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def until_done(self, ref: OperationRef[Any]) -> OperationRef[Any]:
+        while not wait([ref], timeout=self._pause)[0]:
+            self._pause = self.NEXT
+            n_done = sum(_core.is_done(other) for other in self._refs)
+            self._write(f"{n_done} of {len(self._refs)} done")
+        return ref
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._shown:
+            self._write("")
+            self._write("")
+
+    def _write(self, text: str) -> None:
+        import sys
+
+        sys.stderr.write("\r" + text.ljust(self._shown))
+        sys.stderr.flush()
+        self._shown = len(text)
 
 
 def wait(

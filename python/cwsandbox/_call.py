@@ -22,10 +22,10 @@ _LAST_LINE = re.compile(r"(?:[\w.]+\.<locals>\.)?([A-Za-z_][\w.]*(?:Error|Except
 class Call:
     """Its request as JSON, its future, where it runs (None: nowhere yet, or no more)."""
 
-    __slots__ = ("future", "number", "request", "slot", "timer")
+    __slots__ = ("environment", "future", "number", "request", "slot", "timer")
 
-    def __init__(self, number: int, request: str) -> None:
-        self.number, self.request = number, request
+    def __init__(self, number: int, request: str, environment: dict[str, str] | None) -> None:
+        self.number, self.request, self.environment = number, request, environment
         self.future: Future[object] = Future()
         self.slot: Slot | None = None
         self.timer: asyncio.TimerHandle | None = None

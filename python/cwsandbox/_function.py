@@ -21,6 +21,7 @@ from .exceptions import AsyncFunctionError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
     from types import CodeType, FunctionType
     from typing import Any
 
@@ -70,6 +71,7 @@ class RemoteFunction(Generic[P, R]):
         request_timeout_seconds: float | None = None,
         data_plane_mode: DataPlaneMode | str | None = None,
         fresh: bool = False,
+        max_in_flight: int | None = None,
     ) -> None:
         given = {name: value for name, value in locals().items() if value is not None and name not in _NOT_SANDBOX}
         original = inspect.unwrap(fn)
@@ -80,6 +82,10 @@ class RemoteFunction(Generic[P, R]):
 
             given["network"] = to_network(network)  # a wrong type is told here, not by the first call
         self._fn, self._session, self._temp_dir, self._fresh = fn, session, temp_dir.rstrip("/") or "/", fresh
+        if max_in_flight is not None and (type(max_in_flight) is not int or max_in_flight < 1):
+            raise ValueError(f"max_in_flight must be a positive int, not {max_in_flight!r}")
+        self._max_in_flight = max_in_flight
+        self._environment = environment_variables  # read at each call
         self._overrides = given
         self._definition: tuple[str, str] | None = None
         self._pool: Pool | None = None  # replaced under _pool_lock
@@ -98,13 +104,19 @@ class RemoteFunction(Generic[P, R]):
         """
         _cleanup.owned()
         try:
-            return _core.OperationRef(self._open_pool().submit(self._request(args, kwargs)))
+            pool = self._open_pool()
+            environment, changed = self._read_environment(pool)
+            return _core.OperationRef(pool.submit(self._request(args, kwargs, changed), environment))
         except Exception as exc:
             return _core.failed(exc)
 
-    def map(self, items: Iterable[Iterable[Any]]) -> list[OperationRef[R]]:
-        """Start a call for each item, the item being the positional arguments; handles in the order of the items."""
-        return [self.remote(*item) for item in items]  # type: ignore[call-arg]
+    def map(self, items: Iterable[Iterable[Any]], *, return_exceptions: bool = False) -> list[OperationRef[R]]:
+        """Start a call for each item, the item being the positional arguments; handles in the order of the items.
+
+        return_exceptions: a call that fails has its exception as the value of its handle, which then raises nothing.
+        """
+        refs = [self.remote(*item) for item in items]  # type: ignore[call-arg]
+        return [_core.OperationRef(_forgiving(ref)) for ref in refs] if return_exceptions else refs
 
     def local(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the function here, in this process."""
@@ -131,15 +143,28 @@ class RemoteFunction(Generic[P, R]):
         defaults = self._session._defaults
         timeout = self._overrides.get("request_timeout_seconds", defaults.request_timeout_seconds)
         limits = self._overrides.get("resources", defaults.resources) is not None
+        overrides = dict(self._overrides)
+        if self._environment is not None:
+            overrides["environment_variables"] = dict(self._environment)  # what its sandboxes are made with
         pool = Pool(
-            self._session, self.__name__, self._overrides, temp_dir=self._temp_dir, timeout=timeout, limits=limits,
-            fresh=self._fresh,
+            self._session, self.__name__, overrides, temp_dir=self._temp_dir, timeout=timeout, limits=limits,
+            fresh=self._fresh, max_in_flight=self._max_in_flight,
         )  # fmt: skip
         weakref.finalize(self, pool.retire).atexit = False  # at exit the session does it
         return pool
 
-    def _request(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """The request as JSON text."""
+    def _read_environment(self, pool: Pool) -> tuple[dict[str, str] | None, dict[str, str | None]]:
+        """The variables of a call, and what of them differs from those that the sandboxes of the pool are made with."""
+        if self._environment is None:
+            return None, {}
+        now, before = dict(self._environment), pool.overrides["environment_variables"]
+        changed = {name: value for name, value in now.items() if before.get(name) != value}
+        return now, {**changed, **dict.fromkeys(before.keys() - now.keys())}
+
+    def _request(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], environment: Mapping[str, str | None] | None = None
+    ) -> str:
+        """The request as JSON text. environment: what differs from that of the sandbox; None: is not set."""
         fn = inspect.unwrap(self._fn)
         if self._definition is None:
             self._definition = definition_of(fn)
@@ -148,13 +173,37 @@ class RemoteFunction(Generic[P, R]):
         variables = {n: v for n, v in variables_of(fn).items() if not any(v is m for m in mine)}
         for value, path in ((variables, "closure_vars"), (args, "args"), (kwargs, "kwargs")):
             check_json(value, path, set())
-        return json.dumps(
-            {"source": source, "name": name, "closure_vars": variables, "args": args, "kwargs": kwargs},
-            separators=(",", ":"),
-        )
+        request = {"source": source, "name": name, "closure_vars": variables, "args": args, "kwargs": kwargs}
+        if environment:
+            request["environment"] = environment
+        return json.dumps(request, separators=(",", ":"))
 
 
-_NOT_SANDBOX = ("self", "fn", "session", "temp_dir", "fresh", "__class__")
+_NOT_SANDBOX = ("self", "fn", "session", "temp_dir", "fresh", "max_in_flight", "__class__")
+
+
+def _forgiving(ref: OperationRef[Any]) -> Future[Any]:
+    """A future whose value is that of the call, or its exception. Cancelling it cancels the call."""
+    from concurrent.futures import CancelledError, Future
+
+    inner, outer = ref._future, Future()
+    if inner is None:  # it failed before it began
+        try:
+            outer.set_result(ref.result())
+        except Exception as error:
+            outer.set_result(error)
+        return outer
+
+    def done(_: object) -> None:
+        if not outer.cancelled() and outer.set_running_or_notify_cancel():
+            if inner.cancelled():
+                outer.set_exception(CancelledError())
+            else:
+                outer.set_result(inner.exception() or inner.result())
+
+    outer.add_done_callback(lambda _: inner.cancel() if outer.cancelled() else None)
+    inner.add_done_callback(done)
+    return outer
 
 
 def _name_of(fn: object) -> str:

@@ -48,8 +48,9 @@ class Pool:
     """See the head of this file."""
 
     def __init__(
-        self, session: Session, name: str, overrides: dict[str, Any], temp_dir: str, timeout: float, limits: bool, fresh: bool
-    ) -> None:
+        self, session: Session, name: str, overrides: dict[str, Any], temp_dir: str, timeout: float, limits: bool, fresh: bool,
+        max_in_flight: int | None,
+    ) -> None:  # fmt: skip
         self.session, self.name, self.overrides = session, name, overrides
         self.temp_dir, self.timeout, self.fresh = temp_dir, timeout, fresh
         # Limits that somebody chose for a call are not shared between calls.
@@ -64,14 +65,18 @@ class Pool:
         self.tasks: set[asyncio.Task[None]] = set()
         self.running: set[Call] = set()
         self.limit = max_sandboxes(session, limits)
+        # A fresh call is a sandbox: its time runs from here on, so those that cannot run yet wait without it.
+        self.max_in_flight = max_in_flight
+        self.max_fresh = max_in_flight or max_sandboxes(session, True)
         self.dropped = False
         self.driver = _driver.use()
         session._pools.append(self)
 
     # ---- from any thread
 
-    def submit(self, request: str) -> Future[Any]:
-        call = Call(next(self.numbers), request)
+    def submit(self, request: str, environment: dict[str, str] | None = None) -> Future[Any]:
+        """environment: of a fresh call's sandbox; a warm one finds what differs in its request."""
+        call = Call(next(self.numbers), request, environment)
         if self.closed is not None:
             call.fail(self.closed)
             return call.future
@@ -100,8 +105,6 @@ class Pool:
     def _enqueue(self, call: Call) -> None:
         if self.closed is not None:
             call.fail(self.closed)
-        elif self.fresh:
-            self._run_fresh(call)
         else:
             self.waiting.append(call)
             self._dispatch()
@@ -110,6 +113,22 @@ class Pool:
         """Give waiting calls to workers with room; make slots while calls wait and there may be more."""
         while self.waiting and self.waiting[0].future.cancelled():
             self.waiting.popleft()
+        if self.fresh:
+            self._dispatch_fresh()
+        else:
+            self._dispatch_warm()
+        if self.retired and not self.waiting and not self.running:
+            for slot in self.slots:
+                slot.end()
+            self._maybe_done()
+
+    def _dispatch_fresh(self) -> None:
+        while self.waiting and len(self.running) < self.max_fresh:
+            call = self.waiting.popleft()
+            if not call.future.cancelled():
+                self._run_fresh(call)
+
+    def _dispatch_warm(self) -> None:
         for slot in [slot for slot in self.slots if self.waiting and slot.ready and slot.worn()]:
             slot.retire()
         outstanding = len(self.waiting) + len(self.running)
@@ -119,16 +138,13 @@ class Pool:
         ready = [slot for slot in self.slots if slot.ready]
         while self.waiting and ready:
             slot = min(ready, key=lambda slot: len(slot.calls))
-            if len(slot.calls) >= self.per_sandbox:
+            full = self.max_in_flight is not None and len(self.running) >= self.max_in_flight
+            if full or len(slot.calls) >= self.per_sandbox:
                 break
             call = self.waiting.popleft()
             if not call.future.cancelled() and not slot.send(call):
                 self.waiting.appendleft(call)
                 ready.remove(slot)
-        if self.retired and not outstanding:
-            for slot in self.slots:
-                slot.end()
-            self._maybe_done()
 
     def _abandon(self, call: Call) -> None:
         if call.slot is not None:
@@ -170,11 +186,11 @@ class Pool:
         self.fresh = True
         for slot in self.slots:
             slot.end()
-        while self.waiting:
-            self._run_fresh(self.waiting.popleft())
+        self._dispatch()
 
-    def make_sandbox(self) -> Sandbox:
-        sandbox = self.session.sandbox(**self.overrides)
+    def make_sandbox(self, environment: dict[str, str] | None = None) -> Sandbox:
+        overrides = self.overrides if environment is None else {**self.overrides, "environment_variables": environment}
+        sandbox = self.session.sandbox(**overrides)
         sandbox._calls = [0, 0, 0]  # what metrics count instead of commands: these would count the worker
         if self.session._closed:  # by another thread, perhaps before it was registered
             sandbox.stop(missing_ok=True)
@@ -183,13 +199,13 @@ class Pool:
     # ---- one sandbox for one call
 
     def _run_fresh(self, call: Call) -> None:
+        self.running.add(call)
         task = self._spawn(self._fresh_call(call))
         call.future.add_done_callback(
             lambda future: self.driver.post(task.cancel) if future.cancelled() else None,
         )
 
     async def _fresh_call(self, call: Call) -> None:
-        self.running.add(call)
         try:
             call.succeed(await self._fresh_value(call))
         except asyncio.CancelledError:
@@ -204,7 +220,7 @@ class Pool:
         word = uuid.uuid4().hex
         payload = f"{self.temp_dir}/sandbox_payload_{word}.json"
         result = f"{self.temp_dir}/sandbox_result_{word}.json"
-        sandbox = self.make_sandbox()
+        sandbox = self.make_sandbox(call.environment)
         try:
             async with sandbox:
                 value = await self._run_in(sandbox, call, payload, result)

@@ -24,6 +24,11 @@ def call(request):
     name, source = request["name"], request["source"]
     main = type(sys)("__main__")  # so that nothing of this file is in the way of the function's globals
     sys.modules["__main__"] = main
+    for variable, value in request.get("environment", {}).items():
+        if value is None:
+            os.environ.pop(variable, None)
+        else:
+            os.environ[variable] = value
     main.__dict__.update(request["closure_vars"])
     try:
         exec(compile(source, "<%s>" % name, "exec", dont_inherit=True), main.__dict__)

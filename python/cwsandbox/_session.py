@@ -198,12 +198,15 @@ class Session:
         request_timeout_seconds: float | None = None,
         data_plane_mode: DataPlaneMode | str | None = None,
         fresh: bool = False,
+        max_in_flight: int | None = None,
     ) -> Callable[[Callable[P, R]], RemoteFunction[P, R]]:
         """Decorator: calls of the function run in sandboxes with these arguments over the session's defaults.
 
         ``f.remote(*args)`` starts one call, ``f.map(items)`` many, ``f.local(*args)`` runs it here. A few sandboxes with a warm
         interpreter serve all calls; each call has a process of its own there. fresh: a new sandbox for each call.
-        temp_dir: where a fresh call keeps its two files. request_timeout_seconds: limit of a call.
+        temp_dir: where a fresh call keeps its two files. request_timeout_seconds: limit of a call, from when it has its place.
+        max_in_flight: how many calls run at a time; the others wait. None: as many as the sandboxes take, of fresh ones two for
+        each CPU of this machine, 32 elsewhere. environment_variables: read at each call.
         """
         arguments = {name: value for name, value in locals().items() if name != "self"}
         arguments["temp_dir"] = temp_dir or self._defaults.temp_dir
