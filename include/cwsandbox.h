@@ -757,6 +757,9 @@ typedef struct cws_exec_options {
     size_t max_output_bytes;
     /* name of a container of the sandbox; NULL, "" and blanks: the primary one */
     const char *container;
+    const char *const
+        *env; /* "NAME=value", over the variables of the sandbox; borrowed for the call */
+    size_t n_env;
 } cws_exec_options;
 #define CWS_DEFAULT_MAX_OUTPUT_BYTES ((size_t)256 << 20)
 #define CWS_MAX_OUTPUT_VARIABLE \
@@ -764,7 +767,8 @@ typedef struct cws_exec_options {
 
 /**
  * cws_sandbox_exec() - run a command; starts the sandbox and waits for RUNNING if needed
- * Errors at once: CWS_E_INVALID ("Command cannot be empty", "cwd cannot be empty string", "cwd must be an absolute path").
+ * Errors at once: CWS_E_INVALID ("Command cannot be empty", "cwd cannot be empty string", "cwd must be an absolute path",
+ * a variable without a name).
  * The handle: cws_op_int() is the exit code. A stream that ends without an exit is an error, never exit 0.
  */
 CWS_API cws_process *cws_sandbox_exec(cws_sandbox *sb, const char *const *argv, size_t n_argv,

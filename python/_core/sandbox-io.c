@@ -72,6 +72,43 @@ static int feed(struct core_state *st, PyObject *process, const struct exec_inpu
     return -1;
 }
 
+/* A new list of "NAME=value". */
+static PyObject *env_strings(PyObject *dict)
+{
+    PyObject *list CLEANUP_PY = PyList_New(0);
+    PyObject *k, *v;
+    Py_ssize_t at = 0;
+
+    if (!PyDict_Check(dict))
+        return PyErr_Format(PyExc_TypeError, "env must be a dict of strings, not %.100s",
+                            Py_TYPE(dict)->tp_name);
+    while (list && PyDict_Next(dict, &at, &k, &v)) {
+        if (!PyUnicode_Check(k) || !PyUnicode_Check(v))
+            return PyErr_Format(PyExc_TypeError, "env[%R] must be a str, and so must its name",
+                                k);
+        if (!PyUnicode_GET_LENGTH(k) || PyUnicode_FindChar(k, '=', 0, PY_SSIZE_T_MAX, 1) >= 0)
+            return PyErr_Format(PyExc_ValueError, "env: %R cannot be the name of a variable",
+                                k);
+        PyObject *text CLEANUP_PY = PyUnicode_FromFormat("%U=%U", k, v);
+        if (!text || PyList_Append(list, text) < 0)
+            return NULL;
+    }
+    return TAKE_PTR(list);
+}
+
+static int exec_env(PyObject *dict, struct arg_strings *strings, cws_exec_options *o)
+{
+    PyObject *list CLEANUP_PY = arg_given(dict) ? env_strings(dict) : NULL;
+
+    if (!list)
+        return arg_given(dict) ? -1 : 0;
+    if (py_arg_strings(list, "env", strings) < 0)
+        return -1;
+    o->env = strings->items;
+    o->n_env = (size_t)strings->n;
+    return 0;
+}
+
 static int exec_options(PyObject *self, PyObject *const *out, cws_exec_options *o,
                         struct exec_input *in)
 {
@@ -105,12 +142,12 @@ static int exec_options(PyObject *self, PyObject *const *out, cws_exec_options *
 static PyObject *sandbox_exec(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
                               PyObject *kwnames)
 {
-    static const char *const names[] = {"command",          "cwd",      "check",
-                                        "timeout_seconds",  "stdin",    "input",
-                                        "max_output_bytes", "container"};
+    static const char *const names[] = {"command",          "cwd",       "check",
+                                        "timeout_seconds",  "stdin",     "input",
+                                        "max_output_bytes", "container", "env"};
     static const struct arg_spec spec = {"exec", names, N_ELEMENTS(names), 1, 1};
     struct core_state *st = core_state(self);
-    struct arg_strings argv CLEANUP_STRINGS = {0};
+    struct arg_strings argv CLEANUP_STRINGS = {0}, env CLEANUP_STRINGS = {0};
     cws_exec_options options = {0};
     struct exec_input in = {0};
     PyObject *process CLEANUP_PY = NULL;
@@ -119,7 +156,7 @@ static PyObject *sandbox_exec(PyObject *self, PyObject *const *args, Py_ssize_t 
     if (!st || py_args_unpack(&spec, args, n_args, kwnames, out) < 0 ||
         py_arg_strings(out[0], "command", &argv) < 0)
         return NULL;
-    if (exec_options(self, out, &options, &in) == 0)
+    if (exec_env(out[8], &env, &options) == 0 && exec_options(self, out, &options, &in) == 0)
         process = start_process(st, self, argv.seq, &argv, &options);
     if (process && feed(st, process, &in) < 0)
         Py_CLEAR(process);
@@ -339,7 +376,7 @@ static PyObject *sandbox_logs(PyObject *self, PyObject *const *args, Py_ssize_t 
 PyDoc_STRVAR(
     exec_doc,
     "exec($self, /, command, *, cwd=None, check=False, timeout_seconds=None, "
-    "stdin=False, container=None, input=None, max_output_bytes=None)\n--\n\n"
+    "stdin=False, container=None, input=None, max_output_bytes=None, env=None)\n--\n\n"
     "Start a command; returns a Process at once. Starts the sandbox if needed.\n\n"
     "command: list of str, run without a shell. cwd: absolute directory in the sandbox.\n"
     "check: a non-zero exit raises SandboxExecutionError (with .exec_result) from result().\n"
@@ -353,6 +390,7 @@ PyDoc_STRVAR(
     "(.stdout, .stderr)\n"
     "delivers everything, and is then to be read or closed.\n"
     "container: name of the container to run in; None, blanks: the primary one.\n"
+    "env: dict of str, over the variables of the sandbox for this command.\n"
     "ValueError: empty command, empty or relative cwd.");
 PyDoc_STRVAR(
     shell_doc,

@@ -234,6 +234,7 @@ _HOME = {
     "WandbAuth": "_auth",
     "__version__": "_core",
     "disable_signal_handlers": "_cleanup",
+    "as_completed": "_batch",
     "format_bytes": "_format",
     "format_cpu": "_format",
     "get_runner": "_discovery",

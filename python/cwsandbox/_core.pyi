@@ -229,6 +229,7 @@ class SandboxBase:
         input: None = None,
         max_output_bytes: int | None = None,
         container: str | None = None,
+        env: dict[str, str] | None = None,
     ) -> _ProcessWithStdin:
         """Start a command; returns a Process at once. Starts the sandbox if needed.
 
@@ -241,6 +242,7 @@ class SandboxBase:
         no bound. The rest is dropped, and stdout_truncated says so; a stream that was asked for (.stdout, .stderr)
         delivers everything, and is then to be read or closed.
         container: name of the container to run in; None, blanks: the primary one.
+        env: dict of str, over the variables of the sandbox for this command.
         ValueError: empty command, empty or relative cwd.
         """
     @overload
@@ -255,6 +257,7 @@ class SandboxBase:
         input: bytes | bytearray | memoryview | str | None = None,
         max_output_bytes: int | None = None,
         container: str | None = None,
+        env: dict[str, str] | None = None,
     ) -> Process:
         """Start a command; returns a Process at once. Starts the sandbox if needed.
 
@@ -267,6 +270,7 @@ class SandboxBase:
         no bound. The rest is dropped, and stdout_truncated says so; a stream that was asked for (.stdout, .stderr)
         delivers everything, and is then to be read or closed.
         container: name of the container to run in; None, blanks: the primary one.
+        env: dict of str, over the variables of the sandbox for this command.
         ValueError: empty command, empty or relative cwd.
         """
     def shell(

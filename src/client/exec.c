@@ -59,6 +59,25 @@ static int send_message(struct exec *x, const Pb__ExecStreamRequest *msg)
     return r < 0 ? r : rpc_send(&x->rpc, buf_head(&bytes), buf_len(&bytes), NULL);
 }
 
+/* Entries for @init, which point into the spec; NULL without memory. The caller frees them. */
+static Pb__ExecStreamInit__EnvEntry *fill_env(const struct exec_spec *spec,
+                                              Pb__ExecStreamInit *init)
+{
+    size_t n = spec->n_env;
+    Pb__ExecStreamInit__EnvEntry *all = calloc(n + 1, sizeof(*all) + sizeof(all));
+    if (!all)
+        return NULL;
+    init->env = (Pb__ExecStreamInit__EnvEntry **)(all + n + 1);
+    init->n_env = n;
+    for (size_t i = 0; i < n; i++) {
+        pb__exec_stream_init__env_entry__init(&all[i]);
+        all[i].key = spec->env[i];
+        all[i].value = spec->env[i] + strlen(spec->env[i]) + 1;
+        init->env[i] = &all[i];
+    }
+    return all;
+}
+
 static int on_request(struct rpc *rpc)
 {
     struct exec *x = CONTAINER_OF(rpc, struct exec, rpc);
@@ -71,6 +90,9 @@ static int on_request(struct rpc *rpc)
     init.tty = x->spec.tty;
     init.tty_width = x->spec.width;
     init.tty_height = x->spec.height;
+    CLEANUP_FREE Pb__ExecStreamInit__EnvEntry *env = fill_env(&x->spec, &init);
+    if (!env)
+        return -ENOMEM;
     Pb__ExecStreamRequest msg = PB__EXEC_STREAM_REQUEST__INIT;
     msg.message_case = PB__EXEC_STREAM_REQUEST__MESSAGE_INIT;
     msg.init = &init;

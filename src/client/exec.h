@@ -28,6 +28,8 @@ struct exec_events {
 struct exec_spec {
     char **argv;
     size_t n_argv;
+    char **env; /* each "NAME\0value" */
+    size_t n_env;
     bool tty;
     uint32_t width, height;
     uint64_t timeout_ns;   /* of the command; UINT64_MAX = none */

@@ -106,6 +106,7 @@ static void process_free(struct cws_op *op)
     free(p->joined[1]);
     free(p->argv);
     free(p->container);
+    free(p->env);
     free(p->script);
     free(p);
 }
@@ -189,6 +190,11 @@ static int check_arguments(const char *const *argv, size_t n, const cws_exec_opt
                              i);
     if (container_check(o->container, error) < 0)
         return -1;
+    for (size_t i = 0; i < o->n_env; i++)
+        if (!strchr(o->env[i], '=') || o->env[i][0] == '=' ||
+            !utf8_valid(o->env[i], strlen(o->env[i])))
+            return error_set(error, CWS_E_INVALID,
+                             "variable %zu of env is not NAME=value in UTF-8", i);
     if (!o->cwd)
         return 0;
     if (!*o->cwd)
@@ -223,6 +229,8 @@ static void fill_exec(struct cws_process *p, const cws_exec_options *o)
     x->spec = (struct exec_spec){
         .argv = p->script ? p->shell_argv : p->argv,
         .n_argv = p->script ? 3 : p->n_argv,
+        .env = p->env,
+        .n_env = o->n_env,
         .tty = p->tty,
         .width = o->tty_width,
         .height = o->tty_height,
@@ -286,7 +294,10 @@ cws_process *cws_sandbox_exec(cws_sandbox *sb, const char *const *argv, size_t n
         p->argv = copy_argv(argv, n_argv);
         p->n_argv = n_argv;
     }
-    if (!p || !p->argv || (o->cwd && wrap_cwd(p, o->cwd) < 0) ||
+    if (p && o->n_env > 0 && (p->env = copy_argv(o->env, o->n_env)))
+        for (size_t i = 0; i < o->n_env; i++)
+            *strchr(p->env[i], '=') = '\0'; /* as exec.h wants it */
+    if (!p || !p->argv || (o->n_env > 0 && !p->env) || (o->cwd && wrap_cwd(p, o->cwd) < 0) ||
         container_dup(o->container, &p->container) < 0) {
         if (p)
             cws_op_unref(&p->op);

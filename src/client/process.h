@@ -19,6 +19,7 @@ struct cws_process {
     struct cws_writer in;
     char **argv;         /* [const] as given; one block with its strings */
     size_t n_argv;       /* [const] */
+    char **env;          /* [const] likewise, or NULL */
     char *script;        /* [const] the shell line that changes the directory first, or NULL */
     char *container;     /* [const] NULL = the primary one */
     char *shell_argv[3]; /* [const] what runs it */

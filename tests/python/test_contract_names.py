@@ -136,7 +136,7 @@ ADDED = {
     "RemoteFunction.map": ["return_exceptions"],
     "Session.function": ["max_in_flight"],
     "ProcessResult": ["stdout_truncated", "stderr_truncated"],
-    "Sandbox.exec": ["input", "max_output_bytes"],
+    "Sandbox.exec": ["input", "max_output_bytes", "env"],
 }
 
 REQUIRED = "required"

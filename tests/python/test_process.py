@@ -222,3 +222,18 @@ def test_other_input_is_a_type_error(shared, name, bad):
 def test_stdin_and_input_exclude_each_other(shared):
     with pytest.raises(ValueError, match="both"):
         shared.exec(["cat"], stdin=True, input="x")
+
+
+def test_env_is_for_one_command_and_over_the_sandboxes_variables():
+    show = ["sh", "-c", 'printf "%s|%s|%s" "$A" "$B" "$PWD"']
+    with Sandbox.run(environment_variables={"A": "sandbox", "B": "b"}) as sandbox:
+        assert sandbox.exec(show, env={"A": "x=1\nü"}, cwd="/tmp").result().stdout == "x=1\nü|b|/tmp"
+        assert sandbox.exec(show, env={}, cwd="/").result().stdout == "sandbox|b|/"
+
+
+@pytest.mark.parametrize("env, error", [([("A", "b")], TypeError), ({"A": 1}, TypeError), ({1: "b"}, TypeError),
+                                        ({"": "b"}, ValueError), ({"A=B": "c"}, ValueError), ({"A": "\0"}, ValueError),
+                                        ({"A": "\ud800"}, ValueError)])  # fmt: skip
+def test_a_wrong_env_is_refused(shared, env, error):
+    with pytest.raises(error):
+        shared.exec(["true"], env=env)
