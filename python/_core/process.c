@@ -109,6 +109,24 @@ static PyObject *late_result_of(PyObject *cls, struct process *p, int code)
                    : NULL;
 }
 
+static int add_stream(struct process *p, PyObject *exc, cws_stream stream,
+                      const char *text_name, const char *bytes_name)
+{
+    PyObject *bytes CLEANUP_PY = output_of(p->process, stream);
+    PyObject *text CLEANUP_PY = bytes ? text_of(bytes) : NULL;
+
+    return text && PyObject_SetAttrString(exc, bytes_name, bytes) == 0
+               ? PyObject_SetAttrString(exc, text_name, text)
+               : -1;
+}
+
+int py_process_add_output(struct process *p, PyObject *exc)
+{
+    if (add_stream(p, exc, CWS_STDOUT, "stdout", "stdout_bytes") < 0)
+        return -1;
+    return add_stream(p, exc, CWS_STDERR, "stderr", "stderr_bytes");
+}
+
 PyObject *py_process_result_of(struct core_state *st, struct process *p)
 {
     PyObject *out CLEANUP_PY = NULL, *err CLEANUP_PY = NULL, *out_text CLEANUP_PY = NULL,

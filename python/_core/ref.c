@@ -193,6 +193,12 @@ static PyObject *value_of(struct core_state *st, struct ref *self)
     Py_UNREACHABLE();
 }
 
+static bool is_timeout(cws_error_kind kind)
+{
+    return kind == CWS_E_TIMEOUT || kind == CWS_E_COMMAND_TIMEOUT ||
+           kind == CWS_E_REQUEST_TIMEOUT;
+}
+
 /* The exception of a failed operation, a new reference; NULL with *ret_failed = false when it
  * succeeded. */
 static PyObject *failure_of(struct core_state *st, struct ref *self, bool *ret_failed)
@@ -216,6 +222,9 @@ static PyObject *failure_of(struct core_state *st, struct ref *self, bool *ret_f
                 return NULL;
         }
     }
+    if (exc && self->kind == REF_PROCESS && is_timeout(cws_error_get_kind(e)) &&
+        py_process_add_output((struct process *)self, exc) < 0)
+        return NULL;
     return TAKE_PTR(exc);
 }
 

@@ -67,7 +67,15 @@ class SandboxUnavailableError(SandboxNotRunningError):
 
 
 class SandboxTimeoutError(SandboxError):
-    """Something took longer than its time-out. Not a builtin TimeoutError: that one comes from result(timeout)."""
+    """Something took longer than its time-out. Not a builtin TimeoutError: that one comes from result(timeout).
+
+    Of a command: stdout, stderr, stdout_bytes and stderr_bytes are what it wrote until then. None where there is no output.
+    """
+
+    stdout: str | None = None
+    stderr: str | None = None
+    stdout_bytes: bytes | None = None
+    stderr_bytes: bytes | None = None
 
 
 class SandboxRequestTimeoutError(SandboxTimeoutError):

@@ -40,14 +40,31 @@ static void fail(struct exec *x, struct cws_error *take)
         report_closed(x);
 }
 
+/* A service knows when the call had to end, not what the caller asked for. */
+static void name_limit(struct cws_error *e, uint64_t timeout_ns)
+{
+    bool timed_out = e->kind == CWS_E_TIMEOUT || e->kind == CWS_E_COMMAND_TIMEOUT ||
+                     e->kind == CWS_E_REQUEST_TIMEOUT;
+    if (!timed_out || e->immortal || timeout_ns >= UINT64_MAX / 2)
+        return;
+    char *text = str_dup_printf("%s (limit: %.6g s)", cws_error_message(e),
+                                (double)timeout_ns / (double)NS_PER_SEC);
+    if (!text)
+        return;
+    free(e->detail.message);
+    e->detail.message = text;
+}
+
 static struct cws_error *status_error(const struct exec *x, const struct err *status)
 {
-    return error_from_status(status, &(struct error_site){
-                                         .label = x->spec.label,
-                                         .sandbox_id = sandbox_id_borrow(x->sb),
-                                         .filepath = x->spec.filepath,
-                                         .is_exec = true,
-                                     });
+    struct cws_error *e = error_from_status(status, &(struct error_site){
+                                                        .label = x->spec.label,
+                                                        .sandbox_id = sandbox_id_borrow(x->sb),
+                                                        .filepath = x->spec.filepath,
+                                                        .is_exec = true,
+                                                    });
+    name_limit(e, x->spec.timeout_ns);
+    return e;
 }
 
 /* ---- what we send ---- */

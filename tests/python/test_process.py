@@ -74,7 +74,7 @@ def test_bad_arguments_raise_at_once(shared):
     with pytest.raises(ValueError, match="NUL"):
         shared.exec(["echo", "a\0b"])
     with pytest.raises(TypeError, match="unexpected keyword argument"):
-        shared.exec(["true"], env={})
+        shared.exec(["true"], environ={})
     with pytest.raises(TypeError, match="missing required argument"):
         shared.exec()
     with pytest.raises(ValueError):
@@ -237,3 +237,12 @@ def test_env_is_for_one_command_and_over_the_sandboxes_variables():
 def test_a_wrong_env_is_refused(shared, env, error):
     with pytest.raises(error):
         shared.exec(["true"], env=env)
+
+
+def test_a_timeout_names_its_limit_and_has_the_output_so_far(shared):
+    process = shared.exec(["sh", "-c", "printf 'a\\377'; printf b >&2; exec sleep 1000"], timeout_seconds=2.5)
+    with pytest.raises(SandboxTimeoutError, match=r"\(limit: 2\.5 s\)") as caught:
+        process.result()
+    error = caught.value
+    assert (error.stdout, error.stdout_bytes, error.stderr, error.stderr_bytes) == ("a\ufffd", b"a\xff", "b", b"b")
+    assert SandboxTimeoutError("another").stdout is None
