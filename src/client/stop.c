@@ -322,7 +322,7 @@ static void stop_abandon(struct cws_sandbox *sb)
     if (!timer_armed(&sb->stop_hint.timer))
         return;
     timer_stop(&sb->client->timers, &sb->stop_hint.timer);
-    sb->stopping = false;
+    set_stopping(sb, false);
     cws_sandbox_unref(sb); /* the timer's */
 }
 
