@@ -1,4 +1,5 @@
 /* Waiting until nothing of this client is being stopped: what a program does before it ends. */
+#include "client/leave.h"
 #include "client/op.h"
 #include "client/sandbox.h"
 

@@ -175,25 +175,18 @@ int container_check(const char *name, cws_error **error);
 int container_dup(const char *name, char **ret);
 
 /* ---- start.c ---- */
-/** sandbox_when_started() - [loop] create it if needed; fires at once when that is done
- * already. */
+/** sandbox_when_started() - [loop] create it if needed; fires at once when that is done. */
 void sandbox_when_started(struct cws_sandbox *sb, struct sb_waiter *w);
 /** create_stop_waiting() - [loop] no further attempt at a place that is full; harmless when none
  * is planned. */
 void create_stop_waiting(struct cws_sandbox *sb);
-/** sandbox_abandon() - [loop] one that waited for the start was cancelled. When nobody else wants what the create under
- * way makes, it is stopped; who asks for it before the service has answered has it as if nothing had happened. */
-void sandbox_abandon(struct cws_sandbox *sb);
-/** sandbox_reclaim() - [loop] it is wanted after all, or a stop has taken it over. */
-void sandbox_reclaim(struct cws_sandbox *sb);
 
 /* ---- watch.c ---- */
 void sandbox_when_running(struct cws_sandbox *sb, struct sb_waiter *w);
 void sandbox_when_terminal(struct cws_sandbox *sb, struct sb_waiter *w);
 /** sb_waiter_cancel() - [loop] harmless when it is not waiting. */
 void sb_waiter_cancel(struct cws_sandbox *sb, struct sb_waiter *w);
-/** sandbox_settle() - [loop] after any change: tell whoever can be told, ask on if anybody is
- * left. */
+/** sandbox_settle() - [loop] after any change: tell who can be told, ask on if any are left. */
 void sandbox_settle(struct cws_sandbox *sb);
 /** sb_waiters_fire() - [loop] fire all of @waiters with @error (borrowed). */
 void sb_waiters_fire(struct list *waiters, struct cws_error *error);
@@ -203,13 +196,4 @@ void watch_adopt(struct cws_sandbox *sb);
 /* ---- stop.c ---- */
 /** stop_advance() - [loop] the state changed (create ended) while a stop waits for it. */
 void stop_advance(struct cws_sandbox *sb);
-/** stop_unwanted() - [loop] stop an abandoned one at once; nobody hears how it went. */
-void stop_unwanted(struct cws_sandbox *sb);
-
-/* ---- leave.c ---- */
-/** leave_began() / leave_ended() - [loop] one more, one less, that has to go from the service
- * before the program may. */
-void leave_began(struct cws_client *client);
-void leave_ended(struct cws_client *client);
-
 #endif

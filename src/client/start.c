@@ -4,6 +4,7 @@
  * with a budget of its own.
  */
 #include "base/util.h"
+#include "client/leave.h"
 #include "client/placement.h"
 #include "client/sandbox.h"
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "client/leave.h"
 #include "client/op.h"
 #include "client/sandbox.h"
 

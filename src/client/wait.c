@@ -1,5 +1,6 @@
 /* Handles that wait for a state of a sandbox, and the one that asks for it:. */
 #include "base/util.h"
+#include "client/leave.h"
 #include "client/op.h"
 #include "client/sandbox.h"
 
