@@ -26,7 +26,7 @@ static void on_lost(void *user, const struct err *why)
 }
 
 /* What the supervisor does: launch on one end of a pair, the runtime gets the other. */
-static void start_launch(struct world *w)
+void world_launch(struct world *w)
 {
     char state_dir[96], number[16];
     int pair[2];
@@ -155,7 +155,7 @@ void world_stop(struct world *w)
 void world_start(struct world *w)
 {
     struct err err = {0};
-    start_launch(w);
+    world_launch(w);
     if (runtime_new(&w->loop, &w->config, &w->rt, &err) < 0)
         fail_msg("runtime_new: %s", err_text(&err));
     runtime_on_lost(w->rt, on_lost, w);

@@ -61,6 +61,8 @@ void world_restart(struct world *w);
 /** world_stop() and world_start() - its two halves. */
 void world_stop(struct world *w);
 void world_start(struct world *w);
+/** world_launch() - the first part of world_start(): an engine, w->launch_pid, for who makes a runtime itself. */
+void world_launch(struct world *w);
 /** world_wait() - runs the loop until *@flag. */
 void world_wait(struct world *w, const bool *flag);
 /** world_turn() - until something happens, once; fails at the limit. */
