@@ -45,8 +45,10 @@ static void detach(struct log_stream *l)
     deferred_cancel(&l->pump);
     drop_grace(l);
     log_waiter_cancel(&l->flush);
-    if (l->session)
+    if (l->session) { /* whose name has grown, with the first byte */
+        (void)snprintf(l->session_id, sizeof(l->session_id), "%s", l->session->id);
         log_session_release(l->sb, TAKE_PTR(l->session));
+    }
     list_remove(&l->link);
     list_remove(&l->reader_link);
     log_file_unref(TAKE_PTR(l->log));
@@ -478,7 +480,7 @@ int log_stream_open(struct sandbox *sb, const struct log_spec *spec,
 
 const char *log_stream_session(const struct log_stream *l)
 {
-    return l->session ? l->session->id : l->session_id; /* its name grows with the first byte */
+    return l->session ? l->session->id : l->session_id;
 }
 
 void log_stream_pause(struct log_stream *l)

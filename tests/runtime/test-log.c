@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "runtime/log-file.h"
+#include "runtime/log-stream.h"
 #include "runtime/sandbox.h"
 
 struct tail {
@@ -226,11 +227,12 @@ static void check_resume(bool timestamps)
         create_sh(w, "i=0; while [ $i -lt 50000 ]; do echo line-$i; i=$((i+1)); done");
     struct log_spec spec = {.timestamps = timestamps};
     struct tail t = {0};
-    char session[64];
+    char session[LOG_SESSION_NAME];
     assert_int_equal(wait_terminal(w, sb), SANDBOX_COMPLETED);
     tail_open(&t, sb, &spec);
-    (void)snprintf(session, sizeof(session), "%s", log_stream_session(t.l));
     world_wait(w, &t.ended);
+    (void)snprintf(session, sizeof(session), "%s",
+                   log_stream_session(t.l)); /* with its beginning */
     log_stream_free(t.l);
     t.l = NULL;
     size_t n = buf_len(&t.data);

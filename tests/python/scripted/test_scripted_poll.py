@@ -83,16 +83,6 @@ def test_a_state_that_no_version_knows_keeps_the_wait_going(server, sb):
     assert sb.wait(20).status == "running"
 
 
-def test_polling_starts_at_200_ms_and_slows_down_by_half_up_to_2_s(server, sb):
-    server.on("GetSandbox", *[sandbox("creating")] * 5, sandbox("running"))
-    sb.wait()
-    expected = [0.2, 0.3, 0.45, 0.675, 1.0125]
-    gaps = server.gaps("GetSandbox")
-    assert len(gaps) == len(expected)
-    for gap, least in zip(gaps, expected):
-        assert least - SLACK <= gap <= least + LATE
-
-
 def test_each_question_has_the_poll_timeout(server):
     sb = Sandbox.run(poll_rpc_timeout_seconds=7, poll_retry_budget_seconds=20)
     sb.wait()

@@ -39,7 +39,9 @@ def test_a_start_is_polled_more_often_at_first(server):
 def test_adopted_sandboxes_keep_the_schedule(server):
     server.on("GetSandbox", *[sandbox("creating")] * 6, sandbox("running"))
     Sandbox.from_id(ID).result().wait()
-    assert server.gaps("GetSandbox")[-1] >= 1.0
+    gaps = server.gaps("GetSandbox")[-5:]
+    least = [0.2, 0.3, 0.45, 0.675, 1.0125]
+    assert all(gap >= at_least - 0.02 for gap, at_least in zip(gaps, least)), gaps
 
 
 def test_a_failure_says_which_and_why(server, consume):
