@@ -76,7 +76,9 @@ def _somebody_looks() -> bool:
     import sys
 
     stream = sys.stderr
-    return "ipykernel" in sys.modules or bool(stream is not None and hasattr(stream, "isatty") and stream.isatty())
+    if type(stream).__module__.startswith("ipykernel"):  # a notebook's; that one is no terminal
+        return True
+    return bool(stream is not None and hasattr(stream, "isatty") and stream.isatty())
 
 
 class _Progress:

@@ -29,13 +29,14 @@ def test_a_multiprocessing_pool_works(method, shared):
 
 def sigterm_handlers(_: int) -> list[bool]:
     ours = [signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL]
-    with Session():
+    with Session() as session:
+        session.sandbox()
         ours.append(signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL)
     return ours
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_sigterm_ends_a_worker_that_has_no_session(method):
+def test_sigterm_ends_a_worker_that_owns_no_sandbox(method):
     """A pool ends its workers so. One with a Python handler that is about to wait in C would not notice, and hang its parent."""
     assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
     with multiprocessing.get_context(method).Pool(1) as pool:

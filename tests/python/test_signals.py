@@ -165,10 +165,10 @@ SHOW = """
     register, atexit.register = atexit.register, lambda f, *a: (hooks.append(f), register(f, *a))[1]
     import cwsandbox
     from cwsandbox import Sandbox, Session
-    from cwsandbox._cleanup import close_sessions
+    from cwsandbox._cleanup import _leave
     def show(what):
         ours = [signal.getsignal(s) not in (signal.SIG_DFL, signal.default_int_handler) for s in (signal.SIGINT, signal.SIGTERM)]
-        print(what, "handlers" if all(ours) else "none" if not any(ours) else "half", hooks.count(close_sessions))
+        print(what, "handlers" if all(ours) else "none" if not any(ours) else "half", hooks.count(_leave))
     def elsewhere(f):
         thread = threading.Thread(target=f)
         thread.start()
