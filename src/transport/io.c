@@ -469,8 +469,10 @@ static void on_read(uv_stream_t *stream, ssize_t n_read, const uv_buf_t *buf)
     t->heard = true;
     if (n_read < 0) {
         struct err err = {0};
-        if (t->state !=
-            TRANSPORT_LINGER) /* all was said; how the peer hangs up does not matter */
+        if (t->state == TRANSPORT_LINGER)
+            err_move(&err,
+                     &t->write_error); /* all was said; how the peer hangs up does not matter */
+        else
             transport_describe(t, &err, (int)n_read, "read from", NULL);
         transport_fail(t, &err);
         return;

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -261,6 +262,12 @@ def foreign(answer):
     thread.join()
 
 
+def hang_up_hard(connection: socket.socket) -> None:
+    """With a reset instead of the end of the stream."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
 @pytest.mark.parametrize("url", ["unix:///no/such/socket", "http://127.0.0.1:1", "https://127.0.0.1:1",
                                  "http://name.invalid:80"])
 def test_an_unreachable_service_is_named(url):
@@ -273,7 +280,8 @@ def test_an_unreachable_service_is_named(url):
     (lambda c: (c.recv(100), c.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")), "not valid HTTP/2"),
     (lambda c: (c.recv(100), c.sendall(b"\x15\x03\x01\x00\x02\x02\x46")), ""),  # too short to be anything
     (lambda c: c.recv(100), ""),
-], ids=["HTTP/1.1", "ssh", "TLS", "closes"])
+    (lambda c: (c.recv(1), c.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), hang_up_hard(c)), ""),
+], ids=["HTTP/1.1", "ssh", "TLS", "closes", "resets"])
 def test_a_service_that_speaks_something_else_is_an_error(answer, words):
     with foreign(answer) as url:
         ran = client(CREATE, CWSANDBOX_BASE_URL=url)
