@@ -128,7 +128,7 @@ static void test_every_bad_end_of_an_exec_is_an_error(void **state)
     } want[] = {{CWS_E_EXECUTION, "ended without an exit status"},
                 {CWS_E_STREAM_BACKPRESSURE, "too slow"},
                 {CWS_E_EXECUTION, "went wrong"},
-                {CWS_E_PROTOCOL, "read the service's answer"},
+                {CWS_E_PROTOCOL, "decode"},
                 {0, NULL},
                 {CWS_E_TIMEOUT, "time is up"},
                 {CWS_E_SANDBOX, "broken"}};

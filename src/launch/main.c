@@ -204,6 +204,21 @@ static int usage(void)
     return 2;
 }
 
+static int run(int argc, char **argv, struct options *options)
+{
+    if (options_parse(argc, argv, options) < 0)
+        return usage();
+    if (options->check)
+        return check_print(options);
+    if (!options->init_path || !options->state_dir)
+        return usage();
+    if (options->supervise)
+        return supervise(options, serve);
+    if (options->sock_fd < 0 || fd_set_cloexec(options->sock_fd, true) < 0)
+        return usage();
+    return serve(options);
+}
+
 int main(int argc, char **argv)
 {
     char service[32];
@@ -214,15 +229,7 @@ int main(int argc, char **argv)
                               .daemon_uid = (uid_t)-1};
 
     (void)snprintf(service, sizeof(service), "pid%d", getpid());
-    if (options_parse(argc, argv, &options) < 0)
-        return usage();
-    if (options.check)
-        return check_print(&options);
-    if (!options.init_path || !options.state_dir)
-        return usage();
-    if (options.supervise)
-        return supervise(&options, serve);
-    if (options.sock_fd < 0 || fd_set_cloexec(options.sock_fd, true) < 0)
-        return usage();
-    return serve(&options);
+    int status = run(argc, argv, &options);
+    options_done(&options);
+    return status;
 }
