@@ -160,7 +160,7 @@ static void test_a_slot_is_not_used_again_before_its_end_is_known(void **state)
     assert_shell(&b, "true", ""); /* the EXITED is known: used again */
     assert_int_equal(b.slot, first);
     b.n_seen--;
-    id = start_script(&b, "echo; sleep 300");
+    id = start_script(&b, "sleep 300 & echo; wait");
     assert_int_not_equal(b.slot, first);
     assert_int_equal(box_kill_slot(&b, first), 0); /* nobody there */
     assert_int_equal(count_members(&b), 2);        /* sh and sleep */
