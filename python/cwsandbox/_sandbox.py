@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from . import _cleanup, _core, _echo
+from . import _cleanup, _core
 from ._config import Config, refuse, string_list
 from ._lib import make_target
+from ._sandbox_snapshots import WithSnapshots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,16 +20,14 @@ if TYPE_CHECKING:
     from ._core import OperationRef, StreamReader
     from ._data_plane import DataPlaneMode
     from ._defaults import SandboxDefaults
-    from ._containers import Container, ContainerStatus
-    from ._endpoints import EndpointShareToken, HttpsEndpointStatus, TlsPassthroughEndpointStatus
+    from ._containers import Container
     from ._file import SandboxControl, SandboxFileType
     from ._isolation import ObjectStorageAccess, SecurityContext
-    from ._network import EgressRule, IngressRule, NetworkOptions
+    from ._network import NetworkOptions
     from ._options import PlacementMode, PlacementSpillover, ResourceOptions
     from ._secrets import ImagePullCredentials, Secret
     from ._services import Service
     from ._session import Session
-    from ._snapshots import FileSystemSnapshot, FileSystemSnapshotBucketConfig
     from ._volumes import FileSystemSnapshotOptions, RegisteredVolumeOptions, ScratchVolumeOptions
 
 # What says something about the one container, when there is no list of them
@@ -39,7 +38,7 @@ _OF_ONE_CONTAINER = (
 _TERMINAL = ("completed", "failed", "terminated")
 
 
-class Sandbox(_core.SandboxBase):
+class Sandbox(WithSnapshots):
     """A sandbox: an isolated machine for commands and files.
 
     ``Sandbox.run()`` starts one and returns it; ``Sandbox(...)`` describes one that starts with its first operation, ``start()``, or a
@@ -85,10 +84,8 @@ class Sandbox(_core.SandboxBase):
     """
 
     _session: Session | None = None
-    _config: Config | None = None
     _stopping = False
     _spill_logged = False
-    _endpoint_token: EndpointShareToken | None = None
     _calls: builtins.list[int] | None = None  # function calls by outcome, when it serves those
 
     def __init__(
@@ -385,93 +382,6 @@ class Sandbox(_core.SandboxBase):
         except Exception as exc:
             return _core.failed(exc)
 
-    @classmethod
-    def get_snapshot(
-        cls,
-        file_system_snapshot_id: str,
-        *,
-        base_url: str | None = None,
-        auth: AuthConfig | None = None,
-        timeout_seconds: float | None = None,
-    ) -> OperationRef[FileSystemSnapshot]:
-        """Handle for the description of a snapshot. SnapshotNotFoundError: there is none."""
-        try:
-            from ._snapshots import finish_one
-
-            ref = _core.snapshot_get(make_target(base_url, auth), file_system_snapshot_id, timeout_seconds)
-        except Exception as exc:
-            return _core.failed(exc)
-        return _core.derive(ref, finish_one)
-
-    @classmethod
-    def list_snapshots(
-        cls,
-        *,
-        source_sandbox_id: str | None = None,
-        status: str | None = None,
-        base_url: str | None = None,
-        auth: AuthConfig | None = None,
-        timeout_seconds: float | None = None,
-    ) -> OperationRef[builtins.list[FileSystemSnapshot]]:
-        """Handle for the snapshots: all, those of one sandbox, those with a status. A wrong status raises from the handle."""
-        try:
-            from ._snapshots import finish_list
-            from ._snapshots import status_number as snapshot_status_number
-
-            number = snapshot_status_number(status)
-            ref = _core.snapshot_list(make_target(base_url, auth), source_sandbox_id, number, timeout_seconds)
-        except Exception as exc:
-            return _core.failed(exc)
-        return _core.derive(ref, finish_list)
-
-    @classmethod
-    def delete_snapshot(
-        cls,
-        file_system_snapshot_id: str,
-        *,
-        base_url: str | None = None,
-        auth: AuthConfig | None = None,
-        timeout_seconds: float | None = None,
-        missing_ok: bool = False,
-    ) -> OperationRef[None]:
-        """Delete a snapshot. SnapshotNotFoundError when there is none, unless missing_ok."""
-        try:
-            return _core.snapshot_delete(make_target(base_url, auth), file_system_snapshot_id, missing_ok, timeout_seconds)
-        except Exception as exc:
-            return _core.failed(exc)
-
-    @classmethod
-    def get_snapshot_bucket_config(
-        cls, *, base_url: str | None = None, auth: AuthConfig | None = None, timeout_seconds: float | None = None
-    ) -> OperationRef[FileSystemSnapshotBucketConfig]:
-        """Handle for where snapshots are kept."""
-        try:
-            from ._snapshots import finish_bucket
-
-            ref = _core.bucket_get(make_target(base_url, auth), timeout_seconds)
-        except Exception as exc:
-            return _core.failed(exc)
-        return _core.derive(ref, finish_bucket)
-
-    @classmethod
-    def set_snapshot_bucket_config(
-        cls,
-        *,
-        bucket_name: str,
-        region: str = "",
-        base_url: str | None = None,
-        auth: AuthConfig | None = None,
-        timeout_seconds: float | None = None,
-    ) -> OperationRef[FileSystemSnapshotBucketConfig]:
-        """Keep snapshots in a bucket of one's own; bucket_name "": in the service's again."""
-        try:
-            from ._snapshots import finish_bucket
-
-            ref = _core.bucket_set(make_target(base_url, auth), bucket_name, region, timeout_seconds)
-        except Exception as exc:
-            return _core.failed(exc)
-        return _core.derive(ref, finish_bucket)
-
     # ---- operations that need more than the extension does
 
     def start(self) -> OperationRef[None]:
@@ -502,29 +412,6 @@ class Sandbox(_core.SandboxBase):
         logging.getLogger(__name__).warning(
             "the first placement had no room: sandbox %s went to the other one (%s)", self.sandbox_id, self._config.spillover
         )
-
-    def snapshot(
-        self, *, wait_for_ready: bool = True, request_id: str | None = None, retry_budget_seconds: float | None = None
-    ) -> OperationRef[str]:
-        """Keep the files of the sandbox's scratch volume; handle for the snapshot's id. Starts the sandbox if needed.
-
-        wait_for_ready: done when the snapshot is READY (600 s at most), else when it was accepted.
-        request_id: makes the call repeatable; None: a random one.
-        retry_budget_seconds: how long the request is repeated while the service says that it cannot for now (30; 0: not at all).
-        ValueError: at once, for a budget that is not finite or negative.
-        SandboxSnapshotError: it failed, or there are multiple scratch volumes. SnapshotWaitTimeoutError: not READY in time.
-        """
-        if retry_budget_seconds is not None:
-            from ._defaults import check_budget
-
-            check_budget("retry_budget_seconds", retry_budget_seconds)
-        try:
-            from ._snapshots import finish_id
-
-            ref = self._snapshot(wait_for_ready, request_id, retry_budget_seconds)
-        except Exception as exc:
-            return _core.failed(exc)
-        return _core.derive(ref, finish_id)
 
     def stop(
         self,
@@ -591,84 +478,6 @@ class Sandbox(_core.SandboxBase):
                 return _core.failed_reader(ValueError("since_time must have a time zone"))
             since_ns = max(int(since_time.timestamp() * 1_000_000), 0) * 1000
         return self._logs(follow, tail_lines, since_ns, timestamps, timeout_seconds, container)
-
-    # ---- what the service says about it
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The tags: as asked for, then as the service tells them."""
-        heard = self._described
-        if heard is None:
-            return () if self._config is None else tuple(self._config.tags)
-        return _echo.tags(heard)
-
-    @property
-    def created_at(self) -> datetime | None:
-        """datetime (UTC) when the service made it, or None."""
-        return _echo.created_at(self._described)
-
-    @property
-    def control(self) -> SandboxControl | None:
-        """SandboxControl: who runs its containers; None before the first answer."""
-        return _echo.control(self._described)
-
-    @property
-    def containers(self) -> tuple[Container, ...]:
-        """Its containers as the service tells them; may be used for another create."""
-        return _echo.containers(self._described)
-
-    @property
-    def container_statuses(self) -> tuple[ContainerStatus, ...]:
-        """How each container is, as last heard."""
-        return _echo.container_statuses(self._described)
-
-    @property
-    def service_endpoints(self) -> tuple[HttpsEndpointStatus, ...]:
-        """Its HTTPS endpoints, as last heard."""
-        return _echo.service_endpoints(self._described)
-
-    @property
-    def service_addresses(self) -> tuple[TlsPassthroughEndpointStatus, ...]:
-        """Its TLS passthrough endpoints while it is created or runs."""
-        rows = self._tls_addresses
-        if not rows:
-            return ()
-        from ._endpoints import EndpointKind, TlsPassthroughEndpointStatus
-
-        kind = EndpointKind.TLS_PASSTHROUGH
-        return tuple(TlsPassthroughEndpointStatus(port=p, name=n, kind=kind, address=a) for p, n, a in rows)
-
-    @property
-    def endpoint_share_token(self) -> EndpointShareToken | None:
-        """EndpointShareToken for its endpoints with auth SHARE_TOKEN; only the object that created the sandbox has it."""
-        value = self._share_token
-        if value is None or self._config is None or self._config.from_file is not None:
-            return None
-        if self._endpoint_token is None or self._endpoint_token.get_secret_value() != value:
-            from ._endpoints import EndpointShareToken
-
-            self._endpoint_token = EndpointShareToken(value)
-        return self._endpoint_token
-
-    @property
-    def effective_runtime_class(self) -> str | None:
-        """How it is isolated, as the service tells it, or None."""
-        return _echo.effective_runtime_class(self._described)
-
-    @property
-    def attached_volume_ids(self) -> tuple[str, ...]:
-        """Registered volumes that it has."""
-        return _echo.attached_volume_ids(self._described)
-
-    @property
-    def effective_egress(self) -> tuple[EgressRule, ...]:
-        """What it may connect to, as the service applies it."""
-        return _echo.effective_egress(self._described)
-
-    @property
-    def effective_ingress(self) -> tuple[IngressRule, ...]:
-        """Who may connect to it, as the service applies it."""
-        return _echo.effective_ingress(self._described)
 
     # ---- context managers
 
