@@ -65,18 +65,22 @@ def sandbox_cgroups(service):
     return [(top, dirs) for top, dirs, _ in os.walk("/sys/fs/cgroup") if top.endswith(name) and dirs]
 
 
-@pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_leaves_nothing(own_service, signo):
-    service = own_service()
-    for _ in range(3):
-        service.create("/bin/sh", ["-c", "trap '' TERM; setsid sleep 1000 & sleep 1000"])
+def stop_leaves_nothing(service, signo=signal.SIGTERM):
     processes = descendants(service.process.pid)
-    assert len(processes) > 3
     service.stop(signo)
     assert service.process.wait(TIMEOUT) == 0
     wait_gone(processes)
     assert not service.socket.exists()
     assert sandbox_cgroups(service) == []
+
+
+@pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_leaves_nothing(own_service, signo):
+    service = own_service()
+    for _ in range(3):
+        service.create("/bin/sh", ["-c", "trap '' TERM; setsid sleep 1000 & sleep 1000"])
+    assert len(descendants(service.process.pid)) > 3
+    stop_leaves_nothing(service, signo)
 
 
 def test_a_low_soft_limit_of_descriptors_is_raised(own_service):

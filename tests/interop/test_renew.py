@@ -14,7 +14,7 @@ from coreweave.sandbox.v1 import sandbox_pb2_grpc as rpc
 
 from service import OPTIONS, TIMEOUT, Service, failure, free_port, programs
 from test_files_logs import text
-from test_lifecycle import descendants, sandbox_cgroups, wait_gone
+from test_lifecycle import stop_leaves_nothing
 
 # Addresses come from the file alone.
 FROM_FILE = [sys.executable, "-c", """if True:
@@ -104,12 +104,7 @@ def test_a_changed_configuration_comes_in_force_and_sandboxes_go_on(as_user):
         box.get(wait="terminal")
         lines = text(box.logs()).split()
         assert lines == [b"%d" % i for i in range(len(lines))] and lines, "a gap in the log"
-        processes = descendants(service.process.pid)
-        service.stop()
-        assert service.process.wait(TIMEOUT) == 0
-        wait_gone(processes)
-        assert sandbox_cgroups(service) == []
-        assert not service.socket.exists()
+        stop_leaves_nothing(service)
 
 
 def test_nothing_changed_is_no_new_daemon_unless_asked_for(own_service):

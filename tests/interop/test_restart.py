@@ -13,7 +13,7 @@ from coreweave.sandbox.v1 import sandbox_pb2 as pb
 from coreweave.sandbox.v1 import sandbox_pb2_grpc as rpc
 
 from service import KEY, OPTIONS, TIMEOUT, Service, failure, programs
-from test_lifecycle import descendants, sandbox_cgroups, wait_gone
+from test_lifecycle import descendants, sandbox_cgroups, stop_leaves_nothing, wait_gone
 
 
 def kill_daemon(service) -> int:
@@ -63,12 +63,7 @@ def test_another_daemon_serves_within_a_second_and_nobody_is_refused(own_service
         knocker.join()
     assert refused == []
     assert "daemon_died signal=9" in service.log()
-    processes = descendants(service.process.pid)
-    service.stop()
-    assert service.process.wait(TIMEOUT) == 0
-    wait_gone(processes)
-    assert sandbox_cgroups(service) == []
-    assert not service.socket.exists()
+    stop_leaves_nothing(service)
 
 
 def test_a_daemon_that_dies_again_and_again_is_started_ever_more_slowly(own_service):

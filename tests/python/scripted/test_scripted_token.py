@@ -105,7 +105,8 @@ def test_another_sandbox_or_a_terminal_state_ends_it_for_good(server, answer, st
     assert len(creates(server)) == 2
 
 
-def test_starts_share_a_round_and_nothing_else_waits_for_it(server):
+def hold_the_recovery(server):
+    """(asked, answer): set once the second create has come, and to be set for it to get its token."""
     asked, answer = threading.Event(), threading.Event()
 
     def slowly(call):
@@ -114,6 +115,11 @@ def test_starts_share_a_round_and_nothing_else_waits_for_it(server):
         return with_token()
 
     server.on("CreateSandbox", sandbox("running"), slowly)
+    return asked, answer
+
+
+def test_starts_share_a_round_and_nothing_else_waits_for_it(server):
+    asked, answer = hold_the_recovery(server)
     sb = Sandbox(services=[ENDPOINT])
     starts = [sb.start() for _ in range(3)]
     assert asked.wait(60)
@@ -128,14 +134,7 @@ def test_starts_share_a_round_and_nothing_else_waits_for_it(server):
 
 
 def test_stop_ends_the_recovery(server):
-    asked, answer = threading.Event(), threading.Event()
-
-    def slowly(call):
-        asked.set()
-        answer.wait(60)
-        return with_token()
-
-    server.on("CreateSandbox", sandbox("running"), slowly)
+    asked, answer = hold_the_recovery(server)
     sb = Sandbox(services=[ENDPOINT])
     start = sb.start()
     assert asked.wait(60)
