@@ -4,58 +4,9 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "client/testpeer.h"
+#include "client/testworld.h"
 
 #include <cmocka.h>
-
-#define LONG (30 * NS_PER_SEC)
-
-struct world {
-    struct peer peer;
-    struct cws_client *client;
-    struct cws_target *target;
-};
-
-static void world_begin(struct world *w, bool ours, peer_handler handler)
-{
-    peer_begin(&w->peer, ours, handler, w);
-    w->client = cws_client_new(NULL);
-    w->target = cws_target_new(w->peer.url, NULL, 0, NULL);
-    assert_non_null(w->client);
-    assert_non_null(w->target);
-}
-
-static void world_end(struct world *w)
-{
-    cws_target_unref(w->target);
-    cws_client_unref(w->client);
-    peer_end(&w->peer);
-}
-
-static cws_sandbox *new_sandbox(struct world *w)
-{
-    cws_options *o = cws_options_new(NULL);
-    cws_options_set_poll(o, NS_PER_SEC, 15 * NS_PER_SEC);
-    cws_sandbox *sb = cws_sandbox_new(w->client, w->target, o, NULL);
-    cws_options_free(o);
-    assert_non_null(sb);
-    return sb;
-}
-
-static cws_error_kind result_of(cws_op *take_op)
-{
-    assert_non_null(take_op);
-    assert_int_equal(cws_op_wait(take_op, LONG), CWS_WAIT_DONE);
-    const cws_error *e = cws_op_error(take_op);
-    cws_error_kind kind = e ? cws_error_get_kind(e) : 0;
-    cws_op_unref(take_op);
-    return kind;
-}
-
-static bool is(const struct peer_call *c, const char *method)
-{
-    return strcmp(c->method, method) == 0;
-}
 
 /* ---- start and wait ---- */
 
@@ -63,11 +14,11 @@ static void foreign_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
     if (!data)
         return;
-    if (is(c, "CreateSandbox"))
+    if (peer_is(c, "CreateSandbox"))
         peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_RUNNING, -1);
-    else if (is(c, "GetSandbox") && c->nth < 3)
+    else if (peer_is(c, "GetSandbox") && c->nth < 3)
         peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_CREATING, -1);
-    else if (is(c, "GetSandbox"))
+    else if (peer_is(c, "GetSandbox"))
         peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_RUNNING, -1);
     else
         peer_fail(c, ERR_UNIMPLEMENTED, NULL, "no");
@@ -77,7 +28,7 @@ static void test_a_foreign_service_is_polled_until_running(void **state)
 {
     struct world w = {0};
     world_begin(&w, false, foreign_handler);
-    cws_sandbox *sb = new_sandbox(&w);
+    cws_sandbox *sb = world_sandbox(&w);
     cws_status status;
     assert_int_equal(cws_sandbox_status(sb, &status), 0);
     assert_int_equal(result_of(cws_sandbox_start(sb, NULL)), 0);
@@ -99,14 +50,14 @@ static void our_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
     if (!data)
         return;
-    if (is(c, "CreateSandbox")) {
+    if (peer_is(c, "CreateSandbox")) {
         peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_RUNNING, -1);
-    } else if (is(c, "StreamExec")) {
+    } else if (peer_is(c, "StreamExec")) {
         peer_send_ready(c);
         peer_send_output(c, 1, "hello\n");
         peer_send_exit(c, 0);
         peer_finish(c);
-    } else if (is(c, "DeleteSandbox")) {
+    } else if (peer_is(c, "DeleteSandbox")) {
         Pb__DeleteSandboxResponse reply = PB__DELETE_SANDBOX_RESPONSE__INIT;
         Pb__Sandbox sandbox = PB__SANDBOX__INIT;
         Pb__SandboxStatus status = PB__SANDBOX_STATUS__INIT;
@@ -115,7 +66,7 @@ static void our_handler(struct peer_call *c, const uint8_t *data, size_t n)
         sandbox.status = &status;
         reply.sandbox = &sandbox;
         peer_reply(c, &reply);
-    } else if (is(c, "GetSandbox")) {
+    } else if (peer_is(c, "GetSandbox")) {
         assert_string_equal(c->wait, "terminal");
         peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_TERMINATED, -1);
     }
@@ -125,7 +76,7 @@ static void test_our_service_needs_no_polls(void **state)
 {
     struct world w = {0};
     world_begin(&w, true, our_handler);
-    cws_sandbox *sb = new_sandbox(&w);
+    cws_sandbox *sb = world_sandbox(&w);
     const char *argv[] = {"echo", "hello"};
     cws_process *p =
         cws_sandbox_exec(sb, argv, 2, NULL, NULL); /* starts the sandbox by itself */
@@ -153,7 +104,7 @@ static char request_ids[2][64];
 
 static void failing_create_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
-    if (!data || !is(c, "CreateSandbox"))
+    if (!data || !peer_is(c, "CreateSandbox"))
         return;
     struct err err = {0};
     Pb__CreateSandboxRequest *request =
@@ -170,7 +121,7 @@ static void test_a_failed_start_may_be_repeated_with_the_same_request_id(void **
 {
     struct world w = {0};
     world_begin(&w, true, failing_create_handler);
-    cws_sandbox *sb = new_sandbox(&w);
+    cws_sandbox *sb = world_sandbox(&w);
     cws_op *first = cws_sandbox_start(sb, NULL),
            *second = cws_sandbox_wait_running(sb, 0, NULL);
     assert_int_equal(result_of(first), CWS_E_UNAVAILABLE);
@@ -189,7 +140,7 @@ static void outcome_handler(struct peer_call *c, const uint8_t *data, size_t n)
         return;
     static const Pb__State outcomes[] = {PB__STATE__STATE_FAILED, PB__STATE__STATE_TERMINATED,
                                          PB__STATE__STATE_COMPLETED};
-    if (is(c, "CreateSandbox"))
+    if (peer_is(c, "CreateSandbox"))
         peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_PENDING, -1);
     else
         peer_reply_sandbox(c, "sb-1", outcomes[c->nth - 1], c->nth == 3 ? 0 : -1);
@@ -202,7 +153,7 @@ static void test_how_a_sandbox_ended_decides_what_waiting_says(void **state)
     static const cws_error_kind running[] = {CWS_E_FAILED, CWS_E_TERMINATED, 0};
     static const cws_error_kind lenient[] = {CWS_E_FAILED, 0, 0};
     for (int i = 0; i < 3; i++) {
-        cws_sandbox *sb = new_sandbox(&w);
+        cws_sandbox *sb = world_sandbox(&w);
         assert_int_equal(result_of(cws_sandbox_wait_running(sb, 0, NULL)), running[i]);
         assert_int_equal(result_of(cws_sandbox_wait_complete(sb, 0, 1, NULL)), running[i]);
         assert_int_equal(result_of(cws_sandbox_wait_complete(sb, 0, 0, NULL)), lenient[i]);
@@ -217,7 +168,7 @@ static void grace_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
     if (!data)
         return;
-    if (is(c, "CreateSandbox"))
+    if (peer_is(c, "CreateSandbox"))
         peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_PENDING, -1);
     else
         peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_COMPLETED, c->nth == 2 ? 4 : -1);
@@ -227,7 +178,7 @@ static void test_a_foreign_service_gets_time_to_tell_the_exit_code(void **state)
 {
     struct world w = {0};
     world_begin(&w, false, grace_handler);
-    cws_sandbox *sb = new_sandbox(&w);
+    cws_sandbox *sb = world_sandbox(&w);
     assert_int_equal(result_of(cws_sandbox_wait_complete(sb, 0, 1, NULL)), 0);
     int code;
     assert_int_equal(cws_sandbox_returncode(sb, &code), 1);
@@ -241,7 +192,7 @@ static void flaky_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
     if (!data)
         return;
-    if (is(c, "CreateSandbox"))
+    if (peer_is(c, "CreateSandbox"))
         peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_PENDING, -1);
     else if (c->nth < 3)
         peer_fail(c, ERR_UNAVAILABLE, NULL, "not now");
@@ -255,7 +206,7 @@ static void test_polls_retry_what_may_pass_and_nothing_else(void **state)
 {
     struct world w = {0};
     world_begin(&w, false, flaky_handler);
-    cws_sandbox *sb = new_sandbox(&w);
+    cws_sandbox *sb = world_sandbox(&w);
     assert_int_equal(result_of(cws_sandbox_wait_running(sb, 0, NULL)), 0);
     assert_int_equal(peer_count(&w.peer, "GetSandbox"), 3);
     cws_op *op = cws_sandbox_wait_complete(sb, 0, 1, NULL);
@@ -269,7 +220,7 @@ static void test_polls_retry_what_may_pass_and_nothing_else(void **state)
 
 static void silent_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
-    if (data && is(c, "CreateSandbox"))
+    if (data && peer_is(c, "CreateSandbox"))
         peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_PENDING, -1);
 }
 
@@ -277,7 +228,7 @@ static void test_one_waiters_time_out_is_its_own(void **state)
 {
     struct world w = {0};
     world_begin(&w, true, silent_handler);
-    cws_sandbox *sb = new_sandbox(&w);
+    cws_sandbox *sb = world_sandbox(&w);
     cws_op *patient = cws_sandbox_wait_running(sb, LONG, NULL);
     assert_int_equal(result_of(cws_sandbox_wait_running(sb, 30 * NS_PER_MS, NULL)),
                      CWS_E_TIMEOUT);
@@ -294,7 +245,7 @@ static void test_stop_before_start_makes_no_call(void **state)
 {
     struct world w = {0};
     world_begin(&w, true, our_handler);
-    cws_sandbox *sb = new_sandbox(&w);
+    cws_sandbox *sb = world_sandbox(&w);
     assert_int_equal(result_of(cws_sandbox_get_status(sb, NULL)), CWS_E_NOT_RUNNING);
     assert_int_equal(result_of(cws_sandbox_stop(sb, 0, 0, NULL)), 0);
     assert_int_equal(result_of(cws_sandbox_start(sb, NULL)), CWS_E_NOT_RUNNING);
@@ -307,7 +258,7 @@ static void test_stop_during_create_deletes_what_was_created(void **state)
 {
     struct world w = {0};
     world_begin(&w, true, our_handler);
-    cws_sandbox *sb = new_sandbox(&w);
+    cws_sandbox *sb = world_sandbox(&w);
     cws_op *start = cws_sandbox_start(sb, NULL), *wait = cws_sandbox_wait_running(sb, 0, NULL);
     cws_op *stop = cws_sandbox_stop(sb, 0, 0, NULL), *joined = cws_sandbox_stop(sb, 0, 1, NULL);
     assert_int_equal(result_of(start), 0);
@@ -323,7 +274,7 @@ static void gone_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
     if (!data)
         return;
-    if (is(c, "CreateSandbox"))
+    if (peer_is(c, "CreateSandbox"))
         peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_RUNNING, -1);
     else
         peer_fail(c, ERR_NOT_FOUND, "CWSANDBOX_SANDBOX_NOT_FOUND", "nothing here");
@@ -333,7 +284,7 @@ static void test_stopping_what_is_gone_is_an_error_only_to_who_minds(void **stat
 {
     struct world w = {0};
     world_begin(&w, true, gone_handler);
-    cws_sandbox *sb = new_sandbox(&w);
+    cws_sandbox *sb = world_sandbox(&w);
     assert_int_equal(result_of(cws_sandbox_start(sb, NULL)), 0);
     cws_op *op = cws_sandbox_stop(sb, 0, 0, NULL);
     assert_int_equal(cws_op_wait(op, LONG), CWS_WAIT_DONE);
@@ -360,7 +311,7 @@ static void test_stopping_what_is_gone_is_an_error_only_to_who_minds(void **stat
 
 static void forgetful_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
-    if (data && is(c, "GetSandbox"))
+    if (data && peer_is(c, "GetSandbox"))
         peer_fail(c, ERR_NOT_FOUND, NULL, "forgotten");
     else if (data)
         our_handler(c, data, n);
@@ -370,7 +321,7 @@ static void test_a_stopped_sandbox_that_is_forgotten_has_no_known_end(void **sta
 {
     struct world w = {0};
     world_begin(&w, true, forgetful_handler);
-    cws_sandbox *sb = new_sandbox(&w);
+    cws_sandbox *sb = world_sandbox(&w);
     assert_int_equal(result_of(cws_sandbox_start(sb, NULL)), 0);
     assert_int_equal(result_of(cws_sandbox_stop(sb, 0, 0, NULL)),
                      CWS_E_TERMINAL_STATE_UNAVAILABLE);
@@ -384,10 +335,10 @@ static void dropping_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
     if (!data)
         return;
-    if (is(c, "CreateSandbox") && c->nth == 1) {
+    if (peer_is(c, "CreateSandbox") && c->nth == 1) {
         peer_drop(
             c->peer); /* the first create is lost; its request id makes a second try safe */
-    } else if (is(c, "StreamExec")) {
+    } else if (peer_is(c, "StreamExec")) {
         peer_send_output(c, 1, "partial");
         peer_drop(c->peer);
     } else {
@@ -399,7 +350,7 @@ static void test_a_lost_connection_fails_calls_that_may_have_run(void **state)
 {
     struct world w = {0};
     world_begin(&w, true, dropping_handler);
-    cws_sandbox *sb = new_sandbox(&w);
+    cws_sandbox *sb = world_sandbox(&w);
     assert_int_equal(result_of(cws_sandbox_start(sb, NULL)), 0);
     assert_int_equal(peer_count(&w.peer, "CreateSandbox"), 2);
     const char *argv[] = {"x"};
@@ -419,7 +370,7 @@ static void goaway_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
     if (data)
         our_handler(c, data, n);
-    if (data && is(c, "CreateSandbox"))
+    if (data && peer_is(c, "CreateSandbox"))
         peer_goaway(c->peer);
 }
 
@@ -428,7 +379,7 @@ static void test_a_goaway_is_no_error_of_the_next_call(void **state)
     struct world w = {0};
     world_begin(&w, true, goaway_handler);
     for (int i = 0; i < 20; i++) {
-        cws_sandbox *sb = new_sandbox(&w);
+        cws_sandbox *sb = world_sandbox(&w);
         assert_int_equal(result_of(cws_sandbox_start(sb, NULL)), 0);
         assert_int_equal(result_of(cws_sandbox_stop(sb, 0, 0, NULL)), 0);
         cws_sandbox_unref(sb);
@@ -442,7 +393,7 @@ static void test_a_connection_that_says_nothing_is_no_try(void **state)
     struct world w = {0};
     world_begin(&w, true, foreign_handler);
     atomic_store(&w.peer.n_mute, 3);
-    cws_sandbox *sb = new_sandbox(&w);
+    cws_sandbox *sb = world_sandbox(&w);
     assert_int_equal(result_of(cws_sandbox_start(sb, NULL)), 0);
     assert_int_equal(peer_count(&w.peer, "CreateSandbox"), 1);
     assert_int_equal(atomic_load(&w.peer.n_connections), 4);
@@ -455,7 +406,7 @@ static void test_a_peer_that_never_says_anything_is_unavailable(void **state)
     struct world w = {0};
     world_begin(&w, true, foreign_handler);
     atomic_store(&w.peer.n_mute, 1000);
-    cws_sandbox *sb = new_sandbox(&w);
+    cws_sandbox *sb = world_sandbox(&w);
     assert_int_equal(result_of(cws_sandbox_start(sb, NULL)), CWS_E_UNAVAILABLE);
     assert_in_range(atomic_load(&w.peer.n_connections), 2, 10);
     cws_sandbox_unref(sb);

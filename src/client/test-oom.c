@@ -79,42 +79,42 @@ static void handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
     if (!data)
         return;
-    if (strcmp(c->method, "CreateSandbox") == 0) {
+    if (peer_is(c, "CreateSandbox")) {
         peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_RUNNING, -1);
-    } else if (strcmp(c->method, "StreamExec") == 0 && c->n == 1) {
+    } else if (peer_is(c, "StreamExec") && c->n == 1) {
         peer_send_ready(c);
         peer_send_output(c, 1, "out");
         peer_send_output(c, 2, "err");
         peer_send_exit(c, 1);
         peer_finish(c);
-    } else if (strcmp(c->method, "DeleteSandbox") == 0) {
+    } else if (peer_is(c, "DeleteSandbox")) {
         Pb__DeleteSandboxResponse reply = PB__DELETE_SANDBOX_RESPONSE__INIT;
         char *ids[] = {(char *)"fss-1", (char *)"fss-2"};
         reply.file_system_snapshot_ids = ids;
         reply.n_file_system_snapshot_ids = 2;
         peer_reply(c, &reply);
-    } else if (strcmp(c->method, "GetSandbox") == 0) {
+    } else if (peer_is(c, "GetSandbox")) {
         reply_with_details(c);
-    } else if (strcmp(c->method, "ListFileSystemSnapshots") == 0) {
+    } else if (peer_is(c, "ListFileSystemSnapshots")) {
         Pb__ListFileSystemSnapshotsResponse reply =
             PB__LIST_FILE_SYSTEM_SNAPSHOTS_RESPONSE__INIT;
         reply.next_page_token = (char *)(c->nth % 2 ? "2" : "");
         peer_reply(c, &reply);
-    } else if (strcmp(c->method, "ListAvailableRunners") == 0) {
+    } else if (peer_is(c, "ListAvailableRunners")) {
         Pb__ListAvailableRunnersResponse reply = PB__LIST_AVAILABLE_RUNNERS_RESPONSE__INIT;
         peer_reply(c, &reply);
     } else if (strstr(c->method, "FileSystemSnapshot")) {
         Pb__FileSystemSnapshot reply = PB__FILE_SYSTEM_SNAPSHOT__INIT;
         reply.file_system_snapshot_id = (char *)"fss-1";
-        reply.state = strcmp(c->method, "CreateFileSystemSnapshot") == 0
+        reply.state = peer_is(c, "CreateFileSystemSnapshot")
                           ? PB__SNAPSHOT_STATE__SNAPSHOT_STATE_CREATING
                           : PB__SNAPSHOT_STATE__SNAPSHOT_STATE_READY;
         peer_reply(c, &reply);
-    } else if (strcmp(c->method, "ReadFile") == 0) {
+    } else if (peer_is(c, "ReadFile")) {
         Pb__ReadFileResponse reply = PB__READ_FILE_RESPONSE__INIT;
         reply.content = (ProtobufCBinaryData){3, (uint8_t *)"abc"};
         peer_reply(c, &reply);
-    } else if (strcmp(c->method, "StreamLogs") == 0) {
+    } else if (peer_is(c, "StreamLogs")) {
         Pb__LogEntry entry = PB__LOG_ENTRY__INIT;
         entry.data = (ProtobufCBinaryData){9, (uint8_t *)"log\nline\n"};
         entry.log_session_id = (char *)"s";

@@ -31,15 +31,10 @@ static void end(void)
     peer_end(&peer);
 }
 
-static bool is(const struct peer_call *c, const char *method)
-{
-    return strcmp(c->method, method) == 0;
-}
-
 /* Create and Get as every test here needs them. True when the call was one of them. */
 static bool handle_basics(struct peer_call *c)
 {
-    if (!is(c, "CreateSandbox") && !is(c, "GetSandbox"))
+    if (!peer_is(c, "CreateSandbox") && !peer_is(c, "GetSandbox"))
         return false;
     if (c->n == 1 && !c->half_closed)
         peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_RUNNING, -1);
@@ -269,7 +264,7 @@ static void file_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
     if (handle_basics(c))
         return;
-    if (data && (is(c, "ReadFile") || is(c, "WriteFile"))) {
+    if (data && (peer_is(c, "ReadFile") || peer_is(c, "WriteFile"))) {
         struct err err = {0};
         (void)err_set_reason(&err, ERR_FAILED_PRECONDITION, "CWSANDBOX_FILE_TOO_LARGE",
                              "too large for a message");
@@ -279,7 +274,7 @@ static void file_handler(struct peer_call *c, const uint8_t *data, size_t n)
         err_done(&err);
         return;
     }
-    if (!is(c, "StreamExec") || !data)
+    if (!peer_is(c, "StreamExec") || !data)
         return;
     if (c->n == 1) {
         note_command(c, data, n);

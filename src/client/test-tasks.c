@@ -217,7 +217,7 @@ static void test_room_is_told_once_and_only_when_there_is_some(void **state)
 
 static void short_lines_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
-    if (strcmp(c->method, "StreamLogs") != 0) {
+    if (!peer_is(c, "StreamLogs")) {
         if (c->n == 1 && !c->half_closed)
             peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_RUNNING, -1);
         return;

@@ -172,6 +172,11 @@ unsigned peer_count(struct peer *p, const char *method)
 
 /* ---- answers ---- */
 
+bool peer_is(const struct peer_call *c, const char *method)
+{
+    return strcmp(c->method, method) == 0;
+}
+
 void peer_send(struct peer_call *c, const void *msg)
 {
     CLEANUP_BUF struct buf bytes = {0};

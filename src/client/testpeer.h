@@ -62,6 +62,7 @@ void peer_end(struct peer *p);
 unsigned peer_count(struct peer *p, const char *method);
 
 /* On the peer's thread: */
+bool peer_is(const struct peer_call *c, const char *method);
 void peer_send(struct peer_call *c, const void *msg);
 void peer_finish(struct peer_call *c);
 void peer_fail(struct peer_call *c, enum err_code code, const char *reason, const char *text);
