@@ -9,7 +9,6 @@
 #include "client/options-internal.h"
 
 #define UUID_CHARS 36u /* random_uuid() */
-#define VARINT_MAX 10u /* bytes of a 64-bit number on the wire */
 
 static int put_text(struct buf *out, uint32_t number, const char *text)
 {
@@ -70,12 +69,8 @@ static uint64_t take_varint(const uint8_t **at)
 
 static int put_varint(struct buf *out, uint64_t value)
 {
-    uint8_t bytes[VARINT_MAX];
-    size_t n = 0;
-    for (; value >= 0x80; value >>= 7)
-        bytes[n++] = (uint8_t)(value | 0x80);
-    bytes[n++] = (uint8_t)value;
-    return buf_put(out, bytes, n);
+    uint8_t bytes[PROTO_VARINT_MAX];
+    return buf_put(out, bytes, proto_varint_bytes(bytes, value));
 }
 
 /* @spec is what we packed ourselves: well formed, of numbers and length-delimited fields. */

@@ -15,7 +15,7 @@ enum {
     WIRE_LEN = 2,
 };
 
-static size_t put_varint(uint8_t *out, uint64_t v)
+size_t proto_varint_bytes(uint8_t out[static PROTO_VARINT_MAX], uint64_t v)
 {
     size_t n = 0;
     for (; v >= 0x80; v >>= 7)
@@ -34,8 +34,8 @@ static size_t varint_size(uint64_t v)
 
 size_t proto_head_bytes(uint8_t head[static PROTO_HEAD_MAX], uint32_t number, size_t n)
 {
-    size_t at = put_varint(head, (uint64_t)number << 3 | WIRE_LEN);
-    return at + put_varint(head + at, n);
+    size_t at = proto_varint_bytes(head, (uint64_t)number << 3 | WIRE_LEN);
+    return at + proto_varint_bytes(head + at, n);
 }
 
 size_t proto_head_exec_stdin(uint8_t head[static PROTO_HEAD_MAX], size_t n)
@@ -58,11 +58,11 @@ size_t proto_head_exec_output(uint8_t head[static PROTO_HEAD_MAX],
     size_t at = proto_head_bytes(head, EXEC_RESPONSE_OUTPUT, inner);
     if (stream != 0) {
         head[at++] = OUTPUT_STREAM << 3 | WIRE_VARINT;
-        at += put_varint(head + at, (uint64_t)(int64_t)(int32_t)stream);
+        at += proto_varint_bytes(head + at, (uint64_t)(int64_t)(int32_t)stream);
     }
     if (n > 0) {
         head[at++] = OUTPUT_DATA << 3 | WIRE_LEN;
-        at += put_varint(head + at, n);
+        at += proto_varint_bytes(head + at, n);
     }
     return at;
 }

@@ -69,7 +69,10 @@ static inline void proto_cleanup(void *p)
 /* The bytes that precede a trailing `bytes` field, so that the field itself goes out without being copied:
  * grpc_call_send(call, head, proto_head_...(head, ...), &data). */
 #define PROTO_HEAD_MAX 32
+#define PROTO_VARINT_MAX 10 /* bytes of a 64-bit number */
 
+/** proto_varint_bytes() - a number as the wire has it; returns how many bytes. */
+size_t proto_varint_bytes(uint8_t out[static PROTO_VARINT_MAX], uint64_t v);
 /** proto_head_bytes() - tag and length of a bytes field @number (of @n bytes) that ends its message. */
 size_t proto_head_bytes(uint8_t head[static PROTO_HEAD_MAX], uint32_t number, size_t n);
 /** proto_head_exec_output() - ExecStreamResponse{output{stream, data of @n bytes}}. */
