@@ -82,7 +82,8 @@ def test_lifetime_counts_from_the_beginning(own_service):
 
 def test_grace_of_a_stop_goes_on(own_service):
     service = own_service()
-    box = service.create("/bin/sh", ["-c", "trap 'sleep 1; echo asked; exit 5' TERM; while :; do sleep 0.05; done"])
+    box = service.create("/bin/sh", ["-c", "trap 'sleep 1; echo asked; exit 5' TERM; : >/tmp/ready; while :; do sleep 0.05; done"])
+    box.run("/bin/sh", "-c", "until test -e /tmp/ready; do sleep 0.01; done")
     box.delete(grace=60)
     kill_daemon(service)
     status = settled(lambda: box.get(wait="terminal")).status

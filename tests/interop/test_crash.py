@@ -142,20 +142,23 @@ class Worker(threading.Thread):
 
     def lose_init(self):
         """The end of init is the end of that sandbox, with a reason; its processes are gone when it is told."""
+        # Seen from outside: in the pid namespace of the sandbox, and the grandchild of this main process. Not by the namespace
+        # alone: its number is another sandbox's soon after the service has died.
+        main = self.service.process.pid
         box = self.running("/bin/sh", ["-c", "sleep 1000 & sleep 1000"])
         if not box:
             return
-        # Seen from outside: the engine's child in the pid namespace of the sandbox.
         try:
             namespace = self.exec(box, "/usr/bin/readlink", "/proc/self/ns/pid").stdout.decode().strip()
         except Gone:
             return
-        inside = [pid for pid in process_table() if pid_namespace(pid) == namespace]
-        if not inside:
-            assert self.ended_with_service(box), f"{box}: nobody in {namespace}"
+        table = process_table()
+        processes = {(pid, start) for pid, (_, start) in table.items() if pid_namespace(pid) == namespace}
+        inits = [pid for pid, _ in processes if table.get(table[pid][0], (0, ""))[0] == main]
+        if not inits:
+            assert self.ended_with_service(box), f"{box}: no grandchild of {main} in {namespace}"
             return
-        processes = {(pid, start) for pid, (_, start) in process_table().items() if pid in inside}
-        kill(min(inside))
+        kill(inits[0])
         status = self.wait_terminal(box)
         assert status.state == pb.STATE_FAILED and status.state_reason, f"{box}: {status}"
         assert not still_there(processes), f"{box}: processes of an ended sandbox"
