@@ -63,6 +63,8 @@ static void test_a_start_that_somebody_else_wants_is_kept(void **state)
     assert_int_equal(cws_op_cancel(first), 1);
     assert_int_equal(cws_op_cancel(other), 1);
     cws_op *again = cws_sandbox_start(sb, NULL); /* before the service has answered */
+    /* On the loop by now, behind the cancels, and before the answer */
+    assert_int_equal(result_of(cws_client_settle(w.client, NULL)), 0);
     (void)sem_post(&answer);
     assert_int_equal(result_of(again), 0);
     assert_int_equal(result_of(cws_client_settle(w.client, NULL)), 0);
