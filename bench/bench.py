@@ -85,7 +85,7 @@ def measure_grpcio() -> dict:
     step("peer: grpcio client")
     generated = tempfile.mkdtemp(prefix="cwsandbox-bench-pb-")
     protos = HERE.parent / "proto"
-    files = [str(p.relative_to(protos)) for p in protos.rglob("sandbox.proto")] + ["google/api/annotations.proto",
+    files = [str(p.relative_to(protos)) for p in (protos / "coreweave").rglob("*.proto")] + ["google/api/annotations.proto",
              "google/api/http.proto", "google/api/field_behavior.proto"]
     try:
         subprocess.run(["protoc", f"-I{protos}", f"--python_out={generated}", *files], check=True, capture_output=True)

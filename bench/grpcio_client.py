@@ -25,7 +25,7 @@ async def main(socket: str, in_flight: int) -> dict[str, float]:
         delete = unary("DeleteSandbox", pb.DeleteSandboxRequest, pb.DeleteSandboxResponse)
         stream = channel.stream_stream(service + "StreamExec", pb.ExecStreamRequest.SerializeToString,
                                        pb.ExecStreamResponse.FromString)
-        spec = pb.SandboxSpec(containers=[pb.Container(name="main")], primary_container="main")
+        spec = pb.SandboxSpec(containers=[pb.Container(name="main", image="host")])
         sandbox = await create(pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=spec)))
 
         async def run_one() -> None:
