@@ -185,6 +185,8 @@ static int serve(const struct options *options)
         r = turn(&e, &n_dead);
     if (r == -EBADMSG)
         log_event(LOG_ERROR, "launch_bad_request", "consequence=\"all sandboxes end\"");
+    /* A daemon that still lives learns that we end, not that each sandbox was killed. */
+    cleanup_fd(&e.sock_fd);
     cells_end(&e);
     engine_done(&e);
     return r == -EBADMSG ? 1 : 0;

@@ -294,10 +294,13 @@ static void test_sigterm_leaves_nothing(void **state)
 {
     struct service s;
     struct box b;
+    char byte;
 
     service_start(&s);
     box_create(&s, &b);
     assert_int_equal(kill(s.pid, SIGTERM), 0);
+    /* The end, and no word of sandboxes that were killed: that would be written down as the reason of theirs. */
+    assert_int_equal(recv(s.sock, &byte, 1, 0), 0);
     service_stop(&s);
     assert_false(process_alive(b.pid));
     (void)close(b.control);
