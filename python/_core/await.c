@@ -31,10 +31,10 @@ struct hook {
 
 struct awaiter {
     PyObject ob_base;          /* PyObject_HEAD */
-    PyObject *source;          /* struct ref or struct reader; NULL: finished */
+    PyObject *source;          /* struct py_ref or struct py_reader; NULL: finished */
     PyObject *inner;           /* iterator of the future being waited for */
     struct await_entry *entry; /* of that future, while it is pending */
-    bool reads;                /* source is a struct reader */
+    bool reads;                /* source is a struct py_reader */
 };
 
 /* ---- entries ---- */
@@ -62,7 +62,7 @@ static void entry_free(struct await_entry *e)
     PyMem_Free(e);
 }
 
-void py_await_orphan_drop(struct reader *r)
+void py_await_orphan_drop(struct py_reader *r)
 {
     if (r->orphan)
         entry_unslot(r->orphan);
@@ -240,7 +240,7 @@ static struct await_entry *entry_new(struct hook *hook, PyObject *future)
  * not pile up. */
 static bool adopt_orphan(struct awaiter *self, struct hook *hook, PyObject *future)
 {
-    struct reader *r = (struct reader *)self->source;
+    struct py_reader *r = (struct py_reader *)self->source;
 
     if (!self->reads || !r->orphan || r->orphan->hook != hook)
         return false;
@@ -262,7 +262,7 @@ static int enqueue(struct core_state *st, struct awaiter *self, struct hook *hoo
     if (!e)
         return -1;
     r = op ? cws_queue_add(hook->queue, op, e, &error)
-           : cws_queue_add_reader(hook->queue, ((struct reader *)self->source)->reader, e,
+           : cws_queue_add_reader(hook->queue, ((struct py_reader *)self->source)->reader, e,
                                   &error);
     if (r < 0) {
         entry_free(e);
@@ -319,7 +319,7 @@ PyObject *py_await_reader(PyObject *self)
 }
 
 /* Somebody else's concurrent.futures.Future: asyncio knows how to await those. */
-static PyObject *await_foreign(struct core_state *st, struct ref *ref)
+static PyObject *await_foreign(struct core_state *st, struct py_ref *ref)
 {
     PyObject *wrap = py_core_late(st, LATE_WRAP_FUTURE);
     PyObject *future CLEANUP_PY = wrap ? PyObject_CallOneArg(wrap, ref->subject) : NULL;
@@ -333,8 +333,8 @@ PyObject *py_await_ref(PyObject *self)
 
     if (!st)
         return NULL;
-    if (((struct ref *)self)->kind == REF_FUTURE)
-        return await_foreign(st, (struct ref *)self);
+    if (((struct py_ref *)self)->kind == REF_FUTURE)
+        return await_foreign(st, (struct py_ref *)self);
     return awaiter_new(st, self, false);
 }
 
@@ -348,8 +348,8 @@ static void detach(struct awaiter *self)
     if (!e)
         return;
     Py_CLEAR(e->future);
-    if (self->reads && !((struct reader *)self->source)->orphan)
-        entry_move(e, &((struct reader *)self->source)->orphan);
+    if (self->reads && !((struct py_reader *)self->source)->orphan)
+        entry_move(e, &((struct py_reader *)self->source)->orphan);
     else
         entry_unslot(e);
 }
@@ -371,9 +371,9 @@ static void cancel_if_cancelled(struct core_state *st, struct awaiter *self)
         return;
     exc = py_errors_take();
     cls = py_core_late(st, LATE_ASYNCIO_CANCELLED);
-    if (((struct ref *)self->source)->starts ||
+    if (((struct py_ref *)self->source)->starts ||
         (cls && exc && PyErr_GivenExceptionMatches(exc, cls)))
-        py_ref_cancel(st, (struct ref *)self->source);
+        py_ref_cancel(st, (struct py_ref *)self->source);
     PyErr_Clear();
     if (exc) {
         PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
@@ -385,7 +385,7 @@ static void cancel_if_cancelled(struct core_state *st, struct awaiter *self)
 static PySendResult poll_source(struct core_state *st, struct awaiter *self, PyObject **ret)
 {
     if (self->reads) {
-        switch (py_reader_try(st, (struct reader *)self->source, ret)) {
+        switch (py_reader_try(st, (struct py_reader *)self->source, ret)) {
         case READER_ITEM:
             return PYGEN_RETURN;
         case READER_END:
@@ -397,11 +397,11 @@ static PySendResult poll_source(struct core_state *st, struct awaiter *self, PyO
             return arm(st, self, NULL) < 0 ? PYGEN_ERROR : PYGEN_NEXT;
         }
     }
-    cws_op *op CLEANUP_OP = py_ref_pending_op((struct ref *)self->source);
+    cws_op *op CLEANUP_OP = py_ref_pending_op((struct py_ref *)self->source);
 
     if (op)
         return arm(st, self, op) < 0 ? PYGEN_ERROR : PYGEN_NEXT;
-    *ret = py_ref_collect(st, (struct ref *)self->source, true);
+    *ret = py_ref_collect(st, (struct py_ref *)self->source, true);
     return *ret ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
@@ -492,8 +492,8 @@ static void drop_start(PyObject *o)
     struct awaiter *self = (struct awaiter *)o;
 
     if (st && self->inner && self->source && !self->reads &&
-        ((struct ref *)self->source)->starts)
-        py_ref_cancel(st, (struct ref *)self->source);
+        ((struct py_ref *)self->source)->starts)
+        py_ref_cancel(st, (struct py_ref *)self->source);
 }
 
 static PyObject *awaiter_close(PyObject *o, PyObject *unused)

@@ -12,7 +12,7 @@ static bool is_ref(struct core_state *st, PyObject *o)
 static cws_target *target_of(struct core_state *st, PyObject *o)
 {
     if (Py_IS_TYPE(o, st->target_type))
-        return ((struct target *)o)->target;
+        return ((struct py_target *)o)->target;
     PyErr_SetString(PyExc_TypeError, "expected a Target");
     return NULL;
 }
@@ -103,7 +103,7 @@ static PyObject *core_derive(PyObject *module, PyObject *args)
 
     if (!PyArg_ParseTuple(args, "O!O:derive", st->ref_type, &ref, &finish))
         return NULL;
-    Py_XSETREF(((struct ref *)ref)->finish, Py_NewRef(finish));
+    Py_XSETREF(((struct py_ref *)ref)->finish, Py_NewRef(finish));
     return Py_NewRef(ref);
 }
 
@@ -121,12 +121,12 @@ static PyObject *core_gather(PyObject *module, PyObject *args)
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++) {
         PyObject *part = PyTuple_GET_ITEM(tuple, i);
 
-        if (!is_ref(st, part) || ((struct ref *)part)->kind == REF_FUTURE)
+        if (!is_ref(st, part) || ((struct py_ref *)part)->kind == REF_FUTURE)
             return PyErr_Format(PyExc_TypeError, "gather() cannot wait for %R", part);
     }
     ref = py_ref_new(st, REF_PARTS, NULL, tuple, NULL);
     if (ref)
-        ((struct ref *)ref)->finish = Py_NewRef(finish);
+        ((struct py_ref *)ref)->finish = Py_NewRef(finish);
     return ref;
 }
 
@@ -135,8 +135,8 @@ static PyObject *core_resolved(PyObject *module, PyObject *value)
     PyObject *ref = py_ref_new(core_state_of_module(module), REF_FUTURE, NULL, NULL, NULL);
 
     if (ref) {
-        ((struct ref *)ref)->kind = REF_FIXED;
-        ((struct ref *)ref)->value = Py_NewRef(value);
+        ((struct py_ref *)ref)->kind = REF_FIXED;
+        ((struct py_ref *)ref)->value = Py_NewRef(value);
     }
     return ref;
 }
@@ -163,7 +163,7 @@ static PyObject *core_cancel(PyObject *module, PyObject *ref)
 
     if (!is_ref(st, ref))
         return PyErr_Format(PyExc_TypeError, "cancel() takes a handle, not %R", ref);
-    py_ref_cancel(core_state_of_module(module), (struct ref *)ref);
+    py_ref_cancel(core_state_of_module(module), (struct py_ref *)ref);
     Py_RETURN_NONE;
 }
 
@@ -173,7 +173,7 @@ static PyObject *core_is_done(PyObject *module, PyObject *ref)
 
     if (!is_ref(st, ref))
         return PyErr_Format(PyExc_TypeError, "is_done() takes a handle, not %R", ref);
-    return PyBool_FromLong(py_ref_is_done((struct ref *)ref));
+    return PyBool_FromLong(py_ref_is_done((struct py_ref *)ref));
 }
 
 /* ---- wait ---- */
@@ -203,7 +203,7 @@ static int wait_set_fill(struct wait_set *w, PyObject *tuple)
         return -1;
     }
     for (size_t i = 0; i < n; i++) {
-        cws_op *op = py_ref_pending_op((struct ref *)PyTuple_GET_ITEM(tuple, (Py_ssize_t)i));
+        cws_op *op = py_ref_pending_op((struct py_ref *)PyTuple_GET_ITEM(tuple, (Py_ssize_t)i));
 
         if (op)
             w->ops[w->n++] = op;
@@ -236,7 +236,8 @@ static PyObject *flags_of(PyObject *tuple)
 
     for (Py_ssize_t i = 0; list && i < n; i++)
         PyList_SET_ITEM(
-            list, i, PyBool_FromLong(py_ref_is_done((struct ref *)PyTuple_GET_ITEM(tuple, i))));
+            list, i,
+            PyBool_FromLong(py_ref_is_done((struct py_ref *)PyTuple_GET_ITEM(tuple, i))));
     return list;
 }
 
@@ -256,7 +257,7 @@ static PyObject *core_wait(PyObject *module, PyObject *args)
     for (Py_ssize_t i = 0; tuple && i < PyTuple_GET_SIZE(tuple); i++) {
         PyObject *item = PyTuple_GET_ITEM(tuple, i);
 
-        if (!is_ref(st, item) || ((struct ref *)item)->kind == REF_FUTURE)
+        if (!is_ref(st, item) || ((struct py_ref *)item)->kind == REF_FUTURE)
             return PyErr_Format(PyExc_TypeError, "cannot wait for %R", item);
     }
     if (!tuple)
@@ -296,7 +297,7 @@ static PyObject *core_settle(PyObject *module, PyObject *seconds)
     if (py_arg_seconds(seconds, "seconds", NS_PER_S, 0, &timeout_ns) < 0)
         return NULL;
     ref = py_ref_new(st, REF_NONE, cws_client_settle(NULL, &error), NULL, &error);
-    if (!ref || py_ref_wait((struct ref *)ref, timeout_ns) < 0)
+    if (!ref || py_ref_wait((struct py_ref *)ref, timeout_ns) < 0)
         return NULL;
     Py_RETURN_NONE;
 }

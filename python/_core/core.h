@@ -120,19 +120,19 @@ enum ref_kind {
     REF_SANDBOX,   /* cws_op_sandbox(0) as an instance of the class `subject` */
     REF_SANDBOXES, /* the list of them */
     REF_RECORDS,   /* dicts: py_records_of() */
-    REF_PROCESS,   /* ProcessResult; the object is a struct process */
+    REF_PROCESS,   /* ProcessResult; the object is a struct py_process */
     REF_TERMINAL,  /* TerminalResult; likewise */
     REF_PARTS,     /* `subject` is a tuple of refs: done when all are */
     REF_FUTURE,    /* `subject` is a concurrent.futures.Future made by somebody else */
     REF_FIXED      /* done since birth: value or error is set */
 };
 
-struct ref {
+struct py_ref {
     PyObject ob_base; /* PyObject_HEAD */
     enum ref_kind kind;
     bool cancelled; /* result() and await raise different CancelledErrors */
-    bool starts; /* it may have made `subject`, a struct sandbox: py_ref_cancel() undoes that */
-    cws_op *op;  /* NULL for PARTS, FUTURE, FIXED */
+    bool starts;    /* it may have made the py_sandbox `subject`: py_ref_cancel() undoes that */
+    cws_op *op;     /* NULL for PARTS, FUTURE, FIXED */
     PyObject *subject; /* see the kinds */
     PyObject *finish;  /* callable(value, error) run once on the consumer's thread, or NULL */
     PyObject *value;   /* one of the two once collected; then the same for everybody */
@@ -146,17 +146,17 @@ int py_ref_init(PyObject *module, struct core_state *st);
  * Owns both on failure too. */
 PyObject *py_ref_new(struct core_state *st, enum ref_kind kind, cws_op *take_op,
                      PyObject *subject, cws_error **take_error);
-bool py_ref_is_done(struct ref *self);
+bool py_ref_is_done(struct py_ref *self);
 /** py_ref_pending_op() - something to wait for; new reference, NULL when done. */
-cws_op *py_ref_pending_op(struct ref *self);
+cws_op *py_ref_pending_op(struct py_ref *self);
 /** py_ref_wait() - 0 done, 1 time-out, -1 exception (a signal handler raised). Releases the
  * GIL. */
-int py_ref_wait(struct ref *self, uint64_t timeout_ns);
+int py_ref_wait(struct py_ref *self, uint64_t timeout_ns);
 /** py_ref_collect() - value or exception of a done handle. @awaited picks asyncio's
  * CancelledError. */
-PyObject *py_ref_collect(struct core_state *st, struct ref *self, bool awaited);
+PyObject *py_ref_collect(struct core_state *st, struct py_ref *self, bool awaited);
 /** py_ref_cancel() - of a start that is done already, whose value nobody has and whose sandbox nobody has used: stops it. */
-void py_ref_cancel(struct core_state *st, struct ref *self);
+void py_ref_cancel(struct core_state *st, struct py_ref *self);
 int py_ref_traverse(PyObject *self, visitproc visit, void *arg);
 int py_ref_clear(PyObject *self);
 PyObject *py_ref_result(PyObject *self, PyObject *const *args, Py_ssize_t n_args,

@@ -10,8 +10,8 @@
 
 /* -------------------------------------------------------------- processes */
 
-struct process {
-    struct ref ref;
+struct py_process {
+    struct py_ref ref;
     cws_process *process; /* NULL: failed before it existed */
     PyObject *command;    /* list as the user gave it */
     /* StreamReader, StreamReader, StreamWriter; made on first access */
@@ -24,15 +24,15 @@ int py_process_init(PyObject *module, struct core_state *st);
 PyObject *py_process_new(struct core_state *st, bool tty, cws_process *take_p,
                          PyObject *command, cws_error *take_error);
 /** py_process_add_output() - what the command wrote so far, as stdout, stderr, stdout_bytes, stderr_bytes of @exc. */
-int py_process_add_output(struct process *p, PyObject *exc);
+int py_process_add_output(struct py_process *p, PyObject *exc);
 /** py_process_result_of() - value of a finished process. */
-PyObject *py_process_result_of(struct core_state *st, struct process *p);
+PyObject *py_process_result_of(struct core_state *st, struct py_process *p);
 
 /* ---------------------------------------------------------------- streams */
 
 #define UTF8_CARRY_MAX 4 /* RFC 3629: a character has at most four bytes */
 
-struct reader {
+struct py_reader {
     PyObject ob_base;   /* PyObject_HEAD */
     cws_reader *reader; /* NULL: ended since birth, after `error` */
     PyObject *error;    /* raised once */
@@ -58,9 +58,9 @@ enum reader_step {
     READER_RAISED
 };
 /** py_reader_try() - the next item without waiting. */
-enum reader_step py_reader_try(struct core_state *st, struct reader *r, PyObject **ret);
+enum reader_step py_reader_try(struct core_state *st, struct py_reader *r, PyObject **ret);
 
-struct writer {
+struct py_writer {
     PyObject ob_base; /* PyObject_HEAD */
     cws_writer *writer;
     PyObject *weakrefs;
@@ -77,11 +77,11 @@ PyObject *py_await_reader(PyObject *self);
 /** py_await_drop_closed() - forget the loops that are closed, and who waited on them: how many, or -1. */
 int py_await_drop_closed(struct core_state *st);
 /** py_await_orphan_drop() - forget the entry of a reader that goes away. */
-void py_await_orphan_drop(struct reader *r);
+void py_await_orphan_drop(struct py_reader *r);
 
 /* -------------------------------------------------------------- sandboxes */
 
-struct sandbox {
+struct py_sandbox {
     PyObject ob_base; /* PyObject_HEAD */
     cws_sandbox *sb;  /* NULL until first used: _open() of the subclass calls _attach() */
     uint64_t request_timeout_ns;
@@ -104,11 +104,11 @@ void py_sandbox_disown(PyObject *self, bool was_done);
 extern PyMethodDef py_sandbox_io_methods[]; /* exec, shell, files, logs */
 extern PyGetSetDef py_sandbox_properties[];
 
-struct options {
+struct py_options {
     PyObject ob_base; /* PyObject_HEAD */
     cws_options *options;
 };
-struct target {
+struct py_target {
     PyObject ob_base; /* PyObject_HEAD */
     cws_target *target;
 };

@@ -233,7 +233,7 @@ static struct core_state *state_of_type(PyTypeObject *type)
 static PyObject *options_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     struct core_state *st = state_of_type(type);
-    struct options *self = st ? (struct options *)type->tp_alloc(type, 0) : NULL;
+    struct py_options *self = st ? (struct py_options *)type->tp_alloc(type, 0) : NULL;
     PyObject *owned CLEANUP_PY = (PyObject *)self;
     cws_error *error = NULL;
     Py_ssize_t at = 0;
@@ -255,7 +255,7 @@ static void options_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
-    cws_options_free(((struct options *)self)->options);
+    cws_options_free(((struct py_options *)self)->options);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -302,7 +302,7 @@ static PyObject *target_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     PyObject *header_dict = Py_None, *owned CLEANUP_PY = NULL;
     const char *url = NULL;
     cws_error *error = NULL;
-    struct target *self;
+    struct py_target *self;
     size_t n = 0;
 
     if (!st ||
@@ -310,7 +310,7 @@ static PyObject *target_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwa
         return NULL;
     if (header_dict != Py_None && header_list(header_dict, &headers, &n) < 0)
         return NULL;
-    self = (struct target *)type->tp_alloc(type, 0);
+    self = (struct py_target *)type->tp_alloc(type, 0);
     owned = (PyObject *)self;
     if (!self)
         return NULL;
@@ -324,14 +324,14 @@ static void target_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
-    cws_target_unref(((struct target *)self)->target);
+    cws_target_unref(((struct py_target *)self)->target);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
 static PyObject *get_url(PyObject *self, void *closure)
 {
-    return PyUnicode_FromString(cws_target_url(((struct target *)self)->target));
+    return PyUnicode_FromString(cws_target_url(((struct py_target *)self)->target));
 }
 
 static PyGetSetDef target_getset[] = {
@@ -352,13 +352,13 @@ static PyType_Slot target_slots[] = {
 };
 static PyType_Spec options_type_spec = {
     .name = "cwsandbox._core.Options",
-    .basicsize = sizeof(struct options),
+    .basicsize = sizeof(struct py_options),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = options_slots,
 };
 static PyType_Spec target_type_spec = {
     .name = "cwsandbox._core.Target",
-    .basicsize = sizeof(struct target),
+    .basicsize = sizeof(struct py_target),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = target_slots,
 };

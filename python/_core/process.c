@@ -9,7 +9,7 @@ PyObject *py_process_new(struct core_state *st, bool tty, cws_process *take_p,
                          PyObject *command, cws_error *take_error)
 {
     PyTypeObject *type = tty ? st->terminal_type : st->process_type;
-    struct process *self;
+    struct py_process *self;
 
     if (!take_p) {
         if (!PyErr_Occurred())
@@ -20,7 +20,7 @@ PyObject *py_process_new(struct core_state *st, bool tty, cws_process *take_p,
     /* tp_alloc must not run with an exception set: the collector may call Python code */
     PyObject *failure CLEANUP_PY = take_p ? NULL : py_errors_take();
 
-    self = (struct process *)type->tp_alloc(type, 0);
+    self = (struct py_process *)type->tp_alloc(type, 0);
     if (!self) {
         cws_process_unref(take_p);
         return NULL;
@@ -60,7 +60,7 @@ static PyObject *text_of(PyObject *bytes)
     return PyUnicode_DecodeUTF8(PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes), "replace");
 }
 
-static PyObject *terminal_result_of(struct core_state *st, struct process *p, int code)
+static PyObject *terminal_result_of(struct core_state *st, struct py_process *p, int code)
 {
     PyObject *cls = py_core_late(st, LATE_TERMINAL_RESULT);
     PyObject *command CLEANUP_PY = PySequence_List(p->command);
@@ -90,12 +90,12 @@ static PyObject *late_output(PyObject *self, PyObject *is_stdout)
 static PyMethodDef late_output_def = {"_output", late_output, METH_O, NULL};
 
 /* Borrowed. */
-static PyObject *truncated(const struct process *p, cws_stream stream)
+static PyObject *truncated(const struct py_process *p, cws_stream stream)
 {
     return cws_process_output_truncated(p->process, stream) ? Py_True : Py_False;
 }
 
-static PyObject *late_result_of(PyObject *cls, struct process *p, int code)
+static PyObject *late_result_of(PyObject *cls, struct py_process *p, int code)
 {
     PyObject *capsule CLEANUP_PY =
         PyCapsule_New(cws_process_ref(p->process), LATE_CAPSULE, late_output_free);
@@ -109,7 +109,7 @@ static PyObject *late_result_of(PyObject *cls, struct process *p, int code)
                    : NULL;
 }
 
-static int add_stream(struct process *p, PyObject *exc, cws_stream stream,
+static int add_stream(struct py_process *p, PyObject *exc, cws_stream stream,
                       const char *text_name, const char *bytes_name)
 {
     PyObject *bytes CLEANUP_PY = output_of(p->process, stream);
@@ -120,14 +120,14 @@ static int add_stream(struct process *p, PyObject *exc, cws_stream stream,
                : -1;
 }
 
-int py_process_add_output(struct process *p, PyObject *exc)
+int py_process_add_output(struct py_process *p, PyObject *exc)
 {
     if (add_stream(p, exc, CWS_STDOUT, "stdout", "stdout_bytes") < 0)
         return -1;
     return add_stream(p, exc, CWS_STDERR, "stderr", "stderr_bytes");
 }
 
-PyObject *py_process_result_of(struct core_state *st, struct process *p)
+PyObject *py_process_result_of(struct core_state *st, struct py_process *p)
 {
     PyObject *out CLEANUP_PY = NULL, *err CLEANUP_PY = NULL, *out_text CLEANUP_PY = NULL,
                   *err_text CLEANUP_PY = NULL;
@@ -187,7 +187,7 @@ static PyObject *ended_stream(PyObject *self, PyObject **slot, bool text)
 
 static PyObject *get_stdout(PyObject *self, void *closure)
 {
-    struct process *p = (struct process *)self;
+    struct py_process *p = (struct py_process *)self;
 
     return p->process ? stream_of(self, &p->out, cws_process_stdout(p->process), true, false)
                       : ended_stream(self, &p->out, true);
@@ -195,7 +195,7 @@ static PyObject *get_stdout(PyObject *self, void *closure)
 
 static PyObject *get_stderr(PyObject *self, void *closure)
 {
-    struct process *p = (struct process *)self;
+    struct py_process *p = (struct py_process *)self;
 
     return p->process ? stream_of(self, &p->err, cws_process_stderr(p->process), true, false)
                       : ended_stream(self, &p->err, true);
@@ -203,7 +203,7 @@ static PyObject *get_stderr(PyObject *self, void *closure)
 
 static PyObject *get_output(PyObject *self, void *closure)
 {
-    struct process *p = (struct process *)self;
+    struct py_process *p = (struct py_process *)self;
     struct core_state *st = core_state(self);
 
     if (p->process || p->out || !st)
@@ -219,7 +219,7 @@ static PyObject *get_output(PyObject *self, void *closure)
 
 static PyObject *get_stdin(PyObject *self, void *closure)
 {
-    struct process *p = (struct process *)self;
+    struct py_process *p = (struct py_process *)self;
     struct core_state *st = core_state(self);
     cws_writer *w = p->process ? cws_process_stdin(p->process) : NULL;
 
@@ -234,12 +234,12 @@ static PyObject *get_stdin(PyObject *self, void *closure)
 
 static PyObject *get_command(PyObject *self, void *closure)
 {
-    return PySequence_List(((struct process *)self)->command);
+    return PySequence_List(((struct py_process *)self)->command);
 }
 
 static PyObject *get_returncode(PyObject *self, void *closure)
 {
-    struct process *p = (struct process *)self;
+    struct py_process *p = (struct py_process *)self;
     int code;
 
     return p->process && cws_process_returncode(p->process, &code) ? PyLong_FromLong(code)
@@ -248,7 +248,7 @@ static PyObject *get_returncode(PyObject *self, void *closure)
 
 /* The exit code once done without an error; a terminal whose stream ended without one is -1, as
  * in its result. */
-static PyObject *code_if_succeeded(struct process *p)
+static PyObject *code_if_succeeded(struct py_process *p)
 {
     int code;
 
@@ -260,7 +260,7 @@ static PyObject *code_if_succeeded(struct process *p)
 
 static PyObject *process_poll(PyObject *self, PyObject *unused)
 {
-    return code_if_succeeded((struct process *)self);
+    return code_if_succeeded((struct py_process *)self);
 }
 
 static PyObject *process_wait(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
@@ -273,7 +273,7 @@ static PyObject *process_wait(PyObject *self, PyObject *const *args, Py_ssize_t 
 
 static PyObject *process_cancel(PyObject *self, PyObject *unused)
 {
-    struct ref *ref = (struct ref *)self;
+    struct py_ref *ref = (struct py_ref *)self;
 
     return PyBool_FromLong(ref->op && cws_op_cancel(ref->op));
 }
@@ -284,7 +284,7 @@ static PyObject *terminal_resize(PyObject *self, PyObject *const *args, Py_ssize
     static const char *const names[] = {"width", "height"};
     static const struct arg_spec spec = {"resize", names, 2, 2, 2};
     struct core_state *st = core_state(self);
-    struct process *p = (struct process *)self;
+    struct py_process *p = (struct py_process *)self;
     cws_error *error = NULL;
     PyObject *out[2];
     uint32_t width = 0, height = 0;
@@ -306,7 +306,7 @@ static PyObject *terminal_resize(PyObject *self, PyObject *const *args, Py_ssize
 
 static int process_traverse(PyObject *self, visitproc visit, void *arg)
 {
-    struct process *p = (struct process *)self;
+    struct py_process *p = (struct py_process *)self;
 
     Py_VISIT(p->command);
     Py_VISIT(p->out);
@@ -317,7 +317,7 @@ static int process_traverse(PyObject *self, visitproc visit, void *arg)
 
 static int process_clear(PyObject *self)
 {
-    struct process *p = (struct process *)self;
+    struct py_process *p = (struct py_process *)self;
 
     Py_CLEAR(p->command);
     Py_CLEAR(p->out);
@@ -328,7 +328,7 @@ static int process_clear(PyObject *self)
 
 static void process_dealloc(PyObject *self)
 {
-    struct process *p = (struct process *)self;
+    struct py_process *p = (struct py_process *)self;
     PyTypeObject *type = Py_TYPE(self);
 
     PyObject_GC_UnTrack(self);
@@ -398,7 +398,8 @@ static PyGetSetDef terminal_getset[] = {
 };
 
 static PyMemberDef process_members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct process, ref.weakrefs), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct py_process, ref.weakrefs), READONLY,
+     NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -427,13 +428,13 @@ static PyType_Slot terminal_slots[] = {
 
 static PyType_Spec process_type_spec = {
     .name = "cwsandbox.Process",
-    .basicsize = sizeof(struct process),
+    .basicsize = sizeof(struct py_process),
     .flags = PROCESS_FLAGS,
     .slots = process_slots,
 };
 static PyType_Spec terminal_type_spec = {
     .name = "cwsandbox.TerminalSession",
-    .basicsize = sizeof(struct process),
+    .basicsize = sizeof(struct py_process),
     .flags = PROCESS_FLAGS,
     .slots = terminal_slots,
 };

@@ -188,7 +188,7 @@ static cws_target *target_of(PyObject *module, PyObject *o, PyObject *timeout,
     if (py_arg_seconds(timeout, "timeout_seconds", CWS_DEFAULT_TIMEOUT, CWS_DEFAULT_TIMEOUT,
                        ret_timeout_ns) < 0)
         return NULL;
-    return ((struct target *)o)->target;
+    return ((struct py_target *)o)->target;
 }
 
 static PyObject *records_ref(PyObject *module, cws_op *take_op, cws_error **take_error)

@@ -12,14 +12,14 @@ PyObject *py_reader_new(struct core_state *st, cws_reader *take_r, bool text,
                         bool owns_producer)
 {
     PyObject *failure CLEANUP_PY = NULL;
-    struct reader *self;
+    struct py_reader *self;
 
     if (!take_r && PyErr_Occurred()) {
         if (!PyErr_ExceptionMatches(PyExc_Exception))
             return NULL;
         failure = py_errors_take();
     }
-    self = (struct reader *)st->reader_type->tp_alloc(st->reader_type, 0);
+    self = (struct py_reader *)st->reader_type->tp_alloc(st->reader_type, 0);
     if (!self) {
         cws_reader_unref(take_r);
         return NULL;
@@ -35,7 +35,7 @@ PyObject *py_reader_new(struct core_state *st, cws_reader *take_r, bool text,
 
 /* Appends @size bytes to what was carried over; keeps an incomplete last character unless
  * @final. */
-static PyObject *decode(struct reader *r, const uint8_t *data, size_t size, bool final)
+static PyObject *decode(struct py_reader *r, const uint8_t *data, size_t size, bool final)
 {
     size_t total = r->n_carry + size;
     Py_ssize_t used = (Py_ssize_t)total;
@@ -64,7 +64,7 @@ static PyObject *decode(struct reader *r, const uint8_t *data, size_t size, bool
 }
 
 /* READER_PENDING: the chunk held only part of a character. */
-static enum reader_step item_of(struct reader *r, cws_chunk *take_chunk, PyObject **ret)
+static enum reader_step item_of(struct py_reader *r, cws_chunk *take_chunk, PyObject **ret)
 {
     PyObject *item = r->text ? decode(r, take_chunk->data, take_chunk->size, false)
                              : py_new_bytes(take_chunk->data, take_chunk->size);
@@ -82,7 +82,7 @@ static enum reader_step item_of(struct reader *r, cws_chunk *take_chunk, PyObjec
 
 /* The end of the stream may still owe the replacement of a character that was never finished.
  */
-static enum reader_step end_of(struct reader *r, PyObject **ret)
+static enum reader_step end_of(struct py_reader *r, PyObject **ret)
 {
     if (r->n_carry && !r->ended) {
         *ret = decode(r, NULL, 0, true);
@@ -92,7 +92,7 @@ static enum reader_step end_of(struct reader *r, PyObject **ret)
     return READER_END;
 }
 
-static enum reader_step raise_stored(struct reader *r)
+static enum reader_step raise_stored(struct py_reader *r)
 {
     PyObject *error CLEANUP_PY = TAKE_PTR(r->error);
 
@@ -102,8 +102,9 @@ static enum reader_step raise_stored(struct reader *r)
 }
 
 /* Handles what cws_reader_read() said; READER_PENDING means: ask again. */
-static enum reader_step step_of(struct core_state *st, struct reader *r, cws_read_result result,
-                                cws_chunk *take_chunk, const cws_error *error, PyObject **ret)
+static enum reader_step step_of(struct core_state *st, struct py_reader *r,
+                                cws_read_result result, cws_chunk *take_chunk,
+                                const cws_error *error, PyObject **ret)
 {
     PyObject *exc CLEANUP_PY = NULL;
 
@@ -131,7 +132,7 @@ static enum reader_step step_of(struct core_state *st, struct reader *r, cws_rea
     Py_UNREACHABLE();
 }
 
-enum reader_step py_reader_try(struct core_state *st, struct reader *r, PyObject **ret)
+enum reader_step py_reader_try(struct core_state *st, struct py_reader *r, PyObject **ret)
 {
     for (;;) {
         cws_chunk chunk = {0};
@@ -155,7 +156,7 @@ enum reader_step py_reader_try(struct core_state *st, struct reader *r, PyObject
 static PyObject *reader_next(PyObject *self)
 {
     struct core_state *st = core_state(self);
-    struct reader *r = (struct reader *)self;
+    struct py_reader *r = (struct py_reader *)self;
     PyObject *item = NULL;
     enum reader_step step;
 
@@ -180,7 +181,7 @@ static PyObject *reader_next(PyObject *self)
 
 static PyObject *reader_close(PyObject *self, PyObject *unused)
 {
-    struct reader *r = (struct reader *)self;
+    struct py_reader *r = (struct py_reader *)self;
 
     r->ended = r->closed = true;
     r->n_carry = 0;
@@ -195,19 +196,19 @@ static PyObject *reader_close(PyObject *self, PyObject *unused)
 static int reader_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(((struct reader *)self)->error);
+    Py_VISIT(((struct py_reader *)self)->error);
     return 0;
 }
 
 static int reader_clear(PyObject *self)
 {
-    Py_CLEAR(((struct reader *)self)->error);
+    Py_CLEAR(((struct py_reader *)self)->error);
     return 0;
 }
 
 static void reader_dealloc(PyObject *self)
 {
-    struct reader *r = (struct reader *)self;
+    struct py_reader *r = (struct py_reader *)self;
     PyTypeObject *type = Py_TYPE(self);
 
     PyObject_GC_UnTrack(self);
@@ -234,7 +235,7 @@ static PyMethodDef reader_methods[] = {
 };
 
 static PyMemberDef reader_members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct reader, weakrefs), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct py_reader, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -260,7 +261,7 @@ static PyType_Slot reader_slots[] = {
 
 static PyType_Spec reader_type_spec = {
     .name = "cwsandbox.StreamReader",
-    .basicsize = sizeof(struct reader),
+    .basicsize = sizeof(struct py_reader),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
              Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = reader_slots,

@@ -12,7 +12,7 @@ PyObject *py_ref_new(struct core_state *st, enum ref_kind kind, cws_op *take_op,
 {
     cws_op *op CLEANUP_OP = take_op;
     PyObject *failure CLEANUP_PY = NULL;
-    struct ref *self;
+    struct py_ref *self;
 
     if (!op && kind != REF_PARTS && kind != REF_FUTURE) {
         if (!PyErr_Occurred())
@@ -22,7 +22,7 @@ PyObject *py_ref_new(struct core_state *st, enum ref_kind kind, cws_op *take_op,
         failure = py_errors_take();
         kind = REF_FIXED;
     }
-    self = (struct ref *)st->ref_type->tp_alloc(st->ref_type, 0);
+    self = (struct py_ref *)st->ref_type->tp_alloc(st->ref_type, 0);
     if (!self)
         return NULL;
     self->kind = kind;
@@ -43,7 +43,7 @@ static int future_done(PyObject *future)
     return done == Py_True;
 }
 
-bool py_ref_is_done(struct ref *self)
+bool py_ref_is_done(struct py_ref *self)
 {
     cws_op *op CLEANUP_OP = NULL;
 
@@ -55,13 +55,13 @@ bool py_ref_is_done(struct ref *self)
     return !op;
 }
 
-cws_op *py_ref_pending_op(struct ref *self)
+cws_op *py_ref_pending_op(struct py_ref *self)
 {
     if (self->op)
         return cws_op_done(self->op) ? NULL : cws_op_ref(self->op);
     if (self->kind == REF_PARTS && self->subject) {
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->subject); i++) {
-            cws_op *op = py_ref_pending_op((struct ref *)PyTuple_GET_ITEM(self->subject, i));
+            cws_op *op = py_ref_pending_op((struct py_ref *)PyTuple_GET_ITEM(self->subject, i));
 
             if (op)
                 return op;
@@ -90,7 +90,7 @@ static int wait_for_op(cws_op *op, uint64_t deadline_ns)
     }
 }
 
-int py_ref_wait(struct ref *self, uint64_t timeout_ns)
+int py_ref_wait(struct py_ref *self, uint64_t timeout_ns)
 {
     uint64_t deadline = timeout_ns == CWS_FOREVER ? CWS_FOREVER : py_deadline_after(timeout_ns);
 
@@ -106,7 +106,7 @@ int py_ref_wait(struct ref *self, uint64_t timeout_ns)
     }
 }
 
-void py_ref_cancel(struct core_state *st, struct ref *self)
+void py_ref_cancel(struct core_state *st, struct py_ref *self)
 {
     bool collected = self->value || self->error;
 
@@ -128,13 +128,13 @@ void py_ref_cancel(struct core_state *st, struct ref *self)
     }
     if (self->kind == REF_PARTS && self->subject) {
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->subject); i++)
-            py_ref_cancel(st, (struct ref *)PyTuple_GET_ITEM(self->subject, i));
+            py_ref_cancel(st, (struct py_ref *)PyTuple_GET_ITEM(self->subject, i));
     }
 }
 
 /* ---- collecting ---- */
 
-static PyObject *sandboxes_of(struct core_state *st, struct ref *self)
+static PyObject *sandboxes_of(struct core_state *st, struct py_ref *self)
 {
     size_t n = cws_op_n_sandboxes(self->op);
     PyObject *list CLEANUP_PY = PyList_New((Py_ssize_t)n);
@@ -162,7 +162,7 @@ static PyObject *status_of(struct core_state *st, int number)
     return Py_NewRef(PyTuple_GET_ITEM(table, number));
 }
 
-static PyObject *value_of(struct core_state *st, struct ref *self)
+static PyObject *value_of(struct core_state *st, struct py_ref *self)
 {
     size_t n = 0;
     const void *data;
@@ -188,7 +188,7 @@ static PyObject *value_of(struct core_state *st, struct ref *self)
         return py_records_of(self->op);
     case REF_PROCESS:
     case REF_TERMINAL:
-        return py_process_result_of(st, (struct process *)self);
+        return py_process_result_of(st, (struct py_process *)self);
     }
     Py_UNREACHABLE();
 }
@@ -201,7 +201,7 @@ static bool is_timeout(cws_error_kind kind)
 
 /* The exception of a failed operation, a new reference; NULL with *ret_failed = false when it
  * succeeded. */
-static PyObject *failure_of(struct core_state *st, struct ref *self, bool *ret_failed)
+static PyObject *failure_of(struct core_state *st, struct py_ref *self, bool *ret_failed)
 {
     const cws_error *e = self->op ? cws_op_error(self->op) : NULL;
     PyObject *exc CLEANUP_PY = NULL;
@@ -211,7 +211,7 @@ static PyObject *failure_of(struct core_state *st, struct ref *self, bool *ret_f
         return NULL;
     exc = py_errors_make(st, e);
     if (exc && self->kind == REF_PROCESS && cws_error_get_kind(e) == CWS_E_EXECUTION) {
-        struct process *p = (struct process *)self;
+        struct py_process *p = (struct py_process *)self;
         int code;
 
         /* check=True: the command did finish, so its output belongs to the exception */
@@ -223,12 +223,12 @@ static PyObject *failure_of(struct core_state *st, struct ref *self, bool *ret_f
         }
     }
     if (exc && self->kind == REF_PROCESS && is_timeout(cws_error_get_kind(e)) &&
-        py_process_add_output((struct process *)self, exc) < 0)
+        py_process_add_output((struct py_process *)self, exc) < 0)
         return NULL;
     return TAKE_PTR(exc);
 }
 
-static int collect_now(struct core_state *st, struct ref *self)
+static int collect_now(struct core_state *st, struct py_ref *self)
 {
     bool failed;
     PyObject *exc CLEANUP_PY = failure_of(st, self, &failed);
@@ -270,7 +270,7 @@ static int collect_now(struct core_state *st, struct ref *self)
     return 0;
 }
 
-PyObject *py_ref_collect(struct core_state *st, struct ref *self, bool awaited)
+PyObject *py_ref_collect(struct core_state *st, struct py_ref *self, bool awaited)
 {
     if (!self->value && !self->error && collect_now(st, self) < 0)
         return NULL;
@@ -289,7 +289,7 @@ PyObject *py_ref_collect(struct core_state *st, struct ref *self, bool awaited)
 
 /* ---- the type ---- */
 
-static PyObject *future_result(struct ref *self, PyObject *timeout)
+static PyObject *future_result(struct py_ref *self, PyObject *timeout)
 {
     return PyObject_CallMethod(self->subject, "result", "O", timeout ? timeout : Py_None);
 }
@@ -300,7 +300,7 @@ PyObject *py_ref_result(PyObject *self, PyObject *const *args, Py_ssize_t n_args
     static const char *const names[] = {"timeout"};
     static const struct arg_spec spec = {"result", names, 1, 1, 0};
     struct core_state *st = core_state(self);
-    struct ref *ref = (struct ref *)self;
+    struct py_ref *ref = (struct py_ref *)self;
     PyObject *timeout;
     uint64_t timeout_ns;
     int r;
@@ -340,7 +340,7 @@ static PyObject *ref_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 {
     static char *keywords[] = {"future", NULL};
     PyObject *future;
-    struct ref *self;
+    struct py_ref *self;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:OperationRef", keywords, &future))
         return NULL;
@@ -351,7 +351,7 @@ static PyObject *ref_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
                      Py_TYPE(future)->tp_name);
         return NULL;
     }
-    self = (struct ref *)type->tp_alloc(type, 0);
+    self = (struct py_ref *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
     self->kind = REF_FUTURE;
@@ -361,7 +361,7 @@ static PyObject *ref_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 
 int py_ref_traverse(PyObject *self, visitproc visit, void *arg)
 {
-    struct ref *ref = (struct ref *)self;
+    struct py_ref *ref = (struct py_ref *)self;
 
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(ref->subject);
@@ -373,7 +373,7 @@ int py_ref_traverse(PyObject *self, visitproc visit, void *arg)
 
 int py_ref_clear(PyObject *self)
 {
-    struct ref *ref = (struct ref *)self;
+    struct py_ref *ref = (struct py_ref *)self;
 
     Py_CLEAR(ref->subject);
     Py_CLEAR(ref->finish);
@@ -384,7 +384,7 @@ int py_ref_clear(PyObject *self)
 
 static void ref_dealloc(PyObject *self)
 {
-    struct ref *ref = (struct ref *)self;
+    struct py_ref *ref = (struct py_ref *)self;
     PyTypeObject *type = Py_TYPE(self);
 
     PyObject_GC_UnTrack(self);
@@ -398,7 +398,7 @@ static void ref_dealloc(PyObject *self)
 
 static PyObject *ref_repr(PyObject *self)
 {
-    struct ref *ref = (struct ref *)self;
+    struct py_ref *ref = (struct py_ref *)self;
     const char *state = ref->error ? "failed" : py_ref_is_done(ref) ? "done" : "pending";
 
     return PyUnicode_FromFormat("<%s %s>", Py_TYPE(self)->tp_name, state);
@@ -406,7 +406,7 @@ static PyObject *ref_repr(PyObject *self)
 
 static PyObject *get_future(PyObject *self, void *closure)
 {
-    struct ref *ref = (struct ref *)self;
+    struct py_ref *ref = (struct py_ref *)self;
 
     return Py_NewRef(ref->kind == REF_FUTURE ? ref->subject : Py_None);
 }
@@ -424,7 +424,7 @@ static PyMethodDef ref_methods[] = {
 };
 
 static PyMemberDef ref_members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct ref, weakrefs), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct py_ref, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -450,7 +450,7 @@ static PyType_Slot ref_slots[] = {
 
 static PyType_Spec ref_type_spec = {
     .name = "cwsandbox.OperationRef",
-    .basicsize = sizeof(struct ref),
+    .basicsize = sizeof(struct py_ref),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC |
              Py_TPFLAGS_IMMUTABLETYPE,
     .slots = ref_slots,

@@ -55,7 +55,7 @@ static int exec_input(PyObject *o, const char *name, struct exec_input *ret)
 /* A process that failed at once has no stdin; its handle says why. */
 static int feed(struct core_state *st, PyObject *process, const struct exec_input *in)
 {
-    cws_process *p = ((struct process *)process)->process;
+    cws_process *p = ((struct py_process *)process)->process;
     cws_writer *w = p ? cws_process_stdin(p) : NULL;
     cws_error *error = NULL;
     cws_op *write, *close;
@@ -112,7 +112,7 @@ static int exec_env(PyObject *dict, struct arg_strings *strings, cws_exec_option
 static int exec_options(PyObject *self, PyObject *const *out, cws_exec_options *o,
                         struct exec_input *in)
 {
-    uint64_t default_ns = ((struct sandbox *)self)->request_timeout_ns;
+    uint64_t default_ns = ((struct py_sandbox *)self)->request_timeout_ns;
 
     o->check = truth(out[2]);
     if (o->check < 0 ||
@@ -198,7 +198,7 @@ struct file_args {
 static int file_args(PyObject *self, const struct arg_spec *spec, PyObject *const *args,
                      Py_ssize_t n_args, PyObject *kwnames, struct file_args *ret)
 {
-    uint64_t default_ns = ((struct sandbox *)self)->request_timeout_ns;
+    uint64_t default_ns = ((struct py_sandbox *)self)->request_timeout_ns;
     PyObject *out[4], *container, *timeout;
 
     if (py_args_unpack(spec, args, n_args, kwnames, out) < 0)
@@ -364,7 +364,7 @@ static PyObject *sandbox_logs(PyObject *self, PyObject *const *args, Py_ssize_t 
         PyErr_SetString(PyExc_TypeError, "_logs() takes 6 arguments");
         return NULL;
     }
-    if (log_options(args, ((struct sandbox *)self)->request_timeout_ns, &options) == 0) {
+    if (log_options(args, ((struct py_sandbox *)self)->request_timeout_ns, &options) == 0) {
         sb = py_sandbox_handle(st, self);
         reader = sb ? cws_sandbox_logs(sb, &options, &error) : NULL;
         if (sb && !reader)

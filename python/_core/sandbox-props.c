@@ -6,7 +6,7 @@
 
 static cws_sandbox *opened(PyObject *self)
 {
-    return ((struct sandbox *)self)->sb;
+    return ((struct py_sandbox *)self)->sb;
 }
 
 /* @take_s from the library; NULL and "" are None. */

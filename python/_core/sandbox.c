@@ -12,7 +12,7 @@
 
 cws_sandbox *py_sandbox_handle(struct core_state *st, PyObject *self)
 {
-    struct sandbox *sandbox = (struct sandbox *)self;
+    struct py_sandbox *sandbox = (struct py_sandbox *)self;
     PyObject *ignored CLEANUP_PY = NULL;
 
     sandbox->n_uses++;
@@ -26,7 +26,7 @@ cws_sandbox *py_sandbox_handle(struct core_state *st, PyObject *self)
 
 void py_sandbox_disown(PyObject *self, bool was_done)
 {
-    struct sandbox *sandbox = (struct sandbox *)self;
+    struct py_sandbox *sandbox = (struct py_sandbox *)self;
 
     if (sandbox->n_uses > 0)
         sandbox->n_uses--;
@@ -37,13 +37,13 @@ void py_sandbox_disown(PyObject *self, bool was_done)
 PyObject *py_sandbox_wrap(struct core_state *st, PyObject *cls, cws_sandbox *sb)
 {
     PyTypeObject *type = (PyTypeObject *)cls;
-    struct sandbox *self;
+    struct py_sandbox *self;
 
     if (!PyType_Check(cls) || !PyType_IsSubtype(type, st->sandbox_type)) {
         PyErr_SetString(PyExc_TypeError, "expected a subclass of the sandbox type");
         return NULL;
     }
-    self = (struct sandbox *)type->tp_alloc(type, 0);
+    self = (struct py_sandbox *)type->tp_alloc(type, 0);
     if (self) {
         self->sb = cws_sandbox_ref(sb);
         self->request_timeout_ns = DEFAULT_REQUEST_TIMEOUT_NS;
@@ -53,7 +53,7 @@ PyObject *py_sandbox_wrap(struct core_state *st, PyObject *cls, cws_sandbox *sb)
 
 static PyObject *sandbox_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    struct sandbox *self = (struct sandbox *)type->tp_alloc(type, 0);
+    struct py_sandbox *self = (struct py_sandbox *)type->tp_alloc(type, 0);
 
     if (self)
         self->request_timeout_ns = DEFAULT_REQUEST_TIMEOUT_NS;
@@ -64,7 +64,7 @@ static PyObject *sandbox_tp_new(PyTypeObject *type, PyObject *args, PyObject *kw
 static PyObject *sandbox_attach(PyObject *o, PyObject *const *args, Py_ssize_t n_args)
 {
     struct core_state *st = core_state(o);
-    struct sandbox *self = (struct sandbox *)o;
+    struct py_sandbox *self = (struct py_sandbox *)o;
     cws_error *error = NULL;
 
     if (!st)
@@ -75,8 +75,8 @@ static PyObject *sandbox_attach(PyObject *o, PyObject *const *args, Py_ssize_t n
         return NULL;
     }
     if (!self->sb) {
-        self->sb = cws_sandbox_new(NULL, ((struct target *)args[0])->target,
-                                   ((struct options *)args[1])->options, &error);
+        self->sb = cws_sandbox_new(NULL, ((struct py_target *)args[0])->target,
+                                   ((struct py_options *)args[1])->options, &error);
         if (!self->sb)
             return py_errors_raise(st, error);
     }
@@ -87,7 +87,7 @@ static PyObject *sandbox_set_request_timeout(PyObject *self, PyObject *seconds)
 {
     if (py_arg_seconds(seconds, "request_timeout_seconds", DEFAULT_REQUEST_TIMEOUT_NS,
                        DEFAULT_REQUEST_TIMEOUT_NS,
-                       &((struct sandbox *)self)->request_timeout_ns) < 0)
+                       &((struct py_sandbox *)self)->request_timeout_ns) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -95,7 +95,7 @@ static PyObject *sandbox_set_request_timeout(PyObject *self, PyObject *seconds)
 /* _set_times(request, retry_budget, poll_rpc): of a sandbox that was found; None = the default */
 static PyObject *sandbox_set_times(PyObject *o, PyObject *args)
 {
-    struct sandbox *self = (struct sandbox *)o;
+    struct py_sandbox *self = (struct py_sandbox *)o;
     PyObject *request, *budget, *rpc;
     uint64_t budget_ns, rpc_ns;
 
@@ -118,8 +118,8 @@ static PyObject *sandbox_set_data_plane(PyObject *self, PyObject *number)
 
     if (mode == -1 && PyErr_Occurred())
         return NULL;
-    if (((struct sandbox *)self)->sb)
-        cws_sandbox_set_data_plane(((struct sandbox *)self)->sb, (cws_data_plane)mode);
+    if (((struct py_sandbox *)self)->sb)
+        cws_sandbox_set_data_plane(((struct py_sandbox *)self)->sb, (cws_data_plane)mode);
     Py_RETURN_NONE;
 }
 
@@ -128,7 +128,7 @@ static PyObject *sandbox_set_data_plane(PyObject *self, PyObject *number)
 static PyObject *as_start(PyObject *take_ref)
 {
     if (take_ref)
-        ((struct ref *)take_ref)->starts = ((struct ref *)take_ref)->op != NULL;
+        ((struct py_ref *)take_ref)->starts = ((struct py_ref *)take_ref)->op != NULL;
     return take_ref;
 }
 
@@ -160,9 +160,9 @@ static PyObject *wait_for_ref(struct core_state *st, PyObject *take_ref)
 {
     PyObject *ref CLEANUP_PY = take_ref;
 
-    if (!ref || py_ref_wait((struct ref *)ref, CWS_FOREVER) < 0)
+    if (!ref || py_ref_wait((struct py_ref *)ref, CWS_FOREVER) < 0)
         return NULL;
-    return py_ref_collect(st, (struct ref *)ref, false);
+    return py_ref_collect(st, (struct py_ref *)ref, false);
 }
 
 static PyObject *sandbox_wait(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
@@ -176,8 +176,8 @@ static PyObject *sandbox_wait(PyObject *self, PyObject *const *args, Py_ssize_t 
 
     /* 0 would mean "the default" below; a nanosecond is as short as a wait gets */
     if (!st || py_args_unpack(&spec, args, n_args, kwnames, &timeout) < 0 ||
-        py_arg_patience(timeout, ((struct sandbox *)self)->request_timeout_ns, 1, &timeout_ns) <
-            0)
+        py_arg_patience(timeout, ((struct py_sandbox *)self)->request_timeout_ns, 1,
+                        &timeout_ns) < 0)
         return NULL;
     return wait_for_ref(st, running_ref(st, self, timeout_ns));
 }
@@ -187,7 +187,7 @@ static PyObject *sandbox_running(PyObject *self, PyObject *unused)
 {
     struct core_state *st = core_state(self);
 
-    return st ? running_ref(st, self, ((struct sandbox *)self)->request_timeout_ns) : NULL;
+    return st ? running_ref(st, self, ((struct py_sandbox *)self)->request_timeout_ns) : NULL;
 }
 
 static PyObject *sandbox_await(PyObject *self)
@@ -210,8 +210,8 @@ static PyObject *sandbox_wait_until_complete(PyObject *self, PyObject *const *ar
     int raise;
 
     if (!st || py_args_unpack(&spec, args, n_args, kwnames, out) < 0 ||
-        py_arg_patience(out[0], ((struct sandbox *)self)->request_timeout_ns, 1, &timeout_ns) <
-            0)
+        py_arg_patience(out[0], ((struct py_sandbox *)self)->request_timeout_ns, 1,
+                        &timeout_ns) < 0)
         return NULL;
     raise = out[1] ? PyObject_IsTrue(out[1]) : 1;
     if (raise < 0)
@@ -309,7 +309,7 @@ static int sandbox_traverse(PyObject *self, visitproc visit, void *arg)
  * any more. */
 static void sandbox_finalize(PyObject *self)
 {
-    struct sandbox *sandbox = (struct sandbox *)self;
+    struct py_sandbox *sandbox = (struct py_sandbox *)self;
     PyObject *saved = py_errors_take();
     cws_status status;
 
@@ -334,7 +334,7 @@ static void sandbox_finalize(PyObject *self)
 
 static void sandbox_dealloc(PyObject *self)
 {
-    struct sandbox *sandbox = (struct sandbox *)self;
+    struct py_sandbox *sandbox = (struct py_sandbox *)self;
     PyTypeObject *type = Py_TYPE(self);
 
     if (PyObject_CallFinalizerFromDealloc(self) < 0)
@@ -391,7 +391,7 @@ static PyMethodDef lifecycle_methods[] = {
 };
 
 static PyMemberDef sandbox_members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct sandbox, weakrefs), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct py_sandbox, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -410,7 +410,7 @@ static PyType_Slot sandbox_slots[] = {
 /* Not IMMUTABLETYPE: the methods of sandbox-io.c are added below. */
 static PyType_Spec sandbox_type_spec = {
     .name = "cwsandbox._core.SandboxBase",
-    .basicsize = sizeof(struct sandbox),
+    .basicsize = sizeof(struct py_sandbox),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = sandbox_slots,
 };

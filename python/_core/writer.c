@@ -9,7 +9,7 @@
 
 PyObject *py_writer_new(struct core_state *st, cws_writer *take_w)
 {
-    struct writer *self = (struct writer *)st->writer_type->tp_alloc(st->writer_type, 0);
+    struct py_writer *self = (struct py_writer *)st->writer_type->tp_alloc(st->writer_type, 0);
 
     if (self)
         self->writer = take_w;
@@ -18,7 +18,7 @@ PyObject *py_writer_new(struct core_state *st, cws_writer *take_w)
     return (PyObject *)self;
 }
 
-static PyObject *write_bytes(struct core_state *st, struct writer *self, const void *data,
+static PyObject *write_bytes(struct core_state *st, struct py_writer *self, const void *data,
                              size_t size)
 {
     cws_error *error = NULL;
@@ -40,7 +40,7 @@ static PyObject *writer_write(PyObject *self, PyObject *const *args, Py_ssize_t 
     if (!st || py_args_unpack(&spec, args, n_args, kwnames, &data) < 0 ||
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
         return NULL;
-    ref = write_bytes(st, (struct writer *)self, view.buf, (size_t)view.len);
+    ref = write_bytes(st, (struct py_writer *)self, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
     return ref;
 }
@@ -70,7 +70,7 @@ static PyObject *writer_writeline(PyObject *self, PyObject *const *args, Py_ssiz
     data = line ? PyUnicode_AsEncodedString(line, encoding, NULL) : NULL;
     if (!data)
         return NULL;
-    return write_bytes(st, (struct writer *)self, PyBytes_AS_STRING(data),
+    return write_bytes(st, (struct py_writer *)self, PyBytes_AS_STRING(data),
                        (size_t)PyBytes_GET_SIZE(data));
 }
 
@@ -82,13 +82,13 @@ static PyObject *writer_close(PyObject *self, PyObject *unused)
 
     if (!st)
         return NULL;
-    op = cws_writer_close(((struct writer *)self)->writer, &error);
+    op = cws_writer_close(((struct py_writer *)self)->writer, &error);
     return py_ref_new(st, REF_NONE, op, NULL, &error);
 }
 
 static PyObject *get_closed(PyObject *self, void *closure)
 {
-    return PyBool_FromLong(cws_writer_closed(((struct writer *)self)->writer));
+    return PyBool_FromLong(cws_writer_closed(((struct py_writer *)self)->writer));
 }
 
 static int writer_traverse(PyObject *self, visitproc visit, void *arg)
@@ -99,7 +99,7 @@ static int writer_traverse(PyObject *self, visitproc visit, void *arg)
 
 static void writer_dealloc(PyObject *self)
 {
-    struct writer *w = (struct writer *)self;
+    struct py_writer *w = (struct py_writer *)self;
     PyTypeObject *type = Py_TYPE(self);
 
     PyObject_GC_UnTrack(self);
@@ -136,7 +136,7 @@ static PyGetSetDef writer_getset[] = {
 };
 
 static PyMemberDef writer_members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct writer, weakrefs), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct py_writer, weakrefs), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -156,7 +156,7 @@ static PyType_Slot writer_slots[] = {
 /* Not IMMUTABLETYPE: QUEUE_SIZE is set once below, on the finished type. */
 static PyType_Spec writer_type_spec = {
     .name = "cwsandbox.StreamWriter",
-    .basicsize = sizeof(struct writer),
+    .basicsize = sizeof(struct py_writer),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = writer_slots,
 };
