@@ -10,7 +10,7 @@
 #include "client/op.h"
 #include "client/retry.h"
 #include "client/rpc.h"
-#include "client/snapshot.h"
+#include "client/snapshot-wait.h"
 
 struct query;
 

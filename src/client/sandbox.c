@@ -230,8 +230,8 @@ static bool apply_status_locked(struct sandbox_info *info, const Pb__SandboxStat
     ok &= apply_resources_locked(info, status);
     ok &= apply_details_locked(info, status);
     if (status->state == PB__STATE__STATE_COMPLETED && PROTO_HAS(status, exit_code)) {
-        info->has_returncode = true;
-        info->returncode = status->exit_code;
+        info->has_exit_code = true;
+        info->exit_code = status->exit_code;
     }
     return ok;
 }
@@ -471,9 +471,9 @@ uint64_t cws_sandbox_started_ns(const cws_sandbox *sb)
 int cws_sandbox_returncode(const cws_sandbox *sb, int *ret)
 {
     bool locked = lock_info(sb);
-    bool known = sb->info.has_returncode;
+    bool known = sb->info.has_exit_code;
     if (known)
-        *ret = sb->info.returncode;
+        *ret = sb->info.exit_code;
     unlock_info(sb, locked);
     return known;
 }

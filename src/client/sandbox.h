@@ -26,17 +26,10 @@
 #include "client/options.h"
 #include "client/retry.h"
 #include "client/rpc.h"
-#include "client/snapshot.h"
-#include "client/token.h"
+#include "client/sb-waiter.h"
+#include "client/snapshot-wait.h"
 
 enum sb_state { SB_NEW, SB_CREATING, SB_STARTING, SB_RUNNING, SB_STOPPING, SB_TERMINAL };
-
-struct sb_waiter {
-    struct list link;
-    /* [loop] Once; the waiter is unlinked. @error NULL = reached; borrowed. May wait again or
-     * free its owner. */
-    void (*fire)(struct sb_waiter *w, struct cws_error *error);
-};
 
 enum { SB_REQUEST_CPU, SB_REQUEST_MEMORY, SB_LIMIT_CPU, SB_LIMIT_MEMORY, SB_RESOURCE_MAX };
 
@@ -46,16 +39,15 @@ struct heard {
     uint8_t bytes[];
 };
 
-/* Pointers in here are only ever replaced by valid ones (make, swap, free): a forked child may
- * look at any time. */
+/* Pointers in here are replaced by valid ones only (make, swap, free): a forked child may look. */
 struct sandbox_info {
     char *id;
     cws_status status;
     bool has_status;
     uint64_t status_updated_ns; /* wall clock */
     uint64_t started_ns;        /* wall clock */
-    bool has_returncode;
-    int returncode;
+    bool has_exit_code;
+    int exit_code;
     char *runner_id, *runner_group_id;
     char *state_reason; /* the service's words; NULL = none */
     char *resources[SB_RESOURCE_MAX];
@@ -81,10 +73,21 @@ struct watch {
     uint64_t budget_end_ns;  /* 0 = no failure in a row */
     uint64_t missing_end_ns; /* 0 = not in the NOT_FOUND window after our stop */
     uint64_t missing_delay_ns;
-    unsigned grace_left; /* exit-code questions left */
-    bool in_grace;       /* COMPLETED is known, its exit code not yet */
-    struct cws_error
-        *last; /* why the next question is a retry; raised if there is no time for it */
+    unsigned grace_left;    /* exit-code questions left */
+    bool in_grace;          /* COMPLETED is known, its exit code not yet */
+    struct cws_error *last; /* why the next one is a retry; raised if there is no time for it */
+};
+
+/* The state of asking for a share token; see token.h. */
+struct token {
+    struct list waiters; /* struct sb_waiter: starts of this round */
+    struct unary *call;
+    struct timer timer; /* the pause */
+    bool asked;         /* an endpoint of the request needs one */
+    bool wanted;        /* the sandbox was accepted without it */
+    bool active;        /* a round goes on */
+    unsigned attempts;
+    uint64_t end_ns, pause_ns;
 };
 
 /* The state of creating; see start.c. */
@@ -188,8 +191,6 @@ void sandbox_when_terminal(struct cws_sandbox *sb, struct sb_waiter *w);
 void sb_waiter_cancel(struct cws_sandbox *sb, struct sb_waiter *w);
 /** sandbox_settle() - [loop] after any change: tell who can be told, ask on if any are left. */
 void sandbox_settle(struct cws_sandbox *sb);
-/** sb_waiters_fire() - [loop] fire all of @waiters with @error (borrowed). */
-void sb_waiters_fire(struct list *waiters, struct cws_error *error);
 /** watch_adopt() - [loop] stop waiting for an exit code that the service owes. */
 void watch_adopt(struct cws_sandbox *sb);
 

@@ -1,8 +1,9 @@
-/* See snapshot.h. */
+/* See snapshot-wait.h. */
+#include "client/snapshot-wait.h"
+
 #include <string.h>
 
 #include "base/util.h"
-#include "client/snapshot.h"
 
 static struct timers *timers_of(struct snapshot_wait *w)
 {

@@ -3,8 +3,8 @@
  * The owner embeds it zeroed, keeps client and target alive, and gets done() once unless it
  * cancels. Thread: the loop's.
  */
-#ifndef CWS_CLIENT_SNAPSHOT_H
-#define CWS_CLIENT_SNAPSHOT_H
+#ifndef CWS_CLIENT_SNAPSHOT_WAIT_H
+#define CWS_CLIENT_SNAPSHOT_WAIT_H
 
 #include "client/retry.h"
 #include "client/rpc.h"

@@ -7,6 +7,7 @@
 #include "client/leave.h"
 #include "client/placement.h"
 #include "client/sandbox.h"
+#include "client/token.h"
 
 /* ---- the second place ---- */
 

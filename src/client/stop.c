@@ -15,6 +15,7 @@
 #include "client/leave.h"
 #include "client/op.h"
 #include "client/sandbox.h"
+#include "client/token.h"
 
 #define STOP_MARGIN_NS (10 * NS_PER_SEC)     /* as the published client: grace + 5 + 5 */
 #define SNAPSHOT_MARGIN_NS (35 * NS_PER_SEC) /* the same: 600 + grace + 35 */

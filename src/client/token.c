@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "client/sandbox.h"
 
 static bool needs_token(Pb__EndpointKind kind, Pb__EndpointAuth auth)
 {

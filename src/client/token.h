@@ -9,10 +9,7 @@
 #ifndef CWS_CLIENT_TOKEN_H
 #define CWS_CLIENT_TOKEN_H
 
-#include "client/rpc.h"
-
-struct cws_sandbox;
-struct sb_waiter;
+#include "client/sandbox.h"
 
 /* As the published client. */
 #define TOKEN_ATTEMPTS 3u
@@ -20,17 +17,6 @@ struct sb_waiter;
 #define TOKEN_RPC_NS (5ULL * 1000000000ULL)
 #define TOKEN_PAUSE_NS (1ULL * 1000000000ULL)
 #define TOKEN_PAUSE_MAX_NS (5ULL * 1000000000ULL)
-
-struct token {           /* [loop] */
-    struct list waiters; /* struct sb_waiter: starts of this round */
-    struct unary *call;
-    struct timer timer; /* the pause */
-    bool asked;         /* an endpoint of the request needs one */
-    bool wanted;        /* the sandbox was accepted without it */
-    bool active;        /* a round goes on */
-    unsigned attempts;
-    uint64_t end_ns, pause_ns;
-};
 
 /** token_on_created() - [loop] the create was answered. -ENOMEM: the token is not kept. */
 int token_on_created(struct cws_sandbox *sb, const Pb__Sandbox *msg);

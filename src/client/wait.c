@@ -3,6 +3,7 @@
 #include "client/leave.h"
 #include "client/op.h"
 #include "client/sandbox.h"
+#include "client/token.h"
 
 enum wait_kind { WAIT_STARTED, WAIT_RUNNING, WAIT_COMPLETE };
 

@@ -9,6 +9,7 @@
 #include "base/util.h"
 #include "client/retry.h"
 #include "client/sandbox.h"
+#include "client/token.h"
 
 /* Contract/sdk.md 3.3, 3.5. */
 #define POLL_FIRST_NS RETRY_FIRST_NS
@@ -27,19 +28,7 @@
 
 static void ask(struct cws_sandbox *sb);
 
-/* ---- waiters ---- */
-
-void sb_waiters_fire(struct list *waiters, struct cws_error *error)
-{
-    struct list firing;
-    list_init(&firing);
-    list_splice(waiters, &firing); /* one that waits again must not be fired again */
-    while (!list_empty(&firing)) {
-        struct sb_waiter *w = CONTAINER_OF(list_first(&firing), struct sb_waiter, link);
-        list_remove(&w->link);
-        w->fire(w, error);
-    }
-}
+/* ---- who waits ---- */
 
 /* Whether the wait for RUNNING is over, and how. */
 static bool running_decided(const struct cws_sandbox *sb, struct cws_error **ret_error)
