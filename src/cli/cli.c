@@ -120,11 +120,12 @@ int cli_fail(const char *fmt, ...)
 int cli_fail_with(const cws_error *error)
 {
     (void)cli_fail("%s", cws_error_message(error));
-    for (size_t i = 0; i < cws_error_n_violations(error); i++) {
+    size_t n = cws_error_n_violations(error);
+    for (size_t i = 0; i < n; i++) {
         const char *field, *description;
         cws_error_violation(error, i, &field, &description);
         CLEANUP_FREE char *line = text_printf("%s: %s", field, description);
-        if (strstr(cws_error_message(error), line))
+        if (strstr(cws_error_message(error), n == 1 ? description : line))
             continue; /* a service with one thing to say says it there */
         (void)fputs("  ", stderr);
         print_plain(stderr, line);

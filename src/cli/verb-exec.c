@@ -12,7 +12,7 @@
 
 struct args {
     int data_plane;
-    const char *id, *cwd;
+    const char *id, *cwd, *container;
     struct words command;
     uint64_t timeout_ns;
     bool interactive, tty;
@@ -27,6 +27,7 @@ static const struct option options[] = {
      "Forward standard input to the command."},
     {"tty", 0, OPTION_FLAG, NULL, NULL, NULL, offsetof(struct args, tty),
      "Give the command a terminal; standard input and output must be one."},
+    CONTAINER_OPTION(struct args),
     DATA_PLANE_OPTION(struct args),
 };
 
@@ -54,6 +55,7 @@ static int run(struct cli *cli, const void *data)
         .want_stdin = args->interactive,
         .tty = args->tty,
         .discard_output = 1,
+        .container = args->container,
     };
     if (args->tty)
         terminal_size(&how.tty_width, &how.tty_height);

@@ -16,7 +16,7 @@
 
 struct args {
     int data_plane;
-    const char *id, *remote, *local;
+    const char *id, *remote, *local, *container;
     uint64_t timeout_ns;
 };
 
@@ -25,6 +25,7 @@ static const struct option options[] = {
      "Write to this file instead of standard output; it is replaced.", COMPLETE_FILES},
     {"timeout", 't', OPTION_SECONDS, "SECONDS", NULL, NULL, offsetof(struct args, timeout_ns),
      "How long the whole transfer may take; 300 when not given."},
+    CONTAINER_OPTION(struct args),
     DATA_PLANE_OPTION(struct args),
 };
 
@@ -54,11 +55,17 @@ static int close_output(int fd, const char *path, int code)
     return code;
 }
 
+static cws_file_options file_options(const struct args *args)
+{
+    return (cws_file_options){.timeout_ns = args->timeout_ns, .container = args->container};
+}
+
 static int read_streamed(struct cli *cli, cws_sandbox *sb, const struct args *args)
 {
+    cws_file_options how = file_options(args);
     cws_error *error = NULL;
-    CLEANUP_READER cws_reader *reader = cws_sandbox_read_file_stream(
-        sb, args->remote, &(cws_file_options){.timeout_ns = args->timeout_ns}, &error);
+    CLEANUP_READER cws_reader *reader =
+        cws_sandbox_read_file_stream(sb, args->remote, &how, &error);
     if (!reader)
         return cli_fail_free(error);
     int fd;
@@ -94,9 +101,9 @@ static int run(struct cli *cli, const void *data)
     int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, args->data_plane, &sb);
     if (code != EXIT_FINE)
         return code;
+    cws_file_options how = file_options(args);
     cws_error *error = NULL;
-    cws_op *call = cws_sandbox_read_file(
-        sb, args->remote, &(cws_file_options){.timeout_ns = args->timeout_ns}, &error);
+    cws_op *call = cws_sandbox_read_file(sb, args->remote, &how, &error);
     if (!call)
         return cli_fail_free(error);
     CLEANUP_OP cws_op *op = NULL;

@@ -20,7 +20,7 @@
 
 struct args {
     int data_plane;
-    const char *id, *remote, *local;
+    const char *id, *remote, *local, *container;
     uint64_t timeout_ns;
     bool quiet;
 };
@@ -30,6 +30,7 @@ static const struct option options[] = {
      "How long the whole transfer may take; 300 when not given."},
     {"quiet", 'q', OPTION_FLAG, NULL, NULL, NULL, offsetof(struct args, quiet),
      "Print nothing on success."},
+    CONTAINER_OPTION(struct args),
     DATA_PLANE_OPTION(struct args),
 };
 
@@ -40,6 +41,11 @@ static const struct operand operands[] = {
      "The file to copy; '-' is standard input.", COMPLETE_FILES},
 };
 
+static cws_file_options file_options(const struct args *args)
+{
+    return (cws_file_options){.timeout_ns = args->timeout_ns, .container = args->container};
+}
+
 static int write_single(struct cli *cli, cws_sandbox *sb, const struct args *args,
                         uint64_t *ret_size)
 {
@@ -47,10 +53,9 @@ static int write_single(struct cli *cli, cws_sandbox *sb, const struct args *arg
     CLEANUP_FREE void *content = localfile_read(args->local, &size);
     if (!content)
         return cli_fail("read %s: %s", args->local, strerror(errno));
+    cws_file_options how = file_options(args);
     cws_error *error = NULL;
-    cws_op *call =
-        cws_sandbox_write_file(sb, args->remote, content, size,
-                               &(cws_file_options){.timeout_ns = args->timeout_ns}, &error);
+    cws_op *call = cws_sandbox_write_file(sb, args->remote, content, size, &how, &error);
     *ret_size = size;
     return cli_await(cli, call, error, NULL);
 }
@@ -58,10 +63,11 @@ static int write_single(struct cli *cli, cws_sandbox *sb, const struct args *arg
 static int write_streamed(struct cli *cli, cws_sandbox *sb, const struct args *args, int fd,
                           uint64_t *ret_size)
 {
+    cws_file_options how = file_options(args);
     cws_error *error = NULL;
     cws_writer *writer = NULL;
-    CLEANUP_OP cws_op *op = cws_sandbox_write_file_stream(
-        sb, args->remote, &(cws_file_options){.timeout_ns = args->timeout_ns}, &writer, &error);
+    CLEANUP_OP cws_op *op =
+        cws_sandbox_write_file_stream(sb, args->remote, &how, &writer, &error);
     if (!op)
         return cli_fail_free(error);
     int code = attach_writer(cli, op, writer, fd, ret_size);

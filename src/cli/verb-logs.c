@@ -9,7 +9,7 @@
 
 struct args {
     int data_plane;
-    const char *id;
+    const char *id, *container;
     bool follow, timestamps;
     uint32_t tail;
     uint64_t since_ns;
@@ -17,19 +17,31 @@ struct args {
 
 static const struct option options[] = {
     {"follow", 'f', OPTION_FLAG, NULL, NULL, NULL, offsetof(struct args, follow),
-     "Go on with what is printed from now on, until the sandbox ends."},
+     "Go on with what is printed from now on, until the sandbox ends; one that has ended is "
+     "printed."},
     {"tail", 0, OPTION_COUNT, "N", NULL, NULL, offsetof(struct args, tail),
      "Begin with the last N lines; all when not given or 0."},
     {"since", 0, OPTION_TIME, "TIME", NULL, NULL, offsetof(struct args, since_ns),
      "Begin at this time: YYYY-MM-DD or YYYY-MM-DDTHH:MM:SS, UTC."},
     {"timestamps", 't', OPTION_FLAG, NULL, NULL, NULL, offsetof(struct args, timestamps),
      "Begin each line with its time."},
+    CONTAINER_OPTION(struct args),
     DATA_PLANE_OPTION(struct args),
 };
 
 static const struct operand operands[] = {
     {"SANDBOX_ID", OPERAND_ONE, offsetof(struct args, id), "The sandbox.", COMPLETE_SANDBOXES},
 };
+
+/* What was started just now may have ended already, as in `run -d ... | xargs cwsandbox logs -f`: then
+ * there is nothing to wait for, and all that it printed is there. */
+static bool is_over(const cws_sandbox *sb)
+{
+    cws_status status = CWS_STATUS_UNSPECIFIED;
+    (void)cws_sandbox_status(sb, &status);
+    return status == CWS_STATUS_COMPLETED || status == CWS_STATUS_FAILED ||
+           status == CWS_STATUS_TERMINATING || status == CWS_STATUS_TERMINATED;
+}
 
 static int run(struct cli *cli, const void *data)
 {
@@ -39,10 +51,11 @@ static int run(struct cli *cli, const void *data)
     if (code != EXIT_FINE)
         return code;
     cws_log_options how = {
-        .follow = args->follow,
+        .follow = args->follow && !is_over(sb),
         .tail_lines = args->tail,
         .since_ns = args->since_ns,
         .timestamps = args->timestamps,
+        .container = args->container,
     };
     cws_error *error = NULL;
     CLEANUP_READER cws_reader *reader = cws_sandbox_logs(sb, &how, &error);

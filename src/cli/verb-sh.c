@@ -8,12 +8,13 @@
 
 struct args {
     int data_plane;
-    const char *id, *command;
+    const char *id, *command, *container;
 };
 
 static const struct option options[] = {
     {"cmd", 0, OPTION_STRING, "COMMAND", NULL, "/bin/bash", offsetof(struct args, command),
      "What to run instead of the shell; split into words as a shell would."},
+    CONTAINER_OPTION(struct args),
     DATA_PLANE_OPTION(struct args),
 };
 
@@ -27,7 +28,7 @@ static int open_session(struct cli *cli, const struct args *args, const struct w
     int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, args->data_plane, &sb);
     if (code != EXIT_FINE)
         return code;
-    cws_exec_options how = {.tty = 1, .want_stdin = 1};
+    cws_exec_options how = {.tty = 1, .want_stdin = 1, .container = args->container};
     terminal_size(&how.tty_width, &how.tty_height);
     cws_error *error = NULL;
     CLEANUP_PROCESS cws_process *process =

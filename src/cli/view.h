@@ -22,6 +22,12 @@ extern const char *const data_plane_modes[];
             "possible." \
     }
 
+#define CONTAINER_OPTION(args_type) \
+    { \
+        "container", 0, OPTION_STRING, "NAME", NULL, NULL, offsetof(args_type, container), \
+            "The container of the sandbox to act in; its primary one when not given." \
+    }
+
 /* What is known of a sandbox, copied out of the handle once. Zero-initialise;
  * sandbox_view_done() frees. */
 struct sandbox_view {

@@ -192,9 +192,24 @@ static const struct exec_events exec_events = {
 
 /* ---- the commands ---- */
 
+/* A command would take it from the directory that it happens to start in. */
+static void refuse_relative(struct file_op *f)
+{
+    struct cws_error *e =
+        error_new(CWS_E_VALIDATION, "%s: `%s` is not an absolute path", f->way.label, f->path);
+    error_add_filepath(e, f->path);
+    error_add_sandbox_id(e, sandbox_id_borrow(f->sb));
+    file_finish(f, e);
+    op_end(&f->op);
+}
+
 /* @script NULL: cat itself. */
 static void run(struct file_op *f, const char *script, bool with_stdin, uint64_t timeout_ns)
 {
+    if (f->path[0] != '/') {
+        refuse_relative(f);
+        return;
+    }
     size_t n = 0;
     f->argv[n++] = (char *)(script ? "/bin/sh" : "/bin/cat");
     f->argv[n++] = (char *)(script ? "-c" : "--");

@@ -1,24 +1,33 @@
 /* Checking and copying what a caller wants to run; see plan.h. */
 #include "runtime/plan.h"
 
+#include <stdarg.h>
 #include <string.h>
 
-static int invalid(struct err *err, const char *field, const char *what)
+PRINTF_LIKE(3, 4)
+static int invalid(struct err *err, const char *field, const char *fmt, ...)
 {
+    CLEANUP_FREE char *what = NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    if (vasprintf(&what, fmt, ap) < 0)
+        what = NULL;
+    va_end(ap);
+    const char *shown = what ? what : "invalid";
     if (err && err->code == ERR_OK)
-        (void)err_set(err, ERR_INVALID_ARGUMENT, "%s: %s", field, what);
-    err_add_violation(err, field, "%s", what);
+        (void)err_set(err, ERR_INVALID_ARGUMENT, "%s: %s", field, shown);
+    err_add_violation(err, field, "%s", shown);
     return -1;
 }
 
 int path_check(const char *path, const char *field, struct err *err)
 {
-    if (path[0] != '/')
-        return invalid(err, field, "must be an absolute path");
-    if (path[strspn(path, "/.")] == '\0' && !strstr(path, "..."))
-        return invalid(err, field, "must name a file");
     if (strlen(path) >= PLAN_MAX_PATH)
-        return invalid(err, field, "is longer than 4095 bytes");
+        return invalid(err, field, "is longer than %d bytes", PLAN_MAX_PATH - 1);
+    if (path[0] != '/')
+        return invalid(err, field, "`%s` is not an absolute path", path);
+    if (path[strspn(path, "/.")] == '\0' && !strstr(path, "..."))
+        return invalid(err, field, "`%s` does not name a file", path);
     return 0;
 }
 
@@ -37,7 +46,7 @@ int process_spec_check(const struct process_spec *spec, struct err *err)
     if (spec->n_argv == 0 || spec->argv[0][0] == '\0')
         return invalid(err, "command", "must not be empty");
     if (spec->cwd && spec->cwd[0] != '\0' && spec->cwd[0] != '/')
-        return invalid(err, "cwd", "must be an absolute path");
+        return invalid(err, "cwd", "`%s` is not an absolute path", spec->cwd);
     if (spec->n_argv + spec->n_env > INIT_MAX_STRINGS - 16)
         return invalid(err, "command", "has too many arguments");
     return check_env(spec->env, spec->n_env, err);
@@ -68,7 +77,7 @@ static int check_spec(const struct sandbox_spec *spec, struct err *err)
     if (spec->n_args + spec->n_env > INIT_MAX_STRINGS - 16)
         return invalid(err, "args", "are too many");
     if (spec->working_dir[0] != '\0' && spec->working_dir[0] != '/')
-        return invalid(err, "working_dir", "must be an absolute path");
+        return invalid(err, "working_dir", "`%s` is not an absolute path", spec->working_dir);
     if (check_env(spec->env, spec->n_env, err) < 0)
         return -1;
     return check_files(spec, err);

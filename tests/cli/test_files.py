@@ -78,6 +78,19 @@ def test_an_impossible_path_is_an_error(home, sandbox):
     assert b"/etc/hosts/file" in result.stderr
 
 
+@pytest.mark.parametrize("size", [0, 5, 17 << 20], ids=["empty", "small", "streamed"])
+def test_a_relative_path_is_refused_whatever_the_size(home, sandbox, size):
+    local = home.base / "sized"
+    with local.open("wb") as file:
+        file.truncate(size)
+    local.chmod(0o644)
+    for words, data in ((["relative", str(local)], None), (["relative", "-"], b"x" * size)):
+        result = home.run("files", "write", sandbox, *words, input=data)
+        assert result.returncode == 1
+        assert b"relative" in result.stderr and b"absolute path" in result.stderr and result.stderr.count(b"Error") == 1
+    assert home.run("exec", sandbox, "ls").stdout.find(b"relative") < 0
+
+
 def test_a_streamed_write_to_an_impossible_path_is_an_error(home, sandbox):
     result = home.run("files", "write", sandbox, "/etc/hosts/file", "-", input=b"x" * (4 << 20))
     assert result.returncode == 1

@@ -4,6 +4,8 @@ import re
 import signal
 
 import pytest
+from scripted_server import ID, log
+from scripted_server import sandbox as described
 
 
 @pytest.fixture
@@ -65,3 +67,19 @@ def test_a_closed_pipe_ends_following(home, talker):
         process.read_until(b"line 1\n")
         process.popen.stdout.close()
         assert process.popen.wait(30) == 0
+
+
+def test_following_what_has_just_been_started(home):
+    # It may have ended before the second command asks, and what it printed is printed either way.
+    sandbox_id = home.run("run", "-d", "--", "echo", "done").stdout.decode().strip()
+    result = home.run("logs", "-f", sandbox_id)
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"done\n", b"")
+
+
+@pytest.mark.parametrize("state", ["completed", "failed", "terminating", "terminated"])
+def test_following_what_has_ended_prints_it(ordinary_home, scripted, state):
+    scripted.on("GetSandbox", described(state))
+    scripted.on("StreamLogs", [log(b"done\n")])
+    result = ordinary_home.run("logs", "-f", ID, env={"CWSANDBOX_BASE_URL": scripted.url})
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"done\n", b"")
+    assert not scripted.of("StreamLogs")[0].request.follow
