@@ -10,7 +10,7 @@ DESTDIR ?=
 PYTHON ?= /usr/bin/python3
 # What is built here, on this machine, whatever the caller's environment names
 RUN_PY = CWSANDBOX_SERVICE_PATH= CWSANDBOX_BASE_URL= CWSANDBOX_API_KEY= PYTHONPATH=$(STAGE)/python $(PYTHON)
-.PHONY: help deps build demo check check-crash check-fuzz bench install uninstall wheel docs format clean
+.PHONY: help deps build demo check check-crash check-fuzz check-vm bench install uninstall wheel docs format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check-crash: deps ## 500 kills under load, as root and as a user (20 minutes)
 
 check-fuzz: deps ## every fuzz target for 10 minutes (an hour with two cores)
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-600} tools/run-checks --python $(PYTHON) --only fuzz
+
+check-vm: deps ## every test of the engine in machines with pure cgroup v1 and v2 (12 minutes)
+	@tools/run-checks --python $(PYTHON) --only vm-all
 
 bench: build ## measure, beside the peers installed here; writes bench/out/
 	@tools/install-deps ci/bench-packages.txt
