@@ -3,7 +3,6 @@
 #include "base/util.h"
 #include "client/embedded.h"
 #include "client/pool.h"
-#include "client/rpc.h"
 #include "transport/grpc-session.h"
 
 struct link {
@@ -16,7 +15,8 @@ struct link {
 
 static void conn_connect(struct conn *conn);
 
-struct grpc_conn *conn_open_grpc(struct conn *conn)
+/* Of the link that takes calls now; NULL while none is open. */
+static struct grpc_conn *open_grpc(struct conn *conn)
 {
     struct link *link = conn->current;
     if (!link || !link->open)
@@ -53,9 +53,9 @@ static void fail_waiting(struct conn *conn)
     list_init(&ending);
     list_splice(&conn->waiting, &ending);
     while (!list_empty(&ending)) {
-        struct rpc *rpc = CONTAINER_OF(list_first(&ending), struct rpc, link);
-        list_remove(&rpc->link);
-        rpc_on_unreachable(rpc, &failure);
+        struct conn_waiter *w = CONTAINER_OF(list_first(&ending), struct conn_waiter, link);
+        list_remove(&w->link);
+        w->on_unreachable(w, &failure);
     }
 }
 
@@ -73,16 +73,17 @@ static void on_timer(struct timer *t)
 
 static void fail_soon(struct conn *conn)
 {
-    timer_start(&conn->client->timers, &conn->timer, 0, on_timer);
+    timer_start(&conn->client->loop.timers, &conn->timer, 0, on_timer);
 }
 
 void conn_kick(struct conn *conn)
 {
     struct grpc_conn *grpc;
-    while (!list_empty(&conn->waiting) && (grpc = conn_open_grpc(conn))) {
-        struct rpc *rpc = CONTAINER_OF(list_first(&conn->waiting), struct rpc, link);
-        list_remove(&rpc->link);
-        rpc_on_connected(rpc, grpc);
+    while (!list_empty(&conn->waiting) && (grpc = open_grpc(conn))) {
+        struct conn_waiter *w =
+            CONTAINER_OF(list_first(&conn->waiting), struct conn_waiter, link);
+        list_remove(&w->link);
+        w->on_connected(w, grpc);
     }
     if (!list_empty(&conn->waiting) && !conn->current && !conn->starting &&
         !timer_armed(&conn->timer))
@@ -118,7 +119,7 @@ static int start_embedded(struct conn *conn)
         return -1;
     conn->n_starts++;
     pool_note_use();
-    if (uv_queue_work(&conn->client->loop, &conn->work, ensure_work, ensure_done) < 0)
+    if (uv_queue_work(&conn->client->loop.uv, &conn->work, ensure_work, ensure_done) < 0)
         return -1;
     conn->starting = true;
     return 0;
@@ -131,7 +132,7 @@ static void on_open(void *user, struct transport *t)
     struct link *link = user;
     struct conn *conn = link->conn;
     link->open = true;
-    timer_stop(&conn->client->timers, &conn->timer);
+    timer_stop(&conn->client->loop.timers, &conn->timer);
     conn_kick(conn);
 }
 
@@ -163,7 +164,7 @@ static void on_closed(void *user, struct transport *t, const struct err *why)
         conn_kick(conn);
         return;
     }
-    timer_stop(&conn->client->timers, &conn->timer);
+    timer_stop(&conn->client->loop.timers, &conn->timer);
     if (conn->failure.code == ERR_OK && why->code != ERR_OK)
         err_copy(&conn->failure, why);
     if (start_embedded(conn) == 0)
@@ -203,7 +204,7 @@ static void conn_connect(struct conn *conn)
     if (conn->target->address.kind == ADDRESS_TCP)
         pool_note_use(); /* its name may need a look-up */
     if ((conn->target->address.tls && !(tls = client_tls(client, &conn->failure))) ||
-        transport_connect(&client->loop, &conn->target->address, tls,
+        transport_connect(&client->loop.uv, &conn->target->address, tls,
                           grpc_session_new(GRPC_CLIENT, NULL, &grpc_events, link), &events,
                           link, &link->transport, &conn->failure) < 0) {
         free(link);
@@ -212,7 +213,7 @@ static void conn_connect(struct conn *conn)
     }
     list_append(&conn->links, &link->list);
     conn->current = link;
-    timer_start_in(&client->timers, &conn->timer, CONN_CONNECT_TIMEOUT_NS, on_timer);
+    timer_start_in(&client->loop.timers, &conn->timer, CONN_CONNECT_TIMEOUT_NS, on_timer);
 }
 
 /* ---- the pool ---- */

@@ -18,10 +18,17 @@
 
 struct link; /* one connection (conn.c) */
 
+/* A call without a connection. Either event takes it from the list. */
+struct conn_waiter {
+    struct list link; /* in conn->waiting */
+    void (*on_connected)(struct conn_waiter *w, struct grpc_conn *grpc);
+    void (*on_unreachable)(struct conn_waiter *w, const struct err *why); /* borrowed */
+};
+
 struct conn {
     struct cws_client *client;
     struct cws_target *target; /* reference; its URL is the key in client->conns */
-    struct list waiting;       /* rpc.link: calls without a connection */
+    struct list waiting;       /* struct conn_waiter */
     struct list links;         /* open, connecting and draining ones */
     struct link *current;      /* connecting or open, and taking calls; else NULL */
     bool ours;                 /* it said x-cwsandbox-server: knows x-cwsandbox-wait */
@@ -40,6 +47,15 @@ struct conn {
 
 /** conn_get() - NULL with @err set when out of memory or closing. Borrowed from the client. */
 struct conn *conn_get(struct cws_client *client, struct cws_target *target, struct err *err);
+/** conn_wait() - until there is a connection, or none can be made. conn_leave() - harmless when it does not wait. */
+static inline void conn_wait(struct conn *conn, struct conn_waiter *w)
+{
+    list_append(&conn->waiting, &w->link);
+}
+static inline void conn_leave(struct conn_waiter *w)
+{
+    list_remove(&w->link);
+}
 /** conn_kick() - start what waits, connecting first if needed. */
 void conn_kick(struct conn *conn);
 /** conn_is_ours() - the service said that it is one of ours. */
@@ -47,8 +63,5 @@ void conn_is_ours(struct conn *conn);
 /** conns_close() / conns_free() - the client is ending; free only after the loop ran dry. */
 void conns_close(struct cws_client *client);
 void conns_free(struct cws_client *client);
-/** conn_open_grpc() - the gRPC connection of the link that takes calls now; NULL while none is open.
- */
-struct grpc_conn *conn_open_grpc(struct conn *conn);
 
 #endif

@@ -8,7 +8,7 @@
 
 static struct timers *timers_of(struct exec *x)
 {
-    return &x->sb->client->timers;
+    return &x->sb->client->loop.timers;
 }
 
 static void report_closed(struct exec *x)

@@ -261,7 +261,7 @@ static void file_cancel(struct cws_op *op)
     sb_ready_cancel(&f->way);
     unary_cancel(f->call);
     f->call = NULL;
-    timer_stop(&op->client->timers, &f->hint.timer);
+    timer_stop(&op->client->loop.timers, &f->hint.timer);
     if (f->exec.sb && !f->exec.closed)
         exec_cancel(&f->exec); /* ends the op when the call is closed */
     else

@@ -40,6 +40,6 @@ bool hint_again(struct hint *h, struct cws_client *client, const struct cws_erro
     uint64_t delay_ns = spread(e->detail.retry_delay_ns);
     if (hint_timeout(h) < delay_ns + CALL_MIN_NS)
         return false;
-    timer_start_in(&client->timers, &h->timer, delay_ns, fire);
+    timer_start_in(&client->loop.timers, &h->timer, delay_ns, fire);
     return true;
 }

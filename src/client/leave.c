@@ -1,5 +1,7 @@
 /* Waiting until nothing of this client is being stopped: what a program does before it ends. */
 #include "client/leave.h"
+
+#include "client/clients.h"
 #include "client/op.h"
 #include "client/sandbox.h"
 

@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "client/clients.h"
 #include "client/hint.h"
-#include "client/op.h"
+#include "client/op-sandboxes.h"
 #include "client/sandbox.h"
 
 /* Chosen: the most our own service puts on a page. The first page leaves the size to the service,
@@ -44,13 +45,13 @@ static void call_send(struct call_op *c);
 
 static void call_finish(struct call_op *c, struct cws_error *take)
 {
-    struct op_result result = {.error = take};
-    if (!take) {
-        result.data = TAKE_PTR(c->found);
-        result.n_sandboxes = c->n_found;
+    if (take) {
+        (void)op_fail(&c->op, take);
+    } else {
+        size_t n = c->n_found;
         c->n_found = 0;
+        (void)op_complete(&c->op, op_result_sandboxes(TAKE_PTR(c->found), n));
     }
-    (void)op_complete(&c->op, result);
     op_end(&c->op);
 }
 
@@ -254,7 +255,7 @@ static void call_cancel(struct cws_op *op)
     struct call_op *c = CONTAINER_OF(op, struct call_op, op);
     unary_cancel(c->call);
     c->call = NULL;
-    timer_stop(&op->client->timers, &c->hint.timer);
+    timer_stop(&op->client->loop.timers, &c->hint.timer);
     op_end(op);
 }
 

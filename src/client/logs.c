@@ -61,7 +61,7 @@ static void finish(struct logs_op *l, struct cws_error *take)
 
 static void wind_up(struct logs_op *l)
 {
-    timer_stop(&l->op.client->timers, &l->timer);
+    timer_stop(&l->op.client->loop.timers, &l->timer);
     sb_ready_cancel(&l->way);
     if (l->calling)
         rpc_cancel(&l->rpc);
@@ -117,7 +117,7 @@ static void try_again(struct logs_op *l)
         return;
     }
     uint64_t delay_ns = MIN(LOGS_BACKOFF_NS << (l->attempts - 1), LOGS_BACKOFF_MAX_NS);
-    timer_start_in(&l->op.client->timers, &l->timer, delay_ns, on_backoff);
+    timer_start_in(&l->op.client->loop.timers, &l->timer, delay_ns, on_backoff);
 }
 
 static void set_last(struct logs_op *l, struct cws_error *take)

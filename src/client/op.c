@@ -23,7 +23,7 @@ void op_init(struct cws_op *op, const struct op_class *cls, struct cws_client *c
 {
     op->refs = 1;
     op->state = OP_PENDING;
-    op->generation = client->generation;
+    op->generation = client->loop.generation;
     op->fd = op->fd_write_end = -1;
     op->cls = cls;
     op->client = client_ref(client);
@@ -35,9 +35,10 @@ void op_init(struct cws_op *op, const struct op_class *cls, struct cws_client *c
 static void result_free(struct op_result *r)
 {
     error_unref(r->error);
-    for (size_t i = 0; i < r->n_sandboxes; i++)
-        cws_sandbox_unref(((struct cws_sandbox **)r->data)[i]);
-    free(r->data);
+    if (r->free_data)
+        r->free_data(r->data, r->size);
+    else
+        free(r->data);
     *r = (struct op_result){0};
 }
 
@@ -160,7 +161,7 @@ int op_submit(struct cws_op *op, cws_error **error)
         return error_give(error, &error_forked);
     op->begin_task.run = on_begin_task;
     (void)cws_op_ref(op);
-    if (loop_post(op->client, &op->begin_task) < 0) {
+    if (loop_post(&op->client->loop, &op->begin_task) < 0) {
         (void)atomic_fetch_sub(&op->refs, 1); /* not the last one: the caller has it */
         return error_set(error, CWS_E_CLOSED, "the client is closed");
     }
@@ -183,13 +184,27 @@ static void on_cancel_task(struct task *task)
     cws_op_unref(op);
 }
 
-void op_close(struct cws_op *op)
+static void op_close(struct cws_op *op)
 {
     (void)cws_op_ref(op); /* cancel() may drop the last other one */
     (void)op_fail(op, error_new(CWS_E_CLOSED, "the client was closed"));
     if (op->begun)
         op->cls->cancel(op);
     cws_op_unref(op);
+}
+
+/* Ending a handle may end others, so they are taken from the list one at a time. */
+void ops_close(struct cws_client *client)
+{
+    struct list ending;
+    list_init(&ending);
+    list_splice(&client->ops, &ending);
+    while (!list_empty(&ending)) {
+        struct cws_op *op = CONTAINER_OF(list_first(&ending), struct cws_op, link);
+        list_remove(&op->link);
+        list_append(&client->ops, &op->link);
+        op_close(op);
+    }
 }
 
 /* ---- public ---- */
@@ -231,7 +246,7 @@ int cws_op_cancel(struct cws_op *op)
         return 0;
     op->cancel_task.run = on_cancel_task; /* at most once: only one caller ends the op */
     (void)cws_op_ref(op);
-    if (loop_post(op->client, &op->cancel_task) < 0)
+    if (loop_post(&op->client->loop, &op->cancel_task) < 0)
         cws_op_unref(op);
     return 1;
 }
@@ -245,7 +260,7 @@ const cws_error *cws_op_error(const struct cws_op *op)
 
 const void *cws_op_data(const struct cws_op *op, size_t *ret_len)
 {
-    bool has = op_is_done(op) && op->result.n_sandboxes == 0;
+    bool has = op_is_done(op) && !op->result.free_data;
     *ret_len = has ? op->result.size : 0;
     return has ? op->result.data : NULL;
 }
@@ -253,16 +268,6 @@ const void *cws_op_data(const struct cws_op *op, size_t *ret_len)
 int cws_op_int(const struct cws_op *op)
 {
     return op_is_done(op) ? op->result.value : 0;
-}
-
-size_t cws_op_n_sandboxes(const struct cws_op *op)
-{
-    return op_is_done(op) ? op->result.n_sandboxes : 0;
-}
-
-cws_sandbox *cws_op_sandbox(const struct cws_op *op, size_t i)
-{
-    return i < cws_op_n_sandboxes(op) ? ((struct cws_sandbox **)op->result.data)[i] : NULL;
 }
 
 int cws_op_on_done(struct cws_op *op, void (*cb)(struct cws_op *op, void *user), void *user,

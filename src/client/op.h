@@ -44,9 +44,9 @@ struct op_callback;
 
 struct op_result {
     struct cws_error *error; /* NULL = success; taken */
-    void *data; /* bytes, or an array of cws_sandbox * when n_sandboxes; taken; free() */
+    void *data;              /* taken */
     size_t size;
-    size_t n_sandboxes;
+    void (*free_data)(void *data, size_t size); /* what `data` is; NULL: bytes, for free() */
     int value;
     bool has_value; /* `value` is what the operation came to, also beside an error */
 };
@@ -85,8 +85,8 @@ bool op_succeed(struct cws_op *op);
 bool op_fail(struct cws_op *op, struct cws_error *take);
 /** op_end() - [loop] nothing on the loop refers to it any more; drops the loop's reference. */
 void op_end(struct cws_op *op);
-/** op_close() - [loop] the client is ending. */
-void op_close(struct cws_op *op);
+/** ops_close() - [loop] the client is ending, and with it every op that has begun. */
+void ops_close(struct cws_client *client);
 static inline bool op_is_done(const struct cws_op *op)
 {
     return atomic_load(&op->state) == OP_DONE;

@@ -5,7 +5,7 @@
 
 #include <uv.h>
 
-#include "client/client.h"
+#include "client/fork.h"
 
 static _Atomic uint32_t
     g_begun_in; /* 1 + the generation of fork() that used the pool last; 0 = none did */

@@ -466,7 +466,7 @@ int cws_process_resize(cws_process *p, uint32_t width, uint32_t height, cws_erro
         return 0;
     p->resize_task.run = on_resize_task;
     (void)cws_op_ref(&p->op);
-    if (loop_post(p->op.client, &p->resize_task) < 0) {
+    if (loop_post(&p->op.client->loop, &p->resize_task) < 0) {
         cws_op_unref(&p->op);
         return error_set(error, CWS_E_CLOSED, "the client is closed");
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "client/clients.h"
 #include "client/target.h"
 
 static void drop_replies(struct query *q)
@@ -80,7 +81,7 @@ static void on_failure(struct query *q, const struct err *status)
     } else if (q->cls->retries && !q->op.client->closing &&
                retry_after(&q->retry, retry_budget(q), e, &delay_ns)) {
         error_unref(e);
-        timer_start_in(&q->op.client->timers, &q->timer, delay_ns, on_timer);
+        timer_start_in(&q->op.client->loop.timers, &q->timer, delay_ns, on_timer);
     } else if (wait_is_over(q)) { /* it cut the last question short */
         error_unref(e);
         query_finish(q, q->cls->wait->timed_out(q));
@@ -99,7 +100,7 @@ static void on_wait_answer(struct query *q)
     else if (q->cls->wait->verdict(q, &error))
         query_finish(q, error);
     else
-        timer_start(&q->op.client->timers, &q->timer,
+        timer_start(&q->op.client->loop.timers, &q->timer,
                     MIN(clock_now_ns() + q->cls->wait->poll_ns, q->wait_end_ns), on_timer);
 }
 
@@ -223,7 +224,7 @@ static void query_cancel(struct cws_op *op)
     struct query *q = CONTAINER_OF(op, struct query, op);
     unary_cancel(q->call);
     q->call = NULL;
-    timer_stop(&op->client->timers, &q->timer);
+    timer_stop(&op->client->loop.timers, &q->timer);
     op_end(op);
 }
 

@@ -172,7 +172,7 @@ static void post(struct cws_reader *r, struct task *task, void (*run)(struct tas
 {
     task->run = run;
     (void)cws_op_ref(r->owner);
-    if (loop_post(r->owner->client, task) < 0)
+    if (loop_post(&r->owner->client->loop, task) < 0)
         cws_op_unref(r->owner); /* the client is closed: there is no producer left */
 }
 

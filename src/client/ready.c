@@ -4,7 +4,7 @@
 
 static void finish(struct sb_ready *r, struct cws_error *take)
 {
-    timer_stop(&r->sb->client->timers, &r->timer);
+    timer_stop(&r->sb->client->loop.timers, &r->timer);
     r->done(r, take);
     error_unref(take);
 }
@@ -40,7 +40,7 @@ static void on_started(struct sb_waiter *w, struct cws_error *error)
         return;
     }
     w->fire = on_running;
-    timer_start_in(&r->sb->client->timers, &r->timer, r->sb->times.request_timeout_ns,
+    timer_start_in(&r->sb->client->loop.timers, &r->timer, r->sb->times.request_timeout_ns,
                    on_timeout);
     sandbox_when_running(r->sb, w);
 }
@@ -70,6 +70,6 @@ void sb_ready_begin(struct sb_ready *r)
 
 void sb_ready_cancel(struct sb_ready *r)
 {
-    timer_stop(&r->sb->client->timers, &r->timer);
+    timer_stop(&r->sb->client->loop.timers, &r->timer);
     sb_waiter_cancel(r->sb, &r->waiter);
 }

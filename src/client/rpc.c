@@ -34,7 +34,7 @@ void rpc_abort(struct rpc *rpc, enum err_code code, const char *static_text)
         grpc_call_cancel(rpc->call, code, static_text); /* on_close comes from there */
         return;
     }
-    list_remove(&rpc->link);
+    conn_leave(&rpc->waiter);
     timer_start(rpc_timers(rpc), &rpc->timer, 0, on_timer);
 }
 
@@ -99,7 +99,7 @@ static void on_close(void *user, struct grpc_call *call, const struct grpc_close
         finish(rpc, how->status);
         return;
     }
-    list_append(&rpc->conn->waiting, &rpc->link);
+    conn_wait(rpc->conn, &rpc->waiter);
     if (how->silent && rpc->n_silent < RPC_MAX_SILENT) {
         rpc->n_silent++; /* conn.c goes on when it has seen the connection's end */
         return;
@@ -115,11 +115,11 @@ static const struct grpc_call_events call_events = {
     .on_close = on_close,
 };
 
-/* ---- for conn.c ---- */
+/* ---- of the connection ---- */
 
-void rpc_on_unreachable(struct rpc *rpc, const struct err *why)
+static void on_unreachable(struct conn_waiter *w, const struct err *why)
 {
-    finish(rpc, why);
+    finish(CONTAINER_OF(w, struct rpc, waiter), why);
 }
 
 static uint64_t time_left(const struct rpc *rpc)
@@ -130,8 +130,9 @@ static uint64_t time_left(const struct rpc *rpc)
     return rpc->deadline_ns > now_ns ? rpc->deadline_ns - now_ns : 1;
 }
 
-void rpc_on_connected(struct rpc *rpc, struct grpc_conn *grpc)
+static void on_connected(struct conn_waiter *w, struct grpc_conn *grpc)
 {
+    struct rpc *rpc = CONTAINER_OF(w, struct rpc, waiter);
     struct cws_target *target = rpc->target;
     size_t n = target->n_headers;
     struct grpc_header headers[TARGET_MAX_HEADERS + 1];
@@ -173,11 +174,13 @@ void rpc_start(struct rpc *rpc, struct conn *conn)
     rpc->answered = false;
     rpc->n_silent = rpc->n_retries = 0;
     rpc->timer = (struct timer){0};
-    list_init(&rpc->link);
+    list_init(&rpc->waiter.link);
+    rpc->waiter.on_connected = on_connected;
+    rpc->waiter.on_unreachable = on_unreachable;
     if (rpc->deadline_ns != UINT64_MAX)
-        timer_start(&conn->client->timers, &rpc->timer,
+        timer_start(&conn->client->loop.timers, &rpc->timer,
                     rpc->deadline_ns + rpc->patience_ns + RPC_DEADLINE_SLACK_NS, on_timer);
-    list_append(&conn->waiting, &rpc->link);
+    conn_wait(conn, &rpc->waiter);
     conn_kick(conn);
 }
 

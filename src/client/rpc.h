@@ -40,8 +40,8 @@ struct rpc {
     uint64_t patience_ns; /* [const] 0, or what the service may take longer to undo it */
 
     struct conn *conn;
-    struct grpc_call *call;  /* NULL: waiting for a connection, or ended */
-    struct list link;        /* in conn->waiting */
+    struct grpc_call *call; /* NULL: waiting for a connection, or ended */
+    struct conn_waiter waiter;
     struct timer timer;      /* the deadline, or the reason below on the next pass */
     enum err_code fail_code; /* set: ends with this and `fail_text` as soon as possible */
     const char *fail_text;
@@ -74,12 +74,8 @@ void rpc_pause(struct rpc *rpc);
 void rpc_resume(struct rpc *rpc);
 static inline struct timers *rpc_timers(const struct rpc *rpc)
 {
-    return &rpc->conn->client->timers;
+    return &rpc->conn->client->loop.timers;
 }
-
-/* For conn.c: */
-void rpc_on_connected(struct rpc *rpc, struct grpc_conn *grpc);
-void rpc_on_unreachable(struct rpc *rpc, const struct err *why);
 
 /* ---- unary ---- */
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "client/clients.h"
 
 /* ---- the object ---- */
 

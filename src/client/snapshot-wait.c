@@ -7,7 +7,7 @@
 
 static struct timers *timers_of(struct snapshot_wait *w)
 {
-    return &w->conn->client->timers;
+    return &w->conn->client->loop.timers;
 }
 
 static void finish(struct snapshot_wait *w, struct cws_error *take)

@@ -76,7 +76,7 @@ static void on_answer(void *user, void *reply, const struct err *status)
     if (e->kind != CWS_E_REQUEST_TIMEOUT && !s->op.client->closing &&
         retry_after(&s->retry, s->retry_budget_ns, e, &delay_ns)) {
         error_unref(e);
-        timer_start_in(&s->op.client->timers, &s->timer, delay_ns, on_timer);
+        timer_start_in(&s->op.client->loop.timers, &s->timer, delay_ns, on_timer);
     } else {
         finish(s, e);
     }
@@ -139,7 +139,7 @@ static void snapshot_cancel(struct cws_op *op)
         sb_ready_cancel(&s->ready);
     unary_cancel(s->create);
     s->create = NULL;
-    timer_stop(&op->client->timers, &s->timer);
+    timer_stop(&op->client->loop.timers, &s->timer);
     (void)snapshot_wait_cancel(&s->wait);
     op_end(op);
 }

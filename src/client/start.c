@@ -114,7 +114,7 @@ static bool create_again(struct cws_sandbox *sb, struct cws_error *take_error)
         return false;
     c->refused = take_error;
     (void)cws_sandbox_ref(sb);
-    timer_start_in(&sb->client->timers, &c->timer, delay_ns, on_create_timer);
+    timer_start_in(&sb->client->loop.timers, &c->timer, delay_ns, on_create_timer);
     return true;
 }
 
@@ -123,7 +123,7 @@ void create_stop_waiting(struct cws_sandbox *sb)
     struct create *c = &sb->create;
     if (!timer_armed(&c->timer))
         return;
-    timer_stop(&sb->client->timers, &c->timer);
+    timer_stop(&sb->client->loop.timers, &c->timer);
     create_failed(sb, TAKE_PTR(c->refused));
     cws_sandbox_unref(sb);
 }

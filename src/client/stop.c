@@ -323,7 +323,7 @@ static void stop_abandon(struct cws_sandbox *sb)
     sb_waiter_cancel(sb, &sb->stop_waiter);
     if (!timer_armed(&sb->stop_hint.timer))
         return;
-    timer_stop(&sb->client->timers, &sb->stop_hint.timer);
+    timer_stop(&sb->client->loop.timers, &sb->stop_hint.timer);
     set_stopping(sb, false);
     cws_sandbox_unref(sb); /* the timer's */
 }

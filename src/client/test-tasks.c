@@ -33,7 +33,7 @@ static void block(struct cws_client *client, struct blocker *b)
 {
     *b = (struct blocker){.task.run = on_blocker};
     (void)sem_init(&b->may_go, 0, 0);
-    assert_int_equal(loop_post(client, &b->task), 0);
+    assert_int_equal(loop_post(&client->loop, &b->task), 0);
 }
 
 static sem_t ran;
@@ -49,7 +49,7 @@ static void drain(struct cws_client *client)
 {
     struct task fence = {.run = on_fence};
     (void)sem_init(&ran, 0, 0);
-    assert_int_equal(loop_post(client, &fence), 0);
+    assert_int_equal(loop_post(&client->loop, &fence), 0);
     while (sem_wait(&ran) != 0)
         continue;
 }
@@ -62,8 +62,8 @@ static void post_twice_while_queued(void)
     struct blocker b;
     block(client, &b);
     struct task task = {.run = on_fence};
-    (void)loop_post(client, &task);
-    (void)loop_post(client, &task);
+    (void)loop_post(&client->loop, &task);
+    (void)loop_post(&client->loop, &task);
     _exit(0);
 }
 
@@ -91,7 +91,7 @@ static void on_again(struct task *task)
 {
     struct again *a = CONTAINER_OF(task, struct again, task);
     if (++a->n < 3)
-        assert_int_equal(loop_post(a->client, &a->task), 0);
+        assert_int_equal(loop_post(&a->client->loop, &a->task), 0);
     else
         (void)sem_post(&ran);
 }
@@ -101,7 +101,7 @@ static void test_a_task_may_be_posted_again_by_its_run(void **state)
     struct cws_client *client = cws_client_new(NULL);
     struct again a = {.task.run = on_again, .client = client};
     (void)sem_init(&ran, 0, 0);
-    assert_int_equal(loop_post(client, &a.task), 0);
+    assert_int_equal(loop_post(&client->loop, &a.task), 0);
     while (sem_wait(&ran) != 0)
         continue;
     assert_int_equal(a.n, 3);

@@ -35,7 +35,7 @@ static void end_round(struct cws_sandbox *sb)
     if (!t->active)
         return;
     t->active = false;
-    timer_stop(&sb->client->timers, &t->timer);
+    timer_stop(&sb->client->loop.timers, &t->timer);
     unary_cancel(t->call);
     t->call = NULL;
     struct list waiting;
@@ -73,7 +73,7 @@ static void pause_round(struct cws_sandbox *sb, uint64_t hint_ns)
     if (t->attempts >= TOKEN_ATTEMPTS || clock_now_ns() + pause_ns >= t->end_ns)
         end_round(sb);
     else
-        timer_start_in(&sb->client->timers, &t->timer, pause_ns, on_pause);
+        timer_start_in(&sb->client->loop.timers, &t->timer, pause_ns, on_pause);
 }
 
 static void on_answer(struct cws_sandbox *sb, const Pb__Sandbox *msg)

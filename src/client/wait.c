@@ -1,7 +1,7 @@
 /* Handles that wait for a state of a sandbox, and the one that asks for it:. */
 #include "base/util.h"
 #include "client/leave.h"
-#include "client/op.h"
+#include "client/op-sandboxes.h"
 #include "client/sandbox.h"
 #include "client/token.h"
 
@@ -19,16 +19,15 @@ struct wait_op {
 
 static void wait_finish(struct wait_op *w, struct cws_error *take)
 {
-    timer_stop(&w->op.client->timers, &w->timer);
+    timer_stop(&w->op.client->loop.timers, &w->timer);
     sb_waiter_cancel(w->sb, &w->waiter);
-    struct op_result result = {.error = take};
-    if (!take && (result.data = malloc(sizeof(struct cws_sandbox *)))) {
-        *(struct cws_sandbox **)result.data = cws_sandbox_ref(w->sb);
-        result.n_sandboxes = 1;
-    } else if (!take) {
-        result.error = &error_nomem;
+    struct cws_sandbox **found = take ? NULL : malloc(sizeof(struct cws_sandbox *));
+    if (found) {
+        *found = cws_sandbox_ref(w->sb);
+        (void)op_complete(&w->op, op_result_sandboxes(found, 1));
+    } else {
+        (void)op_fail(&w->op, take ? take : &error_nomem);
     }
-    (void)op_complete(&w->op, result);
     op_end(&w->op);
 }
 
@@ -94,7 +93,7 @@ static void on_started(struct sb_waiter *waiter, struct cws_error *error)
         return;
     }
     waiter->fire = on_reached;
-    timer_start_in(&w->op.client->timers, &w->timer, w->timeout_ns, on_timeout);
+    timer_start_in(&w->op.client->loop.timers, &w->timer, w->timeout_ns, on_timeout);
     if (w->kind == WAIT_RUNNING)
         sandbox_when_running(w->sb, waiter);
     else
@@ -114,7 +113,7 @@ static void wait_begin(struct cws_op *op)
 static void wait_cancel(struct cws_op *op)
 {
     struct wait_op *w = CONTAINER_OF(op, struct wait_op, op);
-    timer_stop(&op->client->timers, &w->timer);
+    timer_stop(&op->client->loop.timers, &w->timer);
     bool waits = !list_empty(&w->waiter.link);
     sb_waiter_cancel(w->sb, &w->waiter);
     if (waits && w->kind != WAIT_COMPLETE)

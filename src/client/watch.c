@@ -74,7 +74,7 @@ static void watch_stop(struct cws_sandbox *sb)
     struct watch *w = &sb->watch;
     bool held = w->get || timer_armed(&w->timer);
     unary_cancel(w->get);
-    timer_stop(&sb->client->timers, &w->timer);
+    timer_stop(&sb->client->loop.timers, &w->timer);
     error_unref(w->last);
     *w = (struct watch){0};
     if (held)
@@ -132,7 +132,7 @@ static void on_timer(struct timer *t)
 static void ask_in(struct cws_sandbox *sb, uint64_t delay_ns)
 {
     (void)cws_sandbox_ref(sb);
-    timer_start_in(&sb->client->timers, &sb->watch.timer, delay_ns, on_timer);
+    timer_start_in(&sb->client->loop.timers, &sb->watch.timer, delay_ns, on_timer);
 }
 
 static void on_failure(struct cws_sandbox *sb, struct cws_error *take)

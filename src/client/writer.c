@@ -216,7 +216,7 @@ static int enqueue(struct cws_writer *w, struct write_op *op, bool eof, cws_erro
     if (post) {
         w->data_task.run = on_data_task;
         (void)cws_op_ref(w->owner);
-        if (loop_post(w->owner->client, &w->data_task) < 0)
+        if (loop_post(&w->owner->client->loop, &w->data_task) < 0)
             cws_op_unref(w->owner); /* closed: the owner has failed or is about to */
     }
     return 0;
