@@ -13,7 +13,14 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "client/files.h"
+#include "client/file-exec.h"
+
+/* As the published client. */
+#define FILE_STDERR_CAP (16u * 1024)
+#define FILE_STREAM_CHECK_FROM (128u * 1024 * 1024)
+/* What a foreign service gets on top for the content of a streamed read. */
+#define FILE_CAT_MARGIN_NS (5 * NS_PER_SEC)
+#define FILE_STAT_TIMEOUT_NS (10 * NS_PER_SEC)
 
 #define EXIT_MISSING 2
 #define EXIT_DIRECTORY 3

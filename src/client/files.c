@@ -1,11 +1,16 @@
-#include "client/files.h"
-
+/* The public calls on files, and what goes in one message; see file-op.h. */
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/util.h"
 #include "client/event.h"
+#include "client/file-exec.h"
+
+/* As the published client. */
+#define FILE_UNARY_CAP (32u * 1024 * 1024)
+#define FILE_UNARY_CEILING (99u * 1024 * 1024)
+#define FILE_BUFFERED_CEILING (256u * 1024 * 1024)
 
 static const char *const labels[] = {
     [FILE_READ] = "Read file",
@@ -13,19 +18,6 @@ static const char *const labels[] = {
     [FILE_READ_STREAM] = "Read file",
     [FILE_WRITE_STREAM] = "Write file",
 };
-
-/* ---- the end ---- */
-
-void file_finish(struct file_op *f, struct cws_error *take)
-{
-    struct op_result result = {.error = take};
-    if (!take && f->kind == FILE_READ)
-        result.data = buf_take(&f->content, &result.size);
-    if (f->kind == FILE_READ_STREAM)
-        reader_end(&f->out, error_ref(take));
-    writer_fail(&f->in, error_new(CWS_E_EXECUTION, "the transfer has ended"));
-    (void)op_complete(&f->op, result);
-}
 
 static void finish_unary(struct file_op *f, struct cws_error *take)
 {

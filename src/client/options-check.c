@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "client/options-internal.h"
+#include "client/options.h"
 
 static size_t n_containers(const cws_options *o)
 {

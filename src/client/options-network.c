@@ -1,5 +1,6 @@
 /* What a sandbox may reach and what may reach it: egress rules and services. */
-#include "client/options-internal.h"
+#include "client/options-request.h"
+#include "client/options.h"
 
 #include <ctype.h>
 #include <string.h>

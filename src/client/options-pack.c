@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "client/options-internal.h"
+#include "client/options.h"
 #include "wire/proto.h"
 
 /* ---- the arena ---- */

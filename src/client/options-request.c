@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "client/options-internal.h"
+#include "client/options-request.h"
+#include "client/options.h"
 
 #define UUID_CHARS 36u /* random_uuid() */
 
@@ -162,4 +163,12 @@ const char *options_method(const cws_options *o)
 const char *options_label(const cws_options *o)
 {
     return o && o->file ? "Create sandbox from file" : "Create sandbox";
+}
+
+void options_get_times(const cws_options *o, struct options_times *ret)
+{
+    if (o)
+        *ret = o->times;
+    else
+        options_times_init(ret);
 }

@@ -1,5 +1,5 @@
 /* Secrets that the service puts into the environment, and the one that pulls the image;. */
-#include "client/options-internal.h"
+#include "client/options.h"
 
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* Volumes: scratch ones, which may be snapshotted, and existing ones. */
-#include "client/options-internal.h"
+#include "client/options-request.h"
+#include "client/options.h"
 
 #include <errno.h>
 #include <string.h>

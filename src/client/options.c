@@ -1,22 +1,8 @@
-#include "client/options-internal.h"
+#include "client/options.h"
 
 #include <string.h>
 
 #include "base/util.h"
-
-void options_times_init(struct options_times *t)
-{
-    *t = (struct options_times){OPTIONS_REQUEST_TIMEOUT_NS, OPTIONS_RETRY_BUDGET_NS,
-                                OPTIONS_POLL_TIMEOUT_NS, 0};
-}
-
-void options_get_times(const cws_options *o, struct options_times *ret)
-{
-    if (o)
-        *ret = o->times;
-    else
-        options_times_init(ret);
-}
 
 /* ---- filling ---- */
 

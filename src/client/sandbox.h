@@ -23,7 +23,7 @@
 
 #include "client/details.h"
 #include "client/hint.h"
-#include "client/options.h"
+#include "client/options-request.h"
 #include "client/retry.h"
 #include "client/rpc.h"
 #include "client/sb-waiter.h"

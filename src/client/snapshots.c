@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "client/options.h"
+#include "client/options-times.h"
 #include "client/query.h"
 
 static void fill(cws_snapshot *to, const Pb__FileSystemSnapshot *from)

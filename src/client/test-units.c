@@ -11,7 +11,7 @@
 #include "base/util.h"
 #include "client/lines.h"
 #include "client/op.h"
-#include "client/options-internal.h"
+#include "client/options.h"
 #include "client/process.h"
 #include "client/retry.h"
 #include "client/target.h"

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "client/options.h"
+#include "client/options-times.h"
 #include "client/query.h"
 
 #define WAIT_RPC_NS (15 * NS_PER_SEC) /* of one question; as the published client */

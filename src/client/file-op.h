@@ -1,26 +1,16 @@
 /*
- * Files: read_file and write_file are one unary call each, with a fall-back through a command
- * in the sandbox when the service finds the file too large for a message; the streaming forms
- * always use a command.
+ * file_op: a file on its way. read_file and write_file are one unary call each, with a
+ * fall-back through a command in the sandbox when the service finds the file too large for a
+ * message; the streaming forms always use a command.
  *
- * files.c: the object, the public calls, the unary part. file-exec.c: the commands.
+ * files.c: the public calls and the unary part. file-exec.c: the commands.
  */
-#ifndef CWS_CLIENT_FILES_H
-#define CWS_CLIENT_FILES_H
+#ifndef CWS_CLIENT_FILE_OP_H
+#define CWS_CLIENT_FILE_OP_H
 
 #include "client/exec.h"
 #include "client/hint.h"
 #include "client/reader.h"
-
-/* Contract/sdk.md 4. */
-#define FILE_UNARY_CAP (32u * 1024 * 1024)
-#define FILE_UNARY_CEILING (99u * 1024 * 1024)
-#define FILE_BUFFERED_CEILING (256u * 1024 * 1024)
-#define FILE_STDERR_CAP (16u * 1024)
-#define FILE_STREAM_CHECK_FROM (128u * 1024 * 1024)
-/* What a foreign service gets on top for the content of a streamed read, as from the published client. */
-#define FILE_CAT_MARGIN_NS (5ULL * 1000000000ULL)
-#define FILE_STAT_TIMEOUT_NS (10ULL * 1000000000ULL)
 
 enum file_kind { FILE_READ, FILE_WRITE, FILE_READ_STREAM, FILE_WRITE_STREAM };
 
@@ -50,11 +40,6 @@ struct file_op {
     uint64_t expected;      /* [loop] 0 = not known */
 };
 
-/** file_exec_read() / file_exec_write() - [loop] the fall-backs. */
-void file_exec_read(struct file_op *f);
-void file_exec_write(struct file_op *f);
-/** file_exec_stream() - [loop] begin FILE_READ_STREAM or FILE_WRITE_STREAM. */
-void file_exec_stream(struct file_op *f);
 /** file_finish() - [loop] complete (takes @take), tell reader and writer. op_end() is the
  * caller's. */
 void file_finish(struct file_op *f, struct cws_error *take);
