@@ -1,7 +1,7 @@
 /* cwsandbox get: what the service knows about one sandbox. */
 #include "cli/cli.h"
+#include "cli/facts.h"
 #include "cli/verbs.h"
-#include "cli/view.h"
 
 struct args {
     const char *id;
@@ -21,31 +21,43 @@ static void print_table(const struct sandbox_view *view)
 {
     CLEANUP_FREE char *started = time_human(view->started_ns);
     CLEANUP_FREE char *code = view->has_returncode ? text_printf("%d", view->returncode) : NULL;
-    const char *const labels[] = {"SANDBOX ID",      "STATUS",     "RUNNER ID",
-                                  "RUNNER GROUP ID", "STARTED AT", "RETURNCODE"};
-    const char *const values[] = {
-        view->id, view->status, view->runner_id, view->runner_group_id, started, code};
-    for (size_t i = 0; i < ARRAY_SIZE(labels); i++)
-        (void)printf("%-15s  %s\n", labels[i], or_dash(values[i]));
+    CLEANUP_FREE char *created = time_human(facts_time(view->told, "create_time"));
+    CLEANUP_FREE char *age = facts_age(view->told);
+    CLEANUP_FREE char *reason = facts_reason(view->told);
+    CLEANUP_FREE char *tags = facts_tags(view->told);
+    CLEANUP_FREE char *command = facts_command(view->told);
+    CLEANUP_FREE char *limits = facts_limits(view->told);
+    CLEANUP_FREE char *usage = facts_usage(view->told);
+    const struct {
+        const char *label, *value;
+    } rows[] = {
+        {"SANDBOX ID", view->id},
+        {"STATUS", view->status},
+        {"RUNNER ID", view->runner_id},
+        {"RUNNER GROUP ID", view->runner_group_id},
+        {"STARTED AT", started},
+        {"RETURNCODE", code}, /* those of the published client end here */
+        {"REASON", reason},
+        {"CREATED AT", created},
+        {"AGE", age},
+        {"TAGS", tags},
+        {"COMMAND", command},
+        {"LIMITS", limits},
+        {"USAGE", usage},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        (void)printf("%-15s  ", rows[i].label);
+        print_plain(stdout, or_dash(rows[i].value));
+        (void)putchar('\n');
+    }
+    facts_print_containers(view->told, stdout);
 }
 
 static void print_json(const struct sandbox_view *view)
 {
-    CLEANUP_FREE char *started = time_iso(view->started_ns);
-    const char *const keys[] = {"sandbox_id", "status", "runner_id", "runner_group_id",
-                                "started_at"};
-    const char *const values[] = {view->id, view->status, view->runner_id,
-                                  view->runner_group_id, started};
-    (void)fputs("{\n", stdout);
-    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-        (void)printf("  \"%s\": ", keys[i]);
-        json_string(stdout, values[i]);
-        (void)fputs(",\n", stdout);
-    }
-    if (view->has_returncode)
-        (void)printf("  \"returncode\": %d\n}\n", view->returncode);
-    else
-        (void)fputs("  \"returncode\": null\n}\n", stdout);
+    struct json j = {.out = stdout};
+    facts_print_json(view, &j);
+    (void)putchar('\n');
 }
 
 static int run(struct cli *cli, const void *data)

@@ -1,7 +1,10 @@
 /* cwsandbox ls: the sandboxes of this user. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "cli/cli.h"
+#include "cli/facts.h"
 #include "cli/verbs.h"
-#include "cli/view.h"
 
 struct args {
     int status; /* index in status_choices plus 1 = the number of the wire */
@@ -9,6 +12,8 @@ struct args {
     int output;
     uint32_t limit;
 };
+
+static const char *const list_formats[] = {"table", "json", "wide", NULL};
 
 /* All states but "unspecified", which is no state to ask for; the order is the wire's. */
 static const struct option options[] = {
@@ -20,17 +25,13 @@ static const struct option options[] = {
      "Only sandboxes on this runner; repeat for several."},
     {"limit", 'n', OPTION_COUNT, "N", NULL, NULL, offsetof(struct args, limit),
      "Only the first N; all when not given or 0."},
-    {"output", 'o', OPTION_CHOICE, NULL, output_formats, "table", offsetof(struct args, output),
-     "Table for people or JSON for programs."},
+    {"output", 'o', OPTION_CHOICE, NULL, list_formats, "table", offsetof(struct args, output),
+     "Table for people, JSON for programs, or a table of everything."},
 };
 
 static void print_table(const cws_op *list)
 {
     size_t n = cws_op_n_sandboxes(list);
-    if (n == 0) {
-        (void)puts("No sandboxes found.");
-        return;
-    }
     (void)printf("%-40s %-14s %-20s %s\n", "SANDBOX ID", "STATUS", "RUNNER", "STARTED AT");
     static const int widths[] = {40, 14, 20, 24};
     table_rule(stdout, widths, ARRAY_SIZE(widths));
@@ -43,27 +44,82 @@ static void print_table(const cws_op *list)
     }
 }
 
-static void print_json(const cws_op *list)
+/* ---- wide: as wide as what is in it ---- */
+
+enum { N_WIDE = 11 };
+static const char *const wide_heads[N_WIDE] = {"SANDBOX ID", "STATUS", "RUNNER", "STARTED AT",
+                                               "AGE",        "LIMITS", "USAGE",  "CONTAINERS",
+                                               "TAGS",       "REASON", "COMMAND"};
+
+static void fill_row(char *cells[N_WIDE], const struct sandbox_view *view)
+{
+    char *const values[N_WIDE] = {
+        text_dup(or_dash(view->id)),
+        text_dup(or_dash(view->status)),
+        text_dup(or_dash(view->runner_id)),
+        time_human(view->started_ns),
+        facts_age(view->told),
+        facts_limits(view->told),
+        facts_usage(view->told),
+        facts_containers(view->told),
+        facts_tags(view->told),
+        facts_reason(view->told),
+        facts_command(view->told),
+    };
+    for (size_t i = 0; i < N_WIDE; i++)
+        cells[i] = values[i] ? values[i] : text_dup("-");
+}
+
+static void print_row(char *const cells[N_WIDE], const int widths[N_WIDE])
+{
+    for (size_t i = 0; i < N_WIDE; i++) {
+        print_plain(stdout, cells[i]);
+        int missing = widths[i] - (int)strlen(cells[i]);
+        if (i + 1 < N_WIDE)
+            (void)printf("%*s", missing + 1, "");
+    }
+    (void)putchar('\n');
+}
+
+static void print_wide(const cws_op *list)
 {
     size_t n = cws_op_n_sandboxes(list);
-    (void)fputs("[", stdout);
+    int widths[N_WIDE];
+    char *(*rows)[N_WIDE] = must(calloc(n + 1, sizeof(*rows)));
+    for (size_t k = 0; k < N_WIDE; k++)
+        rows[0][k] = text_dup(wide_heads[k]);
     for (size_t i = 0; i < n; i++) {
         CLEANUP(sandbox_view_done) struct sandbox_view view;
         sandbox_view_init(&view, cws_op_sandbox(list, i));
-        CLEANUP_FREE char *started = time_iso(view.started_ns);
-        const char *const keys[] = {"sandbox_id", "status", "runner_id", "runner_group_id",
-                                    "started_at"};
-        const char *const values[] = {view.id, view.status, view.runner_id,
-                                      view.runner_group_id, started};
-        (void)fputs(i ? ",\n  {\n" : "\n  {\n", stdout);
-        for (size_t k = 0; k < ARRAY_SIZE(keys); k++) {
-            (void)printf("    \"%s\": ", keys[k]);
-            json_string(stdout, values[k]);
-            (void)fputs(k + 1 < ARRAY_SIZE(keys) ? ",\n" : "\n", stdout);
-        }
-        (void)fputs("  }", stdout);
+        fill_row(rows[i + 1], &view);
     }
-    (void)fputs(n ? "\n]\n" : "]\n", stdout);
+    for (size_t k = 0; k < N_WIDE; k++) {
+        widths[k] = 0;
+        for (size_t i = 0; i <= n; i++)
+            if ((int)strlen(rows[i][k]) > widths[k])
+                widths[k] = (int)strlen(rows[i][k]);
+    }
+    for (size_t i = 0; i <= n; i++) {
+        print_row(rows[i], widths);
+        if (i == 0)
+            table_rule(stdout, widths, N_WIDE);
+        for (size_t k = 0; k < N_WIDE; k++)
+            free(rows[i][k]);
+    }
+    free(rows);
+}
+
+static void print_json(const cws_op *list)
+{
+    struct json j = {.out = stdout};
+    json_begin(&j, NULL, '[');
+    for (size_t i = 0; i < cws_op_n_sandboxes(list); i++) {
+        CLEANUP(sandbox_view_done) struct sandbox_view view;
+        sandbox_view_init(&view, cws_op_sandbox(list, i));
+        facts_print_json(&view, &j);
+    }
+    json_end(&j, ']');
+    (void)putchar('\n');
 }
 
 static int run(struct cli *cli, const void *data)
@@ -88,6 +144,10 @@ static int run(struct cli *cli, const void *data)
         return code;
     if (args->output == OUTPUT_JSON)
         print_json(list);
+    else if (cws_op_n_sandboxes(list) == 0)
+        (void)puts("No sandboxes found.");
+    else if (args->output == OUTPUT_WIDE)
+        print_wide(list);
     else
         print_table(list);
     return EXIT_FINE;

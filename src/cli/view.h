@@ -8,8 +8,8 @@
 #include "cli/util.h"
 #include "cwsandbox.h"
 
-/* Choices of every `-o/--output`; option slots hold the index plus 1. */
-enum output_format { OUTPUT_TABLE = 1, OUTPUT_JSON = 2 };
+/* Choices of every `-o/--output`; option slots hold the index plus 1. The last one is of lists only. */
+enum output_format { OUTPUT_TABLE = 1, OUTPUT_JSON = 2, OUTPUT_WIDE = 3 };
 extern const char *const output_formats[];
 
 /* Choices of `--data-plane-mode`; the slot less 1 is a cws_data_plane. */
@@ -36,11 +36,14 @@ struct sandbox_view {
     uint64_t started_ns;                    /* 0 = not known */
     bool has_returncode;
     int returncode;
+    cws_record *told; /* for facts.h; NULL = nothing was heard */
 };
 void sandbox_view_init(struct sandbox_view *view, const cws_sandbox *sb);
 void sandbox_view_done(struct sandbox_view *view);
 
 /* Words of the API for cws_status, NULL-terminated; the index is the number. */
 extern const char *const status_names[];
+/** status_name() - static; "unspecified" for one that a newer service has. */
+const char *status_name(cws_status status);
 
 #endif

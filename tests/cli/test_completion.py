@@ -49,7 +49,7 @@ def test_the_options_offered_are_those_of_the_help(ordinary_home, verb):
 
 # (words, what is offered for the last one)
 POSITIONS = [
-    (["ls", "-o", ""], ["table", "json"]),
+    (["ls", "-o", ""], ["table", "json", "wide"]),
     (["ls", "-oj"], []),
     (["ls", "--output", "j"], ["json"]),
     (["ls", "--output=j"], ["--output=json"]),
@@ -131,7 +131,7 @@ BASH_LINES = [
     ("cwsandbox ls --st", ["--status"]),
     ("cwsandbox   ls   -o  j", ["json"]),
     ("cwsandbox ls --output=j", ["json"]),  # bash replaces what is behind the = only
-    ("cwsandbox ls --output=", ["table", "json"]),
+    ("cwsandbox ls --output=", ["table", "json", "wide"]),
     ("cwsandbox run --env A=b:c --mem", ["--memory"]),
     ("cwsandbox run python:3.11 --mem", ["--memory"]),
     ("cwsandbox files write id /x /e", ["compopt -o default", ""]),

@@ -2,12 +2,14 @@
 
 import json
 import re
+import time
 from datetime import datetime, timezone
 
 from scripted_server import ID, pb, sandbox as described
 
 TABLE_HEAD = f"{'SANDBOX ID':<40} {'STATUS':<14} {'RUNNER':<20} STARTED AT"
 TABLE_RULE = " ".join("-" * width for width in (40, 14, 20, 24))
+PUBLISHED_KEYS = ["sandbox_id", "status", "runner_id", "runner_group_id", "started_at"]
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 
 
@@ -23,7 +25,7 @@ def test_ls_prints_json(home, sandbox):
     parsed = json.loads(text)
     assert text == json.dumps(parsed, indent=2) + "\n"  # the very bytes
     entry = next(entry for entry in parsed if entry["sandbox_id"] == sandbox)
-    assert list(entry) == ["sandbox_id", "status", "runner_id", "runner_group_id", "started_at"]
+    assert list(entry)[:5] == PUBLISHED_KEYS
     assert entry["status"] == "running"
     started = datetime.fromisoformat(entry["started_at"])
     assert started.isoformat() == entry["started_at"]
@@ -56,17 +58,20 @@ def test_ls_selects_by_tag_status_and_runner(home):
 def test_get_prints_a_table(home, sandbox):
     lines = home.run("get", sandbox).stdout.decode().splitlines()
     labels = ["SANDBOX ID", "STATUS", "RUNNER ID", "RUNNER GROUP ID", "STARTED AT", "RETURNCODE"]
-    assert [line[:17] for line in lines] == [f"{label:<15}  " for label in labels]
-    values = [line[17:] for line in lines]
-    assert values[0] == sandbox and values[1] == "running" and values[5] == "-"
-    assert re.fullmatch(TIME, values[4])
+    ours = ["REASON", "CREATED AT", "AGE", "TAGS", "COMMAND", "LIMITS", "USAGE"]
+    end = lines.index("")
+    assert [line[:17] for line in lines[:end]] == [f"{label:<15}  " for label in labels + ours]
+    values = dict(zip(labels + ours, (line[17:] for line in lines)))
+    assert values["SANDBOX ID"] == sandbox and values["STATUS"] == "running" and values["RETURNCODE"] == "-"
+    assert re.fullmatch(TIME, values["STARTED AT"]) and re.fullmatch(TIME, values["CREATED AT"]) and re.fullmatch(r"\d+[sm]", values["AGE"])
+    assert lines[end:] == ["", "CONTAINERS", "  main (primary)  -", "", "CONTAINER STATUS", "  main  running  restarts=0"]
 
 
 def test_get_prints_json(home, sandbox):
     text = home.run("get", sandbox, "-o", "json").stdout.decode()
     parsed = json.loads(text)
     assert text == json.dumps(parsed, indent=2) + "\n"
-    assert list(parsed) == ["sandbox_id", "status", "runner_id", "runner_group_id", "started_at", "returncode"]
+    assert list(parsed)[:6] == [*PUBLISHED_KEYS, "returncode"]
     assert parsed["sandbox_id"] == sandbox and parsed["returncode"] is None
 
 
@@ -105,12 +110,65 @@ def test_what_a_service_does_not_say_is_null_or_a_dash(ordinary_home, scripted):
     scripted.on("ListSandboxes", pb.ListSandboxesResponse(sandboxes=[described("pending"), described("running", "sb-2", runner_id="r")],
                                                           next_page_token="more"),
                 pb.ListSandboxesResponse(sandboxes=[described(99, "sb-3")]))
-    nothing = {"runner_id": None, "runner_group_id": None, "started_at": None}
+    nothing = {"runner_id": None, "runner_group_id": None, "started_at": None, "returncode": None, "created_at": None, "ended_at": None,
+               "status_reason": None, "tags": [], "command": [], "limits": None, "usage": None}
     expected = [{"sandbox_id": ID, "status": "pending", **nothing}, {"sandbox_id": "sb-2", "status": "running", **nothing, "runner_id": "r"},
                 {"sandbox_id": "sb-3", "status": "unspecified", **nothing}]
     assert ordinary_home.run("ls", "-o", "json", env=env).stdout.decode() == json.dumps(expected, indent=2) + "\n"
     scripted.on("ListSandboxes", pb.ListSandboxesResponse(sandboxes=[described(99)]))
     assert ordinary_home.run("ls", env=env).stdout.decode().splitlines()[2] == f"{ID:<40} {'unspecified':<14} {'-':<20} -"
+
+
+def full():
+    """A sandbox of which the service tells everything."""
+    now = time.time()
+    message = described("failed", exit_code=3, state_reason="out\nof memory", runner_id="r", container_statuses=[
+        pb.ContainerStatus(name="app", state=pb.STATE_FAILED, exit_code=3, restart_count=2), pb.ContainerStatus(name="db", state=pb.STATE_RUNNING)])
+    message.status.create_time.FromSeconds(int(now) - 3 * 3600)
+    message.status.end_time.FromSeconds(int(now) - 60)
+    limits = pb.Resources(cpu="500m", memory="512Mi", gpu=pb.Gpu(count=1))
+    message.status.effective_resource_requirements.limits.CopyFrom(limits)
+    message.status.resource_usage.CopyFrom(pb.ResourceUsage(cpu_millicores=250, memory_mb=100))
+    message.spec.tags.extend(["a", "b"])
+    message.spec.containers.add(name="db", image="postgres")
+    message.spec.containers.add(name="app", image="python:3.11", command="sh", args=["-c", "echo it's\ndone"], primary=True)
+    return message
+
+
+def test_everything_that_is_told_is_shown(ordinary_home, scripted):
+    env = {"CWSANDBOX_BASE_URL": scripted.url}
+    scripted.on("GetSandbox", full())
+    lines = ordinary_home.run("get", ID, env=env).stdout.decode().splitlines()
+    shown = {line[:15].strip(): line[17:] for line in lines[:13]}
+    assert shown["REASON"] == "out of memory" and shown["AGE"] == "3h"
+    assert shown["TAGS"] == "a,b" and shown["COMMAND"] == "sh -c 'echo it'\\''s done'"
+    assert shown["LIMITS"] == "cpu=500m memory=512Mi gpu=1" and shown["USAGE"] == "cpu=250m memory=100M"
+    assert lines[13:] == ["", "CONTAINERS", "  db (helper)  postgres", "  app (primary)  python:3.11",
+                          "", "CONTAINER STATUS", "  app  failed  exit=3  restarts=2", "  db  running  restarts=0"]
+    text = ordinary_home.run("get", ID, "-o", "json", env=env).stdout.decode()
+    parsed = json.loads(text)
+    assert text == json.dumps(parsed, indent=2) + "\n"
+    assert (parsed["status_reason"], parsed["tags"]) == ("out\nof memory", ["a", "b"])
+    assert parsed["command"] == ["sh", "-c", "echo it's\ndone"]
+    assert parsed["limits"] == {"cpu": "500m", "memory": "512Mi", "gpu_count": 1}
+    assert parsed["usage"] == {"cpu_millicores": 250, "memory_mb": 100, "gpu_count": 0}
+    assert parsed["containers"] == [{"name": "db", "image": "postgres", "primary": False}, {"name": "app", "image": "python:3.11", "primary": True}]
+    assert parsed["container_statuses"] == [{"name": "app", "state": "failed", "exit_code": 3, "restart_count": 2},
+                                            {"name": "db", "state": "running", "exit_code": None, "restart_count": 0}]
+    scripted.on("ListSandboxes", pb.ListSandboxesResponse(sandboxes=[full()]))
+    assert json.loads(ordinary_home.run("ls", "-o", "json", env=env).stdout) == [parsed]
+
+
+def test_the_wide_table_is_as_wide_as_its_cells(ordinary_home, scripted):
+    scripted.on("ListSandboxes", pb.ListSandboxesResponse(sandboxes=[full(), described("pending", "sb-2")]))
+    head, rule, one, two = ordinary_home.run("ls", "-o", "wide", env={"CWSANDBOX_BASE_URL": scripted.url}).stdout.decode().splitlines()
+    widths = [len(dashes) for dashes in rule.split(" ")]
+    starts = [sum(widths[:i]) + i for i in range(len(widths))]
+    cells = {head[a:a + w].strip(): one[a:a + w].strip() for a, w in zip(starts, widths)}
+    assert cells == {"SANDBOX ID": ID, "STATUS": "failed", "RUNNER": "r", "STARTED AT": "-", "AGE": "3h", "LIMITS": "cpu=500m memory=512Mi gpu=1",
+                     "USAGE": "cpu=250m memory=100M", "CONTAINERS": "app=failed(3),db=running", "TAGS": "a,b", "REASON": "out of memory",
+                     "COMMAND": "sh -c 'echo it'\\''s done'"}
+    assert two.split() == ["sb-2", "pending", *["-"] * 9]
 
 
 def test_ls_asks_for_what_was_selected(ordinary_home, scripted):
