@@ -3,12 +3,13 @@
  * service hiccups.
  *
  * A *session* (id and offset) lets the service continue where it was. Some failures lose it:
- * then a follower starts afresh from now on, and accepts the small gap; but not one that the
- * service knows of (REPLAY_GAP), which is an error. At most LOGS_ATTEMPTS in a row bring
- * nothing; data resets the count.
+ * then a follower starts afresh from now on, behind a line that says between which moments
+ * output may be missing; but a gap that the service knows of (REPLAY_GAP) is an error. At most
+ * LOGS_ATTEMPTS in a row bring nothing; data resets the count.
  */
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/util.h"
 #include "client/event.h"
@@ -31,16 +32,19 @@ struct logs_op {
     char *container;         /* [const] NULL = the primary one */
     struct cws_reader out;
 
-    struct sb_ready way;    /* [loop] */
-    struct rpc rpc;         /* [loop] */
-    bool calling;           /* [loop] */
-    struct timer timer;     /* [loop] back-off */
-    struct lines lines;     /* [loop] */
-    char *session_id;       /* [loop] */
-    uint64_t offset;        /* [loop] */
-    unsigned attempts;      /* [loop] in a row, without data */
-    bool got_data;          /* [loop] since the beginning */
-    uint64_t deadline_ns;   /* [loop] */
+    struct sb_ready way;  /* [loop] */
+    struct rpc rpc;       /* [loop] */
+    bool calling;         /* [loop] */
+    struct timer timer;   /* [loop] back-off */
+    struct lines lines;   /* [loop] */
+    char *session_id;     /* [loop] */
+    uint64_t offset;      /* [loop] */
+    unsigned attempts;    /* [loop] in a row, without data */
+    bool got_data;        /* [loop] since the beginning */
+    uint64_t data_ns;     /* [loop] when the last came, wall clock */
+    const char *lost;     /* [loop] why its place was lost, until the reader is told; static */
+    uint64_t afresh_ns;   /* [loop] since when it reads again, wall clock */
+    uint64_t deadline_ns; /* [loop] */
     struct cws_error *last; /* [loop] the transport error of the last attempt, for the cause */
     bool retry;             /* [loop] the call is to be made again when it is closed */
     bool over;              /* [loop] nothing more is delivered */
@@ -90,12 +94,15 @@ static void call(struct logs_op *l);
 
 /* ---- attempts ---- */
 
-static void forget_session(struct logs_op *l)
+/* @why is static. */
+static void forget_session(struct logs_op *l, const char *why)
 {
     free(l->session_id);
     l->session_id = NULL;
     l->offset = 0;
     lines_drop(&l->lines);
+    if (l->got_data)
+        l->lost = why;
 }
 
 static void on_backoff(struct timer *t)
@@ -139,31 +146,60 @@ static int emit_line(void *user, const uint8_t *line, size_t n)
     return 0;
 }
 
+static void format_moment(uint64_t wall_ns, char out[static 32])
+{
+    time_t sec = (time_t)(wall_ns / NS_PER_SEC);
+    struct tm tm;
+    (void)gmtime_r(&sec, &tm);
+    size_t n = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+    (void)snprintf(out + n, 32 - n, ".%03uZ", (unsigned)(wall_ns / NS_PER_MS % 1000));
+}
+
+/* A service that lost the reader's place cannot say how much lies between: the moments can. */
+static int tell_loss(struct logs_op *l)
+{
+    char last[32], again[32];
+    CLEANUP_BUF struct buf text = {0};
+    if (!l->lost)
+        return 0;
+    format_moment(l->data_ns, last);
+    format_moment(l->afresh_ns, again);
+    int r = buf_printf(&text,
+                       "[cwsandbox: output between %s and %s may be missing here: the service "
+                       "lost this reader's place (%s)]\n",
+                       last, again, l->lost);
+    l->lost = NULL;
+    return r < 0 ? r : emit_line(l, buf_head(&text), buf_len(&text));
+}
+
 static void on_data(struct logs_op *l, const uint8_t *data, size_t n)
 {
-    int r = lines_feed(&l->lines, data, n, emit_line, l);
+    int r = tell_loss(l);
+    if (r == 0)
+        r = lines_feed(&l->lines, data, n, emit_line, l);
     if (r == -EMSGSIZE)
         fail(l, logs_error(l, CWS_E_STREAM_TRUNCATED, NULL, "a line is longer than 1 MiB"));
     else if (r < 0)
         fail(l, &error_nomem);
     l->got_data = true;
+    l->data_ns = clock_wall_ns();
     if (l->options.follow)
         l->attempts = 0;
 }
 
-static bool any_of(const char *code, const char *const *codes)
+/* The one of @codes that @code is; NULL. */
+static const char *any_of(const char *code, const char *const *codes)
 {
-    for (; *codes; codes++)
-        if (strcmp(code, *codes) == 0)
-            return true;
-    return false;
+    while (*codes && strcmp(code, *codes) != 0)
+        codes++;
+    return *codes;
 }
 
 static void on_error_entry(struct logs_op *l, const Pb__LogStreamError *error)
 {
     static const char *const afresh[] = {"SESSION_NOT_FOUND", "REPLAY_GAP",
                                          "RUNNER_UNAVAILABLE", "RUNNER_DRAINING", NULL};
-    bool fresh = any_of(error->code, afresh);
+    const char *fresh = any_of(error->code, afresh);
     const char *text = *error->message ? error->message
                        : *error->code  ? error->code
                                        : "the stream failed";
@@ -183,7 +219,7 @@ static void on_error_entry(struct logs_op *l, const Pb__LogStreamError *error)
         fail(l, e);
     } else if (l->options.follow && (fresh || strcmp(error->code, "STREAM_INTERRUPTED") == 0)) {
         if (fresh)
-            forget_session(l);
+            forget_session(l, fresh);
         set_last(l, NULL); /* this failure is the service's word, not the transport's */
         l->retry = true;
         rpc_cancel(&l->rpc);
@@ -229,7 +265,7 @@ static void on_close(struct rpc *rpc, const struct err *status)
     struct logs_op *l = CONTAINER_OF(rpc, struct logs_op, rpc);
     l->calling = false;
     if (!l->retry && !l->over && status->code == ERR_OK) {
-        bool ok = lines_flush(&l->lines, emit_line, l) == 0;
+        bool ok = tell_loss(l) == 0 && lines_flush(&l->lines, emit_line, l) == 0;
         finish(l, ok ? NULL : &error_nomem);
     } else if (!l->retry && !l->over) {
         struct cws_error *e = error_from_status(
@@ -239,7 +275,7 @@ static void on_close(struct rpc *rpc, const struct err *status)
             set_last(l, e);
             l->retry = true;
             if (!l->session_id)
-                lines_drop(&l->lines); /* cannot be continued */
+                forget_session(l, "it has no sessions");
         } else {
             finish(l, e);
         }
@@ -252,14 +288,12 @@ static void on_close(struct rpc *rpc, const struct err *status)
 
 /* ---- what we send ---- */
 
-static void fill_window(const struct logs_op *l, Pb__StreamLogsRequest *request,
-                        Pb__Timestamp *since)
+static void fill_window(struct logs_op *l, Pb__StreamLogsRequest *request, Pb__Timestamp *since)
 {
     uint64_t since_ns = l->options.since_ns;
     request->timestamps = l->options.timestamps != 0;
     if (l->got_data)
-        since_ns = clock_wall_ns(); /* what was delivered must not come again; a small gap is
-                                       accepted */
+        since_ns = l->afresh_ns = clock_wall_ns(); /* what was delivered must not come again */
     else
         request->tail_lines = (int32_t)MIN(l->options.tail_lines, (uint32_t)INT32_MAX);
     if (since_ns == 0)

@@ -55,7 +55,7 @@ void sb_ready_init(struct sb_ready *r, struct cws_sandbox *sb, const char *label
 void sb_ready_begin(struct sb_ready *r)
 {
     struct cws_sandbox *sb = r->sb;
-    if (sb->cancelled || sb->state >= SB_STOPPING ||
+    if (sb->cancelled || sb->undone || sb->state >= SB_STOPPING ||
         (sb->stopping && sb->state <= SB_CREATING)) {
         finish(r, sandbox_not_running(sb));
         return;

@@ -343,6 +343,11 @@ struct cws_error *sandbox_not_running(const struct cws_sandbox *sb)
                       "the sandbox was cancelled before starting: it has been stopped");
     else if (sb->state == SB_NEW)
         e = error_new(CWS_E_NOT_RUNNING, "the sandbox has not been started");
+    else if (sb->undone)
+        e = error_new(CWS_E_NOT_RUNNING,
+                      "sandbox '%s' has been stopped because its start was cancelled: make "
+                      "another one",
+                      sandbox_id_borrow(sb));
     else if (sb->stop_owned || sb->stopping)
         e = error_new(CWS_E_NOT_RUNNING, "sandbox '%s' has been stopped",
                       sandbox_id_borrow(sb));

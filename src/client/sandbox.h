@@ -122,8 +122,9 @@ struct cws_sandbox {
     struct create create; /* [loop] */
     size_t n_wanting;     /* [loop] who wants what the create under way makes */
     bool abandoned;       /* [loop] being created, and nobody wants it: start.c */
-    bool stop_owned;      /* [loop] the service accepted our stop */
-    struct conn *conn;    /* [loop] */
+    bool undone;       /* [loop] was abandoned until it was made, and so is stopped: stop.c */
+    bool stop_owned;   /* [loop] the service accepted our stop */
+    struct conn *conn; /* [loop] */
     struct list started, running, terminal; /* [loop] struct sb_waiter */
     struct watch watch;                     /* [loop] */
     struct token token;                     /* [loop] */

@@ -393,6 +393,7 @@ cws_op *cws_sandbox_stop(cws_sandbox *sb, uint64_t grace_ns, int missing_ok, cws
 void stop_unwanted(struct cws_sandbox *sb)
 {
     struct cws_op *op = cws_sandbox_stop(sb, 0, 1, NULL);
+    sb->undone = op != NULL;
     if (!op)
         sandbox_reclaim(sb); /* no memory: its lifetime ends it */
     cws_op_unref(op);

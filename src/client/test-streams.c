@@ -423,6 +423,46 @@ static void expect_line(cws_reader *r, const char *want)
     cws_chunk_release(&c);
 }
 
+static void expect_loss(cws_reader *r, const char *why)
+{
+    static const char begin[] = "[cwsandbox: output between 20";
+    char end[128];
+    cws_chunk c = {0};
+    int n =
+        snprintf(end, sizeof(end),
+                 "Z may be missing here: the service lost this reader's place (%s)]\n", why);
+    assert_int_equal(cws_reader_read(r, LONG, &c, NULL), CWS_READ_DATA);
+    assert_in_range(c.size, sizeof(begin) + (size_t)n, 256);
+    assert_memory_equal(c.data, begin, sizeof(begin) - 1);
+    assert_memory_equal(c.data + c.size - n, end, (size_t)n);
+    cws_chunk_release(&c);
+}
+
+/* The session is lost, and the log is over. */
+static void ending_log_handler(struct peer_call *c, const uint8_t *data, size_t n)
+{
+    if (handle_basics(c) || !data)
+        return;
+    if (c->nth == 1) {
+        send_log(c, "one\n", "s1", 4, NULL);
+        send_log(c, "", "", 0, "SESSION_NOT_FOUND");
+    } else {
+        peer_finish(c);
+    }
+}
+
+static void test_a_log_follower_is_told_of_a_loss_before_the_end(void **state)
+{
+    begin(true, ending_log_handler);
+    cws_reader *r = cws_sandbox_logs(sb, &(cws_log_options){.follow = 1}, NULL);
+    cws_chunk c;
+    expect_line(r, "one\n");
+    expect_loss(r, "SESSION_NOT_FOUND");
+    assert_int_equal(cws_reader_read(r, LONG, &c, NULL), CWS_READ_END);
+    cws_reader_unref(r);
+    end();
+}
+
 static void test_a_log_follower_resumes_and_starts_afresh(void **state)
 {
     begin(true, log_handler);
@@ -431,7 +471,8 @@ static void test_a_log_follower_resumes_and_starts_afresh(void **state)
     cws_chunk c;
     expect_line(r, "one\n");
     expect_line(r, "two\n");
-    expect_line(r, "four\n"); /* "thr" was lost with its session */
+    expect_loss(r, "SESSION_NOT_FOUND"); /* "thr" was lost with its session */
+    expect_line(r, "four\n");
     expect_line(r, "last");
     assert_int_equal(cws_reader_read(r, LONG, &c, NULL), CWS_READ_END);
     cws_reader_unref(r);
@@ -495,6 +536,7 @@ int main(void)
         cmocka_unit_test(test_files_too_large_for_a_message_go_through_a_command),
         cmocka_unit_test(test_a_truncated_stream_of_a_foreign_service_is_noticed),
         cmocka_unit_test(test_a_log_follower_resumes_and_starts_afresh),
+        cmocka_unit_test(test_a_log_follower_is_told_of_a_loss_before_the_end),
         cmocka_unit_test(test_a_log_reader_gives_up_and_says_why),
         cmocka_unit_test(test_dropping_a_stream_ends_its_call),
     };

@@ -104,7 +104,8 @@ static void wait_begin(struct cws_op *op)
 {
     struct wait_op *w = CONTAINER_OF(op, struct wait_op, op);
     w->waiter.fire = on_started;
-    if (w->sb->cancelled || (w->sb->stopping && w->sb->state <= SB_CREATING))
+    if (w->sb->cancelled || (w->sb->stopping && w->sb->state <= SB_CREATING) ||
+        (w->sb->undone && w->kind != WAIT_COMPLETE))
         wait_finish(w, sandbox_not_running(w->sb));
     else
         sandbox_when_started(w->sb, &w->waiter);
