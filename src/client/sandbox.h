@@ -117,14 +117,13 @@ struct cws_sandbox {
     pthread_mutex_t lock;
     struct sandbox_info info; /* [lock]; written by the loop only, except stats */
 
-    enum sb_state state;  /* [loop] */
-    bool cancelled;       /* [loop] stopped before it was started */
-    struct create create; /* [loop] */
-    size_t n_wanting;     /* [loop] who wants what the create under way makes */
-    bool abandoned;       /* [loop] being created, and nobody wants it: start.c */
-    bool undone;       /* [loop] was abandoned until it was made, and so is stopped: stop.c */
-    bool stop_owned;   /* [loop] the service accepted our stop */
-    struct conn *conn; /* [loop] */
+    enum sb_state state;     /* [loop] */
+    bool cancelled;          /* [loop] stopped before it was started */
+    struct create create;    /* [loop] */
+    size_t n_wanting;        /* [loop] who wants what the create under way makes */
+    bool abandoned;          /* [loop] being created, and nobody wants it: start.c */
+    bool undone, stop_owned; /* [loop] stopped as abandoned; the service accepted our stop */
+    struct conn *conn;       /* [loop] */
     struct list started, running, terminal; /* [loop] struct sb_waiter */
     struct watch watch;                     /* [loop] */
     struct token token;                     /* [loop] */
