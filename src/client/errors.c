@@ -6,6 +6,7 @@
 
 #include "base/util.h"
 #include "client/error.h"
+#include "client/field-words.h"
 #include "wire/status.h"
 
 struct reason_row {
@@ -121,8 +122,8 @@ static char *violations_text(const struct err *status)
     char *text = NULL;
     for (size_t i = 0; i < status->n_violations; i++) {
         const struct err_pair *v = &status->violations[i];
-        char *longer = str_dup_printf("%s%s%s%s%s", text ? text : "", text ? "; " : "", v->key,
-                                      *v->key ? ": " : "", v->value);
+        char *longer = str_dup_printf("%s%s%s%s%s", text ? text : "", text ? "; " : "",
+                                      field_word(v->key), *v->key ? ": " : "", v->value);
         free(text);
         if (!longer)
             return NULL;
@@ -173,7 +174,8 @@ struct cws_error *error_from_status(const struct err *status, const struct error
     e->kind = kind_from_status(status, site);
     e->status = (int)status->code;
     err_copy(&e->detail, status);
-    char *text = message_text(status, site, e->kind);
+    CLEANUP_FREE char *raw = message_text(status, site, e->kind);
+    char *text = raw ? field_words(raw) : NULL;
     if (text) {
         free(e->detail.message);
         e->detail.message = text;

@@ -202,8 +202,8 @@ static const struct exec_events exec_events = {
 /* A command would take it from the directory that it happens to start in. */
 static void refuse_relative(struct file_op *f)
 {
-    struct cws_error *e =
-        error_new(CWS_E_VALIDATION, "%s: `%s` is not an absolute path", f->way.label, f->path);
+    struct cws_error *e = error_new(
+        CWS_E_VALIDATION, "%s: filepath: `%s` is not an absolute path", f->way.label, f->path);
     error_add_filepath(e, f->path);
     error_add_sandbox_id(e, sandbox_id_borrow(f->sb));
     file_finish(f, e);

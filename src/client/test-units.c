@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "client/field-words.h"
 #include "client/lines.h"
 #include "client/op.h"
 #include "client/options.h"
@@ -152,6 +153,38 @@ static void test_violations_make_a_validation_error(void **state)
     const char *field, *text;
     cws_error_violation(e, 0, &field, &text);
     assert_string_equal(field, "spec.image");
+    cws_error_free(e);
+}
+
+static void test_messages_speak_of_arguments(void **state)
+{
+    static const struct {
+        const char *wire, *said;
+    } texts[] = {
+        {"sandbox.spec.containers[0].resource_requirements.limits.cpu: `x` is no quantity",
+         "resources.limits.cpu: `x` is no quantity"},
+        {"sandbox.spec.containers[0].image: and overrides.mode",
+         "container_image: and placement_mode"},
+        {"sandbox.spec.containers[1].image", "containers[1].image"},
+        {"sandbox.spec.containers[0]", "containers[0]"},
+        {"sandbox.spec.filesystem is another word", "filesystem is another word"},
+        {"my_sandbox.spec.image, sandbox. and sandbox.spec. are left",
+         "my_sandbox.spec.image, sandbox. and sandbox.spec. are left"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        CLEANUP_FREE char *said = field_words(texts[i].wire);
+        assert_string_equal(said, texts[i].said);
+    }
+    CLEANUP_ERR struct err err = {0};
+    (void)err_set(&err, ERR_INVALID_ARGUMENT, "bad");
+    err_add_violation(&err, "path", "`x` is not an absolute path");
+    struct cws_error *e = error_from_status(&err, &(struct error_site){.label = "Read file"});
+    assert_string_equal(cws_error_message(e),
+                        "Read file: filepath: `x` is not an absolute path");
+    const char *field, *text;
+    cws_error_violation(e, 0, &field, &text);
+    assert_string_equal(field, "path");
     cws_error_free(e);
 }
 
@@ -482,6 +515,7 @@ int main(void)
         cmocka_unit_test(test_a_reason_counts_only_from_a_trusted_domain),
         cmocka_unit_test(test_every_status_has_a_kind),
         cmocka_unit_test(test_violations_make_a_validation_error),
+        cmocka_unit_test(test_messages_speak_of_arguments),
         cmocka_unit_test(test_targets_check_their_url_and_headers),
         cmocka_unit_test(test_credentials_are_asked_for_by_name),
         cmocka_unit_test(test_many_variables_are_added_one_by_one),
