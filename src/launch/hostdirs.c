@@ -91,30 +91,21 @@ caps_of_mounter(const struct __user_cap_data_struct now[2],
     return caps;
 }
 
-static int configure(int fs, const char *key, const char *value)
-{
-    return syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0) < 0 ? -errno : 0;
-}
-
 /* The overlay itself, by whoever we are now: that is whom it will ask for. */
 static int mount_veil(const char *lowers)
 {
     static const char *const off[] = {"index", "metacopy", "nfs_export", "xino"};
-    CLEANUP_FD int fs = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
-    int mount, r;
+    CLEANUP_FD int fs = fs_open("overlay");
+    int r;
 
     if (fs < 0)
-        return -errno;
-    r = configure(fs, "lowerdir", lowers);
+        return fs;
+    r = fs_set(fs, "lowerdir", lowers);
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(off); i++)
-        r = configure(fs, off[i], "off");
-    if (r == 0 && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
-        r = -errno;
+        r = fs_set(fs, off[i], "off");
     if (r < 0)
         return r;
-    mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC,
-                         MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-    return mount < 0 ? -errno : mount;
+    return fs_mount(fs, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 }
 
 /* A new veil of @dir, detached. */

@@ -72,10 +72,19 @@ struct lean_root {
 };
 
 /* lowers.c */
-/** lowers_options() - [child] "lowerdir=..." of an image's layers; only directories below
- * <state dir>/images. */
-int lowers_options(const struct lean_root *lean, const struct launch_create *create, char *out,
-                   size_t size);
+/* Directories for an overlay, topmost first. */
+struct lower_dirs {
+    uint32_t n;
+    int fds[LAUNCH_MAX_LOWERS];
+};
+
+/** lowers_open() - [child] those of a root: of an image only directories below <state dir>/images. On failure, too,
+ * lowers_done() is the caller's to call. */
+int lowers_open(const struct lean_root *lean, const struct rootfs *root,
+                struct lower_dirs *ret);
+/** lowers_add() - [child] the directory at @path, resolved as `openat2` says in @resolve; at most LAUNCH_MAX_LOWERS. */
+int lowers_add(struct lower_dirs *dirs, int from, const char *path, uint64_t resolve);
+void lowers_done(struct lower_dirs *dirs);
 
 /* leanroot.c */
 /** lean_root_build() - make it in a mount namespace of our own and enter it. */

@@ -1,5 +1,5 @@
-/* [child] The layers of an image: absolute paths as the daemon knows them, accepted only below
- * <state dir>/images. */
+/* [child] The directories that a root is made of. Layers of an image are absolute paths as the daemon knows them, accepted only
+ * below <state dir>/images. What is opened here is what overlayfs takes: no name is walked a second time. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -20,44 +20,45 @@ static const char *below_images(const struct lean_root *lean, const char *path)
     return path[n] ? path + n : NULL;
 }
 
-/* A real directory there, reached without links or "..": overlayfs will walk the same name. */
-static int verify(const char *below)
+int lowers_add(struct lower_dirs *dirs, int from, const char *path, uint64_t resolve)
 {
-    struct open_how how = {
-        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-    };
-    CLEANUP_FD int images = open(LEAN_IMAGES, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    CLEANUP_FD int fd = -1;
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = resolve};
+    int fd = (int)syscall(SYS_openat2, from, path, &how, sizeof(how));
 
-    if (images < 0)
+    if (fd < 0)
         return -errno;
-    if (strpbrk(below, ":,\\"))
-        return -EINVAL; /* mean something in mount options */
-    fd = (int)syscall(SYS_openat2, images, below, &how, sizeof(how));
-    return fd < 0 ? -errno : 0;
+    dirs->fds[dirs->n++] = fd;
+    return 0;
 }
 
-int lowers_options(const struct lean_root *lean, const struct launch_create *create, char *out,
-                   size_t size)
+int lowers_open(const struct lean_root *lean, const struct rootfs *root, struct lower_dirs *ret)
 {
-    size_t at = 0;
+    CLEANUP_FD int images = -1;
 
-    if (create->root.host)
-        return snprintf(out, size, "lowerdir=" LEAN_SKEL) < 0 ? -EINVAL : 0;
+    ret->n = 0;
+    if (root->host)
+        return lowers_add(ret, AT_FDCWD, LEAN_SKEL, 0);
     /* Owned by nobody that exists inside, they could not even be entered. */
     if (!lean->images_owned)
         return -EOPNOTSUPP;
-    for (uint32_t i = 0; i < create->root.n_lowers; i++) {
-        const char *below = below_images(lean, create->root.lowers[i]);
-        int n, r = below ? verify(below) : -EPERM;
+    images = open(LEAN_IMAGES, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (images < 0)
+        return -errno;
+    for (uint32_t i = 0; i < root->n_lowers; i++) {
+        const char *below = below_images(lean, root->lowers[i]);
+        int r = below
+                    ? lowers_add(ret, images, below,
+                                 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+                    : -EPERM;
 
         if (r < 0)
             return r;
-        n = snprintf(out + at, size - at, "%s" LEAN_IMAGES "/%s", i ? ":" : "lowerdir=", below);
-        if (n < 0 || (size_t)n >= size - at)
-            return -E2BIG;
-        at += (size_t)n;
     }
     return 0;
+}
+
+void lowers_done(struct lower_dirs *dirs)
+{
+    while (dirs->n > 0)
+        (void)close(dirs->fds[--dirs->n]);
 }

@@ -1,5 +1,7 @@
 /*
- * [child] The mounts of one sandbox. Few superblocks on purpose (the kernel keeps a list
+ * [child] The mounts of one sandbox: its space and its root from a `struct rootfs`, then what the rows of CREATE say, one
+ * case each. Everything is done by descriptor: a directory is opened once, and what is made of it, or mounted on it, is that
+ * one. Few superblocks on purpose (the kernel keeps a list
  * for each memory cgroup in each superblock, so their product is what grows): one tmpfs, one overlay per real host directory plus
  * the root's, proc, devpts.
  *
@@ -9,17 +11,30 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "launch/launch.h"
+#include "launch/mounttree.h"
 
 /* Chosen: more than a build or a test suite opens at once. The kernel has 3072 for all sandboxes and containers together
  * (kernel.pty.max - kernel.pty.reserve), so one must not take them all. */
-#define DEVPTS "newinstance,ptmxmode=0666,mode=0620,max=256"
-#define SAFE_FLAGS (MS_NOSUID | MS_NODEV)
+#define MAX_TERMINALS "256"
+#define SAFE_ATTRIBUTES (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+#define PROC_ATTRIBUTES (SAFE_ATTRIBUTES | MOUNT_ATTR_NOEXEC)
+/* Three digits, a colon: as much as fsconfig(2) takes (256 with the NUL), exactly. */
+#define LOWERS_TEXT (LAUNCH_MAX_LOWERS * 4)
+#define MAX_LOWER_FD 999
+
+struct build {
+    const struct engine *e;
+    const struct launch_create *create;
+    int box;  /* the sandbox's space: LEAN_BOX */
+    int root; /* its root: LEAN_BOX "/root" */
+};
 
 enum mask_how {
     MASK_FILE,      /* /dev/null over it */
@@ -61,208 +76,347 @@ uint32_t mounts_probe_masks(void)
     return found;
 }
 
-static int mount_bind(const char *from, const char *to)
+static int open_dir(int from, const char *path)
 {
-    return mount(from, to, NULL, MS_BIND | MS_REC, NULL) < 0 ? -errno : 0;
+    int fd = openat(from, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    return fd < 0 ? -errno : fd;
 }
 
-/* Directories of the sandbox's tmpfs; @suffix "" for the root overlay. */
-static int make_overlay_dirs(const char *suffix)
+/* A directory of the sandbox's space that is not there yet. */
+static int make_in_space(const struct build *b, const char *name)
 {
-    char path[64];
+    return mkdirat(b->box, name, 0755) < 0 ? -errno : open_dir(b->box, name);
+}
 
-    (void)snprintf(path, sizeof(path), LEAN_BOX "/upper%s", suffix);
-    if (mkdir(path, 0755) < 0)
+/* "12:13:14": what overlayfs is to open, from /proc/self/fd. */
+static int lowers_text(const struct lower_dirs *dirs, char text[LOWERS_TEXT])
+{
+    size_t at = 0;
+
+    for (uint32_t i = 0; i < dirs->n; i++) {
+        if (dirs->fds[i] > MAX_LOWER_FD)
+            return -EMFILE;
+        at += (size_t)snprintf(text + at, LOWERS_TEXT - at, "%s%d", i ? ":" : "", dirs->fds[i]);
+    }
+    return 0;
+}
+
+static int set_number(int fs, const char *key, uint64_t value)
+{
+    char text[24];
+
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+    return fs_set(fs, key, text);
+}
+
+/* One overlay, detached: upper and work of @suffix over @dirs. */
+static int make_overlay(const struct build *b, const struct lower_dirs *dirs,
+                        const char *suffix)
+{
+    CLEANUP_FD int fs = fs_open("overlay");
+    CLEANUP_FD int upper = -1;
+    CLEANUP_FD int work = -1;
+    char text[LOWERS_TEXT], name[32];
+    int r;
+
+    if (fs < 0)
+        return fs;
+    (void)snprintf(name, sizeof(name), "upper%s", suffix);
+    upper = make_in_space(b, name);
+    if (upper < 0)
+        return upper;
+    (void)snprintf(name, sizeof(name), "work%s", suffix);
+    work = make_in_space(b, name);
+    if (work < 0)
+        return work;
+    /* The names of descriptors: for overlayfs to open those, on kernels that take only names, too (before Linux 6.13). */
+    if (chdir("/proc/self/fd") < 0)
         return -errno;
-    (void)snprintf(path, sizeof(path), LEAN_BOX "/work%s", suffix);
-    return mkdir(path, 0755) < 0 ? -errno : 0;
+    r = lowers_text(dirs, text);
+    if (r == 0)
+        r = fs_set(fs, "lowerdir", text);
+    if (r == 0)
+        r = set_number(fs, "upperdir", (uint64_t)upper);
+    if (r == 0)
+        r = set_number(fs, "workdir", (uint64_t)work);
+    if (r == 0) /* trusted.* is not ours to write in a user namespace. */
+        r = fs_set(fs, "userxattr", NULL);
+    return r < 0 ? r : fs_mount(fs, SAFE_ATTRIBUTES);
 }
 
-/* One overlay: upper and work of @suffix over @lowers ("lowerdir=..."), mounted at @target. */
-static int mount_overlay(const char *lowers, const char *suffix, const char *target)
+static int make_space(struct build *b)
 {
-    char text[4096]; /* the kernel copies at most one page */
-    int n, r = make_overlay_dirs(suffix);
+    CLEANUP_FD int fs = fs_open("tmpfs");
+    int r = fs < 0 ? fs : fs_set(fs, "mode", "0755");
 
+    if (r == 0)
+        r = set_number(fs, "size", b->create->root.size_bytes);
+    if (r == 0)
+        r = set_number(fs, "nr_inodes", b->create->root.n_inodes);
+    if (r == 0)
+        b->box = r = fs_mount(fs, SAFE_ATTRIBUTES);
+    if (r >= 0)
+        r = mount_tree_attach(b->box, LEAN_BOX);
     if (r < 0)
         return r;
-    /* userxattr: trusted.* is not ours to write in a user namespace. */
-    n = snprintf(text, sizeof(text),
-                 "%s,upperdir=" LEAN_BOX "/upper%s,workdir=" LEAN_BOX "/work%s,userxattr",
-                 lowers, suffix, suffix);
-    if (n < 0 || (size_t)n >= sizeof(text))
-        return -E2BIG;
-    return mount("overlay", target, "overlay", SAFE_FLAGS, text) < 0 ? -errno : 0;
-}
-
-static int mount_box(const struct launch_create *create)
-{
-    char text[96];
-
-    (void)snprintf(text, sizeof(text), "mode=0755,size=%llu,nr_inodes=%llu",
-                   (unsigned long long)create->root.size_bytes,
-                   (unsigned long long)create->root.n_inodes);
-    if (mount("tmpfs", LEAN_BOX, "tmpfs", SAFE_FLAGS, text) < 0)
-        return -errno;
     (void)umask(0);
-    if (mkdir(LEAN_BOX "/root", 0755) < 0 || mkdir(LEAN_BOX "/tmp", 01777) < 0 ||
-        mkdir(LEAN_BOX "/shm", 01777) < 0)
+    if (mkdirat(b->box, "root", 0755) < 0 || mkdirat(b->box, "tmp", 01777) < 0 ||
+        mkdirat(b->box, "shm", 01777) < 0)
         return -errno;
     return 0;
 }
 
-/* Image `host`: the machine's /usr (and whatever of /bin, /lib... is not a symlink) under an
- * overlay each. */
-static int mount_host_dirs(const struct lean_root *lean)
+static int make_root(struct build *b)
 {
-    for (uint32_t i = 0; i < lean->n_dirs; i++) {
-        char lowers[96], target[64], suffix[32];
-        const char *name = lean->dirs[i].name;
-        /* A veil has it below itself. */
-        bool usr_skel = lean->usr_skel && !lean->dirs[i].veiled && strcmp(name, "usr") == 0;
-        int r;
+    CLEANUP(lowers_done) struct lower_dirs dirs;
+    int r = lowers_open(&b->e->lean, &b->create->root, &dirs);
 
-        if (!lean->dirs[i].real)
-            continue;
-        (void)snprintf(lowers, sizeof(lowers), "lowerdir=%s" LEAN_HOST "/%s",
-                       usr_skel ? LEAN_USR_SKEL ":" : "", name);
-        (void)snprintf(target, sizeof(target), LEAN_BOX "/root/%s", name);
-        (void)snprintf(suffix, sizeof(suffix), "-%s", name);
-        r = mount_overlay(lowers, suffix, target);
+    if (r < 0)
+        return r;
+    b->root = make_overlay(b, &dirs, "");
+    return b->root < 0 ? b->root : mount_tree_attach_at(b->root, b->box, "root");
+}
+
+/* A directory of the new root. An image is not ours: links in it are followed as a process inside would follow them, so that
+ * they cannot lead out. */
+static int open_in_root(const struct build *b, const char *path)
+{
+    struct open_how how = {
+        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+    };
+    int fd = (int)syscall(SYS_openat2, b->root, path, &how, sizeof(how));
+
+    return fd < 0 ? -errno : fd;
+}
+
+/* The same, made where it is missing, with what is above it. */
+static int open_target(const struct build *b, const char *path)
+{
+    CLEANUP_FD int parent = -1;
+    char above[LAUNCH_MAX_TARGET]; /* mount_op_valid() proved that it fits */
+    char *name;
+    int fd = open_in_root(b, path);
+
+    if (fd != -ENOENT)
+        return fd;
+    (void)snprintf(above, sizeof(above), "%s", path);
+    name = strrchr(above, '/');
+    *name++ = 0;
+    parent = *above ? open_target(b, above) : open_in_root(b, "/");
+    if (parent < 0)
+        return parent;
+    if (mkdirat(parent, name, 0755) < 0)
+        return -errno;
+    return open_dir(parent, name);
+}
+
+static int attach_in_root(const struct build *b, int tree, const char *path)
+{
+    CLEANUP_FD int target = tree < 0 ? -1 : open_target(b, path);
+
+    if (tree < 0 || target < 0)
+        return tree < 0 ? tree : target;
+    return mount_tree_attach_at(tree, target, "");
+}
+
+static int mount_host_dir(const struct build *b, const struct host_dir *dir)
+{
+    const struct lean_root *lean = &b->e->lean;
+    CLEANUP(lowers_done) struct lower_dirs dirs = {0};
+    CLEANUP_FD int overlay = -1;
+    char path[32], suffix[32];
+    int r = 0;
+
+    /* A veil has it below itself. */
+    if (lean->usr_skel && !dir->veiled && strcmp(dir->name, "usr") == 0)
+        r = lowers_add(&dirs, AT_FDCWD, LEAN_USR_SKEL, 0);
+    (void)snprintf(path, sizeof(path), LEAN_HOST "/%s", dir->name);
+    if (r == 0)
+        r = lowers_add(&dirs, AT_FDCWD, path, 0);
+    if (r < 0)
+        return r;
+    (void)snprintf(suffix, sizeof(suffix), "-%s", dir->name);
+    overlay = make_overlay(b, &dirs, suffix);
+    (void)snprintf(path, sizeof(path), "/%s", dir->name);
+    return attach_in_root(b, overlay, path);
+}
+
+static int mount_host_dirs(const struct build *b)
+{
+    for (uint32_t i = 0; i < b->e->lean.n_dirs; i++) {
+        const struct host_dir *dir = &b->e->lean.dirs[i];
+        int r = dir->real ? mount_host_dir(b, dir) : 0;
+
         if (r < 0)
             return r;
     }
     return 0;
 }
 
-/* An image need not have the directories we mount on. */
-static int make_mount_points(void)
+static int make_terminals(const struct id_map *map)
 {
-    static const char *const dirs[] = {"/dev", "/proc", "/sys", "/tmp"};
+    CLEANUP_FD int fs = fs_open("devpts");
+    int r = fs < 0 ? fs : fs_set(fs, "ptmxmode", "0666");
 
-    for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-        char path[64];
-
-        (void)snprintf(path, sizeof(path), LEAN_BOX "/root%s", dirs[i]);
-        if (mkdir(path, 0755) < 0 && errno != EEXIST)
-            return -errno;
-    }
-    return 0;
-}
-
-static int mount_dev(const struct id_map *map)
-{
+    if (r == 0)
+        r = fs_set(fs, "mode", "0620");
+    if (r == 0)
+        r = fs_set(fs, "max", MAX_TERMINALS);
     /* gid 5 is `tty` in the skeleton and in every distribution; only a mapped group can be
      * given. */
-    const char *options = map->root ? DEVPTS ",gid=5" : DEVPTS;
-    int r = mount_bind(LEAN_DEV, LEAN_BOX "/root/dev");
+    if (r == 0 && map->root)
+        r = fs_set(fs, "gid", "5");
+    return r < 0 ? r : fs_mount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+}
+
+static int mount_dev(const struct build *b, const char *target)
+{
+    CLEANUP_FD int dev = mount_tree_clone_all(AT_FDCWD, LEAN_DEV);
+    CLEANUP_FD int terminals = -1;
+    int r = attach_in_root(b, dev, target);
 
     if (r < 0)
         return r;
-    if (mount("devpts", LEAN_BOX "/root/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, options) < 0)
-        return -errno;
-    return mount_bind(LEAN_BOX "/shm", LEAN_BOX "/root/dev/shm");
+    terminals = make_terminals(&b->e->map);
+    return terminals < 0 ? terminals : mount_tree_attach_at(terminals, dev, "pts");
+}
+
+static int mount_space(const struct build *b, const struct mount_op *op)
+{
+    CLEANUP_FD int dir = mount_tree_clone_all(b->box, op->source);
+
+    return attach_in_root(b, dir, op->target);
 }
 
 /* Defence in depth beside the filter: whoever got past it still cannot make a user namespace
  * here. */
-static void forbid_user_namespaces(void)
+static void forbid_user_namespaces(int proc)
 {
-    CLEANUP_FD int fd =
-        open(LEAN_BOX "/root/proc/sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
+    CLEANUP_FD int fd = openat(proc, "sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
 
     if (fd >= 0)
         (void)write(fd, "0", 1);
 }
 
-static int mask_one(const char *name, enum mask_how how)
+/* What is put over one name of /proc, detached. */
+static int make_mask(int proc, const char *name, enum mask_how how)
 {
-    char path[64];
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | PROC_ATTRIBUTES};
+    CLEANUP_FD int tree = -1;
 
-    (void)snprintf(path, sizeof(path), LEAN_BOX "/root/proc/%s", name);
     switch (how) {
     case MASK_FILE:
-        return mount_bind(LEAN_DEV "/null", path);
+        return mount_tree_clone_all(AT_FDCWD, LEAN_DEV "/null");
     case MASK_DIR:
-        return mount_bind(LEAN_EMPTY, path);
+        return mount_tree_clone_all(AT_FDCWD, LEAN_EMPTY);
     case MASK_READ_ONLY:
-        if (mount(path, path, NULL, MS_BIND, NULL) < 0)
+        tree = mount_tree_clone_all(proc, name);
+        if (tree < 0)
+            return tree;
+        if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
             return -errno;
-        return mount(NULL, path, NULL,
-                     MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                     NULL) < 0
-                   ? -errno
-                   : 0;
+        return TAKE_FD(tree);
     }
     return -EINVAL;
 }
 
-static int mount_proc(const struct lean_root *lean)
+static int mount_proc(const struct build *b, const char *target)
 {
-    if (mount("proc", LEAN_BOX "/root/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) <
-        0)
-        return -errno;
-    forbid_user_namespaces();
-    for (size_t i = 0; i < ARRAY_SIZE(masks); i++) {
-        int r;
+    CLEANUP_FD int fs = fs_open("proc");
+    CLEANUP_FD int proc = fs < 0 ? fs : fs_mount(fs, PROC_ATTRIBUTES);
+    int r = attach_in_root(b, proc, target);
 
-        if (!(lean->masks & (1u << i)))
+    if (r < 0)
+        return r;
+    forbid_user_namespaces(proc);
+    for (size_t i = 0; i < ARRAY_SIZE(masks); i++) {
+        CLEANUP_FD int mask = -1;
+
+        if (!(b->e->lean.masks & (1u << i)))
             continue;
-        r = mask_one(masks[i].name, masks[i].how);
+        mask = make_mask(proc, masks[i].name, masks[i].how);
+        r = mask < 0 ? mask : mount_tree_attach_at(mask, proc, masks[i].name);
         if (r < 0)
             return r;
     }
     return 0;
 }
 
+static int make_point(const struct build *b, const char *target)
+{
+    CLEANUP_FD int dir = open_target(b, target);
+
+    return dir < 0 ? dir : 0;
+}
+
+/* What makes each safe to grant to a daemon that is not believed. All: we are in namespaces of the sandbox's own, and a
+ * target is below its root, so whatever is covered is its own. */
+static int do_op(const struct build *b, const struct mount_op *op, const char **ret_stage)
+{
+    switch (op->kind) {
+    case MOUNT_HOST: /* Directories that the engine took at its start, read-only and behind the veil; not named here. */
+        *ret_stage = "mount overlay usr";
+        return mount_host_dirs(b);
+    case MOUNT_DEV: /* The engine's template of six harmless nodes, read-only; terminals are an instance of its own. */
+        *ret_stage = "mount dev";
+        return mount_dev(b, op->target);
+    case MOUNT_SPACE: /* The sandbox may write there anyway; the names are launchproto's, not paths. */
+        *ret_stage = op->source[0] == 't' ? "mount tmp" : "mount shm";
+        return mount_space(b, op);
+    case MOUNT_PROC: /* Of its own process namespace. The masks come with it: there is no row without. */
+        *ret_stage = "mount proc";
+        return mount_proc(b, op->target);
+    case MOUNT_POINT: /* A directory in its own layer. */
+        *ret_stage = "make mount points";
+        return make_point(b, op->target);
+    case MOUNT_KIND_MAX:
+        break;
+    }
+    *ret_stage = "mount of an unknown kind";
+    return -EINVAL;
+}
+
 /* The new root stacked on the old one at the same place, then the old one detached: no
  * directory needed for it. */
-static int switch_root(void)
+static int switch_root(const struct build *b)
 {
-    if (chdir(LEAN_BOX "/root") < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+    if (fchdir(b->root) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
         return -errno;
     if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
         return -errno;
     return 0;
 }
 
+static void build_done(struct build *b)
+{
+    cleanup_fd(&b->box);
+    cleanup_fd(&b->root);
+}
+
 int mounts_build(const struct engine *e, const struct launch_create *create,
                  const char **ret_stage)
 {
-    char lowers[4096];
+    CLEANUP(build_done) struct build b = {.e = e, .create = create, .box = -1, .root = -1};
     int r;
 
     *ret_stage = "mount propagation";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return -errno;
     *ret_stage = "mount tmpfs";
-    r = mount_box(create);
+    r = make_space(&b);
     if (r < 0)
         return r;
-    *ret_stage = "image layers";
-    r = lowers_options(&e->lean, create, lowers, sizeof(lowers));
+    *ret_stage = "mount layers";
+    r = make_root(&b);
     if (r < 0)
         return r;
-    *ret_stage = "mount overlay";
-    r = mount_overlay(lowers, "", LEAN_BOX "/root");
-    if (r < 0)
-        return r;
-    *ret_stage = "mount overlay usr";
-    r = create->root.host ? mount_host_dirs(&e->lean) : make_mount_points();
-    if (r < 0)
-        return r;
-    *ret_stage = "mount dev";
-    r = mount_dev(&e->map);
-    if (r < 0)
-        return r;
-    *ret_stage = "mount tmp";
-    r = mount_bind(LEAN_BOX "/tmp", LEAN_BOX "/root/tmp");
-    if (r < 0)
-        return r;
-    *ret_stage = "mount proc";
-    r = mount_proc(&e->lean);
-    if (r < 0)
-        return r;
+    for (uint32_t i = 0; i < create->n_mounts; i++) {
+        r = do_op(&b, &create->mounts[i], ret_stage);
+        if (r < 0)
+            return r;
+    }
     *ret_stage = "pivot_root";
-    return switch_root();
+    return switch_root(&b);
 }

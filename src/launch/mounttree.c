@@ -7,22 +7,59 @@
 
 #include "launch/mounttree.h"
 
+int mount_tree_clone_all(int dir, const char *path)
+{
+    int fd = (int)syscall(SYS_open_tree, dir, path,
+                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
+
+    return fd < 0 ? -errno : fd;
+}
+
 int mount_tree_clone(const char *path)
 {
     int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
     /* In a user namespace a mount with others on it can only be cloned with them. */
     if (fd < 0 && errno == EINVAL)
-        fd = (int)syscall(SYS_open_tree, AT_FDCWD, path,
-                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+        return mount_tree_clone_all(AT_FDCWD, path);
     return fd < 0 ? -errno : fd;
+}
+
+int mount_tree_attach_at(int tree, int dir, const char *path)
+{
+    int r = (int)syscall(SYS_move_mount, tree, "", dir, path,
+                         MOVE_MOUNT_F_EMPTY_PATH | (*path ? 0 : MOVE_MOUNT_T_EMPTY_PATH));
+
+    return r < 0 ? -errno : 0;
 }
 
 int mount_tree_attach(int tree, const char *at)
 {
-    int r = (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, at, MOVE_MOUNT_F_EMPTY_PATH);
+    return mount_tree_attach_at(tree, AT_FDCWD, at);
+}
 
-    return r < 0 ? -errno : 0;
+int fs_open(const char *name)
+{
+    int fs = (int)syscall(SYS_fsopen, name, FSOPEN_CLOEXEC);
+
+    return fs < 0 ? -errno : fs;
+}
+
+int fs_set(int fs, const char *key, const char *value)
+{
+    unsigned command = value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG;
+
+    return syscall(SYS_fsconfig, fs, command, key, value, 0) < 0 ? -errno : 0;
+}
+
+int fs_mount(int fs, unsigned attributes)
+{
+    int mount;
+
+    if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return -errno;
+    mount = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
+    return mount < 0 ? -errno : mount;
 }
 
 int mount_tree_restrict(int tree, int userns_fd, bool *ret_idmap)

@@ -1,4 +1,4 @@
-/* Detached clones of the machine's mounts: taken while they are visible, attached in launch's own root. */
+/* Mounts by descriptor: clones of trees, new file systems; detached until they are attached. Nothing here allocates. */
 #ifndef CWS_LAUNCH_MOUNTTREE_H
 #define CWS_LAUNCH_MOUNTTREE_H
 
@@ -6,10 +6,21 @@
 
 /** mount_tree_clone() - a descriptor of a detached clone of the mount at @path. */
 int mount_tree_clone(const char *path);
+/** mount_tree_clone_all() - with everything mounted below it; @path from @dir. */
+int mount_tree_clone_all(int dir, const char *path);
 /** mount_tree_restrict() - read-only, no devices, no setuid; owners shifted when @userns_fd >= 0. *ret_idmap: whether
  * that worked. */
 int mount_tree_restrict(int tree, int userns_fd, bool *ret_idmap);
 /** mount_tree_attach() - at the path @at, which exists. */
 int mount_tree_attach(int tree, const char *at);
+/** mount_tree_attach_at() - the same at @path from @dir; "": at @dir itself. A link in the last place is not followed. */
+int mount_tree_attach_at(int tree, int dir, const char *path);
+
+/** fs_open() - a file system of type @name that is being configured. */
+int fs_open(const char *name);
+/** fs_set() - @value NULL: an option without one. */
+int fs_set(int fs, const char *key, const char *value);
+/** fs_mount() - made and mounted, detached, with MOUNT_ATTR_ @attributes. */
+int fs_mount(int fs, unsigned attributes);
 
 #endif

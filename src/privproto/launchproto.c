@@ -6,6 +6,7 @@
  *   packet  := u32 type, u32 seq, u32 answer, field...
  *   text    := u16 length, bytes without NUL, NUL       (the NUL lets decoded pointers be used
  * in place) lowers  := u32 count, text...
+ *   mounts  := u32 count, {u32 kind, text source, text target}...
  *
  * decode() accepts exactly what encode() can make: flags are 0 or 1, no trailing bytes, no
  * embedded NUL.
@@ -27,6 +28,7 @@ enum field_kind {
     FIELD_NAME, /* an id, or nothing */
     FIELD_TEXT,
     FIELD_LOWERS, /* count and pointers of struct launch_create */
+    FIELD_MOUNTS, /* as above */
 };
 
 struct field {
@@ -67,9 +69,9 @@ static const struct message_format formats[] = {
         F(BOOL, features.cgroup_kill), F(BOOL, features.limit_memory), F(BOOL, features.limit_cpu),
         F(BOOL, features.limit_pids), F(BOOL, features.cgroup_v2_only), F(U32, features.uid_base),
         F(U32, features.uid_count), F(TEXT, features.problems)}},
-    {LAUNCH_CREATE, false, 5, {
+    {LAUNCH_CREATE, false, 6, {
         F(ID, create.id), F(BOOL, create.root.host), F(POSITIVE, create.root.size_bytes),
-        F(POSITIVE, create.root.n_inodes), F(LOWERS, create)}},
+        F(POSITIVE, create.root.n_inodes), F(LOWERS, create), F(MOUNTS, create)}},
     {LAUNCH_CREATE, true, 3, {
         F(STATUS, created.status), F(TEXT, created.stage), F(I32, created.pid)}},
     {LAUNCH_LIMITS, false, 5, {
@@ -116,6 +118,37 @@ bool launchproto_id_valid(const char *id)
             return false;
     }
     return true;
+}
+
+/* Which members a kind has. */
+static const struct {
+    bool target;
+    const char *const *sources; /* NULL: none; else the names there are, NULL at the end */
+} mount_kinds[MOUNT_KIND_MAX] = {
+    [MOUNT_HOST] = {false, NULL},
+    [MOUNT_DEV] = {true, NULL},
+    [MOUNT_SPACE] = {true, (const char *const[]){"shm", "tmp", NULL}},
+    [MOUNT_PROC] = {true, NULL},
+    [MOUNT_POINT] = {true, NULL},
+};
+
+static bool one_of(const char *name, const char *const *names)
+{
+    while (*names && strcmp(*names, name) != 0)
+        names++;
+    return *names != NULL;
+}
+
+bool mount_op_valid(const struct mount_op *op)
+{
+    if (op->kind < MOUNT_HOST || op->kind >= MOUNT_KIND_MAX || !op->source || !op->target)
+        return false;
+    if (mount_kinds[op->kind].sources ? !one_of(op->source, mount_kinds[op->kind].sources)
+                                      : *op->source != 0)
+        return false;
+    return mount_kinds[op->kind].target
+               ? op->target[0] == '/' && strlen(op->target) < LAUNCH_MAX_TARGET
+               : *op->target == 0;
 }
 
 /* Events have no sequence number, everything else has one; an image is either the host or a
@@ -185,6 +218,26 @@ static void put_lowers(struct writer *w, const struct launch_create *create)
     }
 }
 
+static void put_mounts(struct writer *w, const struct launch_create *create)
+{
+    if (create->n_mounts > LAUNCH_MAX_MOUNTS) {
+        w->error = -EINVAL;
+        return;
+    }
+    put_u32(w, create->n_mounts);
+    for (uint32_t i = 0; i < create->n_mounts; i++) {
+        const struct mount_op *op = &create->mounts[i];
+
+        if (!mount_op_valid(op)) {
+            w->error = -EINVAL;
+            return;
+        }
+        put_u32(w, op->kind);
+        put_text(w, op->source, LAUNCH_MAX_TARGET);
+        put_text(w, op->target, LAUNCH_MAX_TARGET);
+    }
+}
+
 static void put_field(struct writer *w, const struct field *f, const uint8_t *at)
 {
     switch (f->kind) {
@@ -223,6 +276,9 @@ static void put_field(struct writer *w, const struct field *f, const uint8_t *at
         break;
     case FIELD_LOWERS:
         put_lowers(w, (const struct launch_create *)at);
+        break;
+    case FIELD_MOUNTS:
+        put_mounts(w, (const struct launch_create *)at);
         break;
     }
 }
@@ -294,6 +350,26 @@ static int get_lowers(struct reader *r, struct launch_create *create)
     return 0;
 }
 
+static int get_mounts(struct reader *r, struct launch_create *create)
+{
+    if (get(r, &create->n_mounts, sizeof(create->n_mounts)) < 0 ||
+        create->n_mounts > LAUNCH_MAX_MOUNTS)
+        return -EBADMSG;
+    for (uint32_t i = 0; i < create->n_mounts; i++) {
+        struct mount_op *op = &create->mounts[i];
+        uint32_t kind;
+
+        if (get(r, &kind, sizeof(kind)) < 0 ||
+            get_text(r, LAUNCH_MAX_TARGET, &op->source) < 0 ||
+            get_text(r, LAUNCH_MAX_TARGET, &op->target) < 0)
+            return -EBADMSG;
+        op->kind = kind;
+        if (!mount_op_valid(op))
+            return -EBADMSG;
+    }
+    return 0;
+}
+
 static int get_field(struct reader *r, const struct field *f, uint8_t *at)
 {
     uint8_t flag;
@@ -319,6 +395,8 @@ static int get_field(struct reader *r, const struct field *f, uint8_t *at)
         return get_text_copy(r, f, (char *)at);
     case FIELD_LOWERS:
         return get_lowers(r, (struct launch_create *)at);
+    case FIELD_MOUNTS:
+        return get_mounts(r, (struct launch_create *)at);
     }
     return -EBADMSG;
 }

@@ -21,7 +21,9 @@
 #define LAUNCH_MAX_PACKET 65536 /* chosen: fits the default SO_SNDBUF (212,992) three times */
 #define LAUNCH_MAX_LOWERS \
     64 /* kernel accepts 500 (overlayfs OVL_MAX_STACK); images rarely pass 40 */
-#define LAUNCH_MAX_ID 64 /* with NUL */
+#define LAUNCH_MAX_ID 64      /* with NUL */
+#define LAUNCH_MAX_MOUNTS 32  /* chosen: a sandbox has 5, and a few of its own */
+#define LAUNCH_MAX_TARGET 256 /* with NUL; chosen */
 
 enum launch_type {
     LAUNCH_HELLO = 1, /* -> answer: launch_features */
@@ -63,9 +65,30 @@ struct rootfs {
     uint64_t n_inodes;   /* tmpfs nr_inodes=; > 0 */
 };
 
+/* What is mounted on a root. Whatever the rows say, a sandbox sees nothing of the machine that its kind does not name. */
+enum mount_kind {
+    MOUNT_HOST =
+        1, /* the machine's /usr, and what of /bin, /lib... is no link, each writable by an overlay; at their own
+                       names in the root: no source, no target */
+    MOUNT_DEV,   /* the few devices, and terminals of its own */
+    MOUNT_SPACE, /* source: a directory of the sandbox's writable space, "tmp" or "shm" */
+    MOUNT_PROC,  /* its own /proc, without what tells of or changes the machine */
+    MOUNT_POINT, /* nothing: only that there is a directory */
+    MOUNT_KIND_MAX,
+};
+
+/* One row. They are done in order; a target that is not there is made, and links in it stay in the root. */
+struct mount_op {
+    enum mount_kind kind;
+    const char *source; /* a name whose meaning is the kind's; "": none */
+    const char *target; /* absolute path in the root; "": none */
+};
+
 struct launch_create {
     char id[LAUNCH_MAX_ID];
     struct rootfs root;
+    uint32_t n_mounts;
+    struct mount_op mounts[LAUNCH_MAX_MOUNTS]; /* strings are borrowed */
 };
 
 struct launch_created {
@@ -146,9 +169,11 @@ struct launch_message {
 
 /** launchproto_id_valid() - [a-z0-9-]{1,63}. */
 bool launchproto_id_valid(const char *id);
+/** mount_op_valid() - a row that launch takes: its kind is known, and it has the source and target of that kind. */
+bool mount_op_valid(const struct mount_op *op);
 /** launchproto_encode() - bytes written to @out, or -EMSGSIZE / -EINVAL. */
 ssize_t launchproto_encode(const struct launch_message *msg, uint8_t *out, size_t cap);
-/** launchproto_decode() - 0 or -EBADMSG. Pointers in u.create.root.lowers borrow from @data
+/** launchproto_decode() - 0 or -EBADMSG. Pointers in u.create borrow from @data
  * (NUL-terminated in it). */
 int launchproto_decode(const uint8_t *data, size_t n, struct launch_message *ret_msg);
 

@@ -19,7 +19,9 @@ static struct launch_message create_message(void)
         .u.create = {.id = "sb-1",
                      .root.host = true,
                      .root.size_bytes = 1 << 20,
-                     .root.n_inodes = 1000},
+                     .root.n_inodes = 1000,
+                     .n_mounts = 2,
+                     .mounts = {{MOUNT_HOST, "", ""}, {MOUNT_SPACE, "tmp", "/tmp"}}},
     };
 }
 
@@ -167,6 +169,60 @@ static void test_lowers_at_their_limits(void **state)
     assert_int_equal(encode(&msg), -EINVAL);
 }
 
+static void test_mounts_at_their_limits(void **state)
+{
+    struct launch_message msg = create_message(), got;
+    ssize_t n;
+
+    for (int i = 0; i < LAUNCH_MAX_MOUNTS; i++)
+        msg.u.create.mounts[i] = (struct mount_op){MOUNT_PROC, "", "/proc"};
+    msg.u.create.n_mounts = LAUNCH_MAX_MOUNTS;
+    n = encode(&msg);
+    assert_true(n > 0);
+    assert_int_equal(launchproto_decode(packet, (size_t)n, &got), 0);
+    assert_string_equal(got.u.create.mounts[LAUNCH_MAX_MOUNTS - 1].target, "/proc");
+    msg.u.create.n_mounts = 0;
+    assert_true(encode(&msg) > 0);
+    msg.u.create.n_mounts = LAUNCH_MAX_MOUNTS + 1;
+    assert_int_equal(encode(&msg), -EINVAL);
+}
+
+static void test_mounts_have_what_their_kind_has(void **state)
+{
+    char longest[LAUNCH_MAX_TARGET + 1];
+    struct launch_message msg = create_message(), got;
+    const struct mount_op bad[] = {
+        {0, "", "/"},
+        {MOUNT_KIND_MAX, "", "/"},
+        {MOUNT_HOST, "usr", ""},
+        {MOUNT_HOST, "", "/usr"},
+        {MOUNT_DEV, "", ""},
+        {MOUNT_DEV, "", "dev"},
+        {MOUNT_DEV, "x", "/dev"},
+        {MOUNT_SPACE, "", "/tmp"},
+        {MOUNT_SPACE, "..", "/tmp"},
+        {MOUNT_SPACE, "root", "/tmp"},
+        {MOUNT_PROC, "", NULL},
+        {MOUNT_PROC, NULL, "/proc"},
+        {MOUNT_PROC, "", longest},
+    };
+    ssize_t n;
+
+    memset(longest, '/', LAUNCH_MAX_TARGET);
+    longest[LAUNCH_MAX_TARGET] = 0;
+    msg.u.create.n_mounts = 1;
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        msg.u.create.mounts[0] = bad[i];
+        assert_int_equal(encode(&msg), -EINVAL);
+    }
+    longest[LAUNCH_MAX_TARGET - 1] = 0;
+    assert_true(encode(&msg) > 0);
+    msg.u.create.mounts[0] = (struct mount_op){MOUNT_SPACE, "tmp", "/tmp"};
+    n = encode(&msg);
+    packet[n - 9] = 'x'; /* "txp": no directory of the space */
+    assert_int_equal(launchproto_decode(packet, (size_t)n, &got), -EBADMSG);
+}
+
 static void test_packets_stop_at_the_packet_limit(void **state)
 {
     static uint8_t big[2 * LAUNCH_MAX_PACKET];
@@ -209,6 +265,8 @@ int main(void)
         cmocka_unit_test(test_unknown_type_and_bad_flags_are_refused),
         cmocka_unit_test(test_ids_are_checked),
         cmocka_unit_test(test_lowers_at_their_limits),
+        cmocka_unit_test(test_mounts_at_their_limits),
+        cmocka_unit_test(test_mounts_have_what_their_kind_has),
         cmocka_unit_test(test_packets_stop_at_the_packet_limit),
         cmocka_unit_test(test_zero_sizes_and_positive_statuses_are_refused),
     };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "runtime/mounts.h"
 #include "runtime/room.h"
 #include "runtime/sandbox.h"
 
@@ -166,6 +167,7 @@ static void request_creation(struct cell *cell)
     struct launch_create create = {.root = cell->kind->root};
 
     memcpy(create.id, cell->id, sizeof(cell->id));
+    mounts_plan(&create);
     cell->state = CELL_CREATING;
     cell->n_answers = 1;
     rt->pool.n_creating++;

@@ -215,18 +215,42 @@ void service_stop(struct service *s)
     service_remove_dir(s);
 }
 
+void create_add_mounts(struct launch_create *create)
+{
+    static const struct mount_op rows[] = {{MOUNT_DEV, "", "/dev"},
+                                           {MOUNT_SPACE, "shm", "/dev/shm"},
+                                           {MOUNT_SPACE, "tmp", "/tmp"},
+                                           {MOUNT_PROC, "", "/proc"},
+                                           {MOUNT_POINT, "", "/sys"}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        create->mounts[create->n_mounts++] = rows[i];
+}
+
+struct launch_message create_host(const char *id, uint64_t size_bytes, uint64_t inodes)
+{
+    struct launch_message msg = {
+        .type = LAUNCH_CREATE,
+        .u.create = {
+            .root = {.host = true, .size_bytes = size_bytes, .n_inodes = inodes},
+            .n_mounts = 1,
+            .mounts = {{MOUNT_HOST, "", ""}},
+        }};
+
+    (void)snprintf(msg.u.create.id, sizeof(msg.u.create.id), "%s", id);
+    create_add_mounts(&msg.u.create);
+    return msg;
+}
+
 void box_create_sized(struct service *s, struct box *b, uint64_t size_bytes, uint64_t inodes)
 {
     static int counter;
-    struct launch_message msg = {.type = LAUNCH_CREATE}, answer;
+    struct launch_message msg, answer;
 
     memset(b, 0, sizeof(*b));
     b->service = s;
     (void)snprintf(b->id, sizeof(b->id), "box-%d", counter++);
-    memcpy(msg.u.create.id, b->id, sizeof(b->id));
-    msg.u.create.root.host = true;
-    msg.u.create.root.size_bytes = size_bytes;
-    msg.u.create.root.n_inodes = inodes;
+    msg = create_host(b->id, size_bytes, inodes);
     service_call(s, &msg, &answer, &b->control);
     if (answer.u.created.status != 0)
         fail_msg("create: %s: %s", answer.u.created.stage, strerror(-answer.u.created.status));

@@ -78,6 +78,10 @@ void service_wait_exited(struct service *s, const char *id, struct launch_exited
 /** service_receive() - the next packet; false at EOF. */
 bool service_receive(struct service *s, struct launch_message *ret, int *ret_fd);
 
+/** create_host() - a CREATE of image `host` with the mounts that the daemon asks for. */
+struct launch_message create_host(const char *id, uint64_t size_bytes, uint64_t inodes);
+/** create_add_mounts() - those that every root has. */
+void create_add_mounts(struct launch_create *create);
 void box_create(struct service *s, struct box *b);
 void box_create_sized(struct service *s, struct box *b, uint64_t size_bytes, uint64_t inodes);
 /** box_limit() - status of the answer; @stage may be NULL. */

@@ -393,7 +393,7 @@ static void test_bad_requests(void **state)
     msg.u.create.root.lowers[0] = "/etc";
     service_call(&s, &msg, &answer, &fd);
     assert_int_equal(answer.u.created.status, -EPERM);
-    assert_string_equal(answer.u.created.stage, "image layers");
+    assert_string_equal(answer.u.created.stage, "mount layers");
     msg = (struct launch_message){.type = LAUNCH_KILL, .u.id = "unknown"};
     service_call(&s, &msg, &answer, &fd);
     assert_int_equal(answer.u.status.status, -ENOENT);
@@ -424,6 +424,7 @@ static void test_image_layers(void **state)
     (void)snprintf(msg.u.create.id, sizeof(msg.u.create.id), "layers");
     msg.u.create.root.size_bytes = 1 << 20;
     msg.u.create.root.n_inodes = 100;
+    create_add_mounts(&msg.u.create);
     msg.u.create.root.n_lowers = 1;
     (void)snprintf(path, sizeof(path), "%s/../layer", images);
     msg.u.create.root.lowers[0] = path;

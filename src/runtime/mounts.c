@@ -1,0 +1,22 @@
+/* See mounts.h. */
+#include "runtime/mounts.h"
+
+/* Every root has these. */
+static const struct mount_op always[] = {
+    {MOUNT_DEV, "", "/dev"},   {MOUNT_SPACE, "shm", "/dev/shm"}, {MOUNT_SPACE, "tmp", "/tmp"},
+    {MOUNT_PROC, "", "/proc"}, {MOUNT_POINT, "", "/sys"},
+};
+
+static void add(struct launch_create *create, struct mount_op op)
+{
+    create->mounts[create->n_mounts++] = op;
+}
+
+void mounts_plan(struct launch_create *ret)
+{
+    ret->n_mounts = 0;
+    if (ret->root.host)
+        add(ret, (struct mount_op){MOUNT_HOST, "", ""});
+    for (size_t i = 0; i < ARRAY_SIZE(always); i++)
+        add(ret, always[i]);
+}
