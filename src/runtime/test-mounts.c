@@ -1,0 +1,65 @@
+/* What is asked of launch for each kind of root. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "runtime/mounts.h"
+
+static bool has(const struct launch_create *create, enum mount_kind kind, const char *target)
+{
+    for (uint32_t i = 0; i < create->n_mounts; i++) {
+        if (create->mounts[i].kind == kind && strcmp(create->mounts[i].target, target) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void assert_has_what_every_root_has(const struct launch_create *create)
+{
+    assert_true(has(create, MOUNT_DEV, "/dev"));
+    assert_true(has(create, MOUNT_SPACE, "/dev/shm"));
+    assert_true(has(create, MOUNT_SPACE, "/tmp"));
+    assert_true(has(create, MOUNT_PROC, "/proc"));
+    for (uint32_t i = 0; i < create->n_mounts; i++)
+        assert_true(mount_op_valid(&create->mounts[i]));
+}
+
+static void test_only_the_host_has_the_machines_directories(void **state)
+{
+    struct launch_create create = {.root.host = true};
+
+    mounts_plan(&create);
+    assert_has_what_every_root_has(&create);
+    assert_int_equal(create.mounts[0].kind, MOUNT_HOST); /* /dev and the rest on top of them */
+    create.root.host = false;
+    mounts_plan(&create);
+    assert_has_what_every_root_has(&create);
+    assert_false(has(&create, MOUNT_HOST, ""));
+}
+
+static void test_shm_is_mounted_on_dev_not_below_it(void **state)
+{
+    struct launch_create create = {.root.host = true};
+    uint32_t dev = 0, shm = 0;
+
+    mounts_plan(&create);
+    for (uint32_t i = 0; i < create.n_mounts; i++) {
+        if (strcmp(create.mounts[i].target, "/dev") == 0)
+            dev = i;
+        if (strcmp(create.mounts[i].target, "/dev/shm") == 0)
+            shm = i;
+    }
+    assert_true(dev < shm);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_only_the_host_has_the_machines_directories),
+        cmocka_unit_test(test_shm_is_mounted_on_dev_not_below_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
