@@ -137,7 +137,7 @@ static void test_main_process_that_ended_unheard_is_told_with_all_it_wrote(void 
     struct main_run m = start_main(&b, "echo last words; exit 42");
     (void)close(m.pipe_fd);
     struct pollfd told = {.fd = b.control, .events = POLLIN};
-    assert_int_equal(poll(&told, 1, TIMEOUT_MS), 1); /* its EXITED, which nobody reads */
+    assert_int_equal(poll(&told, 1, patience_ms()), 1); /* its EXITED, which nobody reads */
     for (int round = 0; round < 2; round++) { /* for ever: the second daemon may die too */
         say_sync(&b, &packet, &fd, &n_stale);
         assert_int_equal(n_stale, round == 0);
