@@ -116,26 +116,70 @@ if TYPE_CHECKING:
     )
     from .exceptions import *  # noqa: F403
 
-_EXCEPTIONS = (
+# Written out for type checkers. tests/python/test_import.py compares it with _HOME.
+__all__ = [
     "AsyncFunctionError",
+    "AuthConfig",
+    "AuthHeaders",
+    "AuthProvider",
+    "AuthStrategy",
     "CWSandboxAuthenticationError",
     "CWSandboxError",
     "CWSandboxValidationError",
+    "CidrBlock",
+    "Container",
+    "ContainerStatus",
+    "DataPlaneMode",
     "DiscoveryError",
     "DiscoveryValidationError",
+    "EgressRule",
+    "Endpoint",
+    "EndpointAuth",
+    "EndpointKind",
+    "EndpointShareToken",
+    "FieldViolation",
+    "FileSystemSnapshot",
+    "FileSystemSnapshotBucketConfig",
+    "FileSystemSnapshotBucketMode",
+    "FileSystemSnapshotOptions",
+    "FileSystemSnapshotStatus",
+    "FileSystemSnapshotTrigger",
     "FunctionError",
+    "HttpsEndpointStatus",
+    "ImagePullCredentials",
+    "IngressRule",
+    "NetworkOptions",
+    "ObjectStorageAccess",
+    "ObjectStoragePermission",
+    "OperationRef",
+    "PlacementMode",
+    "PlacementSpillover",
+    "PortRange",
+    "Process",
+    "ProcessResult",
+    "PvcVolumeSource",
+    "RegisteredVolumeOptions",
+    "RemoteFunction",
+    "ResourceOptions",
+    "Runner",
     "RunnerNotFoundError",
+    "RunnerResources",
+    "Sandbox",
     "SandboxCommandTimeoutError",
+    "SandboxControl",
+    "SandboxDefaults",
     "SandboxError",
     "SandboxExecutionError",
     "SandboxFailedError",
     "SandboxFileError",
+    "SandboxFileType",
     "SandboxNotFoundError",
     "SandboxNotRunningError",
     "SandboxProtocolError",
     "SandboxRequestTimeoutError",
     "SandboxResourceExhaustedError",
     "SandboxSnapshotError",
+    "SandboxStatus",
     "SandboxStreamBackpressureError",
     "SandboxStreamTruncatedError",
     "SandboxTerminalStateUnavailableError",
@@ -143,6 +187,14 @@ _EXCEPTIONS = (
     "SandboxTimeoutError",
     "SandboxUnavailableError",
     "SandboxValidationError",
+    "ScratchVolumeOptions",
+    "Secret",
+    "SecurityContext",
+    "SelectorBlock",
+    "Service",
+    "ServiceProtocol",
+    "ServiceVisibility",
+    "Session",
     "SnapshotBackendThrottledError",
     "SnapshotBucketMismatchError",
     "SnapshotBucketProvisioningError",
@@ -153,9 +205,19 @@ _EXCEPTIONS = (
     "SnapshotQuotaExceededError",
     "SnapshotSizeExceededError",
     "SnapshotWaitTimeoutError",
+    "StorageMedium",
+    "StreamReader",
+    "StreamWriter",
+    "TenantScope",
+    "TerminalResult",
+    "TerminalSession",
+    "TlsPassthroughEndpointStatus",
+    "Volume",
     "VolumeBackendNotFoundError",
     "VolumeError",
     "VolumeInUseError",
+    "VolumeLocality",
+    "VolumeMount",
     "VolumeNotFoundError",
     "VolumeNotReadyError",
     "VolumeNotSnapshottableError",
@@ -163,11 +225,25 @@ _EXCEPTIONS = (
     "VolumeQuotaExceededError",
     "VolumeRunnerIneligibleError",
     "VolumeRunnerUnavailableError",
+    "VolumeState",
     "VolumeTypeNotSupportedError",
     "VolumeWaitTimeoutError",
-)
+    "Waitable",
+    "WandbAuth",
+    "__version__",
+    "as_completed",
+    "disable_signal_handlers",
+    "format_bytes",
+    "format_cpu",
+    "get_runner",
+    "list_runners",
+    "results",
+    "set_auth_mode",
+    "wait",
+]
 
 _HOME = {
+    **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "exceptions"),
     "AuthConfig": "_auth",
     "AuthHeaders": "_auth",
     "AuthProvider": "_auth",
@@ -242,11 +318,7 @@ _HOME = {
     "results": "_batch",
     "set_auth_mode": "_auth",
     "wait": "_batch",
-    **dict.fromkeys(_EXCEPTIONS, "exceptions"),
 }
-
-__all__ = sorted(_HOME)
-
 
 if not TYPE_CHECKING:  # a checker would believe that any name exists
 
@@ -256,7 +328,10 @@ if not TYPE_CHECKING:  # a checker would believe that any name exists
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
+        from ._hints import attach
+
         value = getattr(import_module(f".{home}", __name__), name)
+        attach(value)
         globals()[name] = value
         return value
 

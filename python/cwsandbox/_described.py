@@ -96,3 +96,8 @@ class Described(_core.SandboxBase):
     def effective_ingress(self) -> tuple[IngressRule, ...]:
         """Who may connect to it, as the service applies it."""
         return _echo.effective_ingress(self._described)
+
+    def _repr_html_(self) -> str:
+        from ._display import sandbox_html
+
+        return sandbox_html(self)

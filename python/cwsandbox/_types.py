@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, fields
 TYPE_CHECKING = False
 
 
-@dataclass
+@dataclass(repr=False)
 class ProcessResult:
     """What a finished command left: output as text and as bytes, exit code, the command as it was given.
 
     stdout and stderr are the bytes decoded as UTF-8, with U+FFFD where they are not. stdout_truncated and
     stderr_truncated: the command wrote more than exec(max_output_bytes=) keeps.
+    repr() is one line, str() and a notebook's cell are the output.
     """
 
     stdout: str
@@ -51,6 +52,21 @@ class ProcessResult:
     def __getstate__(self) -> dict[str, object]:
         """For pickle and copy: everything made, no handle."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def __repr__(self) -> str:
+        from ._display import result_repr
+
+        return result_repr(self)
+
+    def __str__(self) -> str:
+        from ._display import result_text
+
+        return result_text(self)
+
+    def _repr_html_(self) -> str:
+        from ._display import result_html
+
+        return result_html(self)
 
 
 # name -> (stream, text?)

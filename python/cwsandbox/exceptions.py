@@ -325,3 +325,12 @@ if not TYPE_CHECKING:  # a checker would believe that any name exists
 
             return FieldViolation
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def _late_hints() -> None:
+        from ._hints import attach
+
+        for value in list(globals().values()):
+            if isinstance(value, type) and issubclass(value, Exception):
+                attach(value)
+
+    _late_hints()

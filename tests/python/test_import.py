@@ -59,6 +59,7 @@ def test_every_public_name_is_there():
     exec("from cwsandbox import *", namespace)
     assert set(cwsandbox.__all__) <= set(namespace)
     assert set(cwsandbox.__all__) <= set(dir(cwsandbox))
+    assert set(cwsandbox.__all__) == set(cwsandbox._HOME)
     with pytest.raises(AttributeError):
         cwsandbox.no_such_name
     with pytest.raises(ImportError):

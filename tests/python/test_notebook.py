@@ -42,6 +42,14 @@ class Notebook:
             elif message["msg_type"] == "status" and content["execution_state"] == "idle":
                 return text
 
+    def shown(self, code: str) -> dict[str, str]:
+        """Run a cell; its last value as the notebook shows it, by kind."""
+        message_id = self.client.execute(code)
+        while True:
+            message = self.client.get_iopub_msg(timeout=CELL_SECONDS)
+            if message["parent_header"].get("msg_id") == message_id and message["msg_type"] == "execute_result":
+                return message["content"]["data"]
+
     def interrupt(self) -> None:
         self.manager.interrupt_kernel()
 
@@ -82,6 +90,16 @@ def test_a_loop_is_running_while_result_blocks(notebook):
         "        print(chunk, end='')\n"
     )
     assert output == "sync\nasync\nstream\n"
+
+
+def test_a_result_at_the_end_of_a_cell_is_its_output(notebook):
+    notebook.cell("from cwsandbox import Sandbox")
+    notebook.cell("sb = Sandbox.run()")
+    html = notebook.shown("sb.exec(['sh', '-c', 'echo \"<out>\"; echo err >&2; exit 3']).result()")["text/html"]
+    assert html.count("&lt;out&gt;") == html.count("err") == 1 and "exit code 3" in html
+    shown = notebook.shown("sb")
+    assert "running" in shown["text/html"] and shown["text/plain"].startswith("<Sandbox id=")
+    notebook.cell("sb.stop().result()")
 
 
 def test_interrupting_a_cell(notebook):

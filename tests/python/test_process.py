@@ -21,6 +21,23 @@ def test_result_has_everything(shared, consume):
     )  # fmt: skip
 
 
+def test_a_result_shows_its_output_once():
+    result = ProcessResult(stdout="out\n", stderr="err\n", returncode=3, stdout_bytes=b"out\n", stderr_bytes=b"err\n", command=["x"])
+    assert repr(result) == "ProcessResult(stdout='out\\n', stderr='err\\n', returncode=3, command=['x'])"
+    assert str(result) == "out\nerr\n[exit code 3]"
+    assert str(ProcessResult(stdout="a\n\n", stderr="", returncode=0)) == "a\n"
+    assert str(ProcessResult(stdout="", stderr="", returncode=0)) == ""
+    cut = ProcessResult(stdout="x" * 1_000_000, stderr="", returncode=0, stdout_truncated=True)
+    assert len(repr(cut)) < 400 and "1,000,000 characters" in repr(cut) and repr(cut).endswith("stdout_truncated=True)")
+    assert str(cut).endswith("[stdout truncated]")
+
+
+def test_a_result_in_a_notebook_is_escaped_and_bounded():
+    html = ProcessResult(stdout="<b>" * 100_000, stderr="", returncode=0)._repr_html_()
+    assert "<b>" not in html and "&lt;b&gt;" in html and len(html) < 200_000 and "300,000 characters" in html
+    assert "no output" in ProcessResult(stdout="", stderr="", returncode=0)._repr_html_()
+
+
 def test_output_that_is_not_utf8_is_replaced_in_text_and_kept_in_bytes(shared):
     result = shared.exec(["printf", r"a\377b\303\251"]).result()
     assert result.stdout == "a\ufffdb\u00e9"

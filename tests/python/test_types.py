@@ -101,6 +101,45 @@ async def asynchronous(sb: Sandbox) -> None:
         await process.stdin.write(b"x")
 """
 
+# What `import *` gives must be known by name and type, and nothing else.
+STAR = """\
+from typing import assert_type
+from cwsandbox import *
+
+def use(sb: Sandbox, error: SandboxExecutionError) -> ProcessResult | None:
+    assert_type(Sandbox.run().exec(["x"]).result(), ProcessResult)
+    assert_type(results(sb.read_file("/x")), bytes)
+    assert_type(sb.get_status(), SandboxStatus)
+    return error.exec_result
+
+assert_type(__version__, str)
+no_such_name
+"""
+
+# In a process of its own: what one name loads must not be there before.
+HINTS = """\
+import inspect, typing
+import cwsandbox, cwsandbox.exceptions
+
+def members(cls):
+    for name, member in inspect.getmembers(cls):
+        member = getattr(member, "__func__", getattr(member, "fget", member))
+        if (name == "__init__" or not name.startswith("_")) and inspect.isfunction(member):
+            yield f"{cls.__name__}.{name}", member
+
+names = {name: getattr(cwsandbox, name) for name in cwsandbox.__all__} | {"ProfileNotFoundError": cwsandbox.exceptions.ProfileNotFoundError}
+public = [(name, value) for name, value in names.items() if inspect.isclass(value) or inspect.isfunction(value)]
+public += [pair for _, value in public if inspect.isclass(value) for pair in members(value)]
+assert len(public) > 250, len(public)
+for name, value in public:
+    try:
+        typing.get_type_hints(value)
+    except Exception as error:
+        print(name, repr(error))
+assert typing.get_type_hints(cwsandbox.Sandbox.list)["return"] == cwsandbox.OperationRef[list[cwsandbox.Sandbox]]
+assert typing.get_type_hints(cwsandbox.SandboxDefaults)["auth"] == cwsandbox.AuthConfig | None
+"""
+
 WRONG = """\
 from cwsandbox import Sandbox, Session
 sb = Sandbox()
@@ -169,6 +208,18 @@ def test_mypy_strict_accepts_the_document_and_the_examples(programs):
 
 def test_pyright_accepts_the_document_and_the_examples(programs):
     assert pyright(programs, *[p.name for p in programs.glob("*.py") if p.name != "wrong.py"]) == []
+
+
+def test_a_star_import_has_names_for_type_checkers(tmp_path):
+    (tmp_path / "star.py").write_text(STAR)
+    last = len(STAR.splitlines())
+    assert [line.split(":")[1] for line in mypy(tmp_path, "star.py").stdout.splitlines() if ": error:" in line] == [str(last)]
+    assert [line.split(":")[1] for line in pyright(tmp_path, "star.py")] == [str(last)]
+
+
+def test_hints_can_be_resolved_at_run_time():
+    done = subprocess.run([sys.executable, "-c", HINTS], env={**os.environ, "PYTHONPATH": str(PACKAGES)}, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
 
 
 def test_both_refuse_what_is_wrong(programs):
