@@ -5,8 +5,8 @@
 #include "client/sandbox.h"
 
 /* ---- start.c ---- */
-/** sandbox_abandon() - [loop] one that waited for the start was cancelled. When nobody else wants what the create under
- * way makes, it is stopped; who asks for it before the service has answered has it as if nothing had happened. */
+/** sandbox_abandon() - [loop] one that waited for the start was cancelled. When nobody else wants what it makes, or has it
+ * already, it is stopped; who asks for it before the service has answered the create has it as if nothing had happened. */
 void sandbox_abandon(struct cws_sandbox *sb);
 /** sandbox_reclaim() - [loop] it is wanted after all, or a stop has taken it over. */
 void sandbox_reclaim(struct cws_sandbox *sb);

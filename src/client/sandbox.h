@@ -120,8 +120,8 @@ struct cws_sandbox {
     enum sb_state state;     /* [loop] */
     bool cancelled;          /* [loop] stopped before it was started */
     struct create create;    /* [loop] */
-    size_t n_wanting;        /* [loop] who wants what the create under way makes */
-    bool abandoned;          /* [loop] being created, and nobody wants it: start.c */
+    size_t n_wanting;        /* [loop] who wants what is created, and has nothing of it yet */
+    bool abandoned;          /* [loop] nobody wants what is created: start.c */
     bool undone, stop_owned; /* [loop] stopped as abandoned; the service accepted our stop */
     struct conn *conn;       /* [loop] */
     struct list started, running, terminal; /* [loop] struct sb_waiter */

@@ -49,7 +49,21 @@ void sandbox_abandon(struct cws_sandbox *sb)
         return;
     sb->abandoned = true;
     leave_began(sb->client);
-    create_stop_waiting(sb);
+    if (sb->state == SB_CREATING)
+        create_stop_waiting(sb);
+    else
+        stop_unwanted(sb);
+}
+
+/* Who waits for its token does not have it yet. When that is all of the @n who wanted it, it can still be abandoned. */
+static void count_wanting(struct cws_sandbox *sb, size_t n)
+{
+    size_t n_waiting = 0;
+    LIST_FOREACH(it, &sb->token.waiters)
+    {
+        n_waiting++;
+    }
+    sb->n_wanting = n == n_waiting ? n : 0;
 }
 
 /* No further attempt at this place. */
@@ -149,12 +163,12 @@ static void on_created(void *user, void *reply, const struct err *status)
         error_unref(sb->no_room);
         sb->no_room = NULL;
         (void)token_on_created(sb, msg); /* without memory: as if it had not come */
+        if (sb->abandoned)
+            stop_unwanted(sb);
         sb_waiters_fire(&sb->started, NULL);
+        count_wanting(sb, sb->n_wanting);
         if (sb->stopping)
             stop_advance(sb);
-        else if (sb->abandoned)
-            stop_unwanted(sb);
-        sb->n_wanting = 0;
         sandbox_settle(sb);
     }
     cws_sandbox_unref(sb);
@@ -201,6 +215,10 @@ void sandbox_when_started(struct cws_sandbox *sb, struct sb_waiter *w)
         list_append(&sb->started, &w->link);
         return;
     }
+    (void)cws_sandbox_ref(sb); /* the waiter may hold the last reference */
+    size_t n = sb->n_wanting ? sb->n_wanting + 1 : 0;
     w->fire(w, error);
+    count_wanting(sb, n);
     error_unref(error);
+    cws_sandbox_unref(sb);
 }

@@ -41,7 +41,10 @@ static void end_round(struct cws_sandbox *sb)
     struct list waiting;
     list_init(&waiting);
     list_splice(&t->waiters, &waiting);
-    sb_waiters_fire(&waiting, NULL);
+    if (!list_empty(&waiting)) {
+        sb_waiters_fire(&waiting, NULL);
+        sb->n_wanting = 0; /* they have it */
+    }
     cws_sandbox_unref(sb);
 }
 

@@ -71,18 +71,26 @@ static void on_timeout(struct timer *t)
     wait_finish(w, e);
 }
 
+/* True: cancelled, and what it waited for came before that was heard of. */
+static bool wait_lost(struct wait_op *w)
+{
+    bool lost = op_is_done(&w->op);
+    if (lost && w->kind != WAIT_COMPLETE)
+        sandbox_abandon(w->sb);
+    return lost;
+}
+
 static void on_token(struct sb_waiter *waiter, struct cws_error *error)
 {
-    wait_finish(CONTAINER_OF(waiter, struct wait_op, waiter), error_ref(error));
+    struct wait_op *w = CONTAINER_OF(waiter, struct wait_op, waiter);
+    (void)wait_lost(w);
+    wait_finish(w, error_ref(error));
 }
 
 static void on_started(struct sb_waiter *waiter, struct cws_error *error)
 {
     struct wait_op *w = CONTAINER_OF(waiter, struct wait_op, waiter);
-    bool lost =
-        op_is_done(&w->op); /* cancelled, and the answer came before that was heard of */
-    if (lost && w->kind != WAIT_COMPLETE)
-        sandbox_abandon(w->sb);
+    bool lost = wait_lost(w);
     if (error || lost) {
         wait_finish(w, error_ref(error));
         return;
