@@ -375,10 +375,7 @@ static void cancel_if_cancelled(struct core_state *st, struct awaiter *self)
         (cls && exc && PyErr_GivenExceptionMatches(exc, cls)))
         py_ref_cancel(st, (struct py_ref *)self->source);
     PyErr_Clear();
-    if (exc) {
-        PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
-        Py_DECREF(exc);
-    }
+    py_errors_restore(exc);
 }
 
 /* Looks at the source: PYGEN_NEXT means that it is not ready and the awaiter is armed. */

@@ -76,7 +76,7 @@ struct core_state {
     bool abandoned;  /* a start was cancelled: _core.settle() has something to wait for */
     PyObject *hooks; /* id(loop) -> hook; entries leave by a weakref's callback */
     PyObject *s_set_result, *s_done, *s_create_future, *s_add_reader, *s_open;
-    PyObject *s_get_running_loop;
+    PyObject *s_get_running_loop, *s_get_running_loop_or_none, *s_call_soon;
 };
 
 extern struct PyModuleDef py_core_module;
@@ -107,6 +107,8 @@ PyObject *py_errors_make(struct core_state *st, const cws_error *e);
 PyObject *py_errors_raise(struct core_state *st, cws_error *take_e);
 /** py_errors_take() - the raised exception as an object; NULL when none is raised. */
 PyObject *py_errors_take(void);
+/** py_errors_restore() - raise again what py_errors_take() took; NULL: nothing was raised. */
+void py_errors_restore(PyObject *take_exc);
 /** py_errors_reraise() - raise a stored instance without letting its traceback grow. */
 void py_errors_reraise(PyObject *exc);
 
@@ -132,6 +134,8 @@ struct py_ref {
     enum ref_kind kind;
     bool cancelled; /* result() and await raise different CancelledErrors */
     bool starts;    /* it may have made the py_sandbox `subject`: py_ref_cancel() undoes that */
+    bool asked;     /* somebody waited for it, or asked whether it is done */
+    bool kept;      /* a start that outlived the turn of the event loop that made it */
     cws_op *op;     /* NULL for PARTS, FUTURE, FIXED */
     PyObject *subject; /* see the kinds */
     PyObject *finish;  /* callable(value, error) run once on the consumer's thread, or NULL */
@@ -146,6 +150,8 @@ int py_ref_init(PyObject *module, struct core_state *st);
  * Owns both on failure too. */
 PyObject *py_ref_new(struct core_state *st, enum ref_kind kind, cws_op *take_op,
                      PyObject *subject, cws_error **take_error);
+/** py_ref_as_start() - @take_ref (may be NULL) is a start of the py_sandbox `subject`. Returns it. */
+PyObject *py_ref_as_start(struct core_state *st, PyObject *take_ref);
 bool py_ref_is_done(struct py_ref *self);
 /** py_ref_pending_op() - something to wait for; new reference, NULL when done. */
 cws_op *py_ref_pending_op(struct py_ref *self);

@@ -251,6 +251,13 @@ PyObject *py_errors_take(void)
 #endif
 }
 
+void py_errors_restore(PyObject *take_exc)
+{
+    if (take_exc)
+        PyErr_SetObject((PyObject *)Py_TYPE(take_exc), take_exc);
+    Py_XDECREF(take_exc);
+}
+
 void py_errors_reraise(PyObject *exc)
 {
     /* The instance is the same each time; without this every raise would append its frames and

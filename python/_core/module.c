@@ -44,8 +44,11 @@ static int names_init(struct core_state *st)
     st->s_add_reader = PyUnicode_InternFromString("add_reader");
     st->s_open = PyUnicode_InternFromString("_open");
     st->s_get_running_loop = PyUnicode_InternFromString("get_running_loop");
+    st->s_get_running_loop_or_none = PyUnicode_InternFromString("_get_running_loop");
+    st->s_call_soon = PyUnicode_InternFromString("call_soon");
     return st->s_set_result && st->s_done && st->s_create_future && st->s_add_reader &&
-                   st->s_open && st->s_get_running_loop
+                   st->s_open && st->s_get_running_loop && st->s_get_running_loop_or_none &&
+                   st->s_call_soon
                ? 0
                : -1;
 }
@@ -88,6 +91,8 @@ static int for_each_object(struct core_state *st,
         &st->s_add_reader,
         &st->s_open,
         &st->s_get_running_loop,
+        &st->s_get_running_loop_or_none,
+        &st->s_call_soon,
     };
     int r = 0;
 

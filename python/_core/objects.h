@@ -85,7 +85,8 @@ struct py_sandbox {
     PyObject ob_base; /* PyObject_HEAD */
     cws_sandbox *sb;  /* NULL until first used: _open() of the subclass calls _attach() */
     uint64_t request_timeout_ns;
-    size_t n_uses; /* operations begun, less the starts that were cancelled */
+    size_t n_uses;  /* operations begun, less the starts that were cancelled */
+    bool abandoned; /* a start was cancelled, or its await never began */
     PyObject *weakrefs;
 };
 
@@ -99,8 +100,9 @@ int py_sandbox_init(PyObject *module, struct core_state *st);
 PyObject *py_sandbox_wrap(struct core_state *st, PyObject *cls, cws_sandbox *sb);
 /** py_sandbox_handle() - the open sandbox, for one operation; borrowed. NULL with the exception of _open(). */
 cws_sandbox *py_sandbox_handle(struct core_state *st, PyObject *self);
-/** py_sandbox_disown() - a start was cancelled when it was done already: stop what it made, unless something else uses it. */
-void py_sandbox_disown(PyObject *self, bool was_done);
+/** py_sandbox_disown() - a start was cancelled. Without other users what it made is stopped: at once when it was done already, else
+ * by the library (the create is not answered) or with the last reference to @self. */
+void py_sandbox_disown(struct core_state *st, PyObject *self, bool was_done);
 extern PyMethodDef py_sandbox_io_methods[]; /* exec, shell, files, logs */
 extern PyGetSetDef py_sandbox_properties[];
 

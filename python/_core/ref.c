@@ -57,6 +57,7 @@ bool py_ref_is_done(struct py_ref *self)
 
 cws_op *py_ref_pending_op(struct py_ref *self)
 {
+    self->asked = true;
     if (self->op)
         return cws_op_done(self->op) ? NULL : cws_op_ref(self->op);
     if (self->kind == REF_PARTS && self->subject) {
@@ -121,8 +122,7 @@ void py_ref_cancel(struct core_state *st, struct py_ref *self)
         bool was_done = !cws_op_cancel(self->op);
 
         if (self->starts && self->subject && !collected) {
-            st->abandoned = true;
-            py_sandbox_disown(self->subject, was_done && !cws_op_error(self->op));
+            py_sandbox_disown(st, self->subject, was_done && !cws_op_error(self->op));
             self->starts = false; /* once */
         }
     }
@@ -130,6 +130,73 @@ void py_ref_cancel(struct core_state *st, struct py_ref *self)
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->subject); i++)
             py_ref_cancel(st, (struct py_ref *)PyTuple_GET_ITEM(self->subject, i));
     }
+}
+
+/* ---- starts whose await never begins ---- */
+
+/*
+ * asyncio wraps a handle into a coroutine of its own; a task that is cancelled before its first turn (wait_for(start, 0), gather()
+ * cancelled at once) never runs that, so nobody calls __await__() and nobody cancels. Such a handle was kept beyond the turn that
+ * made it and dropped without a question. (One that is dropped on the spot was not meant to be waited for, and goes on.)
+ */
+static PyObject *on_next_turn(PyObject *weakref, PyObject *unused)
+{
+    PyObject *ref CLEANUP_PY = PyObject_CallNoArgs(weakref);
+
+    if (!ref)
+        return NULL;
+    if (ref != Py_None)
+        ((struct py_ref *)ref)->kept = true;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef on_next_turn_method = {"on_next_turn", on_next_turn, METH_NOARGS, NULL};
+
+/* The event loop of this thread, or None. NULL: asyncio was never imported. */
+static PyObject *running_loop(struct core_state *st)
+{
+    PyObject *name CLEANUP_PY = PyUnicode_InternFromString("asyncio");
+    PyObject *asyncio CLEANUP_PY = name ? PyImport_GetModule(name) : NULL;
+
+    return asyncio ? PyObject_CallMethodNoArgs(asyncio, st->s_get_running_loop_or_none) : NULL;
+}
+
+static void call_on_next_turn(struct core_state *st, PyObject *loop, PyObject *ref)
+{
+    PyObject *weakref CLEANUP_PY = PyWeakref_NewRef(ref, NULL);
+    PyObject *callback CLEANUP_PY =
+        weakref ? PyCFunction_New(&on_next_turn_method, weakref) : NULL;
+
+    if (callback)
+        Py_XDECREF(PyObject_CallMethodOneArg(loop, st->s_call_soon, callback));
+}
+
+PyObject *py_ref_as_start(struct core_state *st, PyObject *take_ref)
+{
+    struct py_ref *self = (struct py_ref *)take_ref;
+
+    if (!self || !self->op)
+        return take_ref;
+    self->starts = true;
+    PyObject *loop CLEANUP_PY = running_loop(st);
+    if (loop && loop != Py_None)
+        call_on_next_turn(st, loop, take_ref);
+    PyErr_Clear(); /* no memory: as if it was dropped on the spot */
+    return take_ref;
+}
+
+static void drop_start(struct py_ref *self)
+{
+    if (!self->starts || !self->kept || self->asked || !self->subject)
+        return;
+    PyObject *raised = py_errors_take();
+    struct core_state *st = core_state((PyObject *)self);
+
+    self->starts = false; /* once */
+    if (st)
+        py_sandbox_disown(st, self->subject, false);
+    PyErr_Clear();
+    py_errors_restore(raised);
 }
 
 /* ---- collecting ---- */
@@ -375,6 +442,7 @@ int py_ref_clear(PyObject *self)
 {
     struct py_ref *ref = (struct py_ref *)self;
 
+    drop_start(ref);
     Py_CLEAR(ref->subject);
     Py_CLEAR(ref->finish);
     Py_CLEAR(ref->value);

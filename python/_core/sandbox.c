@@ -24,14 +24,27 @@ cws_sandbox *py_sandbox_handle(struct core_state *st, PyObject *self)
     return ignored ? sandbox->sb : NULL;
 }
 
-void py_sandbox_disown(PyObject *self, bool was_done)
+/* All that was begun with it were starts that nobody waits for any more. */
+static bool is_unwanted(const struct py_sandbox *sandbox)
+{
+    return sandbox->sb && sandbox->abandoned && sandbox->n_uses == 0;
+}
+
+static void stop_unwanted(struct py_sandbox *sandbox)
+{
+    if (is_unwanted(sandbox))
+        cws_op_unref(cws_sandbox_stop(sandbox->sb, 0, 1, NULL)); /* else its lifetime ends it */
+}
+
+void py_sandbox_disown(struct core_state *st, PyObject *self, bool was_done)
 {
     struct py_sandbox *sandbox = (struct py_sandbox *)self;
 
     if (sandbox->n_uses > 0)
         sandbox->n_uses--;
-    if (was_done && sandbox->n_uses == 0 && sandbox->sb)
-        cws_op_unref(cws_sandbox_stop(sandbox->sb, 0, 1, NULL)); /* else its lifetime ends it */
+    st->abandoned = sandbox->abandoned = true;
+    if (was_done)
+        stop_unwanted(sandbox);
 }
 
 PyObject *py_sandbox_wrap(struct core_state *st, PyObject *cls, cws_sandbox *sb)
@@ -125,13 +138,6 @@ static PyObject *sandbox_set_data_plane(PyObject *self, PyObject *number)
 
 /* ---- operations ---- */
 
-static PyObject *as_start(PyObject *take_ref)
-{
-    if (take_ref)
-        ((struct py_ref *)take_ref)->starts = ((struct py_ref *)take_ref)->op != NULL;
-    return take_ref;
-}
-
 static PyObject *sandbox_start(PyObject *self, PyObject *unused)
 {
     struct core_state *st = core_state(self);
@@ -141,8 +147,8 @@ static PyObject *sandbox_start(PyObject *self, PyObject *unused)
     if (!st)
         return NULL;
     sb = py_sandbox_handle(st, self);
-    return as_start(
-        py_ref_new(st, REF_NONE, sb ? cws_sandbox_start(sb, &error) : NULL, self, &error));
+    return py_ref_as_start(
+        st, py_ref_new(st, REF_NONE, sb ? cws_sandbox_start(sb, &error) : NULL, self, &error));
 }
 
 /* A handle that resolves to the sandbox itself. */
@@ -151,9 +157,10 @@ static PyObject *running_ref(struct core_state *st, PyObject *self, uint64_t tim
     cws_sandbox *sb = py_sandbox_handle(st, self);
     cws_error *error = NULL;
 
-    return as_start(py_ref_new(st, REF_OBJECT,
-                               sb ? cws_sandbox_wait_running(sb, timeout_ns, &error) : NULL,
-                               self, &error));
+    return py_ref_as_start(
+        st,
+        py_ref_new(st, REF_OBJECT, sb ? cws_sandbox_wait_running(sb, timeout_ns, &error) : NULL,
+                   self, &error));
 }
 
 static PyObject *wait_for_ref(struct core_state *st, PyObject *take_ref)
@@ -313,7 +320,7 @@ static void sandbox_finalize(PyObject *self)
     PyObject *saved = py_errors_take();
     cws_status status;
 
-    if (sandbox->sb && cws_sandbox_status(sandbox->sb, &status) &&
+    if (sandbox->sb && !is_unwanted(sandbox) && cws_sandbox_status(sandbox->sb, &status) &&
         status != CWS_STATUS_COMPLETED && status != CWS_STATUS_FAILED &&
         status != CWS_STATUS_TERMINATED) {
         char *id = cws_sandbox_id(sandbox->sb);
@@ -326,10 +333,7 @@ static void sandbox_finalize(PyObject *self)
         free(id);
         PyErr_Clear();
     }
-    if (saved) {
-        PyErr_SetObject((PyObject *)Py_TYPE(saved), saved);
-        Py_DECREF(saved);
-    }
+    py_errors_restore(saved);
 }
 
 static void sandbox_dealloc(PyObject *self)
@@ -342,6 +346,7 @@ static void sandbox_dealloc(PyObject *self)
     PyObject_GC_UnTrack(self);
     if (sandbox->weakrefs)
         PyObject_ClearWeakRefs(self);
+    stop_unwanted(sandbox);
     cws_sandbox_unref(sandbox->sb);
     type->tp_free(self);
     Py_DECREF(type);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import os
 import signal
 import threading
@@ -113,6 +114,77 @@ def test_an_interrupted_result_undoes_the_start(server, go):
     thread.join()
     go.set()
     assert_stopped(server)
+
+
+async def wait_for_nothing(awaitable):
+    try:
+        await asyncio.wait_for(awaitable, 0)
+    except TimeoutError:
+        pass
+
+
+async def gather_without_a_turn(awaitable):
+    both = asyncio.gather(awaitable, asyncio.sleep(0))
+    both.cancel()
+    try:
+        await both
+    except asyncio.CancelledError:
+        pass
+
+
+@pytest.mark.parametrize("wait", [wait_for_nothing, gather_without_a_turn])
+def test_a_start_whose_await_never_began_is_undone(server, go, wait):
+    async def body():
+        await wait(Sandbox().start())
+
+    asyncio.run(body())
+    gc.collect()
+    go.set()
+    assert_stopped(server)
+
+
+def test_a_sandbox_whose_wait_was_cancelled_goes_with_the_last_reference(server):
+    server.on("GetSandbox", sandbox("pending"))
+
+    async def body():
+        task = asyncio.ensure_future(Sandbox())
+        await asyncio.to_thread(server.wait_for, "GetSandbox")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(body())
+    server.on("GetSandbox", sandbox("terminated"))
+    gc.collect()
+    assert_stopped(server)
+
+
+def test_who_holds_the_sandbox_can_use_it_after_an_await_that_never_began(server):
+    server.on("GetSandbox", sandbox("running"))
+
+    async def body():
+        sb = Sandbox()
+        await wait_for_nothing(sb.start())
+        gc.collect()
+        await sb
+
+    asyncio.run(body())
+    gc.collect()
+    _core.settle(60)
+    assert not server.of("DeleteSandbox")
+
+
+def test_a_start_that_nobody_waits_for_goes_on(server):
+    async def body():
+        Sandbox().start()
+        await asyncio.sleep(0)
+
+    asyncio.run(body())
+    gc.collect()
+    server.wait_for("CreateSandbox")
+    Sandbox().start().result()  # behind it on the client's thread
+    _core.settle(60)
+    assert not server.of("DeleteSandbox")
 
 
 def test_a_wait_that_runs_out_of_time_undoes_nothing(server, go):
