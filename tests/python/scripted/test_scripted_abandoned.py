@@ -28,6 +28,7 @@ def go(server):
 
 def assert_stopped(server):
     assert server.wait_for("DeleteSandbox").request.sandbox_id == ID
+    _core.settle(60)  # while there is somebody to ask whether it has ended
 
 
 async def cancel(server, awaitable):
