@@ -116,7 +116,7 @@ int engine_start(struct engine *e, const struct options *options, const char **r
     r = cgroups_find(&e->cgroups, e->map.root, options->service, &e->features);
     if (r < 0)
         return r;
-    r = lean_root_build(&e->lean, &e->map, options->state_dir, ret_stage);
+    r = lean_root_build(&e->lean, &e->map, options, ret_stage);
     if (r < 0)
         return r;
     *ret_stage = "network namespace";

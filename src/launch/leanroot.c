@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -40,17 +41,35 @@ struct trees {
     int dev[ARRAY_SIZE(dev_nodes)];
 };
 
-static int take_images(struct lean_root *lean, struct trees *trees, int userns_fd,
-                       const char *state_dir)
+/* Our own directory, or else somebody could put there what they like. */
+static int open_images(const char *path)
 {
+    CLEANUP_FD int fd = -1;
+    struct stat st;
+
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return -errno;
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    return st.st_uid == geteuid() ? TAKE_FD(fd) : -EPERM;
+}
+
+static int take_images(struct lean_root *lean, struct trees *trees, int userns_fd,
+                       const struct options *options)
+{
+    CLEANUP_FD int dir = -1;
+    char path[PATH_MAX];
     int r;
 
-    if ((size_t)snprintf(lean->images_prefix, sizeof(lean->images_prefix), "%s/images",
-                         state_dir) >= sizeof(lean->images_prefix))
+    if ((size_t)snprintf(path, sizeof(path), "%s%s",
+                         options->images_dir ? options->images_dir : options->state_dir,
+                         options->images_dir ? "" : "/images") >= sizeof(path))
         return -ENAMETOOLONG;
-    if (mkdir(lean->images_prefix, 0700) < 0 && errno != EEXIST)
-        return -errno;
-    trees->images = mount_tree_clone(lean->images_prefix);
+    dir = open_images(path);
+    if (dir < 0)
+        return dir;
+    trees->images = mount_tree_clone_all(dir, "");
     if (trees->images < 0)
         return trees->images;
     lean->images = true;
@@ -200,7 +219,7 @@ static int enter(void)
 }
 
 static int take_trees(struct lean_root *lean, struct trees *trees, const struct id_map *map,
-                      const char *state_dir)
+                      const struct options *options)
 {
     CLEANUP_FD int userns_fd = -1;
     int r;
@@ -212,7 +231,7 @@ static int take_trees(struct lean_root *lean, struct trees *trees, const struct 
     }
     r = host_dirs_take(lean, userns_fd);
     if (r == 0)
-        r = take_images(lean, trees, userns_fd, state_dir);
+        r = take_images(lean, trees, userns_fd, options);
     if (r == 0 && !map->root)
         r = take_dev_nodes(trees);
     if (r == 0) {
@@ -233,8 +252,8 @@ static void trees_done(struct trees *trees)
         cleanup_fd(&trees->dev[i]);
 }
 
-int lean_root_build(struct lean_root *lean, const struct id_map *map, const char *state_dir,
-                    const char **ret_stage)
+int lean_root_build(struct lean_root *lean, const struct id_map *map,
+                    const struct options *options, const char **ret_stage)
 {
     CLEANUP(trees_done) struct trees trees;
     int r;
@@ -244,7 +263,7 @@ int lean_root_build(struct lean_root *lean, const struct id_map *map, const char
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return -errno;
     *ret_stage = "clone host directories";
-    r = take_trees(lean, &trees, map, state_dir);
+    r = take_trees(lean, &trees, map, options);
     if (r < 0)
         return r;
     *ret_stage = "mount lean root";
@@ -252,8 +271,8 @@ int lean_root_build(struct lean_root *lean, const struct id_map *map, const char
     /* Groups of whoever started us: the veils (hostdirs.c) are mounted without, and nothing here needs one. */
     if (map->root && setgroups(0, NULL) < 0)
         return -errno;
-    if (mount("cwsandbox", state_dir, "tmpfs", MS_NOSUID, "mode=0755,size=64m") < 0 ||
-        chdir(state_dir) < 0)
+    if (mount("cwsandbox", options->state_dir, "tmpfs", MS_NOSUID, "mode=0755,size=64m") < 0 ||
+        chdir(options->state_dir) < 0)
         return -errno;
     r = make_dirs(lean, map);
     if (r < 0)

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/macros.h"
+#include "launch/options.h"
 #include "privproto/launchproto.h"
 
 #define MAX_HOST_DIRS 8 /* usr bin sbin lib lib32 lib64 libx32, and room for one */
@@ -64,32 +65,31 @@ struct lean_root {
     bool idmap;         /* host files show their owners */
     uint64_t veiled_ns; /* when the veils were made */
     struct own_libs libs;
-    bool user_xattr;          /* the sandboxes' tmpfs can mark directories as replaced */
-    bool images;              /* LEAN_IMAGES is bound to <state dir>/images */
-    bool images_owned;        /* the layers there show owners that exist inside */
-    char images_prefix[4096]; /* that directory's path as the daemon names it */
-    uint32_t masks; /* bit i: row i of mounts.c's mask table exists in this kernel's /proc */
+    bool user_xattr;   /* the sandboxes' tmpfs can mark directories as replaced */
+    bool images;       /* LEAN_IMAGES is bound to the store of images */
+    bool images_owned; /* the layers there show owners that exist inside */
+    uint32_t masks;    /* bit i: row i of mounts.c's mask table exists in this kernel's /proc */
 };
 
 /* lowers.c */
 /* Directories for an overlay, topmost first. */
 struct lower_dirs {
     uint32_t n;
-    int fds[LAUNCH_MAX_LOWERS];
+    int fds[LAUNCH_MAX_LAYERS];
 };
 
-/** lowers_open() - [child] those of a root: of an image only directories below <state dir>/images. On failure, too,
+/** lowers_open() - [child] those of a root: of an image directories of the store. On failure, too,
  * lowers_done() is the caller's to call. */
 int lowers_open(const struct lean_root *lean, const struct rootfs *root,
                 struct lower_dirs *ret);
-/** lowers_add() - [child] the directory at @path, resolved as `openat2` says in @resolve; at most LAUNCH_MAX_LOWERS. */
+/** lowers_add() - [child] the directory at @path, resolved as `openat2` says in @resolve; at most LAUNCH_MAX_LAYERS. */
 int lowers_add(struct lower_dirs *dirs, int from, const char *path, uint64_t resolve);
 void lowers_done(struct lower_dirs *dirs);
 
 /* leanroot.c */
 /** lean_root_build() - make it in a mount namespace of our own and enter it. */
-int lean_root_build(struct lean_root *lean, const struct id_map *map, const char *state_dir,
-                    const char **ret_stage);
+int lean_root_build(struct lean_root *lean, const struct id_map *map,
+                    const struct options *options, const char **ret_stage);
 
 /* hostdirs.c */
 /** host_dirs_take() - clones of the machine's directories, owners shifted as in @userns_fd unless that is -1. */

@@ -39,8 +39,7 @@ void socket_files_remove(const struct options *from, const struct options *besid
 
 void data_remove(int fd, const char *path)
 {
-    static const char *const dirs[] = {"logs", "launch/images",
-                                       "launch"}; /* inner ones first */
+    static const char *const dirs[] = {"logs", "images", "launch"};
 
     /* Names of ours in a directory that strangers cannot write to; one with something in it stays. */
     for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)

@@ -1,24 +1,11 @@
-/* [child] The directories that a root is made of. Layers of an image are absolute paths as the daemon knows them, accepted only
- * below <state dir>/images. What is opened here is what overlayfs takes: no name is walked a second time. */
+/* [child] The directories that a root is made of. What is opened here is what overlayfs takes: no name is walked a second
+ * time. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <string.h>
 #include <sys/syscall.h>
 
 #include "launch/launch.h"
-
-/* The part of @path below the images directory, or NULL. */
-static const char *below_images(const struct lean_root *lean, const char *path)
-{
-    size_t n = strlen(lean->images_prefix);
-
-    if (!lean->images || strncmp(path, lean->images_prefix, n) != 0 || path[n] != '/')
-        return NULL;
-    while (path[n] == '/')
-        n++;
-    return path[n] ? path + n : NULL;
-}
 
 int lowers_add(struct lower_dirs *dirs, int from, const char *path, uint64_t resolve)
 {
@@ -44,13 +31,13 @@ int lowers_open(const struct lean_root *lean, const struct rootfs *root, struct 
     images = open(LEAN_IMAGES, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (images < 0)
         return -errno;
-    for (uint32_t i = 0; i < root->n_lowers; i++) {
-        const char *below = below_images(lean, root->lowers[i]);
-        int r = below
-                    ? lowers_add(ret, images, below,
-                                 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
-                    : -EPERM;
+    for (uint32_t i = root->n_layers; i > 0; i--) {
+        char path[sizeof("layers/") + LAUNCH_LAYER_DIGITS];
+        int r;
 
+        (void)snprintf(path, sizeof(path), "layers/%s", root->layers[i - 1]);
+        r = lowers_add(ret, images, path,
+                       RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
         if (r < 0)
             return r;
     }

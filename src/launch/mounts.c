@@ -26,7 +26,7 @@
 #define SAFE_ATTRIBUTES (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 #define PROC_ATTRIBUTES (SAFE_ATTRIBUTES | MOUNT_ATTR_NOEXEC)
 /* Three digits, a colon: as much as fsconfig(2) takes (256 with the NUL), exactly. */
-#define LOWERS_TEXT (LAUNCH_MAX_LOWERS * 4)
+#define LOWERS_TEXT (LAUNCH_MAX_LAYERS * 4)
 #define MAX_LOWER_FD 999
 
 struct build {
@@ -167,6 +167,16 @@ static int make_space(struct build *b)
     return 0;
 }
 
+/* What a directory shows is what its upper has: the root's owner and mode are those of the topmost layer's. */
+static int copy_owner(const struct build *b, int from)
+{
+    struct stat st;
+
+    if (fstat(from, &st) < 0 || fchownat(b->root, "", st.st_uid, st.st_gid, AT_EMPTY_PATH) < 0)
+        return -errno;
+    return fchmodat(b->root, ".", st.st_mode & 07777, 0) < 0 ? -errno : 0;
+}
+
 static int make_root(struct build *b)
 {
     CLEANUP(lowers_done) struct lower_dirs dirs;
@@ -175,7 +185,10 @@ static int make_root(struct build *b)
     if (r < 0)
         return r;
     b->root = make_overlay(b, &dirs, "");
-    return b->root < 0 ? b->root : mount_tree_attach_at(b->root, b->box, "root");
+    if (b->root < 0)
+        return b->root;
+    r = mount_tree_attach_at(b->root, b->box, "root");
+    return r < 0 || b->create->root.host ? r : copy_owner(b, dirs.fds[0]);
 }
 
 /* A directory of the new root. An image is not ours: links in it are followed as a process inside would follow them, so that
@@ -344,6 +357,36 @@ static int mount_proc(const struct build *b, const char *target)
     return 0;
 }
 
+/* The bytes of a file of the skeleton, a few hundred. */
+static int copy_content(const char *from, int to)
+{
+    CLEANUP_FD int fd = open(from, O_RDONLY | O_CLOEXEC);
+    char text[4096]; /* skeleton.c has no larger one of these */
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+
+    return n < 0 || write(to, text, (size_t)n) != n ? -errno : 0;
+}
+
+static int write_file(const struct build *b, const struct mount_op *op)
+{
+    CLEANUP_FD int dir = -1;
+    CLEANUP_FD int fd = -1;
+    char above[LAUNCH_MAX_TARGET], from[64];
+    char *name;
+
+    (void)snprintf(from, sizeof(from), LEAN_SKEL "/etc/%s", op->source);
+    (void)snprintf(above, sizeof(above), "%s", op->target);
+    name = strrchr(above, '/');
+    *name++ = 0;
+    dir = open_target(b, *above ? above : "/");
+    if (dir < 0)
+        return dir;
+    if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+        return -errno;
+    fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    return fd < 0 ? -errno : copy_content(from, fd);
+}
+
 static int make_point(const struct build *b, const char *target)
 {
     CLEANUP_FD int dir = open_target(b, target);
@@ -371,6 +414,9 @@ static int do_op(const struct build *b, const struct mount_op *op, const char **
     case MOUNT_POINT: /* A directory in its own layer. */
         *ret_stage = "make mount points";
         return make_point(b, op->target);
+    case MOUNT_FILE: /* In its own layer; the text is the same for every sandbox. */
+        *ret_stage = "write files of /etc";
+        return write_file(b, op);
     case MOUNT_KIND_MAX:
         break;
     }

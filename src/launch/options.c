@@ -63,6 +63,9 @@ static int parse_option(int c, struct options *o)
     case 'd':
         o->state_dir = optarg;
         return 0;
+    case 'I':
+        o->images_dir = optarg;
+        return 0;
     case 's':
         o->service = optarg;
         return 0;
@@ -101,6 +104,7 @@ int options_parse(int argc, char **argv, struct options *o)
         {"fd", required_argument, NULL, 'f'},
         {"init", required_argument, NULL, 'i'},
         {"state-dir", required_argument, NULL, 'd'},
+        {"images", required_argument, NULL, 'I'},
         {"service", required_argument, NULL, 's'},
         {"uid-base", required_argument, NULL, 'u'},
         {"check", no_argument, NULL, 'c'},

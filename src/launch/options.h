@@ -16,6 +16,7 @@ struct options {
     int control_fd; /* the supervisor: next daemons' sockets, or -1 when there is none */
     const char *init_path;
     const char *state_dir;
+    const char *images_dir; /* the store of images; NULL: state_dir "/images" */
     const char *service;
     uint32_t uid_base;
 

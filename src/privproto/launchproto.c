@@ -5,14 +5,13 @@
  *
  *   packet  := u32 type, u32 seq, u32 answer, field...
  *   text    := u16 length, bytes without NUL, NUL       (the NUL lets decoded pointers be used
- * in place) lowers  := u32 count, text...
+ * in place) layers  := u32 count, text...
  *   mounts  := u32 count, {u32 kind, text source, text target}...
  *
  * decode() accepts exactly what encode() can make: flags are 0 or 1, no trailing bytes, no
  * embedded NUL.
  */
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 
 #include "privproto/launchproto.h"
@@ -27,7 +26,7 @@ enum field_kind {
     FIELD_ID,
     FIELD_NAME, /* an id, or nothing */
     FIELD_TEXT,
-    FIELD_LOWERS, /* count and pointers of struct launch_create */
+    FIELD_LAYERS, /* count and pointers of struct launch_create */
     FIELD_MOUNTS, /* as above */
 };
 
@@ -71,7 +70,7 @@ static const struct message_format formats[] = {
         F(U32, features.uid_count), F(TEXT, features.problems)}},
     {LAUNCH_CREATE, false, 6, {
         F(ID, create.id), F(BOOL, create.root.host), F(POSITIVE, create.root.size_bytes),
-        F(POSITIVE, create.root.n_inodes), F(LOWERS, create), F(MOUNTS, create)}},
+        F(POSITIVE, create.root.n_inodes), F(LAYERS, create), F(MOUNTS, create)}},
     {LAUNCH_CREATE, true, 3, {
         F(STATUS, created.status), F(TEXT, created.stage), F(I32, created.pid)}},
     {LAUNCH_LIMITS, false, 5, {
@@ -130,6 +129,7 @@ static const struct {
     [MOUNT_SPACE] = {true, (const char *const[]){"shm", "tmp", NULL}},
     [MOUNT_PROC] = {true, NULL},
     [MOUNT_POINT] = {true, NULL},
+    [MOUNT_FILE] = {true, (const char *const[]){"hostname", "hosts", "resolv.conf", NULL}},
 };
 
 static bool one_of(const char *name, const char *const *names)
@@ -151,6 +151,12 @@ bool mount_op_valid(const struct mount_op *op)
                : *op->target == 0;
 }
 
+bool launchproto_layer_valid(const char *name)
+{
+    return strnlen(name, LAUNCH_LAYER_DIGITS + 1) == LAUNCH_LAYER_DIGITS &&
+           strspn(name, "0123456789abcdef") == LAUNCH_LAYER_DIGITS;
+}
+
 /* Events have no sequence number, everything else has one; an image is either the host or a
  * list of layers. */
 static bool message_consistent(const struct launch_message *msg)
@@ -160,7 +166,7 @@ static bool message_consistent(const struct launch_message *msg)
     if ((msg->seq == 0) != event)
         return false;
     if (msg->type == LAUNCH_CREATE && !msg->answer)
-        return msg->u.create.root.host == (msg->u.create.root.n_lowers == 0);
+        return msg->u.create.root.host == (msg->u.create.root.n_layers == 0);
     return true;
 }
 
@@ -202,19 +208,19 @@ static void put_text(struct writer *w, const char *text, size_t size)
     put(w, "", 1);
 }
 
-static void put_lowers(struct writer *w, const struct launch_create *create)
+static void put_layers(struct writer *w, const struct launch_create *create)
 {
-    if (create->root.n_lowers > LAUNCH_MAX_LOWERS) {
+    if (create->root.n_layers > LAUNCH_MAX_LAYERS) {
         w->error = -EINVAL;
         return;
     }
-    put_u32(w, create->root.n_lowers);
-    for (uint32_t i = 0; i < create->root.n_lowers; i++) {
-        if (!create->root.lowers[i] || create->root.lowers[i][0] != '/') {
+    put_u32(w, create->root.n_layers);
+    for (uint32_t i = 0; i < create->root.n_layers; i++) {
+        if (!create->root.layers[i] || !launchproto_layer_valid(create->root.layers[i])) {
             w->error = -EINVAL;
             return;
         }
-        put_text(w, create->root.lowers[i], PATH_MAX);
+        put_text(w, create->root.layers[i], LAUNCH_LAYER_DIGITS + 1);
     }
 }
 
@@ -274,8 +280,8 @@ static void put_field(struct writer *w, const struct field *f, const uint8_t *at
     case FIELD_TEXT:
         put_text(w, (const char *)at, f->size);
         break;
-    case FIELD_LOWERS:
-        put_lowers(w, (const struct launch_create *)at);
+    case FIELD_LAYERS:
+        put_layers(w, (const struct launch_create *)at);
         break;
     case FIELD_MOUNTS:
         put_mounts(w, (const struct launch_create *)at);
@@ -337,14 +343,14 @@ static int get_text_copy(struct reader *r, const struct field *f, char *to)
     return 0;
 }
 
-static int get_lowers(struct reader *r, struct launch_create *create)
+static int get_layers(struct reader *r, struct launch_create *create)
 {
-    if (get(r, &create->root.n_lowers, sizeof(create->root.n_lowers)) < 0 ||
-        create->root.n_lowers > LAUNCH_MAX_LOWERS)
+    if (get(r, &create->root.n_layers, sizeof(create->root.n_layers)) < 0 ||
+        create->root.n_layers > LAUNCH_MAX_LAYERS)
         return -EBADMSG;
-    for (uint32_t i = 0; i < create->root.n_lowers; i++) {
-        if (get_text(r, PATH_MAX, &create->root.lowers[i]) < 0 ||
-            create->root.lowers[i][0] != '/')
+    for (uint32_t i = 0; i < create->root.n_layers; i++) {
+        if (get_text(r, LAUNCH_LAYER_DIGITS + 1, &create->root.layers[i]) < 0 ||
+            !launchproto_layer_valid(create->root.layers[i]))
             return -EBADMSG;
     }
     return 0;
@@ -393,8 +399,8 @@ static int get_field(struct reader *r, const struct field *f, uint8_t *at)
     case FIELD_NAME:
     case FIELD_TEXT:
         return get_text_copy(r, f, (char *)at);
-    case FIELD_LOWERS:
-        return get_lowers(r, (struct launch_create *)at);
+    case FIELD_LAYERS:
+        return get_layers(r, (struct launch_create *)at);
     case FIELD_MOUNTS:
         return get_mounts(r, (struct launch_create *)at);
     }

@@ -19,11 +19,12 @@
 #include "base/macros.h"
 
 #define LAUNCH_MAX_PACKET 65536 /* chosen: fits the default SO_SNDBUF (212,992) three times */
-#define LAUNCH_MAX_LOWERS \
+#define LAUNCH_MAX_LAYERS \
     64 /* kernel accepts 500 (overlayfs OVL_MAX_STACK); images rarely pass 40 */
-#define LAUNCH_MAX_ID 64      /* with NUL */
-#define LAUNCH_MAX_MOUNTS 32  /* chosen: a sandbox has 5, and a few of its own */
-#define LAUNCH_MAX_TARGET 256 /* with NUL; chosen */
+#define LAUNCH_LAYER_DIGITS 64 /* of a SHA-256 */
+#define LAUNCH_MAX_ID 64       /* with NUL */
+#define LAUNCH_MAX_MOUNTS 32   /* chosen: a sandbox has 5, and a few of its own */
+#define LAUNCH_MAX_TARGET 256  /* with NUL; chosen */
 
 enum launch_type {
     LAUNCH_HELLO = 1, /* -> answer: launch_features */
@@ -58,9 +59,10 @@ struct launch_features {
 
 /* A root file system, as a value. Strings are borrowed. */
 struct rootfs {
-    bool host;         /* lower = built-in skeleton, second overlay on /usr */
-    uint32_t n_lowers; /* otherwise: absolute paths of layer directories, topmost first */
-    const char *lowers[LAUNCH_MAX_LOWERS];
+    bool host; /* lower = built-in skeleton, second overlay on /usr */
+    uint32_t
+        n_layers; /* otherwise: names of layers of the image store (docs/images.md), lowest first */
+    const char *layers[LAUNCH_MAX_LAYERS];
     uint64_t size_bytes; /* tmpfs size= of the sandbox's writable space; > 0 */
     uint64_t n_inodes;   /* tmpfs nr_inodes=; > 0 */
 };
@@ -74,6 +76,8 @@ enum mount_kind {
     MOUNT_SPACE, /* source: a directory of the sandbox's writable space, "tmp" or "shm" */
     MOUNT_PROC,  /* its own /proc, without what tells of or changes the machine */
     MOUNT_POINT, /* nothing: only that there is a directory */
+    MOUNT_FILE, /* source: of /etc of image `host`, "hostname", "hosts" or "resolv.conf": written in the place of the
+                       image's, as a file that the sandbox may change */
     MOUNT_KIND_MAX,
 };
 
@@ -167,6 +171,8 @@ struct launch_message {
     } u;
 };
 
+/** launchproto_layer_valid() - 64 lower-case hexadecimal digits. */
+bool launchproto_layer_valid(const char *name);
 /** launchproto_id_valid() - [a-z0-9-]{1,63}. */
 bool launchproto_id_valid(const char *id);
 /** mount_op_valid() - a row that launch takes: its kind is known, and it has the source and target of that kind. */

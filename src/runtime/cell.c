@@ -256,11 +256,11 @@ bool cell_kind_equal(const struct cell_kind *a, const struct cell_kind *b)
 
     if (a == b)
         return true;
-    if (a->network != b->network || ra->host != rb->host || ra->n_lowers != rb->n_lowers ||
+    if (a->network != b->network || ra->host != rb->host || ra->n_layers != rb->n_layers ||
         ra->size_bytes != rb->size_bytes || ra->n_inodes != rb->n_inodes)
         return false;
-    for (uint32_t i = 0; i < ra->n_lowers; i++)
-        if (strcmp(ra->lowers[i], rb->lowers[i]) != 0)
+    for (uint32_t i = 0; i < ra->n_layers; i++)
+        if (strcmp(ra->layers[i], rb->layers[i]) != 0)
             return false;
     return true;
 }

@@ -7,6 +7,13 @@ static const struct mount_op always[] = {
     {MOUNT_PROC, "", "/proc"}, {MOUNT_POINT, "", "/sys"},
 };
 
+/* An image has none of these, or those of where it was made. */
+static const struct mount_op of_images[] = {
+    {MOUNT_FILE, "hostname", "/etc/hostname"},
+    {MOUNT_FILE, "hosts", "/etc/hosts"},
+    {MOUNT_FILE, "resolv.conf", "/etc/resolv.conf"},
+};
+
 static void add(struct launch_create *create, struct mount_op op)
 {
     create->mounts[create->n_mounts++] = op;
@@ -19,4 +26,6 @@ void mounts_plan(struct launch_create *ret)
         add(ret, (struct mount_op){MOUNT_HOST, "", ""});
     for (size_t i = 0; i < ARRAY_SIZE(always); i++)
         add(ret, always[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(of_images) && !ret->root.host; i++)
+        add(ret, of_images[i]);
 }

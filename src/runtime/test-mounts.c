@@ -38,6 +38,7 @@ static void test_only_the_host_has_the_machines_directories(void **state)
     mounts_plan(&create);
     assert_has_what_every_root_has(&create);
     assert_false(has(&create, MOUNT_HOST, ""));
+    assert_true(has(&create, MOUNT_FILE, "/etc/hosts"));
 }
 
 static void test_shm_is_mounted_on_dev_not_below_it(void **state)

@@ -36,6 +36,7 @@ struct opened {
     uid_t uid; /* the daemon's */
     gid_t gid;
     char *state_dir;
+    char *images_dir;
 };
 
 static void opened_done(struct opened *o)
@@ -47,6 +48,7 @@ static void opened_done(struct opened *o)
     for (size_t i = 0; i < o->n_listeners; i++)
         bound_discard(&o->listeners[i]);
     free(o->state_dir);
+    free(o->images_dir);
 }
 
 static int front_fail(struct front *f, const struct err *err, int status)
@@ -150,12 +152,15 @@ static int open_dir_at(int fd, const char *name)
 
 /*
  * The directory stays root's and is sticky: the daemon makes what it needs in it, but cannot take away, or put a link in
- * the place of, what launch uses there (launch/, lock).
+ * the place of, what launch uses there (launch/, images/, lock).
  */
 static int give_data(struct opened *opened)
 {
     struct stat st;
     CLEANUP_FD int launch = open_dir_at(opened->data_fd, "launch");
+    CLEANUP_FD int images = open_dir_at(opened->data_fd, "images");
+    if (images < 0)
+        return images;
     if (launch < 0 || fstat(launch, &st) < 0)
         return launch < 0 ? launch : -errno;
     if (st.st_uid != geteuid())
@@ -179,7 +184,8 @@ static int open_data(const struct options *o, struct opened *opened, struct err 
     if (opened->data_fd < 0)
         return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "open `%s`", o->data_dir);
     opened->state_dir = str_dup_printf("%s/launch", o->data_dir);
-    if (opened->state_dir == NULL)
+    opened->images_dir = str_dup_printf("%s/images", o->data_dir);
+    if (opened->state_dir == NULL || opened->images_dir == NULL)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
     int r = give_data(opened);
     /* A user namespace that does not know the daemon's uid; launch cannot make sandboxes there either, and says why. */
@@ -251,6 +257,7 @@ static int make_argv(const struct front *f, const struct opened *opened, struct 
     const char *const pairs[][2] = {
         {"--init", o->init_path},
         {"--state-dir", opened->state_dir},
+        {"--images", opened->images_dir},
         {"--service", o->service_name},
         {"--daemon-user", opened->uid != geteuid() ? user : NULL},
         {"--api-keys", o->api_keys},
@@ -344,8 +351,10 @@ static int keep_what_stays(const struct front *f, struct opened *opened, struct 
                        "--data-dir: cannot change while the service runs");
     opened->data_fd = HANDOVER_DATA;
     opened->state_dir = str_dup_printf("%s/launch", o->data_dir);
-    return opened->state_dir != NULL ? 0
-                                     : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    opened->images_dir = str_dup_printf("%s/images", o->data_dir);
+    return opened->state_dir != NULL && opened->images_dir != NULL
+               ? 0
+               : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
 }
 
 /* In memory, each with its NUL. */

@@ -386,14 +386,6 @@ static void test_bad_requests(void **state)
     msg.u.create.root.size_bytes = msg.u.create.root.n_inodes = 1 << 20;
     service_call(&s, &msg, &answer, &fd);
     assert_int_equal(answer.u.created.status, -EEXIST);
-    (void)snprintf(msg.u.create.id, sizeof(msg.u.create.id),
-                   "layers"); /* layers outside of the image store */
-    msg.u.create.root.host = false;
-    msg.u.create.root.n_lowers = 1;
-    msg.u.create.root.lowers[0] = "/etc";
-    service_call(&s, &msg, &answer, &fd);
-    assert_int_equal(answer.u.created.status, -EPERM);
-    assert_string_equal(answer.u.created.stage, "mount layers");
     msg = (struct launch_message){.type = LAUNCH_KILL, .u.id = "unknown"};
     service_call(&s, &msg, &answer, &fd);
     assert_int_equal(answer.u.status.status, -ENOENT);
@@ -405,47 +397,6 @@ static void test_bad_requests(void **state)
     assert_false(process_alive(b.pid));
     (void)close(s.sock);
     service_remove_dir(&s);
-}
-
-static void test_image_layers(void **state)
-{
-    struct service s;
-    struct box b = {0};
-    struct launch_message msg = {.type = LAUNCH_CREATE}, answer;
-    char images[128], path[256], command[1024];
-
-    service_start(&s);
-    (void)snprintf(images, sizeof(images), "%s/images/layer", s.dir);
-    (void)snprintf(
-        command, sizeof(command),
-        "mkdir -p %s/bin && cp \"$CWS_INIT\" %s/bin/program && echo content > %s/file", images,
-        images, images);
-    assert_int_equal(system(command), 0);
-    (void)snprintf(msg.u.create.id, sizeof(msg.u.create.id), "layers");
-    msg.u.create.root.size_bytes = 1 << 20;
-    msg.u.create.root.n_inodes = 100;
-    create_add_mounts(&msg.u.create);
-    msg.u.create.root.n_lowers = 1;
-    (void)snprintf(path, sizeof(path), "%s/../layer", images);
-    msg.u.create.root.lowers[0] = path;
-    service_call(&s, &msg, &answer, &b.control);
-    assert_int_equal(answer.u.created.status, 0); /* ".." that stays inside is harmless */
-    b.service = &s;
-    memcpy(b.id, msg.u.create.id, sizeof(b.id));
-    box_end(&b, NULL);
-    msg.u.create.root.lowers[0] = images;
-    service_call(&s, &msg, &answer, &b.control);
-    assert_int_equal(answer.u.created.status, 0);
-    {
-        char text[16];
-
-        assert_int_equal(read_path(&b, "/file", text, sizeof(text)), 8);
-        assert_string_equal(text, "content\n");
-    }
-    box_end(&b, NULL);
-    (void)snprintf(command, sizeof(command), "rm -r %s", images);
-    assert_int_equal(system(command), 0);
-    service_stop(&s);
 }
 
 static int compare_u64(const void *a, const void *b)
@@ -518,7 +469,6 @@ int run_life_tests(void)
         cmocka_unit_test(test_next_launch_waits_for_what_is_still_dying),
         cmocka_unit_test(test_a_start_that_fails_says_why_and_leaves_no_cgroup),
         cmocka_unit_test(test_bad_requests),
-        cmocka_unit_test(test_image_layers),
         cmocka_unit_test(test_measure),
     };
 

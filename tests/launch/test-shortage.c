@@ -89,7 +89,7 @@ static void fill_flight(int pair[2], int n)
 
 static void test_a_create_whose_socket_cannot_be_sent_is_answered(void **state)
 {
-    struct launch_message msg = {.type = LAUNCH_CREATE}, answer;
+    struct launch_message msg = create_host("refused", 1 << 20, 1 << 20), answer;
     struct service s;
     struct rlimit limit;
     struct box b;
@@ -100,9 +100,6 @@ static void test_a_create_whose_socket_cannot_be_sent_is_answered(void **state)
     service_start(&s);
     fill_flight(pair, 500);
     limit = limit_files(s.pid, 100);
-    (void)snprintf(msg.u.create.id, sizeof(msg.u.create.id), "refused");
-    msg.u.create.root.host = true;
-    msg.u.create.root.size_bytes = msg.u.create.root.n_inodes = 1 << 20;
     service_call(&s, &msg, &answer, &fd);
     assert_int_equal(answer.u.created.status, -ETOOMANYREFS);
     assert_string_equal(answer.u.created.stage, "send the control socket");

@@ -8,6 +8,7 @@ int run_isolation_tests(void);
 int run_exec_tests(void);
 int run_life_tests(void);
 int run_sync_tests(void);
+int run_root_tests(void);
 int run_shortage_tests(void);
 
 #endif
