@@ -70,6 +70,9 @@ static int seconds_of(PyObject *o, const char *name, double least, uint64_t if_z
 {
     double seconds = PyFloat_AsDouble(o);
 
+    if (seconds == -1.0 && PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_TypeError))
+        PyErr_Format(PyExc_TypeError, "%s must be a number of seconds, not %.100s", name,
+                     Py_TYPE(o)->tp_name);
     if (seconds == -1.0 && PyErr_Occurred())
         return -1;
     if (isnan(seconds) || seconds < least) {

@@ -51,6 +51,12 @@ static PyObject *core_list(PyObject *module, PyObject *args)
     return py_ref_new(st, REF_SANDBOXES, cws_list(NULL, t, &options, &error), cls, &error);
 }
 
+/* A converter of PyArg_ParseTuple(): a const char *, borrowed. */
+static int sandbox_id_arg(PyObject *o, void *ret)
+{
+    return (*(const char **)ret = py_arg_utf8(o, "sandbox_id")) != NULL;
+}
+
 /* from_id(cls, target, sandbox_id, timeout_seconds) */
 static PyObject *core_from_id(PyObject *module, PyObject *args)
 {
@@ -61,7 +67,7 @@ static PyObject *core_from_id(PyObject *module, PyObject *args)
     cws_target *t;
     const char *id;
 
-    if (!PyArg_ParseTuple(args, "OOsO:from_id", &cls, &target, &id, &timeout))
+    if (!PyArg_ParseTuple(args, "OOO&O:from_id", &cls, &target, sandbox_id_arg, &id, &timeout))
         return NULL;
     t = target_of(st, target);
     if (!t || py_arg_seconds(timeout, "timeout_seconds", CWS_DEFAULT_TIMEOUT,
@@ -82,7 +88,8 @@ static PyObject *core_delete(PyObject *module, PyObject *args)
     const char *id;
     int missing_ok;
 
-    if (!PyArg_ParseTuple(args, "OspO:delete", &target, &id, &missing_ok, &timeout))
+    if (!PyArg_ParseTuple(args, "OO&pO:delete", &target, sandbox_id_arg, &id, &missing_ok,
+                          &timeout))
         return NULL;
     t = target_of(st, target);
     if (!t || py_arg_seconds(timeout, "timeout_seconds", CWS_DEFAULT_TIMEOUT,

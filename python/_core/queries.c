@@ -196,6 +196,17 @@ static PyObject *records_ref(PyObject *module, cws_op *take_op, cws_error **take
     return py_ref_new(core_state_of_module(module), REF_RECORDS, take_op, NULL, take_error);
 }
 
+/* Converters of PyArg_ParseTuple(): a const char *, borrowed. */
+static int snapshot_id_arg(PyObject *o, void *ret)
+{
+    return (*(const char **)ret = py_arg_utf8(o, "file_system_snapshot_id")) != NULL;
+}
+
+static int volume_id_arg(PyObject *o, void *ret)
+{
+    return (*(const char **)ret = py_arg_utf8(o, "volume_id")) != NULL;
+}
+
 /* snapshot_get(target, id, timeout_seconds) */
 static PyObject *core_snapshot_get(PyObject *module, PyObject *args)
 {
@@ -205,7 +216,7 @@ static PyObject *core_snapshot_get(PyObject *module, PyObject *args)
     cws_target *t;
     const char *id;
 
-    if (!PyArg_ParseTuple(args, "OsO:snapshot_get", &target, &id, &timeout))
+    if (!PyArg_ParseTuple(args, "OO&O:snapshot_get", &target, snapshot_id_arg, &id, &timeout))
         return NULL;
     t = target_of(module, target, timeout, &timeout_ns);
     return t ? records_ref(module, cws_snapshot_get(NULL, t, id, timeout_ns, &error), &error)
@@ -243,7 +254,8 @@ static PyObject *core_snapshot_delete(PyObject *module, PyObject *args)
     const char *id;
     int missing_ok;
 
-    if (!PyArg_ParseTuple(args, "OspO:snapshot_delete", &target, &id, &missing_ok, &timeout))
+    if (!PyArg_ParseTuple(args, "OO&pO:snapshot_delete", &target, snapshot_id_arg, &id,
+                          &missing_ok, &timeout))
         return NULL;
     t = target_of(module, target, timeout, &timeout_ns);
     if (!t)
@@ -335,9 +347,10 @@ static PyObject *core_volume_create(PyObject *module, PyObject *args)
     cws_target *t;
     const char *id;
 
-    if (!PyArg_ParseTuple(args, "Os(sssz)pszO:volume_create", &target, &id, &o.pvc.runner_id,
-                          &o.pvc.namespace_name, &o.pvc.claim_name, &o.pvc.sub_path,
-                          &o.read_only, &o.description, &o.request_id, &timeout))
+    if (!PyArg_ParseTuple(args, "OO&(sssz)pszO:volume_create", &target, volume_id_arg, &id,
+                          &o.pvc.runner_id, &o.pvc.namespace_name, &o.pvc.claim_name,
+                          &o.pvc.sub_path, &o.read_only, &o.description, &o.request_id,
+                          &timeout))
         return NULL;
     t = target_of(module, target, timeout, &timeout_ns);
     return t ? records_ref(module, cws_volume_create(NULL, t, id, &o, timeout_ns, &error),
@@ -356,7 +369,7 @@ static PyObject *ask_volume(PyObject *module, PyObject *args,
     cws_target *t;
     const char *id;
 
-    if (!PyArg_ParseTuple(args, "OsO", &target, &id, &timeout))
+    if (!PyArg_ParseTuple(args, "OO&O", &target, volume_id_arg, &id, &timeout))
         return NULL;
     t = target_of(module, target, timeout, &timeout_ns);
     return t ? records_ref(module, ask(NULL, t, id, timeout_ns, &error), &error) : NULL;
@@ -412,7 +425,8 @@ static PyObject *core_volume_update(PyObject *module, PyObject *args)
     uint64_t timeout_ns;
     cws_target *t;
 
-    if (!PyArg_ParseTuple(args, "OssO:volume_update", &target, &id, &description, &timeout))
+    if (!PyArg_ParseTuple(args, "OO&sO:volume_update", &target, volume_id_arg, &id,
+                          &description, &timeout))
         return NULL;
     t = target_of(module, target, timeout, &timeout_ns);
     return t ? records_ref(module,
@@ -431,8 +445,8 @@ static PyObject *core_volume_delete(PyObject *module, PyObject *args)
     cws_target *t;
     const char *id;
 
-    if (!PyArg_ParseTuple(args, "OsppO:volume_delete", &target, &id, &allow_missing, &force,
-                          &timeout))
+    if (!PyArg_ParseTuple(args, "OO&ppO:volume_delete", &target, volume_id_arg, &id,
+                          &allow_missing, &force, &timeout))
         return NULL;
     t = target_of(module, target, timeout, &timeout_ns);
     return t ? records_ref(
@@ -451,7 +465,8 @@ static PyObject *core_volume_wait(PyObject *module, PyObject *args)
     cws_target *t;
     const char *id;
 
-    if (!PyArg_ParseTuple(args, "OsOO:volume_wait", &target, &id, &seconds, &timeout) ||
+    if (!PyArg_ParseTuple(args, "OO&OO:volume_wait", &target, volume_id_arg, &id, &seconds,
+                          &timeout) ||
         py_arg_seconds(seconds, "timeout", 0, 1, &wait_ns) < 0)
         return NULL;
     t = target_of(module, target, timeout, &timeout_ns);

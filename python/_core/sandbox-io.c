@@ -285,6 +285,10 @@ static PyObject *sandbox_write_file(PyObject *self, PyObject *const *args, Py_ss
 
     if (!st || file_args(self, &spec, args, n_args, kwnames, &a) < 0)
         return NULL;
+    if (PyUnicode_Check(a.content)) {
+        PyErr_SetString(PyExc_TypeError, "contents must be bytes, not str: encode it first");
+        return NULL;
+    }
     if (PyObject_GetBuffer(a.content, &view, PyBUF_SIMPLE) < 0)
         return NULL;
     sb = py_sandbox_handle(st, self);
@@ -334,8 +338,11 @@ static int log_options(PyObject *const *out, uint64_t default_ns, cws_log_option
     if (arg_given(tail)) {
         unsigned long n = PyLong_AsUnsignedLong(tail);
 
-        if (PyErr_Occurred())
+        if (PyErr_Occurred()) {
+            PyErr_Format(PyLong_Check(tail) ? PyExc_ValueError : PyExc_TypeError,
+                         "tail_lines must be a number of lines, not %R", tail);
             return -1;
+        }
         ret->tail_lines = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
     }
     if (arg_given(since)) {

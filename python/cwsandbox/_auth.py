@@ -146,9 +146,10 @@ def resolve_auth() -> AuthHeaders:
     name, get_auth = _mode
     auth = get_auth()
     if auth is None:
-        raise CWSandboxAuthenticationError(f"Authentication mode {name!r} returned no credentials")
+        raise CWSandboxAuthenticationError(f"Configured auth mode {name} returned no credentials")
     if not isinstance(auth, AuthHeaders):
-        raise TypeError(f"get_auth of mode {name!r} must return AuthHeaders, not {type(auth).__name__}")
+        what = type(auth).__name__
+        raise CWSandboxAuthenticationError(f"Configured auth mode {name} returned {what}, expected AuthHeaders")
     return auth
 
 

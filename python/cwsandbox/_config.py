@@ -22,14 +22,21 @@ if TYPE_CHECKING:
     from ._volumes import FileSystemSnapshotOptions, ScratchVolumeOptions
 
 _LIFETIME_MAX = 2**31 - 1  # an int32 on the wire
-_REMOVED = ("profile_ids", "profile_names", "s3_mount", "ports", "max_timeout_seconds")
+_PROFILES = "profile_ids/profile_names were removed in cwsandbox 1.x; use placement_mode and runner_ids"
+_REMOVED = {
+    "profile_ids": _PROFILES,
+    "profile_names": _PROFILES,
+    "s3_mount": "s3_mount was removed in cwsandbox 1.x; use object_storage_access",
+    "ports": "ports was removed in cwsandbox 1.x; use services",
+    "max_timeout_seconds": "max_timeout_seconds was removed in cwsandbox 1.x; use request_timeout_seconds",
+}
 
 
 def refuse(values: Mapping[str, object]) -> None:
     """TypeError for names that left the API."""
-    for name in _REMOVED:
+    for name, text in _REMOVED.items():
         if values.get(name) is not None:
-            raise TypeError(f"{name} is no longer supported")
+            raise TypeError(text)
 
 
 def string_list(value: object, name: str) -> list[str]:
@@ -176,6 +183,8 @@ class Config:
             self.request_timeout = request
         if lifetime is not None:
             self.lifetime = lifetime
+        if self.lifetime is not None and not isinstance(self.lifetime, (int, float)):
+            raise TypeError(f"max_lifetime_seconds must be a number, not {type(self.lifetime).__name__}")
         if self.lifetime is not None and not 0 <= self.lifetime <= _LIFETIME_MAX:  # nor not-a-number
             raise ValueError(f"max_lifetime_seconds must be between 0 and {_LIFETIME_MAX}, not {self.lifetime!r}")
         if poll_budget is None and poll_rpc is None:

@@ -189,7 +189,7 @@ class SandboxDefaults:
             return cls()
         for name in ("profile_ids", "profile_names"):
             if name in d:
-                raise TypeError(f"{name} is no longer supported")
+                raise TypeError(f"SandboxDefaults.from_dict() does not accept {name!r}; profiles were removed in cwsandbox 1.x")
         values = {}
         for f in fields(cls):
             value = d[f.name] if f.name in d else None

@@ -122,7 +122,7 @@ def _check_gpu(gpu) -> None:
 class ResourceOptions:
     """CPU and memory of a sandbox as quantity strings: requests (what it is sure to get) and limits (what it cannot pass).
 
-    A side that is missing equals the other. gpu: {"count", "type", "memory_gb"}.
+    A side that is missing equals the other. gpu: {"count", "type", "memory_gb"}. Checked where a sandbox is made with it.
     """
 
     requests: dict[str, str] | None = None
@@ -135,12 +135,6 @@ class ResourceOptions:
             if value is not None and not hasattr(value, "keys"):
                 raise TypeError(f"{name} must be a dict, not {type(value).__name__}")
             object.__setattr__(self, name, dict(value) if value else None)
-        _check_keys(self.requests, "requests")
-        _check_keys(self.limits, "limits")
-        if self.requests and self.limits:
-            _check_order(self.requests, self.limits)
-        if self.gpu is not None:
-            _check_gpu(self.gpu)
 
 
 def _from_mapping(value: Mapping) -> ResourceOptions:
@@ -171,6 +165,10 @@ def to_resources(value) -> ResourceOptions | None:
         if not hasattr(value, "keys"):
             raise TypeError(f"resources must be ResourceOptions or a dict, not {type(value).__name__}")
         value = _from_mapping(value)
+    _check_keys(value.requests, "requests")
+    _check_keys(value.limits, "limits")
+    if value.gpu is not None:
+        _check_gpu(value.gpu)
     requests, limits = value.requests or value.limits, value.limits or value.requests
     if requests:
         for side, values in (("request", requests), ("limit", limits)):

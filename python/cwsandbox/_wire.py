@@ -51,12 +51,19 @@ def pull_credentials(pull: ImagePullCredentials | None) -> dict[str, Any] | None
     }
 
 
+def _file(entry: Mapping[str, Any], i: int) -> tuple[str, Any]:
+    for key in ("mount_path", "file_content"):
+        if key not in entry:
+            raise KeyError(f"mounted_files[{i}] has no {key!r}")
+    return entry["mount_path"], entry["file_content"]
+
+
 def files(mounted_files: Any) -> list[tuple[str, bytes]]:
     """[(path, bytes)] from a list of dicts or a mapping of path to content."""
     if hasattr(mounted_files, "items"):
         entries = list(mounted_files.items())
     else:
-        entries = [(entry["mount_path"], entry["file_content"]) for entry in mounted_files]
+        entries = [_file(entry, i) for i, entry in enumerate(mounted_files)]
     return [
         (path, bytes(content) if isinstance(content, (bytes, bytearray)) else str(content).encode())
         for path, content in entries

@@ -321,7 +321,7 @@ struct sandbox *sandbox_find(struct runtime *rt, const char *owner, const char *
         return sb;
     /* The same words for somebody else's: an id must not be testable. */
     (void)err_set_reason(err, ERR_NOT_FOUND, "CWSANDBOX_SANDBOX_NOT_FOUND",
-                         "sandbox `%s` does not exist", id);
+                         "sandbox `%s` not found", id);
     err_add_metadata(err, "sandbox_id", id);
     return NULL;
 }

@@ -166,7 +166,7 @@ def test_unknown_numbers_are_unspecified_and_logged(caplog):
 
 @pytest.mark.parametrize("kwargs, error, field", [
     ({"services": [{"port": 80}]}, cwsandbox.SandboxError, "services"),
-    ({"secrets": [{"store": "s", "name": "n"}]}, cwsandbox.SandboxError, "secret_stores"),
+    ({"secrets": [{"store": "s", "name": "n"}]}, cwsandbox.SandboxError, "secrets is not"),
     ({"volumes": [{"name": "v", "volume_id": "x"}]}, cwsandbox.SandboxError, "volumes"),
     ({"file_system_snapshot": {"mount_path": "/w"}}, cwsandbox.SandboxError, "volumes"),
     ({"image_pull_credentials": {"registry": "r", "store": "s", "name": "n"}}, cwsandbox.SandboxError, "image_pull_credentials"),

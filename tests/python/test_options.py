@@ -118,7 +118,7 @@ def test_unknown_and_removed_arguments():
     with pytest.raises(TypeError, match="unexpected keyword argument"):
         Sandbox(nonsense=1)
     for name in ("profile_ids", "profile_names", "s3_mount", "ports", "max_timeout_seconds"):
-        with pytest.raises(TypeError, match=name):
+        with pytest.raises(TypeError, match=rf"{name}.* w(as|ere) removed in cwsandbox 1\.x; use "):
             Sandbox(**{name: ["x"]})
         Sandbox(**{name: None})
     Sandbox(placement_spillover="STRICT")
@@ -212,6 +212,38 @@ def test_resource_forms():
     Sandbox(resources={"gpu": 1})
 
 
+def test_resources_are_checked_where_a_sandbox_is_made(shared):
+    # As in the published client: a value may be built up, and changed with replace(), before it is used.
+    for options, error in (
+        (ResourceOptions(requests={"cpu": "2"}, limits={"cpu": "1"}), ValueError),
+        (ResourceOptions(requests={"disk": "1"}), ValueError),
+        (ResourceOptions(limits={"cpu": 1}), TypeError),
+        (ResourceOptions(gpu={"count": 0}), ValueError),
+    ):
+        defaults = SandboxDefaults(resources=options)
+        for make in (lambda: Sandbox(resources=options), lambda: Sandbox(defaults=defaults)):  # noqa: B023
+            with pytest.raises(error):
+                make()
+
+
+def test_a_mistake_is_told_by_the_name_of_the_argument(shared):
+    for call, error, text in (
+        (lambda: shared.exec(["true"], timeout_seconds="5"), TypeError, "timeout_seconds must be a number of seconds, not str"),
+        (lambda: Sandbox(max_lifetime_seconds="1h"), TypeError, "max_lifetime_seconds must be a number, not str"),
+        (lambda: list(shared.stream_logs(tail_lines=-1)), ValueError, "tail_lines must be a number of lines, not -1"),
+        (lambda: list(shared.stream_logs(tail_lines="5")), TypeError, "tail_lines must be a number of lines, not '5'"),
+        (lambda: Sandbox.from_id(5).result(), TypeError, "sandbox_id must be a str, not int"),
+        (lambda: Sandbox.delete(5).result(), TypeError, "sandbox_id must be a str, not int"),
+        (lambda: Sandbox.get_snapshot(5).result(), TypeError, "file_system_snapshot_id must be a str, not int"),
+        (lambda: cwsandbox.Volume.get(5).result(), TypeError, "volume_id must be a str, not int"),
+        (lambda: shared.write_file("/tmp/x", "text").result(), TypeError, "contents must be bytes, not str"),
+        (lambda: Sandbox.run(mounted_files=[{"path": "/x"}]), KeyError, "mounted_files.0. has no 'mount_path'"),
+        (lambda: Sandbox.from_id("sb-none").result(), cwsandbox.SandboxNotFoundError, "^Get sandbox: sandbox `sb-none` not found$"),
+    ):
+        with pytest.raises(error, match=text):
+            call()
+
+
 def test_quantities():
     for text, value in (
         ("1", 1), (" 500m ", "0.5"), ("1.5", "1.5"), (".5", "0.5"), ("1Ki", 1024), ("2Gi", 2 * 1024**3), ("1k", 1000),
@@ -278,7 +310,7 @@ def test_exception_tree():
     assert not issubclass(e.SandboxTimeoutError, TimeoutError)
     assert issubclass(e.DiscoveryValidationError, e.CWSandboxValidationError)
     assert issubclass(e.AsyncFunctionError, e.FunctionError)
-    for name in cwsandbox._EXCEPTIONS:
+    for name in (name for name in cwsandbox.__all__ if name.endswith("Error")):
         cls = getattr(exceptions, name)
         assert issubclass(cls, CWSandboxError)
         exc = cls("text", runner_id="r") if name == "RunnerNotFoundError" else cls("text")
@@ -354,7 +386,7 @@ def test_auth_mode_is_asked_when_a_sandbox_opens(auth_mode):
 def test_auth_mode_errors_come_from_the_handle(auth_mode):
     cwsandbox.set_auth_mode("empty", lambda: None)
     ref = Sandbox.list()
-    with pytest.raises(CWSandboxAuthenticationError, match="'empty' returned no credentials"):
+    with pytest.raises(CWSandboxAuthenticationError, match="Configured auth mode empty returned no credentials"):
         ref.result()
 
     def failing():

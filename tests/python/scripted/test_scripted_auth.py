@@ -111,11 +111,11 @@ def test_a_key_of_blanks_is_a_value_error_that_does_not_show_it(server, monkeypa
     assert "secret" not in str(caught.value)
 
 
-def test_a_mode_that_is_no_function_or_gives_no_headers_is_a_type_error(server, consume, auth_mode):
+def test_a_mode_that_is_no_function_or_gives_no_headers_is_an_error(server, consume, auth_mode):
     with pytest.raises(TypeError, match="'mine'.*callable"):
         cw.set_auth_mode("mine", "not a function")
     auth_mode("mine", lambda: "token")
-    with pytest.raises(TypeError, match="'mine' must return AuthHeaders, not str"):
+    with pytest.raises(CWSandboxAuthenticationError, match="Configured auth mode mine returned str, expected AuthHeaders"):
         consume(Sandbox.list)
 
 
