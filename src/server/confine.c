@@ -6,38 +6,18 @@
  * No call here opens a way out: none makes a socket or connects one (those we serve on were handed to us, accept4 makes
  * the rest), none starts a program, none looks into another process, none makes a namespace or a mount. open and its kin
  * are allowed: what a user id of its own may open is not much, and the data directory is made of files.
- *
- * Built by hand, because a list of "equal: allow" needs no library; the kernel answers calls that are decided by their
- * number alone from a bitmap (5.11).
  */
 #include "server/confine.h"
 
 #include <errno.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sched.h>
-#include <stddef.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#if defined(__x86_64__)
-#define OUR_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define OUR_ARCH AUDIT_ARCH_AARCH64
-#else
-#error "name this architecture: linux/audit.h"
-#endif
-
-struct row {
-    int nr;
-    const char *reason;
-};
+#include "base/sysfilter.h"
 
 /* clang-format off */
-static const struct row allowed[] = {
+static const struct sysfilter_row allowed[] = {
     {SYS_accept4, "callers"},
     {SYS_brk, "memory"},
     {SYS_clock_getres, "time"},
@@ -168,7 +148,7 @@ static const struct row allowed[] = {
 };
 
 /* Nothing that we or a library of ours does comes to one of these, whatever the version. */
-static const struct row deadly[] = {
+static const struct sysfilter_row deadly[] = {
     {SYS_add_key, "an intruder: keys of the kernel"},
     {SYS_bpf, "an intruder: programs in the kernel"},
     {SYS_execve, "an intruder: a program"},
@@ -186,103 +166,39 @@ static const struct row deadly[] = {
     {SYS_userfaultfd, "an intruder: a step to the kernel"},
 };
 
-/* Requests of ioctl(2): nothing that types into a terminal (TIOCSTI). */
-static const struct {
-    unsigned long request;
-    const char *reason;
-} ioctls[] = {
-    {FIOCLEX, "libuv: descriptors"},
-    {FIONBIO, "libuv: descriptors"},
-    {FIONREAD, "how much a pipe holds"},
-    {TCGETS, "libc: is it a terminal?"},
-    {TIOCGWINSZ, "terminals of sandboxes"},
-    {TIOCSWINSZ, "terminals of sandboxes"},
+/* Of ioctl(2) nothing that types into a terminal (TIOCSTI); of prlimit64(2) our own limits: what another process may have is
+ * not ours to say, and no capability is left to say it. */
+static const struct sysfilter_argument arguments[] = {
+    {SYS_ioctl, 1, FIOCLEX, "libuv: descriptors"},
+    {SYS_ioctl, 1, FIONBIO, "libuv: descriptors"},
+    {SYS_ioctl, 1, FIONREAD, "how much a pipe holds"},
+    {SYS_ioctl, 1, TCGETS, "libc: is it a terminal?"},
+    {SYS_ioctl, 1, TIOCGWINSZ, "terminals of sandboxes"},
+    {SYS_ioctl, 1, TIOCSWINSZ, "terminals of sandboxes"},
+    {SYS_prlimit64, 0, 0, "limits of our own"},
+};
+
+/* Done, says the answer: what listens does so since before we lived, and keeps the credentials of who made it. */
+static const struct sysfilter_row unneeded[] = {
+    {SYS_listen, "listeners that were handed to us"},
 };
 /* clang-format on */
 
-#define MAX_PROGRAM 512 /* two instructions a row; confine() checks */
-
-struct program {
-    struct sock_filter code[MAX_PROGRAM];
-    unsigned short n;
+static const struct sysfilter filter = {
+    .allowed = allowed,
+    .n_allowed = ARRAY_SIZE(allowed),
+    .deadly = deadly,
+    .n_deadly = ARRAY_SIZE(deadly),
+    .unneeded = unneeded,
+    .n_unneeded = ARRAY_SIZE(unneeded),
+    .arguments = arguments,
+    .n_arguments = ARRAY_SIZE(arguments),
 };
-
-static void add(struct program *p, uint16_t code, uint32_t k, uint8_t yes, uint8_t no)
-{
-    CHECK(p->n < MAX_PROGRAM);
-    p->code[p->n++] = (struct sock_filter){.code = code, .jt = yes, .jf = no, .k = k};
-}
-
-static void load(struct program *p, size_t offset)
-{
-    add(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
-}
-
-static void answer(struct program *p, uint32_t action)
-{
-    add(p, BPF_RET | BPF_K, action, 0, 0);
-}
-
-/* What is loaded equals @value: @action. */
-static void when(struct program *p, uint32_t value, uint32_t action)
-{
-    add(p, BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
-    answer(p, action);
-}
-
-/* The lower word of its request, as ioctl(2) itself uses; both architectures are little-endian. */
-static void when_ioctl(struct program *p)
-{
-    add(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, (uint8_t)(2 + 2 * ARRAY_SIZE(ioctls)));
-    load(p, offsetof(struct seccomp_data, args[1]));
-    for (size_t i = 0; i < ARRAY_SIZE(ioctls); i++)
-        when(p, (uint32_t)ioctls[i].request, SECCOMP_RET_ALLOW);
-    answer(p, SECCOMP_RET_ERRNO | EPERM);
-}
-
-/* Threads, not processes. clone3 hides its flags behind a pointer: libc takes clone when there is no such call. */
-static void when_clone(struct program *p)
-{
-    when(p, SYS_clone3, SECCOMP_RET_ERRNO | ENOSYS);
-    add(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 4);
-    load(p, offsetof(struct seccomp_data, args[0]));
-    add(p, BPF_JMP | BPF_JSET | BPF_K, CLONE_THREAD, 0, 1);
-    answer(p, SECCOMP_RET_ALLOW);
-    answer(p, SECCOMP_RET_KILL_PROCESS);
-}
-
-/* Of ourselves: what another process may have is not ours to say, and no capability is left to say it. */
-static void when_prlimit(struct program *p)
-{
-    add(p, BPF_JMP | BPF_JEQ | BPF_K, SYS_prlimit64, 0, 4);
-    load(p, offsetof(struct seccomp_data, args[0]));
-    add(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1);
-    answer(p, SECCOMP_RET_ALLOW);
-    answer(p, SECCOMP_RET_ERRNO | EPERM);
-}
 
 int confine(struct err *err)
 {
-    static struct program p;
-    load(&p, offsetof(struct seccomp_data, arch));
-    add(&p, BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 1, 0);
-    answer(&p, SECCOMP_RET_KILL_PROCESS); /* 32-bit calls have other numbers */
-    load(&p, offsetof(struct seccomp_data, nr));
-    for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
-        when(&p, (uint32_t)allowed[i].nr, SECCOMP_RET_ALLOW);
-    for (size_t i = 0; i < ARRAY_SIZE(deadly); i++)
-        when(&p, (uint32_t)deadly[i].nr, SECCOMP_RET_KILL_PROCESS);
-    /* Done, says the answer: what listens does so since before we lived, and keeps the credentials of who made it. */
-    when(&p, SYS_listen, SECCOMP_RET_ERRNO | 0);
-    when_clone(&p);
-    when_prlimit(&p);
-    when_ioctl(&p);
-    answer(&p, SECCOMP_RET_ERRNO | EPERM);
-    struct sock_fprog program = {.len = p.n, .filter = p.code};
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
-        return err_set_errno(
-            err, ERR_FAILED_PRECONDITION, errno,
-            "filter our own system calls (the kernel needs CONFIG_SECCOMP_FILTER)");
+    if (sysfilter_install(&filter, err) < 0)
+        return -1;
     errno = 0;
     if (socket(AF_UNIX, SOCK_STREAM, 0) >= 0 ||
         errno != EPERM) /* a call that the table does not have */

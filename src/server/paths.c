@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "base/datadir.h"
 #include "base/rundir.h"
 #include "base/util.h"
 
@@ -64,48 +65,17 @@ static int make_dirs(const char *path, struct err *err)
     }
 }
 
-/* FNV-1a of a path: names things after it; short, no secret needed. */
-static uint64_t path_hash(const char *path)
-{
-    uint64_t hash = 14695981039346656037ULL;
-    for (const char *p = path; *p != '\0'; p++)
-        hash = (hash ^ (uint8_t)*p) * 1099511628211ULL;
-    return hash & 0xffffffffffffULL;
-}
-
-/* Where data of this user belongs; NULL with @err untouched when nothing says so. */
-static char *data_root(void)
-{
-    const char *data_home = getenv("XDG_DATA_HOME");
-    const char *home = getenv("HOME");
-    if (geteuid() == 0)
-        return strdup("/var/lib/cwsandbox");
-    if (data_home != NULL && data_home[0] == '/')
-        return str_dup_printf("%s/cwsandbox", data_home);
-    if (home != NULL && home[0] == '/')
-        return str_dup_printf("%s/.local/share/cwsandbox", home);
-    return NULL;
-}
-
-/* A user has one embedded service per runtime directory, and each needs a data directory of its
- * own. An account without a usable home (a service user) keeps the data in the runtime
- * directory, and so as long as that lives. */
+/* An account without a usable home (a service user) keeps the data in the runtime directory, and so as long as that lives. */
 static int fill_embedded_data_dir(struct options *o, struct err *err)
 {
-    CLEANUP_FREE char *root = data_root();
-    CLEANUP_FREE char *rundir = rundir_path();
-    if (rundir == NULL)
-        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
     o->data_dir_chosen = true;
-    if (root != NULL) {
-        o->data_dir =
-            str_dup_printf("%s/embedded-%012llx", root, (unsigned long long)path_hash(rundir));
-        if (o->data_dir != NULL && make_dirs(o->data_dir, err) == 0)
-            return 0;
-        err_done(err);
-        free(o->data_dir);
-    }
-    o->data_dir = str_dup_printf("%s/data", rundir);
+    o->data_dir = datadir_embedded();
+    if (o->data_dir != NULL && make_dirs(o->data_dir, err) == 0)
+        return 0;
+    err_done(err);
+    free(o->data_dir);
+    CLEANUP_FREE char *rundir = rundir_path();
+    o->data_dir = rundir != NULL ? str_dup_printf("%s/data", rundir) : NULL;
     return o->data_dir != NULL ? make_dirs(o->data_dir, err)
                                : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
 }
@@ -115,7 +85,7 @@ static int fill_data_dir(struct options *o, struct err *err)
     if (o->data_dir == NULL && o->embedded)
         return fill_embedded_data_dir(o, err);
     if (o->data_dir == NULL)
-        o->data_dir = data_root();
+        o->data_dir = datadir_root();
     if (o->data_dir == NULL)
         return err_set(err, ERR_FAILED_PRECONDITION,
                        "no --data-dir, CWSANDBOX_DATA_DIR or HOME");
@@ -127,7 +97,7 @@ static char *make_service_name(const char *data_dir)
 {
     CLEANUP_FREE char *real = realpath(data_dir, NULL);
     return str_dup_printf("u%u-%012llx", (unsigned)geteuid(),
-                          (unsigned long long)path_hash(real != NULL ? real : data_dir));
+                          (unsigned long long)datadir_hash(real != NULL ? real : data_dir));
 }
 
 static char *make_runner_id(void)
