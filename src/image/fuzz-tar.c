@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     CLEANUP_ERR struct err err = {0};
-    struct memory_source memory = {{memory_read}, data, n};
+    struct memory_source memory = {{.read = memory_read}, data, n};
     CLEANUP(hash_source_done) struct hash_source limit = {0};
     CLEANUP_INFLATE struct inflate *z = inflate_new(&memory.source, &err);
     if (z == NULL || hash_source_init(&limit, inflate_source(z), 1 << 20, &err) < 0)

@@ -60,9 +60,17 @@ static ssize_t file_read_some(struct source *source, void *data, size_t n, struc
     return got;
 }
 
+static uint64_t file_skip(struct source *source, uint64_t n)
+{
+    struct file_source *s = CONTAINER_OF(source, struct file_source, source);
+    n = MIN(n, s->end - s->offset);
+    s->offset += n;
+    return n;
+}
+
 void file_source_init(struct file_source *s, int fd, uint64_t offset, uint64_t n_bytes)
 {
-    *s = (struct file_source){{file_read_some}, fd, offset, offset + n_bytes};
+    *s = (struct file_source){{file_read_some, file_skip}, fd, offset, offset + n_bytes};
 }
 
 static ssize_t stream_read(struct source *source, void *data, size_t n, struct err *err)
@@ -77,7 +85,7 @@ static ssize_t stream_read(struct source *source, void *data, size_t n, struct e
 
 void stream_source_init(struct stream_source *s, int fd)
 {
-    *s = (struct stream_source){{stream_read}, fd};
+    *s = (struct stream_source){{.read = stream_read}, fd};
 }
 
 static ssize_t hash_read(struct source *source, void *data, size_t n, struct err *err)

@@ -11,6 +11,8 @@
 struct source {
     /** read() - up to @n > 0 bytes; 0 at the end; -1 with @err set. */
     ssize_t (*read)(struct source *self, void *data, size_t n, struct err *err);
+    /** skip() - pass over up to @n bytes without reading; how many. NULL: it cannot. */
+    uint64_t (*skip)(struct source *self, uint64_t n);
 };
 
 /** source_read_full() - exactly @n bytes, or fewer at the end; -1 with @err set. */

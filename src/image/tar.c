@@ -104,6 +104,8 @@ static int skip(struct tar *t, struct err *err)
 {
     uint8_t bytes[8192];
     uint64_t n = t->left + t->padding;
+    if (t->source->skip)
+        n -= t->source->skip(t->source, n);
     while (n > 0) {
         ssize_t got = t->source->read(t->source, bytes, MIN(sizeof(bytes), n), err);
         if (got <= 0)

@@ -71,5 +71,5 @@ static ssize_t buf_source_read(struct source *source, void *data, size_t n, stru
 
 void buf_source_init(struct buf_source *s, struct buf *b)
 {
-    *s = (struct buf_source){{buf_source_read}, b};
+    *s = (struct buf_source){{.read = buf_source_read}, b};
 }

@@ -1,0 +1,242 @@
+/* See verbs.h. */
+#include "image/verbs.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "base/util.h"
+#include "image/import.h"
+#include "image/reference.h"
+#include "image/value.h"
+
+void verb_world_done(struct verb_world *w)
+{
+    cleanup_fd(&w->input);
+    cleanup_fd(&w->output);
+    store_close(&w->store);
+}
+
+/* The one way to write what somebody typed. */
+static char *normal_form(const char *text, struct err *err)
+{
+    CLEANUP_REFERENCE struct reference r = {0};
+    if (reference_parse(text, &r, err) < 0)
+        return NULL;
+    char *normal = reference_format(&r);
+    if (!normal)
+        (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    return normal;
+}
+
+static int print_json(json_t *take_json, struct err *err)
+{
+    CLEANUP_JSON json_t *j = take_json;
+    if (!j || json_dumpf(j, stdout, JSON_INDENT(2)) < 0)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    (void)putchar('\n'); /* main() looks at the stream */
+    return 0;
+}
+
+static int print_image(const struct verb_world *w, const char *reference, struct err *err)
+{
+    CLEANUP_VALUE struct image_value v = {0};
+    if (value_load(&w->store, reference, &v, err) < 0)
+        return -1;
+    if (w->options.json)
+        return print_json(value_json(&v), err);
+    if (!w->options.quiet)
+        (void)printf("%s sha256:%.12s\n", reference, v.ref.config);
+    return 0;
+}
+
+/* --- import --- */
+
+struct imported {
+    char **names;
+    size_t n;
+};
+
+static void imported_done(struct imported *i)
+{
+    for (size_t k = 0; k < i->n; k++)
+        free(i->names[k]);
+    free(i->names);
+}
+
+static void on_image(void *context, const char *reference)
+{
+    struct imported *i = context;
+    char **more = reallocarray(i->names, i->n + 1, sizeof(*more));
+    if (!more)
+        return; /* it is there, only not told */
+    i->names = more;
+    i->names[i->n] = strdup(reference);
+    i->n += i->names[i->n] != NULL;
+}
+
+static int verb_import(struct verb_world *w, struct err *err)
+{
+    CLEANUP(imported_done) struct imported done = {0};
+    const char *name = w->options.operands[1];
+    CLEANUP_FREE char *reference = name ? normal_form(name, err) : NULL;
+    if (name && !reference)
+        return -1;
+    struct import_args args = {w->input, w->options.rootfs ? IMPORT_ROOTFS : IMPORT_AUTO,
+                               reference};
+    if (store_lock(&w->store, false, err) < 0 ||
+        import_image(&w->store, &args, on_image, &done, err) < 0)
+        return err_wrap(err, "import `%s`", w->options.operands[0]);
+    for (size_t i = 0; i < done.n; i++)
+        if (print_image(w, done.names[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+/* --- ls, inspect --- */
+
+static void print_row(const struct image_value *v)
+{
+    char when[32];
+    struct tm tm;
+    time_t created = (time_t)v->ref.created_s;
+    (void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&created, &tm));
+    (void)printf("%-50s %-14.12s %7.1f MB  %s\n", v->ref.reference, v->ref.config,
+                 (double)v->size_bytes / 1e6, when);
+}
+
+/* Damaged ones are left out of the table and are named on stderr. */
+static int list_images(const struct verb_world *w, const struct store_ref *refs, size_t n,
+                       struct err *err)
+{
+    CLEANUP_JSON json_t *all = json_array();
+    if (!w->options.json && n > 0)
+        (void)printf("%-50s %-14s %10s  %s\n", "REFERENCE", "ID", "SIZE", "CREATED");
+    for (size_t i = 0; i < n; i++) {
+        CLEANUP_VALUE struct image_value v = {0};
+        CLEANUP_ERR struct err damage = {0};
+        if (value_load(&w->store, refs[i].reference, &v, &damage) < 0)
+            (void)fprintf(stderr, "Warning: %s\n", err_text(&damage));
+        else if (w->options.json)
+            (void)json_array_append_new(all, value_json(&v));
+        else
+            print_row(&v);
+    }
+    if (!w->options.json && n == 0)
+        (void)puts("No images found.");
+    return w->options.json ? print_json(json_incref(all), err) : 0;
+}
+
+static int verb_ls(struct verb_world *w, struct err *err)
+{
+    struct store_ref *refs;
+    size_t n;
+    if (store_list_refs(&w->store, &refs, &n, err) < 0)
+        return -1;
+    int r = list_images(w, refs, n, err);
+    store_refs_free(refs, n);
+    return r;
+}
+
+static int verb_inspect(struct verb_world *w, struct err *err)
+{
+    CLEANUP_VALUE struct image_value v = {0};
+    CLEANUP_FREE char *reference = normal_form(w->options.operands[0], err);
+    return reference && value_load(&w->store, reference, &v, err) == 0
+               ? print_json(value_json(&v), err)
+               : -1;
+}
+
+/* --- rm, prune --- */
+
+static int sweep(struct verb_world *w, struct err *err)
+{
+    struct store_sweep s;
+    if (store_sweep(&w->store, &s, err) < 0)
+        return -1;
+    if (w->options.json)
+        return print_json(json_pack("{s:I, s:I, s:I}", "removed_layers", (json_int_t)s.n_layers,
+                                    "removed_bytes", (json_int_t)s.n_bytes, "layers_in_use",
+                                    (json_int_t)s.n_in_use),
+                          err);
+    if (!w->options.quiet)
+        (void)printf("Removed %llu layers, %.1f MB%s\n", (unsigned long long)s.n_layers,
+                     (double)s.n_bytes / 1e6,
+                     s.n_in_use ? "; others go when no sandbox has them any more" : "");
+    return 0;
+}
+
+static int verb_rm(struct verb_world *w, struct err *err)
+{
+    for (size_t i = 0; i < w->options.n_operands; i++) {
+        CLEANUP_FREE char *reference = normal_form(w->options.operands[i], err);
+        if (!reference || store_remove_ref(&w->store, reference, err) < 0)
+            return -1;
+    }
+    /* While others add images their layers stay; `prune` takes them. */
+    return store_try_lock_alone(&w->store) ? sweep(w, err) : 0;
+}
+
+static int by_use(const void *a, const void *b)
+{
+    const struct store_ref *x = a, *y = b;
+    return x->used_s < y->used_s ? -1 : x->used_s > y->used_s;
+}
+
+static uint64_t image_bytes(const struct verb_world *w, const char *reference)
+{
+    CLEANUP_VALUE struct image_value v = {0};
+    return value_load(&w->store, reference, &v, NULL) == 0 ? v.size_bytes : 0;
+}
+
+/* References that were not used for long, then those unused longest until the rest is small enough. What images share counts
+ * for each of them. */
+static int drop_refs(struct verb_world *w, struct store_ref *refs, size_t n, struct err *err)
+{
+    uint64_t bytes = 0;
+    time_t now = time(NULL);
+    if (n > 0)
+        qsort(refs, n, sizeof(*refs), by_use);
+    for (size_t i = 0; i < n; i++)
+        bytes += image_bytes(w, refs[i].reference);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t unused = now > refs[i].used_s ? (uint64_t)(now - refs[i].used_s) : 0;
+        if (unused < w->options.unused_s && bytes <= w->options.keep_bytes)
+            continue;
+        bytes -= image_bytes(w, refs[i].reference);
+        if (store_remove_ref(&w->store, refs[i].reference, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int verb_prune(struct verb_world *w, struct err *err)
+{
+    struct store_ref *refs;
+    size_t n;
+    if (store_lock(&w->store, true, err) < 0 || store_list_refs(&w->store, &refs, &n, err) < 0)
+        return -1;
+    int r = drop_refs(w, refs, n, err);
+    store_refs_free(refs, n);
+    return r < 0 ? -1 : sweep(w, err);
+}
+
+int verb_run(struct verb_world *w, struct err *err)
+{
+    switch (w->options.verb) {
+    case VERB_IMPORT:
+        return verb_import(w, err);
+    case VERB_LS:
+        return verb_ls(w, err);
+    case VERB_INSPECT:
+        return verb_inspect(w, err);
+    case VERB_RM:
+        return verb_rm(w, err);
+    case VERB_PRUNE:
+        return verb_prune(w, err);
+    case VERB_PULL:
+    case VERB_EXPORT:
+    case VERB_MAX:
+        break;
+    }
+    return err_set(err, ERR_UNIMPLEMENTED, "not yet");
+}
