@@ -782,6 +782,18 @@ CWS_API cws_reader *cws_process_stdout(cws_process *p); /* borrowed; the tty's o
 CWS_API cws_reader *cws_process_stderr(cws_process *p); /* borrowed; NULL on a tty */
 CWS_API cws_writer *cws_process_stdin(cws_process *p);  /* borrowed; NULL without want_stdin */
 CWS_API int cws_process_returncode(const cws_process *p, int *ret); /* 1 = known */
+/* What happened to a command, beside its exit code. Only our own service tells the last five; of the process itself and of
+ * the children that it waited for. */
+typedef struct cws_process_facts {
+    int timed_out; /* 1: its time-out ended it */
+    int oom_killed; /* 1: the kernel killed it because memory had run out; 0: not; -1: not known */
+    int signal;     /* what killed it; 0: nothing did; -1: not known */
+    uint64_t duration_ns, cpu_ns; /* CWS_NOT_KNOWN; CPU time in user and kernel mode */
+    uint64_t peak_memory_bytes;   /* CWS_NOT_KNOWN; of its largest process, resident */
+} cws_process_facts;
+#define CWS_NOT_KNOWN UINT64_MAX
+/** cws_process_get_facts() - 1 and *@ret when the command has ended, by whatever, else 0 and *@ret untouched. */
+CWS_API int cws_process_get_facts(const cws_process *p, cws_process_facts *ret);
 /** cws_process_output() - all bytes of a stream so far, joined; borrowed until the next call or unref. Not on a tty,
  *  not with discard_output. */
 CWS_API const char *cws_process_output(cws_process *p, cws_stream s, size_t *ret_len);

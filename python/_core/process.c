@@ -89,24 +89,74 @@ static PyObject *late_output(PyObject *self, PyObject *is_stdout)
 
 static PyMethodDef late_output_def = {"_output", late_output, METH_O, NULL};
 
-/* Borrowed. */
-static PyObject *truncated(const struct py_process *p, cws_stream stream)
+/* The fields of a ProcessResult behind its output. */
+enum {
+    COMMAND,
+    STDOUT_TRUNCATED,
+    STDERR_TRUNCATED,
+    TIMED_OUT,
+    OOM_KILLED,
+    SIGNAL,
+    DURATION,
+    CPU_SECONDS,
+    PEAK_MEMORY,
+    N_REST
+};
+
+static PyObject *seconds_or_none(uint64_t ns)
 {
-    return cws_process_output_truncated(p->process, stream) ? Py_True : Py_False;
+    return ns == CWS_NOT_KNOWN ? Py_NewRef(Py_None) : PyFloat_FromDouble((double)ns / 1e9);
+}
+
+static int rest_of(const struct py_process *p, PyObject *ret[static N_REST])
+{
+    cws_process_facts f;
+
+    if (!cws_process_get_facts(p->process, &f)) {
+        PyErr_SetString(PyExc_SystemError, "the command has not ended");
+        return -1;
+    }
+    ret[COMMAND] = PySequence_List(p->command);
+    ret[STDOUT_TRUNCATED] =
+        PyBool_FromLong(cws_process_output_truncated(p->process, CWS_STDOUT));
+    ret[STDERR_TRUNCATED] =
+        PyBool_FromLong(cws_process_output_truncated(p->process, CWS_STDERR));
+    ret[TIMED_OUT] = PyBool_FromLong(f.timed_out);
+    ret[OOM_KILLED] = f.oom_killed < 0 ? Py_NewRef(Py_None) : PyBool_FromLong(f.oom_killed);
+    ret[SIGNAL] = f.signal <= 0 ? Py_NewRef(Py_None) : PyLong_FromLong(f.signal);
+    ret[DURATION] = seconds_or_none(f.duration_ns);
+    ret[CPU_SECONDS] = seconds_or_none(f.cpu_ns);
+    ret[PEAK_MEMORY] = f.peak_memory_bytes == CWS_NOT_KNOWN
+                           ? Py_NewRef(Py_None)
+                           : PyLong_FromUnsignedLongLong(f.peak_memory_bytes);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+/* @all: @n references, some NULL when one could not be made. */
+static PyObject *call_and_drop(PyObject *callable, PyObject **all, size_t n)
+{
+    PyObject *result = PyErr_Occurred() ? NULL : PyObject_Vectorcall(callable, all, n, NULL);
+
+    for (size_t i = 0; i < n; i++)
+        Py_XDECREF(all[i]);
+    return result;
 }
 
 static PyObject *late_result_of(PyObject *cls, struct py_process *p, int code)
 {
+    PyObject *make CLEANUP_PY = PyObject_GetAttrString(cls, "_late");
     PyObject *capsule CLEANUP_PY =
-        PyCapsule_New(cws_process_ref(p->process), LATE_CAPSULE, late_output_free);
-    PyObject *output CLEANUP_PY = capsule ? PyCFunction_New(&late_output_def, capsule) : NULL;
-    PyObject *command CLEANUP_PY = output ? PySequence_List(p->command) : NULL;
+        make ? PyCapsule_New(cws_process_ref(p->process), LATE_CAPSULE, late_output_free)
+             : NULL;
+    PyObject *all[2 + N_REST] = {NULL};
 
-    if (!capsule)
+    if (make && !capsule)
         cws_process_unref(p->process);
-    return command ? PyObject_CallMethod(cls, "_late", "iOOOO", code, command, output,
-                                         truncated(p, CWS_STDOUT), truncated(p, CWS_STDERR))
-                   : NULL;
+    all[0] = capsule ? PyLong_FromLong(code) : NULL;
+    all[1] = all[0] ? PyCFunction_New(&late_output_def, capsule) : NULL;
+    if (all[1])
+        (void)rest_of(p, all + 2);
+    return call_and_drop(make, all, N_ELEMENTS(all));
 }
 
 static int add_stream(struct py_process *p, PyObject *exc, cws_stream stream,
@@ -120,22 +170,21 @@ static int add_stream(struct py_process *p, PyObject *exc, cws_stream stream,
                : -1;
 }
 
-int py_process_add_output(struct py_process *p, PyObject *exc)
+/* What the service said of a command that timed out: killed, or nothing. */
+static int code_of_timeout(const struct py_process *p)
 {
-    if (add_stream(p, exc, CWS_STDOUT, "stdout", "stdout_bytes") < 0)
-        return -1;
-    return add_stream(p, exc, CWS_STDERR, "stderr", "stderr_bytes");
+    cws_process_facts f;
+
+    return cws_process_get_facts(p->process, &f) && f.signal > 0 ? 128 + f.signal : -1;
 }
 
 PyObject *py_process_result_of(struct core_state *st, struct py_process *p)
 {
-    PyObject *out CLEANUP_PY = NULL, *err CLEANUP_PY = NULL, *out_text CLEANUP_PY = NULL,
-                  *err_text CLEANUP_PY = NULL;
-    PyObject *command CLEANUP_PY = NULL, *number CLEANUP_PY = NULL, *cls;
+    PyObject *cls, *all[5 + N_REST] = {NULL};
     int code;
 
     if (!cws_process_returncode(p->process, &code))
-        code = cws_op_int(p->ref.op);
+        code = cws_op_error(p->ref.op) ? code_of_timeout(p) : cws_op_int(p->ref.op);
     if (p->ref.kind == REF_TERMINAL)
         return terminal_result_of(st, p, code);
 
@@ -144,23 +193,28 @@ PyObject *py_process_result_of(struct core_state *st, struct py_process *p)
                        cws_process_output_size(p->process, CWS_STDERR) >=
                    LATE_BYTES)
         return late_result_of(cls, p, code);
-    out = cls ? output_of(p->process, CWS_STDOUT) : NULL;
-    err = out ? output_of(p->process, CWS_STDERR) : NULL;
-    out_text = err ? text_of(out) : NULL;
-    err_text = out_text ? text_of(err) : NULL;
-    command = err_text ? PySequence_List(p->command) : NULL;
-    number = command ? PyLong_FromLong(code) : NULL;
-    if (!number)
-        return NULL;
-    PyObject *args[] = {out_text,
-                        err_text,
-                        number,
-                        out,
-                        err,
-                        command,
-                        truncated(p, CWS_STDOUT),
-                        truncated(p, CWS_STDERR)};
-    return PyObject_Vectorcall(cls, args, N_ELEMENTS(args), NULL);
+    all[3] = cls ? output_of(p->process, CWS_STDOUT) : NULL;
+    all[4] = all[3] ? output_of(p->process, CWS_STDERR) : NULL;
+    all[0] = all[4] ? text_of(all[3]) : NULL;
+    all[1] = all[0] ? text_of(all[4]) : NULL;
+    all[2] = all[1] ? PyLong_FromLong(code) : NULL;
+    if (all[2])
+        (void)rest_of(p, all + 5);
+    return call_and_drop(cls, all, N_ELEMENTS(all));
+}
+
+int py_process_add_output(struct core_state *st, struct py_process *p, PyObject *exc)
+{
+    cws_process_facts f;
+    PyObject *result CLEANUP_PY = NULL;
+
+    if (add_stream(p, exc, CWS_STDOUT, "stdout", "stdout_bytes") < 0 ||
+        add_stream(p, exc, CWS_STDERR, "stderr", "stderr_bytes") < 0)
+        return -1;
+    if (!cws_process_get_facts(p->process, &f) || !f.timed_out)
+        return 0; /* it never began */
+    result = py_process_result_of(st, p);
+    return result ? PyObject_SetAttrString(exc, "exec_result", result) : -1;
 }
 
 /* ---- streams, made on first access ---- */

@@ -290,7 +290,7 @@ static PyObject *failure_of(struct core_state *st, struct py_ref *self, bool *re
         }
     }
     if (exc && self->kind == REF_PROCESS && is_timeout(cws_error_get_kind(e)) &&
-        py_process_add_output((struct py_process *)self, exc) < 0)
+        py_process_add_output(st, (struct py_process *)self, exc) < 0)
         return NULL;
     return TAKE_PTR(exc);
 }

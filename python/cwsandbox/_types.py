@@ -14,6 +14,14 @@ class ProcessResult:
     stdout and stderr are the bytes decoded as UTF-8, with U+FFFD where they are not. stdout_truncated and
     stderr_truncated: the command wrote more than exec(max_output_bytes=) keeps.
     repr() is one line, str() and a notebook's cell are the output.
+
+    What happened to it, and to the children that it waited for:
+
+    timed_out: its time-out ended it; the result is then the exec_result of a SandboxTimeoutError.
+    oom_killed: the kernel killed it because the memory of the sandbox was used up. None: not known.
+    signal: the number of the signal that killed it; None when none did, or not known.
+    duration, cpu_seconds: seconds on the clock and of processors. None: not known.
+    peak_memory_bytes: of its largest process, resident. None: not known.
     """
 
     stdout: str
@@ -24,15 +32,22 @@ class ProcessResult:
     command: list[str] = field(default_factory=list)
     stdout_truncated: bool = False
     stderr_truncated: bool = False
+    # Results of the same command are equal, whatever it took.
+    timed_out: bool = field(default=False, compare=False)
+    oom_killed: bool | None = field(default=None, compare=False)
+    signal: int | None = field(default=None, compare=False)
+    duration: float | None = field(default=None, compare=False)
+    cpu_seconds: float | None = field(default=None, compare=False)
+    peak_memory_bytes: int | None = field(default=None, compare=False)
 
     # A large result that came from a command makes its output when it is first asked for: who streamed a gigabyte does
     # not pay for two more copies of it. `_output` is a function of the extension: (is_stdout) -> bytes.
 
     @classmethod
-    def _late(cls, returncode: int, command: list[str], output, out_cut: bool, err_cut: bool) -> ProcessResult:
+    def _late(cls, returncode: int, output, *rest: object) -> ProcessResult:
+        """rest: the fields from `command` on."""
         self = cls.__new__(cls)
-        self.__dict__.update(returncode=returncode, command=command, _output=output)
-        self.__dict__.update(stdout_truncated=out_cut, stderr_truncated=err_cut)
+        self.__dict__.update(zip([f.name for f in fields(cls)[5:]], rest), returncode=returncode, _output=output)
         return self
 
     if not TYPE_CHECKING:  # a checker would believe that any attribute exists

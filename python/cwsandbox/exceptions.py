@@ -70,12 +70,15 @@ class SandboxTimeoutError(SandboxError):
     """Something took longer than its time-out. Not a builtin TimeoutError: that one comes from result(timeout).
 
     Of a command: stdout, stderr, stdout_bytes and stderr_bytes are what it wrote until then. None where there is no output.
+    exec_result is all that is known of a command that was killed, with timed_out=True; its returncode is -1 where the service does
+    not say how it ended. None: it was not begun.
     """
 
     stdout: str | None = None
     stderr: str | None = None
     stdout_bytes: bytes | None = None
     stderr_bytes: bytes | None = None
+    exec_result: ProcessResult | None = None
 
 
 class SandboxRequestTimeoutError(SandboxTimeoutError):

@@ -197,6 +197,14 @@ static int local_result(const struct attach *a)
     return EXIT_FINE;
 }
 
+/* The exit code of a command that ran out of memory is that of `kill -9`. */
+static void tell_facts(const cws_process *process)
+{
+    cws_process_facts facts;
+    if (cws_process_get_facts(process, &facts) && facts.oom_killed == 1)
+        (void)fprintf(stderr, "The command was killed: the sandbox is out of memory.\n");
+}
+
 static int process_result(struct attach *a)
 {
     cws_op *op = cws_process_op(a->process);
@@ -206,6 +214,7 @@ static int process_result(struct attach *a)
     }
     if (cws_op_error(op))
         return cli_fail_with(cws_op_error(op));
+    tell_facts(a->process);
     int code = cws_op_int(op);
     return code >= 0 ? code & 0xFF : no_exit_code(a);
 }

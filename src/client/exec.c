@@ -151,7 +151,7 @@ static int send_resize(struct exec *x)
 
 void exec_pump(struct exec *x)
 {
-    if (!x->in || !x->ready || x->done || !x->rpc.call)
+    if (!x->in || !x->ready || x->done || x->exited || !x->rpc.call)
         return;
     int r = 0;
     if (x->resize_wanted && !x->eof_sent)
@@ -187,8 +187,19 @@ static void on_trailers_timeout(struct timer *t)
 
 static void on_exit_frame(struct exec *x, int exit_code)
 {
-    report_done(x, exit_code, NULL);
+    x->exited = true;
+    x->exit_code = exit_code;
+    if (!x->rpc.conn->ours)
+        report_done(x, exit_code, NULL);
     timer_start_in(timers_of(x), &x->timer, EXEC_TRAILERS_TIMEOUT_NS, on_trailers_timeout);
+}
+
+static void on_trailers(struct rpc *rpc, const struct grpc_header *headers, size_t n)
+{
+    struct exec *x = CONTAINER_OF(rpc, struct exec, rpc);
+    const char *facts = grpc_header_find(headers, n, EXEC_FACTS_HEADER);
+    if (facts && !x->done)
+        exec_facts_parse(facts, &x->facts);
 }
 
 /* Contract/sdk.md 8.5. */
@@ -261,7 +272,7 @@ static void on_other_frame(struct exec *x, const uint8_t *data, size_t n)
 static void on_message(struct rpc *rpc, const uint8_t *data, size_t n)
 {
     struct exec *x = CONTAINER_OF(rpc, struct exec, rpc);
-    if (x->done)
+    if (x->done || x->exited)
         return; /* frames after the end are ignored */
     x->opened = true;
     Pb__ExecStreamOutput__Stream stream;
@@ -282,7 +293,10 @@ static void on_close(struct rpc *rpc, const struct err *status)
     struct exec *x = CONTAINER_OF(rpc, struct exec, rpc);
     x->calling = false;
     timer_stop(timers_of(x), &x->timer);
-    if (!x->done && status->code == ERR_OK && x->spec.tty) {
+    if (!x->done && x->exited) {
+        report_done(x, x->exit_code,
+                    NULL); /* whatever the status: the command's end is known */
+    } else if (!x->done && status->code == ERR_OK && x->spec.tty) {
         report_done(x, EXEC_TTY_NO_EXIT, NULL);
     } else if (!x->done && status->code == ERR_OK) {
         struct cws_error *e = error_new(x->spec.filepath ? CWS_E_FILE : CWS_E_EXECUTION,
@@ -301,6 +315,7 @@ static const struct rpc_events rpc_events = {
     .on_request = on_request,
     .on_message = on_message,
     .on_drain = on_drain,
+    .on_trailers = on_trailers,
     .on_close = on_close,
 };
 
@@ -351,6 +366,7 @@ void exec_start(struct exec *x)
 {
     sb_ready_init(&x->way, x->sb, x->spec.label, on_running);
     x->started = true;
+    x->facts = EXEC_FACTS_NONE;
     sb_ready_begin(&x->way);
 }
 

@@ -6,6 +6,9 @@
  *   waiting (sandbox is started, reaches RUNNING) -> calling (init sent, ready, output...) ->
  * closed
  *
+ * Our own service tells more of the end in the trailers, which follow the exit at once: on_done waits for them. A foreign
+ * one's exit is the end.
+ *
  * on_done comes once unless exec_cancel() came first; it may come inside exec_start().
  * on_closed is the last callback: after it nothing on the loop refers to the exec. Thread: the
  * loop's.
@@ -15,6 +18,7 @@
 
 #include "client/ready.h"
 #include "client/writer.h"
+#include "wire/exec-facts.h"
 
 struct exec;
 
@@ -46,12 +50,15 @@ struct exec {
 
     struct rpc rpc;
     struct sb_ready way;
-    struct timer timer; /* calling: for `ready`; done: for the trailers */
+    struct timer timer; /* calling: for `ready`; exited: for the trailers */
     bool started, calling;
     bool ready;  /* the service said so */
     bool opened; /* anything came from the service */
     bool done;   /* on_done came, or must not come any more */
     bool closed; /* on_closed came */
+    bool exited; /* the exit is there: `exit_code`, and soon the trailers */
+    int exit_code;
+    struct exec_facts facts; /* [loop] until on_done */
     bool eof_sent;
     bool resize_wanted;
     uint32_t new_width, new_height;

@@ -61,6 +61,9 @@ static void on_done(struct exec *x, int exit_code, struct cws_error *take_error)
     /* A terminal that never opened says why to its reader too; later failures only to the
      * handle. */
     end_streams(p, p->tty && !x->opened ? take_error : NULL, take_error);
+    op_lock(&p->op);
+    p->facts = x->facts;
+    op_unlock(&p->op);
     struct op_result result = {
         .error = take_error, .value = exit_code, .has_value = !take_error};
     if (!take_error && p->check && exit_code != 0)
@@ -259,6 +262,7 @@ static struct cws_process *process_new(cws_sandbox *sb, const cws_exec_options *
         return NULL;
     op_init(&p->op, &process_class, sb->client);
     p->sb = cws_sandbox_ref(sb);
+    p->facts = EXEC_FACTS_NONE;
     p->check = o->check != 0;
     p->tty = o->tty != 0;
     p->has_stdin = o->want_stdin || p->tty;
@@ -363,6 +367,34 @@ int cws_process_returncode(const cws_process *p, int *ret)
     if (!op_is_done(&p->op) || !p->op.result.has_value)
         return 0;
     *ret = p->op.result.value;
+    return 1;
+}
+
+/* Before it began there is no call that could have told its status. */
+static bool is_timeout(const cws_error *e)
+{
+    cws_error_kind kind = cws_error_get_kind(e);
+    return (kind == CWS_E_TIMEOUT || kind == CWS_E_COMMAND_TIMEOUT ||
+            kind == CWS_E_REQUEST_TIMEOUT) &&
+           cws_error_status(e) == ERR_DEADLINE_EXCEEDED;
+}
+
+int cws_process_get_facts(const cws_process *p, cws_process_facts *ret)
+{
+    const cws_error *error = cws_op_error(&p->op);
+    if (!op_is_done(&p->op))
+        return 0;
+    op_lock((struct cws_op *)&p->op);
+    const struct exec_facts f = p->facts;
+    op_unlock((struct cws_op *)&p->op);
+    *ret = (cws_process_facts){
+        .timed_out = error && is_timeout(error),
+        .oom_killed = f.oom_killed,
+        .signal = f.signal,
+        .duration_ns = f.duration_ns,
+        .cpu_ns = f.cpu_ns,
+        .peak_memory_bytes = f.peak_memory_bytes,
+    };
     return 1;
 }
 

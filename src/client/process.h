@@ -30,6 +30,7 @@ struct cws_process {
     bool resize_posted;  /* [lock] */
     uint32_t width, height;  /* [lock] the size wanted last */
     struct task resize_task; /* owned by loop_post() */
+    struct exec_facts facts; /* [lock] told by the service at the end */
     char *joined[2];         /* [lock] what cws_process_output() handed out last */
 };
 

@@ -82,6 +82,14 @@ static void on_drain(void *user, struct grpc_call *call)
         rpc->events->on_drain(rpc);
 }
 
+static void on_trailers(void *user, struct grpc_call *call, const struct grpc_header *headers,
+                        size_t n)
+{
+    struct rpc *rpc = user;
+    if (rpc->events->on_trailers && rpc->fail_code == ERR_OK)
+        rpc->events->on_trailers(rpc, headers, n);
+}
+
 static bool may_retry(const struct rpc *rpc, const struct grpc_close *how)
 {
     unsigned max = rpc->target->embedded ? RPC_MAX_RETRIES_EMBEDDED : RPC_MAX_RETRIES;
@@ -112,6 +120,7 @@ static const struct grpc_call_events call_events = {
     .on_headers = on_headers,
     .on_message = on_message,
     .on_drain = on_drain,
+    .on_trailers = on_trailers,
     .on_close = on_close,
 };
 

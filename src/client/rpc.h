@@ -26,6 +26,8 @@ struct rpc_events {
     int (*on_request)(struct rpc *rpc);
     void (*on_message)(struct rpc *rpc, const uint8_t *data, size_t n); /* borrowed bytes */
     void (*on_drain)(struct rpc *rpc);                                  /* may be NULL */
+    /* Before on_close, and perhaps before the last messages; may be NULL. */
+    void (*on_trailers)(struct rpc *rpc, const struct grpc_header *headers, size_t n);
     void (*on_close)(struct rpc *rpc,
                      const struct err *status); /* last; code ERR_OK = success */
 };

@@ -157,6 +157,60 @@ static void test_every_bad_end_of_an_exec_is_an_error(void **state)
     end();
 }
 
+static void facts_handler(struct peer_call *c, const uint8_t *data, size_t n)
+{
+    static const struct grpc_header facts = {
+        "x-cwsandbox-exec-facts", "signal=9 oom_killed=1 duration_ns=5 later=1 cpu_ns=x"};
+    if (handle_basics(c) || !data)
+        return;
+    peer_send_exit(c, 137);
+    CHECK(grpc_call_add_trailer(c->call, &facts) == 0);
+    if (c->nth == 1)
+        peer_finish(c);
+    else
+        peer_fail(c, ERR_DEADLINE_EXCEEDED, NULL, "the exit came just before");
+}
+
+static void assert_told(cws_process *p, bool told)
+{
+    cws_process_facts f;
+    int code;
+    assert_int_equal(cws_process_returncode(p, &code), 1);
+    assert_int_equal(code, 137);
+    assert_int_equal(cws_process_get_facts(p, &f), 1);
+    assert_int_equal(f.timed_out, 0);
+    assert_int_equal(f.signal, told ? 9 : -1);
+    assert_int_equal(f.oom_killed, told ? 1 : -1);
+    assert_true(f.duration_ns == (told ? 5 : CWS_NOT_KNOWN));
+    assert_true(f.cpu_ns == CWS_NOT_KNOWN && f.peak_memory_bytes == CWS_NOT_KNOWN);
+    cws_process_unref(p);
+}
+
+static void test_our_service_tells_how_a_command_ended(void **state)
+{
+    begin(true, facts_handler);
+    assert_told(exec_and_wait(NULL), true);
+    assert_told(exec_and_wait(NULL), true);
+    end();
+    begin(false,
+          facts_handler); /* its exit is the end: what comes behind it is not waited for */
+    assert_told(exec_and_wait(NULL), false);
+    end();
+}
+
+static void test_a_time_out_is_a_fact_of_any_service(void **state)
+{
+    cws_process_facts f;
+    begin(false, exec_handler);
+    for (int i = 1; i < 6; i++)
+        cws_process_unref(exec_and_wait(NULL));
+    cws_process *p = exec_and_wait(NULL); /* the 6th: "time is up" */
+    assert_int_equal(cws_process_get_facts(p, &f), 1);
+    assert_true(f.timed_out == 1 && f.oom_killed == -1);
+    cws_process_unref(p);
+    end();
+}
+
 static void mute_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
     (void)handle_basics(c);
@@ -529,6 +583,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_bad_end_of_an_exec_is_an_error),
+        cmocka_unit_test(test_our_service_tells_how_a_command_ended),
+        cmocka_unit_test(test_a_time_out_is_a_fact_of_any_service),
         cmocka_unit_test(test_stdin_waits_for_ready_and_not_for_ever),
         cmocka_unit_test(test_a_cancel_beside_the_exit_invents_no_exit_code),
         cmocka_unit_test(test_a_write_is_told_why_its_command_is_gone),

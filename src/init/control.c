@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#include "init/init.h"
+#include "init/control.h"
 
 void packet_done(struct packet *p)
 {

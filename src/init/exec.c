@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "init/init.h"
@@ -172,10 +173,15 @@ void exec_spawn(struct init *in)
     struct spawn s = {
         .limits = &in->limits, .cgroup_fd = -1, .report_fd = -1, .stage = "table"};
     struct exec *row = find_unused(&in->execs);
-    struct exec fresh = {.id = in->packet.head.id, .slot = -1, .status_fd = -1, .master = -1};
+    struct exec fresh = {.id = in->packet.head.id,
+                         .slot = -1,
+                         .status_fd = -1,
+                         .master = -1,
+                         .started_ns = now_ns()};
     pid_t pid;
 
     slots_release(&in->slots, in->packet.head.n_seen);
+    (void)limits_count_oom(&in->limits, &fresh.n_oom); /* nobody counts: 0 of 0 */
     pid = row ? start(in, &s, &fresh) : -EAGAIN;
     in->execs.n++; /* row_free() takes it back */
     if (pid < 0) {
@@ -261,14 +267,34 @@ void exec_copy(struct init *in)
     *row = fresh;
 }
 
+static uint64_t ns_of(const struct timeval *t)
+{
+    return (uint64_t)t->tv_sec * 1000000000 + (uint64_t)t->tv_usec * 1000;
+}
+
+static struct init_packet exited(struct init *in, const struct exec *row, int status,
+                                 const struct rusage *usage)
+{
+    return (struct init_packet){
+        .type = INIT_EXITED,
+        .id = row->id,
+        .value = status,
+        .flags = limits_oom_flags(&in->limits, row->n_oom, status),
+        .duration_ns = now_ns() - row->started_ns,
+        .cpu_ns = ns_of(&usage->ru_utime) + ns_of(&usage->ru_stime),
+        .size_bytes = (uint64_t)usage->ru_maxrss * 1024,
+    };
+}
+
 /* Reaps everything that has ended: leaders of execs are reported, orphans are only reaped. */
 void exec_reap(struct init *in)
 {
+    struct rusage usage;
     int status;
     pid_t pid;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        struct init_packet event = {.type = INIT_EXITED, .value = status}, copied = {.type = 0};
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+        struct init_packet event, copied = {.type = 0};
         struct exec *row = find_pid(&in->execs, pid);
 
         if (!row)
@@ -277,7 +303,8 @@ void exec_reap(struct init *in)
             end_starting(in, row); /* STARTED comes before EXITED */
         if (row->copied)
             copied = *row->copied;
-        event.id = copied.id = row->id;
+        copied.id = row->id;
+        event = exited(in, row, status, &usage);
         sync_main_ended(in, pid, status);
         row_free(in, row, !row->failed);
         if (row->failed)

@@ -10,11 +10,11 @@
 #include <sys/types.h>
 
 #include "base/macros.h"
+#include "init/control.h"
+#include "init/load-limits.h"
 #include "privproto/initproto.h"
 
-#define CONTROL_FD 3 /* placed by launch */
-#define CGROUP_FD 4  /* v2 directory of the load; may be absent */
-#define MAX_FDS 5    /* stdin, stdout, stderr, main's output, memfd: initproto.h */
+#define CGROUP_FD 4 /* v2 directory of the load; may be absent */
 #define CHILD_STACK_SIZE \
     (256 * 1024) /* chosen: the child's deepest frame holds one PATH_MAX buffer */
 
@@ -40,13 +40,6 @@ struct slots {
     uint32_t n_exits; /* EXITED sent */
 };
 
-/* Where the limits are that launch told of last: limits.c. */
-struct limits {
-    int fds[INIT_LIMITS_FDS]; /* -1: nothing to enter */
-    uint32_t pids;
-    bool tight;
-};
-
 struct exec {
     uint32_t id;
     pid_t pid;     /* leader; 0 = unused row */
@@ -54,6 +47,8 @@ struct exec {
     int status_fd; /* -1, or STARTED is not sent yet: end of file when execve worked, else a struct spawn_failure */
     int master;    /* until STARTED: -1, or its terminal */
     bool failed;   /* told as STARTED; its exit is not reported */
+    uint64_t started_ns;
+    uint64_t n_oom;             /* killed for want of memory before it */
     struct init_packet *copied; /* NULL: no copier */
 };
 
@@ -61,18 +56,6 @@ struct execs {
     struct exec rows[INIT_MAX_EXECS];
     uint32_t n_rows; /* rows in use lie below */
     uint32_t n, n_starting;
-};
-
-/* A received packet with its descriptors. `body` points into `buffer` or a mapping; both end
- * with packet_done(). */
-struct packet {
-    struct init_packet head;
-    int fds[MAX_FDS];
-    uint32_t n_fds;
-    char *body;
-    void *mapping; /* of a body in a memfd, or NULL */
-    size_t mapping_size;
-    char buffer[INIT_MAX_BODY + 1];
 };
 
 struct main_process {
@@ -116,15 +99,6 @@ struct spawn_failure {
     char stage[sizeof(((struct init_packet *)NULL)->stage)];
 };
 
-/* control.c */
-/** control_receive() - one packet; 0, -EPIPE at EOF, -EAGAIN, -EPROTO on a malformed one; -EMFILE when its descriptors did not
- * all fit, with the head alone to answer to. */
-int control_receive(struct packet *p);
-/** control_send() - blocks while the daemon is slow; ends init when the daemon is gone. @fd -1:
- * none. -ETOOMANYREFS: the kernel refuses @fd, and nothing was sent. */
-int control_send(const struct init_packet *head, int fd);
-void packet_done(struct packet *p);
-
 /* slots.c */
 void slots_init(struct slots *s);
 /** slots_take() - index of an empty slot, or -errno. */
@@ -140,16 +114,6 @@ void slots_restart(struct slots *s);
 int slots_kill(struct slots *s, int index);
 /** slots_kill_ended() - what the finished exec @id left behind. */
 void slots_kill_ended(struct slots *s, uint32_t id);
-
-/* limits.c */
-void limits_init(struct limits *l);
-/** limits_take() - a LIMITS; -EPROTO when its descriptors are not those that it speaks of. */
-int limits_take(struct limits *l, struct packet *p);
-/** limits_enter() - [child] under the limits from here on: as little as possible comes after it. -EAGAIN: too many processes. */
-int limits_enter(const struct limits *l);
-/** limits_fork() - fork(2) into the v2 slot @cgroup_fd (-1: none), which is under the limits already; the child calls
- * limits_enter(), too. -errno. */
-pid_t limits_fork(int cgroup_fd);
 
 /* spawn.c */
 /** spawn_run() - pid, or -errno with @s->stage set; the failed child is already reaped. Waits for the execve. */
@@ -182,6 +146,7 @@ void sync_answer(struct init *in);
 int pty_open(uint32_t width, uint32_t height, int *ret_master, int *ret_slave);
 
 /* tree.c */
+uint64_t now_ns(void);
 /** tree_kill() - @leader and its descendants, who are dead when it returns; @leader is a child subreaper that is not reaped
  * yet, and killed last. */
 void tree_kill(pid_t leader);

@@ -186,6 +186,7 @@ static int add_file(struct cgroup_entry *entry, int base, const char *id, const 
 /* In the order of enum init_flags. A process that enters a full v1 pids cgroup is let in, so init counts as well. */
 static int open_entry(const struct cgroups *g, const char *id, struct cgroup_entry *entry)
 {
+    char load[MAX_PATH];
     int r = add_file(entry, g->v1_pids, id, "tasks", O_WRONLY, INIT_ENTER_PIDS);
 
     if (r == 0)
@@ -194,7 +195,15 @@ static int open_entry(const struct cgroups *g, const char *id, struct cgroup_ent
         r = add_file(entry, g->v1_memory, id, "tasks", O_WRONLY, INIT_ENTER_MEMORY);
     if (r == 0)
         r = add_file(entry, g->v1_cpu, id, "tasks", O_WRONLY, INIT_ENTER_CPU);
-    return r;
+    if (r < 0)
+        return r;
+    if (g->v1_memory >= 0)
+        return add_file(entry, g->v1_memory, id, "memory.oom_control", O_RDONLY,
+                        INIT_COUNT_OOM);
+    if (!g->v2_memory)
+        return 0;
+    (void)snprintf(load, sizeof(load), "%s/%s", id, CGROUP_LOAD);
+    return add_file(entry, g->v2, load, "memory.events", O_RDONLY, INIT_COUNT_OOM);
 }
 
 int cgroup_limit(const struct cgroups *g, const struct launch_limits *limits,

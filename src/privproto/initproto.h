@@ -12,7 +12,9 @@
  *        read from: init keeps it, so that the pipe lives while the sandbox does. With INIT_TTY no stdio fds: init opens a pty in the sandbox's own
  *        devpts and returns the master with STARTED.
  *        Answer: STARTED {id, pid, status, stage}; status 0 or -errno of the stage ("chdir", "execve", ...).
- *        On success exactly one EXITED {id, wait_status} follows, never before STARTED.
+ *        On success exactly one EXITED {id, wait_status, flags, duration_ns, cpu_ns, size_bytes} follows, never before STARTED.
+ *        cpu_ns, size_bytes: CPU time, and the largest resident set, of the leader and the children that it waited for.
+ *        INIT_OOM_KILLED: SIGKILL ended it (or its last child: exit status 137), and it was for want of memory; INIT_OOM_UNKNOWN: nobody counts.
  *        STARTED names the exec's slot, by which launch kills it (KILL_EXEC). The slot stays with the exec until a request
  *        that takes one (EXEC, READ, WRITE) says `n_seen`: how many EXITED the daemon has taken note of, and has no kill of under way. So no kill meets a later exec.
  *        execve follows execvp's rules: PATH of the new environment, ENOEXEC falls back to /bin/sh.
@@ -28,6 +30,7 @@
  * LIMITS from launch, which keeps the daemon's end as well; no answer. What a child of init does to come under the limits
  *        of the load, which init itself is not under: it writes "0" to the `tasks` files of version 1 hierarchies that come
  *        along, in the order of the INIT_ENTER_ flags (PIDS brings a second one, pids.current). Replaces the LIMITS before it.
+ *        INIT_COUNT_OOM brings the file that counts who was killed for want of memory ("oom_kill N").
  *        INIT_TIGHT: memory or CPU are limited, so a child under them may be slow, and init does not wait for it.
  *        aux: the most processes, 0 = no limit; counts only with INIT_ENTER_PIDS.
  * SYNC   {id, size_bytes}: the first word of a daemon that takes the sandbox over from another one, of which nothing that init said before
@@ -47,7 +50,7 @@
 #define INIT_MAX_STRINGS 65536
 #define INIT_MAX_EXECS 4096 /* running at once in one sandbox; over: STARTED -EAGAIN */
 
-#define INIT_LIMITS_FDS 4 /* pids: two, memory, cpu */
+#define INIT_LIMITS_FDS 5 /* pids: two, memory, cpu, the count of kills */
 
 enum init_type {
     INIT_EXEC = 1,
@@ -73,6 +76,9 @@ enum init_flags {
     INIT_ENTER_MEMORY = 1 << 5,
     INIT_ENTER_CPU = 1 << 6,
     INIT_TIGHT = 1 << 7,
+    INIT_COUNT_OOM = 1 << 8,
+    INIT_OOM_KILLED = 1 << 9,
+    INIT_OOM_UNKNOWN = 1 << 10,
 };
 
 struct init_packet {
@@ -88,6 +94,7 @@ struct init_packet {
     int32_t slot;    /* STARTED with status 0; -1: there are no slots here */
     char stage[16];  /* STARTED with status < 0 */
     uint64_t size_bytes;
+    uint64_t duration_ns, cpu_ns; /* EXITED */
 };
 
 #endif

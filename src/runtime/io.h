@@ -29,6 +29,13 @@ struct process_spec { /* borrowed for the call */
     uint16_t tty_width, tty_height; /* 0 = 80x24 */
 };
 
+/* How a process that ran has ended, beside its exit code; of it and of the children that it waited for. */
+struct process_facts {
+    int signal;                                   /* what killed it, or 0 */
+    enum { OOM_NO, OOM_KILLED, OOM_UNKNOWN } oom; /* the kernel killed it for want of memory */
+    uint64_t duration_ns, cpu_ns, peak_memory_bytes;
+};
+
 struct process_events {
     void (*on_ready)(void *user, struct process *p);
     /* Output in order per stream; @take is the callee's to empty (buf_take) or leave. At most 64 KiB+, at least 1 byte. */
@@ -56,6 +63,8 @@ void process_resize(struct process *p, uint16_t width, uint16_t height);
 /** process_pause_output() - stop reading its pipes (back-pressure); nests not. */
 void process_pause_output(struct process *p);
 void process_resume_output(struct process *p);
+/** process_facts() - once it has ended; NULL: it never ran, or its end was not seen. Borrowed. */
+const struct process_facts *process_facts(const struct process *p);
 /** process_kill() - the whole tree it started, now; on_exit follows (137). */
 void process_kill(struct process *p);
 /** process_free() - kills it if it still runs; no callback after this. Accepts NULL. */

@@ -229,6 +229,21 @@ static void on_exited(struct process *p, const struct init_packet *packet)
     control_end(&p->sb->cell->control, &p->call);
     p->verdict = p->err.code != ERR_OK ? VERDICT_ERROR : VERDICT_EXIT;
     p->exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    p->seen_end = true;
+    p->facts = (struct process_facts){
+        .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+        .oom = packet->flags & INIT_OOM_KILLED    ? OOM_KILLED
+               : packet->flags & INIT_OOM_UNKNOWN ? OOM_UNKNOWN
+                                                  : OOM_NO,
+        .duration_ns = packet->duration_ns,
+        .cpu_ns = packet->cpu_ns,
+        .peak_memory_bytes = packet->size_bytes,
+    };
+}
+
+const struct process_facts *process_facts(const struct process *p)
+{
+    return p->seen_end ? &p->facts : NULL;
 }
 
 static void on_packet(struct control_call *call, const struct init_packet *packet, int take_fd)

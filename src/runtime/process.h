@@ -74,6 +74,8 @@ struct process {
     struct process_input in;
     enum verdict verdict;
     int exit_code;
+    bool seen_end; /* `facts` are there */
+    struct process_facts facts;
     struct err err;
 };
 

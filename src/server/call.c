@@ -72,6 +72,12 @@ int call_send_message(struct call *call, const void *message)
     return r < 0 ? r : call_send(call, NULL, 0, &body);
 }
 
+void call_add_trailer(struct call *call, const char *name, const char *value)
+{
+    const struct grpc_header trailer = {name, value};
+    (void)grpc_call_add_trailer(call->grpc, &trailer);
+}
+
 /* Refusals tell an operator something; a missing file or sandbox is everyday life of a program. */
 static void log_refusal(struct call *call, const struct err *status)
 {

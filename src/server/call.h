@@ -87,6 +87,8 @@ void call_accept(struct service *s, struct connection *c, struct grpc_call *grpc
 int call_send(struct call *call, const void *head, size_t head_len, struct buf *take_body);
 /** call_send_message() - pack and send any generated message. -ENOMEM, -EPIPE. */
 int call_send_message(struct call *call, const void *message);
+/** call_add_trailer() - metadata that goes with the end of the answer; lost when there is no memory, or no message before it. */
+void call_add_trailer(struct call *call, const char *name, const char *value);
 /** call_finish() - end with @status (NULL = OK), after what was sent; releases the state.
  * Idempotent. */
 void call_finish(struct call *call, const struct err *status);

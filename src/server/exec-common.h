@@ -26,6 +26,8 @@ struct exec_request { /* borrowed */
 int call_start_process(struct call *call, const struct exec_request *req,
                        const struct process_events *events, void *user, struct process **ret,
                        struct err *err);
+/** call_tell_facts() - in the trailers of @call, whose process has ended (wire/exec-facts.h). */
+void call_tell_facts(struct call *call, const struct process *p);
 /** exec_tty_size() - clamped to what a terminal can have. */
 uint16_t exec_tty_size(uint32_t n);
 

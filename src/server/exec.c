@@ -9,6 +9,7 @@
 #include "server/dispatch.h"
 #include "server/exec-common.h"
 #include "server/record.h"
+#include "wire/exec-facts.h"
 
 #define OUTPUT_DEFAULT \
     (16u \
@@ -72,6 +73,25 @@ int call_start_process(struct call *call, const struct exec_request *req,
     return r;
 }
 
+void call_tell_facts(struct call *call, const struct process *p)
+{
+    const struct process_facts *f = process_facts(p);
+    char text[EXEC_FACTS_MAX];
+
+    if (f == NULL)
+        return;
+    exec_facts_format(
+        &(struct exec_facts){
+            .signal = f->signal,
+            .oom_killed = f->oom == OOM_UNKNOWN ? -1 : f->oom == OOM_KILLED,
+            .duration_ns = f->duration_ns,
+            .cpu_ns = f->cpu_ns,
+            .peak_memory_bytes = f->peak_memory_bytes,
+        },
+        text);
+    call_add_trailer(call, EXEC_FACTS_HEADER, text);
+}
+
 /* Keeps what fits and counts the rest: the command runs on, as with a pipe into head that never
  * closes. */
 static void on_output(void *user, struct process *p, enum output_stream s, struct buf *take)
@@ -108,6 +128,7 @@ static void on_end(void *user, struct process *p, int exit_code)
 {
     struct exec *e = user;
     struct output *out = &e->streams[0], *errs = &e->streams[1];
+    call_tell_facts(e->call, p);
     if (e->call->expired) {
         call_expire(e->call);
         return;

@@ -80,6 +80,7 @@ static void on_end(void *user, struct process *p, int exit_code)
     Pb__ExecStreamResponse response = PB__EXEC_STREAM_RESPONSE__INIT;
     Pb__ExecStreamExit end = PB__EXEC_STREAM_EXIT__INIT;
     Pb__Timestamp now;
+    call_tell_facts(e->call, p);
     if (e->call->expired) {
         call_expire(e->call);
         return;

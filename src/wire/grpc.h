@@ -94,6 +94,10 @@ struct grpc_call_events {
     void (*on_drain)(void *user, struct grpc_call *call);
     /* Last callback. @call is freed when it returns. */
     void (*on_close)(void *user, struct grpc_call *call, const struct grpc_close *how);
+    /* Client: metadata at the end of the answer, before on_close; with a paused call also before its last messages. Not called
+     * for trailers-only answers. May be NULL. */
+    void (*on_trailers)(void *user, struct grpc_call *call, const struct grpc_header *headers,
+                        size_t n);
 };
 #define GRPC_HIGH_WATER 262144u /* chosen: four 64 KiB pipe reads */
 #define GRPC_LOW_WATER 65536u
@@ -166,6 +170,8 @@ bool grpc_call_is_full(struct grpc_call *call);
 uint64_t grpc_call_received(const struct grpc_call *call);
 /** grpc_call_half_close() - client: END_STREAM after what is queued. */
 int grpc_call_half_close(struct grpc_call *call);
+/** grpc_call_add_trailer() - server: metadata for the end of an answer; dropped when that is trailers-only. */
+int grpc_call_add_trailer(struct grpc_call *call, const struct grpc_header *trailer);
 /** grpc_call_finish() - server: trailers after what is queued. @status NULL = OK. Trailers-only if nothing was sent.
  *  If the client has not half-closed, RST_STREAM(NO_ERROR) follows. on_close comes when all of it was pulled. */
 int grpc_call_finish(struct grpc_call *call, const struct err *status);

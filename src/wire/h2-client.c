@@ -187,7 +187,7 @@ static int http_status(const struct grpc_header *h, size_t n)
     return (text[0] - '0') * 100 + (text[1] - '0') * 10 + (text[2] - '0');
 }
 
-static void on_end_headers(struct grpc_call *call, const struct grpc_header *h, size_t n)
+static void on_end_headers(struct grpc_call *call, struct grpc_header *h, size_t n)
 {
     int http = http_status(h, n);
     if (grpc_header_find(h, n, "grpc-status"))
@@ -197,7 +197,10 @@ static void on_end_headers(struct grpc_call *call, const struct grpc_header *h, 
                       "the server answered with HTTP status %d", http);
     else
         (void)err_set(&call->status, ERR_UNKNOWN, "the server ended the call without a status");
-    complete(call);
+    if (call->accepted && !call->over && call->events->on_trailers)
+        call->events->on_trailers(call->user, call, h, headers_drop_reserved(h, n));
+    if (!call->over) /* else it was cancelled just now */
+        complete(call);
 }
 
 static void on_initial_headers(struct grpc_call *call, struct grpc_header *h, size_t n)

@@ -126,6 +126,13 @@ int grpc_call_send_headers(struct grpc_call *call, const struct grpc_header *hea
     return 0;
 }
 
+int grpc_call_add_trailer(struct grpc_call *call, const struct grpc_header *trailer)
+{
+    if (call->over || call->local_end || call->conn->side != GRPC_SERVER)
+        return -EPIPE;
+    return headers_add_custom(&call->header, trailer, 1);
+}
+
 int server_submit_trailers(struct grpc_call *call)
 {
     int r = submit_block(call, SUBMIT_TRAILER, &call->header);

@@ -4,6 +4,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 
 def assert_ends(home, sandbox, pattern):
     """The kill is on its way: a wait that ends when the process has, asked from inside."""
@@ -112,3 +114,16 @@ def test_an_exec_in_a_stopped_sandbox_is_an_error(home):
     result = home.run("exec", sandbox_id, "true", stdin=subprocess.DEVNULL)
     assert result.returncode == 1
     assert result.stderr.startswith(b"Error: ")
+
+
+def test_out_of_memory_is_said_and_kill_9_is_not(home):
+    result = home.run("run", "--keep", "--memory", "64Mi")
+    if b"this host cannot enforce a memory limit" in result.stderr:
+        pytest.skip("an ordinary user without delegated cgroups has no memory limit")
+    assert result.returncode == 0, result.stderr.decode()
+    sandbox = result.stdout.decode().strip()
+    hog = home.run("exec", sandbox, "python3", "-c", "x = bytearray(1 << 30)")
+    assert (hog.returncode, hog.stderr) == (137, b"The command was killed: the sandbox is out of memory.\n")
+    killed = home.run("exec", sandbox, "sh", "-c", "kill -9 $$")
+    assert (killed.returncode, killed.stderr) == (137, b"")
+    assert home.run("stop", "--quiet", "--graceful-shutdown-seconds", "0", sandbox).returncode == 0

@@ -69,6 +69,24 @@ def test_a_death_by_signal_is_128_and_its_number(sandbox):
     assert sandbox.run("/bin/sh", "-c", "kill -9 $$").exit_code == 137
 
 
+def facts(call):
+    """The trailer that our own client reads (src/wire/exec-facts.h)."""
+    text = dict(call.trailing_metadata())["x-cwsandbox-exec-facts"]
+    return {word: int(number) for word, number in (item.split("=") for item in text.split())}
+
+
+def test_trailers_tell_how_a_command_ended(sandbox):
+    request = pb.ExecRequest(sandbox_id=sandbox.id, command=["/bin/sh", "-c", "kill -15 $$"])
+    response, call = sandbox.stub.Exec.with_call(request, timeout=TIMEOUT)
+    told = facts(call)
+    assert (response.exit_code, told["signal"], told["oom_killed"]) == (143, 15, 0)
+    assert told["duration_ns"] > 0 and told["peak_memory_bytes"] > 0 and told["cpu_ns"] >= 0
+    init = pb.ExecStreamRequest(init=pb.ExecStreamInit(sandbox_id=sandbox.id, command=["/bin/true"]))
+    stream = sandbox.stub.StreamExec(iter([init]), timeout=TIMEOUT)
+    assert list(stream)[-1].exit.exit_code == 0
+    assert facts(stream)["signal"] == 0
+
+
 def test_exec_past_its_deadline_is_killed(sandbox):
     command, gone = tree_watch(sandbox, "setsid sleep 1000 & sleep 1000")
     error = failure(sandbox.stub.Exec, pb.ExecRequest(sandbox_id=sandbox.id, command=command), timeout=1)

@@ -135,7 +135,9 @@ ADDED = {
     "results": ["return_exceptions", "progress"],
     "RemoteFunction.map": ["return_exceptions"],
     "Session.function": ["max_in_flight"],
-    "ProcessResult": ["stdout_truncated", "stderr_truncated"],
+    "ProcessResult": [
+        "stdout_truncated", "stderr_truncated", "timed_out", "oom_killed", "signal", "duration", "cpu_seconds", "peak_memory_bytes",
+    ],  # fmt: skip
     "Sandbox.exec": ["input", "max_output_bytes", "env"],
 }
 

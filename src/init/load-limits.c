@@ -7,25 +7,27 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
-#include "init/init.h"
+#include "init/load-limits.h"
 
 enum {
     PIDS,
     PIDS_CURRENT,
     MEMORY,
-    CPU
-}; /* indices of limits.fds; the CPU last: it is what may stop us at once */
+    CPU, /* the last to enter: it is what may stop us at once */
+    OOM_COUNT
+}; /* indices of limits.fds */
 
 void limits_init(struct limits *l)
 {
-    *l = (struct limits){.fds = {-1, -1, -1, -1}};
+    *l = (struct limits){.fds = {-1, -1, -1, -1, -1}};
 }
 
 int limits_take(struct limits *l, struct packet *p)
 {
-    static const uint32_t flags[INIT_LIMITS_FDS] = {INIT_ENTER_PIDS, INIT_ENTER_PIDS,
-                                                    INIT_ENTER_MEMORY, INIT_ENTER_CPU};
+    static const uint32_t flags[INIT_LIMITS_FDS] = {
+        INIT_ENTER_PIDS, INIT_ENTER_PIDS, INIT_ENTER_MEMORY, INIT_ENTER_CPU, INIT_COUNT_OOM};
     uint32_t n = 0;
 
     for (size_t i = 0; i < INIT_LIMITS_FDS; i++)
@@ -73,6 +75,43 @@ int limits_enter(const struct limits *l)
     if (r == 0)
         r = enter(l->fds[MEMORY]);
     return r < 0 ? r : enter(l->fds[CPU]);
+}
+
+int limits_count_oom(const struct limits *l, uint64_t *ret)
+{
+    static const char key[] =
+        "\noom_kill "; /* in both versions' files another line comes before it */
+    char text[256];
+    ssize_t n =
+        l->fds[OOM_COUNT] < 0 ? -1 : pread(l->fds[OOM_COUNT], text, sizeof(text) - 1, 0);
+    const char *at;
+
+    if (n < 0)
+        return -ENOENT;
+    text[n] = 0;
+    at = strstr(text, key);
+    if (!at)
+        return -ENOENT; /* v1 before Linux 4.13 */
+    *ret = strtoull(at + sizeof(key) - 1, NULL, 10);
+    return 0;
+}
+
+/* The kernel counts before it kills, and tells nobody whom. So one SIGKILL is explained by each kill that was counted while
+ * the exec ran, and only by one that explains no other exec's end. */
+uint32_t limits_oom_flags(struct limits *l, uint64_t n_before, int wait_status)
+{
+    bool killed = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) == SIGKILL
+                                           : WEXITSTATUS(wait_status) == 128 + SIGKILL;
+    uint64_t n = 0, n_explained = MAX(n_before, l->n_oom_told);
+
+    if (!killed)
+        return 0;
+    if (limits_count_oom(l, &n) < 0)
+        return INIT_OOM_UNKNOWN;
+    if (n <= n_explained)
+        return 0;
+    l->n_oom_told = n_explained + 1;
+    return INIT_OOM_KILLED;
 }
 
 pid_t limits_fork(int cgroup_fd)

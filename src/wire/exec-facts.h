@@ -1,0 +1,32 @@
+/*
+ * What our own service tells of a command's end beside its exit code: the trailer EXEC_FACTS_HEADER of Exec and StreamExec,
+ *
+ *     x-cwsandbox-exec-facts: signal=9 oom_killed=1 duration_ns=1500000 cpu_ns=900000 peak_memory_bytes=3145728
+ *
+ * Words in any order, decimal numbers. What is not there is not told; words that a reader does not know are ignored.
+ */
+#ifndef CWS_WIRE_EXEC_FACTS_H
+#define CWS_WIRE_EXEC_FACTS_H
+
+#include "base/macros.h"
+
+#define EXEC_FACTS_HEADER "x-cwsandbox-exec-facts"
+#define EXEC_FACTS_MAX 192 /* the five words with the largest numbers are 142 bytes */
+
+#define EXEC_FACT_UNKNOWN UINT64_MAX
+
+struct exec_facts {
+    int signal;     /* what killed the command; 0: none, -1: not told */
+    int oom_killed; /* 1, 0; -1: not told */
+    uint64_t duration_ns, cpu_ns, peak_memory_bytes; /* EXEC_FACT_UNKNOWN: not told */
+};
+
+#define EXEC_FACTS_NONE \
+    ((struct exec_facts){-1, -1, EXEC_FACT_UNKNOWN, EXEC_FACT_UNKNOWN, EXEC_FACT_UNKNOWN})
+
+/** exec_facts_format() - the header's value. */
+void exec_facts_format(const struct exec_facts *facts, char ret[static EXEC_FACTS_MAX]);
+/** exec_facts_parse() - a malformed word is one that is not there. */
+void exec_facts_parse(const char *text, struct exec_facts *ret);
+
+#endif
