@@ -4,11 +4,6 @@
  */
 #include "objects.h"
 
-static bool is_ref(struct core_state *st, PyObject *o)
-{
-    return PyObject_TypeCheck(o, st->ref_type);
-}
-
 static cws_target *target_of(struct core_state *st, PyObject *o)
 {
     if (Py_IS_TYPE(o, st->target_type))
@@ -128,7 +123,7 @@ static PyObject *core_gather(PyObject *module, PyObject *args)
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(tuple); i++) {
         PyObject *part = PyTuple_GET_ITEM(tuple, i);
 
-        if (!is_ref(st, part) || ((struct py_ref *)part)->kind == REF_FUTURE)
+        if (!py_ref_is_own(st, part))
             return PyErr_Format(PyExc_TypeError, "gather() cannot wait for %R", part);
     }
     ref = py_ref_new(st, REF_PARTS, NULL, tuple, NULL);
@@ -168,7 +163,7 @@ static PyObject *core_cancel(PyObject *module, PyObject *ref)
 {
     struct core_state *st = core_state_of_module(module);
 
-    if (!is_ref(st, ref))
+    if (!PyObject_TypeCheck(ref, st->ref_type))
         return PyErr_Format(PyExc_TypeError, "cancel() takes a handle, not %R", ref);
     py_ref_cancel(core_state_of_module(module), (struct py_ref *)ref);
     Py_RETURN_NONE;
@@ -178,7 +173,7 @@ static PyObject *core_is_done(PyObject *module, PyObject *ref)
 {
     struct core_state *st = core_state_of_module(module);
 
-    if (!is_ref(st, ref))
+    if (!PyObject_TypeCheck(ref, st->ref_type))
         return PyErr_Format(PyExc_TypeError, "is_done() takes a handle, not %R", ref);
     return PyBool_FromLong(py_ref_is_done((struct py_ref *)ref));
 }
@@ -264,7 +259,7 @@ static PyObject *core_wait(PyObject *module, PyObject *args)
     for (Py_ssize_t i = 0; tuple && i < PyTuple_GET_SIZE(tuple); i++) {
         PyObject *item = PyTuple_GET_ITEM(tuple, i);
 
-        if (!is_ref(st, item) || ((struct py_ref *)item)->kind == REF_FUTURE)
+        if (!py_ref_is_own(st, item))
             return PyErr_Format(PyExc_TypeError, "cannot wait for %R", item);
     }
     if (!tuple)

@@ -152,6 +152,11 @@ PyObject *py_ref_new(struct core_state *st, enum ref_kind kind, cws_op *take_op,
                      PyObject *subject, cws_error **take_error);
 /** py_ref_as_start() - @take_ref (may be NULL) is a start of the py_sandbox `subject`. Returns it. */
 PyObject *py_ref_as_start(struct core_state *st, PyObject *take_ref);
+/** py_ref_is_own() - @o is a handle, and of operations of this library. */
+static inline bool py_ref_is_own(struct core_state *st, PyObject *o)
+{
+    return PyObject_TypeCheck(o, st->ref_type) && ((struct py_ref *)o)->kind != REF_FUTURE;
+}
 bool py_ref_is_done(struct py_ref *self);
 /** py_ref_pending_op() - something to wait for; new reference, NULL when done. */
 cws_op *py_ref_pending_op(struct py_ref *self);

@@ -60,7 +60,8 @@ static int core_exec(PyObject *module)
     if (names_init(st) < 0 || py_errors_init(st) < 0 || py_ref_init(module, st) < 0 ||
         py_process_init(module, st) < 0 || py_reader_init(module, st) < 0 ||
         py_writer_init(module, st) < 0 || py_await_init(module, st) < 0 ||
-        py_options_init(module, st) < 0 || py_sandbox_init(module, st) < 0)
+        py_completions_init(module, st) < 0 || py_options_init(module, st) < 0 ||
+        py_sandbox_init(module, st) < 0)
         return -1;
     if (PyModule_AddFunctions(module, py_client_functions) < 0 ||
         PyModule_AddFunctions(module, py_query_functions) < 0)

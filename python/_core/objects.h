@@ -80,6 +80,8 @@ int py_await_drop_closed(struct core_state *st);
 /** py_await_orphan_drop() - forget the entry of a reader that goes away. */
 void py_await_orphan_drop(struct py_reader *r);
 
+int py_completions_init(PyObject *module, struct core_state *st);
+
 /* -------------------------------------------------------------- sandboxes */
 
 struct py_sandbox {

@@ -58,15 +58,34 @@ def as_completed(refs: Iterable[Waitable], *, timeout: float | None = None) -> I
 
     end = None if timeout is None else time.monotonic() + timeout
     # A sandbox would be asked for its state again and again: one handle each
-    left = [(item, item._running() if isinstance(item, Sandbox) else item) for item in refs]
-    while left:
-        rest = None if end is None else max(end - time.monotonic(), 0)
-        done, _ = wait([ref for _, ref in left], num_returns=1, timeout=rest)
-        if not done:
-            raise TimeoutError(f"{len(left)} operations are still running")
-        now = [(item, ref, _core.is_done(ref)) for item, ref in left]
-        left = [(item, ref) for item, ref, is_done in now if not is_done]
-        yield from [item for item, _, is_done in now if is_done]
+    items = list(refs)
+    done = _completions(_handles(items))
+    left = len(items)
+    try:
+        while left:
+            places = done.next(None if end is None else max(end - time.monotonic(), 0))
+            if not places:
+                raise TimeoutError(f"{left} operations are still running")
+            left -= len(places)
+            yield from [items[i] for i in places]
+    finally:
+        done.close()
+
+
+def _handles(items: Iterable[Waitable]) -> list[OperationRef[Any]]:
+    return [item._running() if isinstance(item, Sandbox) else item for item in items]
+
+
+def _has_futures(refs: list[OperationRef[Any]]) -> bool:
+    return any(getattr(ref, "_future", None) is not None for ref in refs)
+
+
+def _completions(refs: list[OperationRef[Any]]) -> _core.Completions:
+    if not _has_futures(refs):
+        return _core.Completions(refs)
+    from ._driver import Completions
+
+    return Completions(refs)
 
 
 # ---- progress
@@ -127,8 +146,8 @@ def wait(
     if not items:
         return [], []
     wanted = len(items) if num_returns is None else min(num_returns, len(items))
-    refs = [item._running() if isinstance(item, Sandbox) else item for item in items]
-    if any(getattr(ref, "_future", None) is not None for ref in refs):
+    refs = _handles(items)
+    if _has_futures(refs):
         from ._driver import wait as wait_with_futures
 
         flags = wait_with_futures(refs, wanted, timeout)

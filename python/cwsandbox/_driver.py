@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import functools
 import os
+import queue
 import threading
+import time
 
 from . import _core
 
@@ -78,52 +81,61 @@ def use() -> Loop:
 
 def wait(refs: Sequence[OperationRef[Any]], wanted: int, timeout: float | None) -> list[bool]:
     """As _core.wait(): block until `wanted` are done or the time is up, and return who is done. Cancels nothing."""
-    done = _Countdown(wanted)
-    native = []
-    for ref in refs:
-        if not isinstance(ref, _core.OperationRef):
-            raise TypeError(f"cannot wait for {ref!r}")
-        if ref._future is not None:
-            ref._future.add_done_callback(done)
-        else:
-            native.append(ref)
-    if not native:
-        done.wait(timeout)
-        return [_core.is_done(ref) for ref in refs]
-    loop = use()
-    watches = [_Watch(ref, done) for ref in native]
+    end = None if timeout is None else time.monotonic() + timeout
+    done = Completions(refs)
     try:
-        for watch in watches:
-            loop.post(watch.step)
-        done.wait(timeout)
+        while wanted > 0:
+            places = done.next(None if end is None else max(end - time.monotonic(), 0))
+            if not places:
+                break
+            wanted -= len(places)
     finally:
-        for watch in watches:
-            loop.post(watch.close)
-        loop.drop()
+        done.close()
     return [_core.is_done(ref) for ref in refs]
 
 
-class _Countdown:
-    """Called once per handle that is done; wait() returns after `wanted` of them."""
+class Completions:
+    """As _core.Completions, also for futures of somebody else. To be closed."""
 
-    def __init__(self, wanted: int) -> None:
-        self._left = wanted
-        self._changed = threading.Condition()
+    def __init__(self, refs: Sequence[OperationRef[Any]]) -> None:
+        self._done: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._watches: list[_Watch] = []
+        self._loop: Loop | None = None
+        for ref in refs:
+            if not isinstance(ref, _core.OperationRef):
+                raise TypeError(f"cannot wait for {ref!r}")
+        for place, ref in enumerate(refs):
+            tell = functools.partial(self._tell, place)
+            if ref._future is not None:
+                ref._future.add_done_callback(tell)
+            else:
+                self._watches.append(_Watch(ref, tell))
+        if self._watches:
+            self._loop = use()
+            for watch in self._watches:
+                self._loop.post(watch.step)
 
-    def __call__(self, handle: object) -> None:
-        with self._changed:
-            self._left -= 1
-            self._changed.notify_all()
+    def _tell(self, place: int, handle: object) -> None:
+        self._done.put(place)
 
-    def wait(self, timeout: float | None) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._left <= 0, timeout)
+    def next(self, timeout: float | None) -> list[int]:
+        try:
+            return [self._done.get(timeout=timeout)]
+        except queue.Empty:
+            return []
+
+    def close(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            for watch in self._watches:
+                loop.post(watch.close)
+            loop.drop()
 
 
 class _Watch:
     """Drives the awaitable of one handle by hand: a task could only be stopped by cancelling it, which cancels the operation."""
 
-    def __init__(self, ref: OperationRef[Any], done: _Countdown) -> None:
+    def __init__(self, ref: OperationRef[Any], done: Callable[[object], None]) -> None:
         self._done = done
         self._awaitable = ref.__await__()
 

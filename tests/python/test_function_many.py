@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import functools
 import io
 import sys
 
@@ -92,6 +94,45 @@ def test_as_completed_gives_what_is_done_first_first(shared):
     slow.stdin.close().result()
     assert list(done) == [slow]
     assert list(cwsandbox.as_completed([])) == []
+
+
+def n_calls_of(function):
+    """How many functions function() called, of Python or C."""
+    calls = [0]
+
+    def count(frame, event, arg):
+        calls[0] += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return calls[0]
+
+
+def futures(n):
+    made = [concurrent.futures.Future() for _ in range(n)]
+    return [cwsandbox.OperationRef(future) for future in made], [functools.partial(f.set_result, 1) for f in made]
+
+
+def commands(shared, n):
+    made = [shared.exec(["cat"], stdin=True) for _ in range(n)]
+    return made, [p.stdin.close for p in made]
+
+
+@pytest.mark.parametrize("kind", ["futures", "commands"])
+def test_as_completed_does_the_same_for_each_of_many(shared, kind):
+    def cost(n):
+        handles, ends = futures(n) if kind == "futures" else commands(shared, n)
+        done, got, calls = cwsandbox.as_completed(handles), [], 0
+        for handle, end in zip(handles, ends):
+            end()
+            calls += n_calls_of(lambda: got.append(next(done)))
+            assert got[-1] is handle
+        return calls / n
+
+    assert cost(40) < 2 * cost(10)
 
 
 def test_as_completed_takes_sandboxes_and_stops_waiting(shared):
