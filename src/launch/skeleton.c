@@ -29,8 +29,8 @@ struct skel_file {
 
 /* clang-format off */
 static const struct skel_dir dirs[] = {
-    {"dev", 0755}, {"etc", 0755}, {"etc/ssl", 0755}, {"home", 0755}, {"mnt", 0755}, {"opt", 0755},
-    {"proc", 0555}, {"root", 0700}, {"run", 0755}, {"run/lock", 01777}, {"srv", 0755}, {"sys", 0555},
+    {"dev", 0755}, {"etc", 0755}, {"etc/maven", 0755}, {"etc/ssl", 0755}, {"home", 0755}, {"mnt", 0755},
+    {"opt", 0755}, {"proc", 0555}, {"root", 0700}, {"run", 0755}, {"run/lock", 01777}, {"srv", 0755}, {"sys", 0555},
     {"tmp", 01777}, {"var", 0755}, {"var/cache", 0755}, {"var/lib", 0755}, {"var/log", 0755},
     {"var/tmp", 01777},
 };
@@ -91,6 +91,8 @@ static const char *const copies[] = {
     "timezone",
 };
 static const char *const ssl_copies[] = {"certs", "openssl.cnf"};
+/* mvn starts with these or not at all. settings.xml stays out: people keep passwords of repositories there. */
+static const char *const maven_copies[] = {"logging", "m2*.conf"};
 /* clang-format on */
 
 /* @from and @to are directory descriptors; a file that not everybody may read is left out. */
@@ -253,6 +255,10 @@ int skeleton_write(const char *dir, const struct lean_root *lean)
         return r;
     (void)snprintf(path, sizeof(path), "%s/etc", dir);
     r = copy_matching("/etc", path, copies, ARRAY_SIZE(copies));
+    if (r < 0)
+        return r;
+    (void)snprintf(path, sizeof(path), "%s/etc/maven", dir);
+    r = copy_matching("/etc/maven", path, maven_copies, ARRAY_SIZE(maven_copies));
     if (r < 0)
         return r;
     (void)snprintf(path, sizeof(path), "%s/etc/ssl", dir);
