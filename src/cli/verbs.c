@@ -19,6 +19,7 @@ static const struct verb *const all[] = {
     &verb_snapshots_get,
     &verb_snapshots_list,
     &verb_snapshots_delete,
+    &verb_image_pull,
     &verb_image_import,
     &verb_image_ls,
     &verb_image_inspect,

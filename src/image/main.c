@@ -41,6 +41,8 @@ static int open_store(struct verb_world *w, struct err *err)
 static int open_files(struct verb_world *w, struct err *err)
 {
     const struct image_options *o = &w->options;
+    if (o->verb == VERB_PULL)
+        return registries_load(&w->registries, o->registries, err);
     if (o->verb == VERB_IMPORT) {
         const char *path = o->operands[0];
         w->input =

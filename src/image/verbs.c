@@ -1,11 +1,13 @@
 /* See verbs.h. */
 #include "image/verbs.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/util.h"
 #include "image/import.h"
+#include "image/pull.h"
 #include "image/reference.h"
 #include "image/value.h"
 
@@ -13,6 +15,7 @@ void verb_world_done(struct verb_world *w)
 {
     cleanup_fd(&w->input);
     cleanup_fd(&w->output);
+    registries_done(&w->registries);
     store_close(&w->store);
 }
 
@@ -90,6 +93,73 @@ static int verb_import(struct verb_world *w, struct err *err)
         if (print_image(w, done.names[i], err) < 0)
             return -1;
     return 0;
+}
+
+/* --- pull --- */
+
+struct pull_show {
+    struct pull_progress progress;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool ended; /* [lock] */
+};
+
+static void print_progress(struct pull_progress *p)
+{
+    uint64_t total = atomic_load(&p->total_bytes);
+    if (total > 0)
+        (void)fprintf(stderr, "\r%u of %u layers, %.1f of %.1f MB\033[K",
+                      atomic_load(&p->n_layers), atomic_load(&p->total_layers),
+                      (double)atomic_load(&p->n_bytes) / 1e6, (double)total / 1e6);
+}
+
+/* One line that changes, five times a second. */
+static void *show_thread(void *data)
+{
+    struct pull_show *s = data;
+    (void)pthread_mutex_lock(&s->lock);
+    while (!s->ended) {
+        struct timespec until;
+        (void)clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 200000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        (void)pthread_cond_timedwait(&s->changed, &s->lock, &until);
+        print_progress(&s->progress);
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    (void)fputs("\r\033[K", stderr);
+    return NULL;
+}
+
+static int pull_shown(struct verb_world *w, const struct reference *r, struct err *err)
+{
+    struct pull_show show = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                             .changed = PTHREAD_COND_INITIALIZER};
+    pthread_t thread;
+    bool shown = !w->options.quiet && isatty(STDERR_FILENO) &&
+                 pthread_create(&thread, NULL, show_thread, &show) == 0;
+    int result = pull_image(&w->store, &w->registries, r, &show.progress, err);
+    (void)pthread_mutex_lock(&show.lock);
+    show.ended = true;
+    (void)pthread_cond_signal(&show.changed);
+    (void)pthread_mutex_unlock(&show.lock);
+    if (shown)
+        (void)pthread_join(thread, NULL);
+    return result;
+}
+
+static int verb_pull(struct verb_world *w, struct err *err)
+{
+    CLEANUP_REFERENCE struct reference r = {0};
+    if (reference_parse(w->options.operands[0], &r, err) < 0)
+        return -1;
+    CLEANUP_FREE char *reference = reference_format(&r);
+    if (!reference)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    if (store_lock(&w->store, false, err) < 0 || pull_shown(w, &r, err) < 0)
+        return err_wrap(err, "pull `%s`", reference);
+    return print_image(w, reference, err);
 }
 
 /* --- ls, inspect --- */
@@ -234,6 +304,7 @@ int verb_run(struct verb_world *w, struct err *err)
     case VERB_PRUNE:
         return verb_prune(w, err);
     case VERB_PULL:
+        return verb_pull(w, err);
     case VERB_EXPORT:
     case VERB_MAX:
         break;

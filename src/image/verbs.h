@@ -5,12 +5,14 @@
 #define CWS_IMAGE_VERBS_H
 
 #include "image/options.h"
+#include "image/registries.h"
 #include "image/store.h"
 
 struct verb_world {
     struct image_options options;
     struct store store;
     int input, output; /* -1: the verb has none */
+    struct registries registries;
 };
 
 /** verb_run() - prints what it did on stdout. */
