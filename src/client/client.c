@@ -10,6 +10,8 @@ struct cws_client *client_new(void (*on_last)(struct loop_thread *t),
     loop_thread_init(&client->loop, on_last, on_dry);
     list_init(&client->ops);
     list_init(&client->leave_ops);
+    list_init(&client->idle);
+    list_init(&client->gone);
     return client;
 }
 

@@ -18,7 +18,10 @@ struct cws_client {
     _Atomic uint32_t refs;
     struct loop_thread loop;
     struct list ops;        /* [loop] begun and not ended */
-    struct strmap conns;    /* [loop] by URL */
+    struct strmap conns;    /* [loop] by URL, channels by their key */
+    struct list idle;       /* [loop] channels nobody uses, least recently used first */
+    size_t n_idle;          /* [loop] */
+    struct list gone;       /* [loop] channels that are not taken any more */
     struct tls_config *tls; /* [loop] made on first use */
     bool closing;           /* [loop] */
     size_t

@@ -1,5 +1,7 @@
 #include "client/conn.h"
 
+#include <string.h>
+
 #include "base/util.h"
 #include "client/embedded.h"
 #include "client/pool.h"
@@ -125,15 +127,73 @@ static int start_embedded(struct conn *conn)
     return 0;
 }
 
+/* ---- the end of a channel ---- */
+
+static void conn_free(struct conn *conn)
+{
+    CHECK(list_empty(&conn->waiting) && list_empty(&conn->links));
+    list_remove(&conn->idle);
+    list_remove(&conn->gone);
+    err_done(&conn->failure);
+    err_done(&conn->work_err);
+    cws_target_unref(conn->target);
+    tls_config_unref(conn->tls);
+    free(conn->key);
+    free(conn);
+}
+
+static void on_free(struct timer *t)
+{
+    struct conn *conn = CONTAINER_OF(t, struct conn, timer);
+    if (list_empty(&conn->links))
+        conn_free(conn);
+}
+
+/* Not now: whoever asks may be called by it. */
+static void free_soon(struct conn *conn)
+{
+    timer_start(&conn->client->loop.timers, &conn->timer, 0, on_free);
+}
+
+static void close_links(struct conn *conn, const char *why)
+{
+    LIST_FOREACH_SAFE(it, &conn->links)
+    {
+        transport_close(CONTAINER_OF(it, struct link, list)->transport, why);
+    }
+}
+
+void conn_retire(struct conn *conn)
+{
+    if (conn->retired)
+        return;
+    conn->retired = true;
+    (void)strmap_remove(&conn->client->conns, conn->key);
+    list_append(&conn->client->gone, &conn->gone);
+}
+
+void conn_close(struct conn *conn)
+{
+    conn->closing = true;
+    close_links(conn, "the channel is not used any more");
+    free_soon(conn);
+}
+
 /* ---- connections ---- */
 
-static void on_open(void *user, struct transport *t)
+static void use(struct link *link)
 {
-    struct link *link = user;
     struct conn *conn = link->conn;
     link->open = true;
     timer_stop(&conn->client->loop.timers, &conn->timer);
     conn_kick(conn);
+}
+
+static void on_open(void *user, struct transport *t)
+{
+    struct link *link = user;
+    if (!link->conn->tls)
+        use(link);
 }
 
 static void on_ready(void *user)
@@ -145,6 +205,8 @@ static void on_ready(void *user)
     transport_keepalive(link->transport,
                         conn->ours ? TRANSPORT_QUIET_MS : TRANSPORT_QUIET_FOREIGN_MS,
                         TRANSPORT_PING_WAIT_MS);
+    if (conn->tls)
+        use(link);
 }
 
 /* A connection that was open and answered has calls that were put back for a second try. One
@@ -160,6 +222,10 @@ static void on_closed(void *user, struct transport *t, const struct err *why)
     if (conn->current == link)
         conn->current = NULL;
     free(link);
+    if (conn->closing) {
+        free_soon(conn);
+        return;
+    }
     if (was_open && (answered || conn->current || list_empty(&conn->waiting))) {
         conn_kick(conn);
         return;
@@ -203,7 +269,8 @@ static void conn_connect(struct conn *conn)
     link->conn = conn;
     if (conn->target->address.kind == ADDRESS_TCP)
         pool_note_use(); /* its name may need a look-up */
-    if ((conn->target->address.tls && !(tls = client_tls(client, &conn->failure))) ||
+    if ((conn->target->address.tls &&
+         !(tls = conn->tls ? conn->tls : client_tls(client, &conn->failure))) ||
         transport_connect(&client->loop.uv, &conn->target->address, tls,
                           grpc_session_new(GRPC_CLIENT, NULL, &grpc_events, link), &events,
                           link, &link->transport, &conn->failure) < 0) {
@@ -218,40 +285,49 @@ static void conn_connect(struct conn *conn)
 
 /* ---- the pool ---- */
 
-struct conn *conn_get(struct cws_client *client, struct cws_target *target, struct err *err)
+struct conn *conn_add(struct cws_client *client, const char *key, struct cws_target *target,
+                      struct tls_config *tls, struct err *err)
 {
-    struct conn *conn = strmap_get(&client->conns, target->url);
-    if (conn)
-        return conn;
-    conn = calloc(1, sizeof(*conn));
-    if (!conn) {
+    struct conn *conn = calloc(1, sizeof(*conn));
+    char *copy = strdup(key);
+    if (!conn || !copy || strmap_put(&client->conns, copy, conn) < 0) {
+        free(conn);
+        free(copy);
         (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
         return NULL;
     }
     conn->client = client;
+    conn->key = copy;
     conn->target = cws_target_ref(target);
+    conn->tls = tls_config_ref(tls);
     list_init(&conn->waiting);
     list_init(&conn->links);
-    if (strmap_put(&client->conns, conn->target->url, conn) < 0) {
-        cws_target_unref(conn->target);
-        free(conn);
-        (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
-        return NULL;
-    }
+    list_init(&conn->idle);
+    list_init(&conn->gone);
     return conn;
+}
+
+struct conn *conn_get(struct cws_client *client, struct cws_target *target, struct err *err)
+{
+    struct conn *conn = strmap_get(&client->conns, target->url);
+    return conn ? conn : conn_add(client, target->url, target, NULL, err);
+}
+
+static void give_up(struct conn *conn)
+{
+    close_links(conn, "the client was closed");
+    if (!list_empty(&conn->waiting) && !conn->current)
+        fail_soon(conn);
 }
 
 void conns_close(struct cws_client *client)
 {
     size_t pos = 0;
-    for (struct conn *conn; (conn = strmap_next(&client->conns, &pos));) {
-        LIST_FOREACH_SAFE(it, &conn->links)
-        {
-            transport_close(CONTAINER_OF(it, struct link, list)->transport,
-                            "the client was closed");
-        }
-        if (!list_empty(&conn->waiting) && !conn->current)
-            fail_soon(conn);
+    for (struct conn *conn; (conn = strmap_next(&client->conns, &pos));)
+        give_up(conn);
+    LIST_FOREACH(it, &client->gone)
+    {
+        give_up(CONTAINER_OF(it, struct conn, gone));
     }
 }
 
@@ -259,12 +335,12 @@ void conns_free(struct cws_client *client)
 {
     size_t pos = 0;
     for (struct conn *conn; (conn = strmap_next(&client->conns, &pos));) {
-        CHECK(list_empty(&conn->waiting) && list_empty(&conn->links));
-        (void)strmap_remove(&client->conns, conn->target->url);
-        err_done(&conn->failure);
-        err_done(&conn->work_err);
-        cws_target_unref(conn->target);
-        free(conn);
+        (void)strmap_remove(&client->conns, conn->key);
+        conn_free(conn);
+    }
+    LIST_FOREACH_SAFE(it, &client->gone)
+    {
+        conn_free(CONTAINER_OF(it, struct conn, gone));
     }
     strmap_done(&client->conns);
 }

@@ -1,7 +1,8 @@
 /*
  * conn: the way to one URL from one client: at most one HTTP/2 connection that takes new calls,
  * and older ones that finish theirs after a GOAWAY. Made on the first call, kept until the
- * client ends.
+ * client ends; but a channel straight to a sandbox has a key and TLS settings of its own, and
+ * goes as plane-pool.c says.
  *
  * A call waits in `waiting` until a connection is open; so a connect failure is known to have
  * sent nothing. Against the embedded service such a failure starts it (on libuv's pool) and
@@ -27,7 +28,9 @@ struct conn_waiter {
 
 struct conn {
     struct cws_client *client;
-    struct cws_target *target; /* reference; its URL is the key in client->conns */
+    char *key;                 /* in client->conns: the URL, or what plane-pool.c looks for */
+    struct cws_target *target; /* reference */
+    struct tls_config *tls;    /* reference, of a channel; NULL: the client's */
     struct list waiting;       /* struct conn_waiter */
     struct list links;         /* open, connecting and draining ones */
     struct link *current;      /* connecting or open, and taking calls; else NULL */
@@ -38,6 +41,13 @@ struct conn {
     struct err work_err; /* the pool thread's until the work is done */
     struct err failure;  /* why the last attempt failed; for the calls that wait */
     struct timer timer;  /* connect time-out, or "fail the waiting calls on the next pass" */
+
+    /* Of a channel: */
+    bool retired;     /* not in client->conns any more: nobody new comes */
+    bool closing;     /* nobody is left: freed with its last connection */
+    unsigned n_users; /* who took it and did not give it back */
+    struct list idle; /* in client->idle while there are none */
+    struct list gone; /* in client->gone when retired */
 };
 
 #define CONN_CONNECT_TIMEOUT_NS \
@@ -47,6 +57,14 @@ struct conn {
 
 /** conn_get() - NULL with @err set when out of memory or closing. Borrowed from the client. */
 struct conn *conn_get(struct cws_client *client, struct cws_target *target, struct err *err);
+/** conn_add() - one with TLS settings of its own: its calls wait for the peer's first words too, because TLS 1.3 says only then
+ * whether it took our certificate. @key is copied. NULL with @err set. */
+struct conn *conn_add(struct cws_client *client, const char *key, struct cws_target *target,
+                      struct tls_config *tls, struct err *err);
+/** conn_retire() - it is not found any more; harmless when it is not. */
+void conn_retire(struct conn *conn);
+/** conn_close() - a retired one that nobody uses. */
+void conn_close(struct conn *conn);
 /** conn_wait() - until there is a connection, or none can be made. conn_leave() - harmless when it does not wait. */
 static inline void conn_wait(struct conn *conn, struct conn_waiter *w)
 {

@@ -16,6 +16,7 @@ static void report_closed(struct exec *x)
     if (x->closed)
         return;
     x->closed = true;
+    plane_leave(&x->plane, NULL);
     x->events->on_closed(x);
 }
 
@@ -234,6 +235,7 @@ static void on_output(struct exec *x, Pb__ExecStreamOutput__Stream stream, const
 {
     if (n == 0)
         return;
+    x->heard = true;
     cws_stream to =
         stream == PB__EXEC_STREAM_OUTPUT__STREAM__STREAM_STDERR ? CWS_STDERR : CWS_STDOUT;
     if (x->events->on_output(x, to, data, n) < 0)
@@ -288,25 +290,67 @@ static void on_drain(struct rpc *rpc)
     exec_pump(CONTAINER_OF(rpc, struct exec, rpc));
 }
 
+/* The call ended well, and the command did not say how it did. */
+static void report_end(struct exec *x)
+{
+    if (x->spec.tty) {
+        report_done(x, EXEC_TTY_NO_EXIT, NULL);
+        return;
+    }
+    struct cws_error *e = error_new(x->spec.filepath ? CWS_E_FILE : CWS_E_EXECUTION,
+                                    "%s: the stream ended without %sexit status", x->spec.label,
+                                    x->spec.filepath ? "" : "an ");
+    error_add_filepath(e, x->spec.filepath);
+    error_add_sandbox_id(e, sandbox_id_borrow(x->sb));
+    report_done(x, 0, e);
+}
+
+/* What moves a file is made again only when the service says that a part of it is going, and while nothing was delivered
+ * to anybody: no output, no input. */
+static bool may_replay(const struct exec *x, const struct cws_error *e)
+{
+    if (!x->plane.direct || x->replayed || x->sb->client->closing)
+        return false;
+    if (x->spec.filepath)
+        return plane_is_retiring(&x->plane, e) && !x->heard && !(x->in && x->ready);
+    return error_is_transient(e) && !x->opened;
+}
+
+static void on_no_time(struct timer *t)
+{
+    struct exec *x = CONTAINER_OF(t, struct exec, timer);
+    fail(x,
+         error_new(CWS_E_TIMEOUT, "%s: the time was over while reconnecting", x->spec.label));
+}
+
+static void replay(struct exec *x)
+{
+    x->replayed = true;
+    x->opened = x->ready = false;
+    if (x->deadline_ns != UINT64_MAX)
+        timer_start(timers_of(x), &x->timer, x->deadline_ns, on_no_time);
+    plane_choose(&x->plane);
+}
+
 static void on_close(struct rpc *rpc, const struct err *status)
 {
     struct exec *x = CONTAINER_OF(rpc, struct exec, rpc);
     x->calling = false;
     timer_stop(timers_of(x), &x->timer);
+    plane_leave(&x->plane, status);
     if (!x->done && x->exited) {
         report_done(x, x->exit_code,
                     NULL); /* whatever the status: the command's end is known */
-    } else if (!x->done && status->code == ERR_OK && x->spec.tty) {
-        report_done(x, EXEC_TTY_NO_EXIT, NULL);
     } else if (!x->done && status->code == ERR_OK) {
-        struct cws_error *e = error_new(x->spec.filepath ? CWS_E_FILE : CWS_E_EXECUTION,
-                                        "%s: the stream ended without %sexit status",
-                                        x->spec.label, x->spec.filepath ? "" : "an ");
-        error_add_filepath(e, x->spec.filepath);
-        error_add_sandbox_id(e, sandbox_id_borrow(x->sb));
-        report_done(x, 0, e);
+        report_end(x);
     } else if (!x->done) {
-        report_done(x, 0, status_error(x, status));
+        struct cws_error *e = status_error(x, status);
+        if (may_replay(x, e)) {
+            error_unref(e);
+            replay(x);
+            return;
+        }
+        report_done(x, 0, e);
     }
     report_closed(x);
 }
@@ -332,25 +376,32 @@ static void on_ready_timeout(struct timer *t)
 
 static void call(struct exec *x)
 {
-    CLEANUP_ERR struct err err = {0};
-    struct conn *conn = sandbox_conn(x->sb, &err);
-    if (!conn) {
-        fail(x, error_from_local(&err));
-        return;
-    }
+    struct conn *conn = x->plane.conn;
+    timer_stop(timers_of(x), &x->timer);
     x->calling = true;
     x->rpc.events = &rpc_events;
-    x->rpc.path = PROTO_PATH_SANDBOX("StreamExec");
-    x->rpc.target = x->sb->target;
-    x->rpc.deadline_ns = UINT64_MAX;
+    x->rpc.path = PLANE_PATH(&x->plane, "StreamExec");
+    x->rpc.target = x->plane.target;
     /* It says that the command timed out when nothing of it runs any more. */
     x->rpc.patience_ns = conn->ours ? EXEC_KILL_PATIENCE_NS : 0;
-    if (x->spec.timeout_ns < UINT64_MAX / 2)
-        x->rpc.deadline_ns = event_deadline(x->spec.timeout_ns);
+    if (!x->replayed)
+        x->deadline_ns = x->spec.timeout_ns < UINT64_MAX / 2
+                             ? event_deadline(x->spec.timeout_ns)
+                             : UINT64_MAX;
+    x->rpc.deadline_ns = x->deadline_ns;
     if (x->in)
         timer_start_in(timers_of(x), &x->timer, MIN(EXEC_READY_TIMEOUT_NS, x->spec.timeout_ns),
                        on_ready_timeout);
     rpc_start(&x->rpc, conn);
+}
+
+static void on_way(struct plane_way *w, struct cws_error *error)
+{
+    struct exec *x = CONTAINER_OF(w, struct exec, plane);
+    if (error)
+        fail(x, error_ref(error));
+    else
+        call(x);
 }
 
 static void on_running(struct sb_ready *r, struct cws_error *error)
@@ -359,12 +410,13 @@ static void on_running(struct sb_ready *r, struct cws_error *error)
     if (error)
         fail(x, error_ref(error));
     else
-        call(x);
+        plane_choose(&x->plane);
 }
 
 void exec_start(struct exec *x)
 {
     sb_ready_init(&x->way, x->sb, x->spec.label, on_running);
+    plane_init(&x->plane, x->sb, PLANE_EXEC, on_way);
     x->started = true;
     x->facts = EXEC_FACTS_NONE;
     sb_ready_begin(&x->way);

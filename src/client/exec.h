@@ -3,8 +3,11 @@
  * processes and under everything that works by running a command in the sandbox (streamed
  * files).
  *
- *   waiting (sandbox is started, reaches RUNNING) -> calling (init sent, ready, output...) ->
- * closed
+ *   waiting (sandbox is started, reaches RUNNING; its way is chosen) -> calling (init sent,
+ * ready, output...) -> closed
+ *
+ * A call straight to the sandbox that failed before it could do anything is made once more, on a way chosen anew,
+ * within the same deadline.
  *
  * Our own service tells more of the end in the trailers, which follow the exit at once: on_done waits for them. A foreign
  * one's exit is the end.
@@ -16,6 +19,7 @@
 #ifndef CWS_CLIENT_EXEC_H
 #define CWS_CLIENT_EXEC_H
 
+#include "client/plane.h"
 #include "client/ready.h"
 #include "client/writer.h"
 #include "wire/exec-facts.h"
@@ -50,13 +54,18 @@ struct exec {
 
     struct rpc rpc;
     struct sb_ready way;
-    struct timer timer; /* calling: for `ready`; exited: for the trailers */
+    struct plane_way plane;
+    uint64_t deadline_ns; /* from the first call on; 0 = none was made */
+    struct timer
+        timer; /* calling: for `ready`; exited: for the trailers; else for the second call */
     bool started, calling;
-    bool ready;  /* the service said so */
-    bool opened; /* anything came from the service */
-    bool done;   /* on_done came, or must not come any more */
-    bool closed; /* on_closed came */
-    bool exited; /* the exit is there: `exit_code`, and soon the trailers */
+    bool replayed; /* the call is made a second time */
+    bool heard;    /* output came */
+    bool ready;    /* the service said so */
+    bool opened;   /* anything came from the service */
+    bool done;     /* on_done came, or must not come any more */
+    bool closed;   /* on_closed came */
+    bool exited;   /* the exit is there: `exit_code`, and soon the trailers */
     int exit_code;
     struct exec_facts facts; /* [loop] until on_done */
     bool eof_sent;

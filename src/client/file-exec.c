@@ -109,7 +109,8 @@ static struct cws_error *write_verdict(const struct file_op *f, int exit_code,
 {
     if (!take && exit_code == 0)
         return NULL;
-    if (take && (take->kind == CWS_E_STREAM_BACKPRESSURE || take->immortal))
+    bool begun = f->exec.deadline_ns > 0; /* else the target is as it was */
+    if (take && (take->kind == CWS_E_STREAM_BACKPRESSURE || take->immortal || !begun))
         return take;
     CLEANUP_FREE char *said = stderr_line(f);
     CLEANUP_FREE char *text = NULL;

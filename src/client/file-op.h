@@ -27,6 +27,8 @@ struct file_op {
     struct cws_writer in;   /* FILE_WRITE_STREAM, and what falls back */
 
     struct sb_ready way;    /* [loop] */
+    struct plane_way plane; /* [loop] of what goes in one message */
+    bool replayed;          /* [loop] it was sent again */
     struct unary *call;     /* [loop] */
     struct hint hint;       /* [loop] of FILE_READ in one message */
     struct buf content;     /* [loop] to write, or what was read */

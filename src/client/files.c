@@ -21,6 +21,7 @@ static const char *const labels[] = {
 
 static void finish_unary(struct file_op *f, struct cws_error *take)
 {
+    plane_leave(&f->plane, NULL);
     file_finish(f, take);
     op_end(&f->op);
 }
@@ -54,18 +55,28 @@ static struct cws_error *call_error(const struct file_op *f, const struct err *s
                                                   .filepath = f->path});
 }
 
-static void send_read(struct file_op *f);
-
 static void on_hint(struct timer *t)
 {
     struct hint *h = CONTAINER_OF(t, struct hint, timer);
-    send_read(CONTAINER_OF(h, struct file_op, hint));
+    plane_choose(&CONTAINER_OF(h, struct file_op, hint)->plane);
+}
+
+/* Once: a part of the service went away under a call straight to the sandbox. */
+static bool replay(struct file_op *f, const struct cws_error *e)
+{
+    if (f->replayed || !plane_is_retiring(&f->plane, e))
+        return false;
+    f->replayed = true;
+    f->hint.n_calls++;
+    plane_choose(&f->plane);
+    return true;
 }
 
 static void on_read(void *user, void *reply, const struct err *status)
 {
     struct file_op *f = user;
     f->call = NULL;
+    plane_leave(&f->plane, status);
     if (status->code == ERR_OK) {
         finish_unary(f, NULL);
         return;
@@ -81,7 +92,9 @@ static void on_read(void *user, void *reply, const struct err *status)
         file_exec_read(f);
         return;
     }
-    if (hint_again(&f->hint, f->op.client, e, on_hint)) {
+    bool again =
+        f->plane.direct ? replay(f, e) : hint_again(&f->hint, f->op.client, e, on_hint);
+    if (again) {
         error_unref(e);
         return;
     }
@@ -112,16 +125,16 @@ static void send_read(struct file_op *f)
     if (f->container)
         request.container = f->container;
     struct unary_call call = {
-        .path = PROTO_PATH_SANDBOX("ReadFile"),
+        .path = PLANE_PATH(&f->plane, "ReadFile"),
         .request = &request,
-        .target = f->sb->target,
+        .target = f->plane.target,
         .timeout_ns = hint_timeout(&f->hint),
-        .idempotent = true,
+        .idempotent = !f->plane.direct,
         .done = on_read,
         .on_raw = on_read_bytes,
         .user = f,
     };
-    f->call = unary_start(f->sb->conn, &call, NULL);
+    f->call = unary_start(f->plane.conn, &call, NULL);
     if (!f->call)
         finish_unary(f, &error_nomem);
 }
@@ -136,6 +149,7 @@ static void on_written(void *user, void *reply, const struct err *status)
 {
     struct file_op *f = user;
     f->call = NULL;
+    plane_leave(&f->plane, status);
     if (reply) {
         f->sb->file_proven = MAX(f->sb->file_proven, f->size);
         finish_unary(f, NULL);
@@ -151,14 +165,18 @@ static void on_written(void *user, void *reply, const struct err *status)
         file_exec_write(f);
         return;
     }
+    if (buf_len(&f->content) == f->size && replay(f, e)) {
+        error_unref(e);
+        return;
+    }
     finish_unary(f, e);
 }
 
 /* The content is sent from its own memory. What the service has taken in this size before need
- * not be kept for the fall-back; else a copy stays here until the answer. */
+ * not be kept for the fall-back; else, and for a replay, a copy stays here until the answer. */
 static int body_of(struct file_op *f, struct buf *body)
 {
-    if (f->size > f->sb->file_proven)
+    if (f->size > f->sb->file_proven || (f->plane.direct && !f->replayed))
         return buf_put(body, buf_head(&f->content), buf_len(&f->content));
     *body = f->content;
     f->content = (struct buf){0};
@@ -179,10 +197,10 @@ static void send_write(struct file_op *f)
     uint8_t head[PROTO_HEAD_MAX];
     size_t n = proto_head_bytes(head, 3, (size_t)f->size);
     struct unary_call call = {
-        .path = PROTO_PATH_SANDBOX("WriteFile"),
+        .path = PLANE_PATH(&f->plane, "WriteFile"),
         .packed = &packed,
         .reply = &pb__write_file_response__descriptor,
-        .target = f->sb->target,
+        .target = f->plane.target,
         .timeout_ns = f->timeout_ns,
         .done = on_written,
         .user = f,
@@ -191,7 +209,7 @@ static void send_write(struct file_op *f)
     if (ok && f->size > 0)
         ok = buf_put(&packed, head, n) == 0 && body_of(f, &body) == 0;
     if (ok)
-        f->call = unary_start(f->sb->conn, &call, f->size > 0 ? &body : NULL);
+        f->call = unary_start(f->plane.conn, &call, f->size > 0 ? &body : NULL);
     if (!f->call)
         finish_unary(f, &error_nomem);
 }
@@ -225,11 +243,22 @@ static void on_running(struct sb_ready *way, struct cws_error *error)
     bool whole = buf_len(&f->content) == f->size; /* else it was cut into frames already */
     if (f->kind == FILE_READ) {
         hint_begin(&f->hint, f->timeout_ns);
-        send_read(f);
+        plane_choose(&f->plane);
     } else if (f->size > FILE_BUFFERED_CEILING)
         refuse_size(f);
     else if (!whole || f->size > unary_cap(f->sb))
         file_exec_write(f);
+    else
+        plane_choose(&f->plane);
+}
+
+static void on_way(struct plane_way *w, struct cws_error *error)
+{
+    struct file_op *f = CONTAINER_OF(w, struct file_op, plane);
+    if (error)
+        finish_unary(f, error_ref(error));
+    else if (f->kind == FILE_READ)
+        send_read(f);
     else
         send_write(f);
 }
@@ -253,6 +282,7 @@ static void file_cancel(struct cws_op *op)
     sb_ready_cancel(&f->way);
     unary_cancel(f->call);
     f->call = NULL;
+    plane_leave(&f->plane, NULL);
     timer_stop(&op->client->loop.timers, &f->hint.timer);
     if (f->exec.sb && !f->exec.closed)
         exec_cancel(&f->exec); /* ends the op when the call is closed */
@@ -314,8 +344,6 @@ static struct file_op *file_new(cws_sandbox *sb, enum file_kind kind, const char
         (void)error_give(error, &error_forked);
         return NULL;
     }
-    if (sandbox_check_data_plane(sb, error) < 0)
-        return NULL;
     struct file_op *f = calloc(1, sizeof(*f));
     if (!f) {
         (void)error_give(error, &error_nomem);
@@ -327,6 +355,7 @@ static struct file_op *file_new(cws_sandbox *sb, enum file_kind kind, const char
     f->timeout_ns = o->timeout_ns ? o->timeout_ns : sb->times.request_timeout_ns;
     f->deadline_ns = event_deadline(f->timeout_ns);
     sb_ready_init(&f->way, sb, labels[kind], on_running);
+    plane_init(&f->plane, sb, kind == FILE_READ ? PLANE_READ : PLANE_WRITE, on_way);
     reader_init(&f->out, &f->op, &reader_events, 0);
     writer_init(&f->in, &f->op, WRITER_FRAME_BYTES, on_in_data);
     f->path = strdup(path);

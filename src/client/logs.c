@@ -14,6 +14,7 @@
 #include "base/util.h"
 #include "client/event.h"
 #include "client/lines.h"
+#include "client/plane.h"
 #include "client/reader.h"
 #include "client/ready.h"
 
@@ -32,16 +33,17 @@ struct logs_op {
     char *container;         /* [const] NULL = the primary one */
     struct cws_reader out;
 
-    struct sb_ready way;  /* [loop] */
-    struct rpc rpc;       /* [loop] */
-    bool calling;         /* [loop] */
-    struct timer timer;   /* [loop] back-off */
-    struct lines lines;   /* [loop] */
-    char *session_id;     /* [loop] */
-    uint64_t offset;      /* [loop] */
-    unsigned attempts;    /* [loop] in a row, without data */
-    bool got_data;        /* [loop] since the beginning */
-    uint64_t data_ns;     /* [loop] when the last came, wall clock */
+    struct sb_ready way;    /* [loop] */
+    struct plane_way plane; /* [loop] */
+    struct rpc rpc;         /* [loop] */
+    bool calling;           /* [loop] */
+    struct timer timer;     /* [loop] back-off */
+    struct lines lines;     /* [loop] */
+    char *session_id;       /* [loop] */
+    uint64_t offset;        /* [loop] */
+    unsigned attempts;      /* [loop] in a row, without data */
+    bool got_data;          /* [loop] since the beginning */
+    uint64_t data_ns;       /* [loop] when the last came, wall clock */
     const char *lost;     /* [loop] why its place was lost, until the reader is told; static */
     uint64_t afresh_ns;   /* [loop] since when it reads again, wall clock */
     uint64_t deadline_ns; /* [loop] */
@@ -67,10 +69,12 @@ static void wind_up(struct logs_op *l)
 {
     timer_stop(&l->op.client->loop.timers, &l->timer);
     sb_ready_cancel(&l->way);
-    if (l->calling)
+    if (l->calling) {
         rpc_cancel(&l->rpc);
-    else
-        op_end(&l->op);
+        return;
+    }
+    plane_leave(&l->plane, NULL);
+    op_end(&l->op);
 }
 
 static void fail(struct logs_op *l, struct cws_error *take)
@@ -90,8 +94,6 @@ static struct cws_error *logs_error(const struct logs_op *l, cws_error_kind kind
     return e;
 }
 
-static void call(struct logs_op *l);
-
 /* ---- attempts ---- */
 
 /* @why is static. */
@@ -107,7 +109,7 @@ static void forget_session(struct logs_op *l, const char *why)
 
 static void on_backoff(struct timer *t)
 {
-    call(CONTAINER_OF(t, struct logs_op, timer));
+    plane_choose(&CONTAINER_OF(t, struct logs_op, timer)->plane);
 }
 
 /* The call is closed and another one is wanted. */
@@ -253,17 +255,30 @@ static void on_message(struct rpc *rpc, const uint8_t *data, size_t n)
         on_error_entry(l, entry->error);
 }
 
-static bool may_resume(const struct logs_op *l, const struct err *status)
+/* A part of the service that goes has given nothing: also who does not follow may ask the next one. */
+static bool may_try_again(const struct logs_op *l, const struct err *status,
+                          const struct cws_error *e)
 {
-    return l->options.follow && !l->over &&
-           (status->code == ERR_UNAVAILABLE || status->code == ERR_INTERNAL ||
-            status->code == ERR_UNKNOWN);
+    if (plane_is_retiring(&l->plane, e) && !l->got_data)
+        return true;
+    return l->options.follow && (status->code == ERR_UNAVAILABLE ||
+                                 status->code == ERR_INTERNAL || status->code == ERR_UNKNOWN);
+}
+
+/* The session is another part's of the service, which does not come back. */
+static bool is_elsewhere(const struct logs_op *l, const struct cws_error *e)
+{
+    return l->plane.direct && l->session_id && e->status == ERR_UNAVAILABLE &&
+           error_reason_is(e, "BACKEND_UNAVAILABLE") &&
+           err_metadata(&e->detail, "owner_shard_id") &&
+           err_metadata(&e->detail, "local_shard_id");
 }
 
 static void on_close(struct rpc *rpc, const struct err *status)
 {
     struct logs_op *l = CONTAINER_OF(rpc, struct logs_op, rpc);
     l->calling = false;
+    plane_leave(&l->plane, status);
     if (!l->retry && !l->over && status->code == ERR_OK) {
         bool ok = tell_loss(l) == 0 && lines_flush(&l->lines, emit_line, l) == 0;
         finish(l, ok ? NULL : &error_nomem);
@@ -271,11 +286,13 @@ static void on_close(struct rpc *rpc, const struct err *status)
         struct cws_error *e = error_from_status(
             status,
             &(struct error_site){.label = label, .sandbox_id = sandbox_id_borrow(l->sb)});
-        if (may_resume(l, status)) {
-            set_last(l, e);
-            l->retry = true;
+        if (may_try_again(l, status, e)) {
             if (!l->session_id)
                 forget_session(l, "it has no sessions");
+            else if (is_elsewhere(l, e))
+                forget_session(l, "another shard has it");
+            set_last(l, e);
+            l->retry = true;
         } else {
             finish(l, e);
         }
@@ -328,22 +345,26 @@ static int on_request(struct rpc *rpc)
 static const struct rpc_events rpc_events = {
     .on_request = on_request, .on_message = on_message, .on_close = on_close};
 
-static void call(struct logs_op *l)
+static void refuse(struct logs_op *l, struct cws_error *take)
 {
-    CLEANUP_ERR struct err err = {0};
-    struct conn *conn = sandbox_conn(l->sb, &err);
-    if (!conn) {
-        finish(l, error_from_local(&err));
-        op_end(&l->op);
+    finish(l, take);
+    op_end(&l->op);
+}
+
+static void on_way(struct plane_way *w, struct cws_error *error)
+{
+    struct logs_op *l = CONTAINER_OF(w, struct logs_op, plane);
+    if (error) {
+        refuse(l, error_ref(error));
         return;
     }
     l->calling = true;
     l->rpc.events = &rpc_events;
-    l->rpc.path = PROTO_PATH_SANDBOX("StreamLogs");
-    l->rpc.target = l->sb->target;
-    l->rpc.idempotent = true;
+    l->rpc.path = PLANE_PATH(w, "StreamLogs");
+    l->rpc.target = w->target;
+    l->rpc.idempotent = !w->direct;
     l->rpc.deadline_ns = l->deadline_ns;
-    rpc_start(&l->rpc, conn);
+    rpc_start(&l->rpc, w->conn);
 }
 
 /* ---- the handle ---- */
@@ -351,13 +372,7 @@ static void call(struct logs_op *l)
 static void begin_call(struct logs_op *l)
 {
     l->deadline_ns = l->options.follow ? UINT64_MAX : event_deadline(l->options.timeout_ns);
-    call(l);
-}
-
-static void refuse(struct logs_op *l, struct cws_error *take)
-{
-    finish(l, take);
-    op_end(&l->op);
+    plane_choose(&l->plane);
 }
 
 static void on_running(struct sb_ready *way, struct cws_error *error)
@@ -428,8 +443,7 @@ static const struct reader_events reader_events = {.on_room = on_room,
 
 cws_reader *cws_sandbox_logs(cws_sandbox *sb, const cws_log_options *options, cws_error **error)
 {
-    if (sandbox_check_data_plane(sb, error) < 0 ||
-        (options && container_check(options->container, error) < 0))
+    if (options && container_check(options->container, error) < 0)
         return NULL;
     struct logs_op *l = calloc(1, sizeof(*l));
     if (!l) {
@@ -443,6 +457,7 @@ cws_reader *cws_sandbox_logs(cws_sandbox *sb, const cws_log_options *options, cw
     if (!l->options.timeout_ns)
         l->options.timeout_ns = sb->times.request_timeout_ns;
     sb_ready_init(&l->way, sb, label, on_running);
+    plane_init(&l->plane, sb, PLANE_LOGS, on_way);
     reader_init(&l->out, &l->op, &reader_events, 0);
     l->out.counted =
         true; /* the program's one reference to the reader is our reference to the op */

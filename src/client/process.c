@@ -287,7 +287,7 @@ cws_process *cws_sandbox_exec(cws_sandbox *sb, const char *const *argv, size_t n
 {
     static const cws_exec_options defaults = {0};
     const cws_exec_options *o = options ? options : &defaults;
-    if (check_arguments(argv, n_argv, o, error) < 0 || sandbox_check_data_plane(sb, error) < 0)
+    if (check_arguments(argv, n_argv, o, error) < 0)
         return NULL;
     if (client_forked(sb->client)) {
         (void)error_give(error, &error_forked);

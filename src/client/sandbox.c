@@ -22,6 +22,8 @@ struct cws_sandbox *sandbox_new(struct cws_client *client, struct cws_target *ta
     list_init(&sb->running);
     list_init(&sb->terminal);
     list_init(&sb->token.waiters);
+    for (int i = 0; i < PLANE_PERMISSION_MAX; i++)
+        list_init(&sb->plane.asks[i].waiters);
     list_init(&sb->stop_ops);
     list_init(&sb->stop_waiter.link);
     return sb;
@@ -102,6 +104,8 @@ void cws_sandbox_unref(cws_sandbox *sb)
     error_unref(sb->create.refused);
     free_strings(sb->scratch, sb->n_scratch);
     free(sb->stop_request_id);
+    for (int i = 0; i < PLANE_PERMISSION_MAX; i++)
+        credential_free(sb->plane.asks[i].held);
     (void)pthread_mutex_destroy(&sb->lock);
     cws_target_unref(sb->target);
     client_unref(sb->client);
@@ -587,13 +591,4 @@ void sandbox_set_spilled(struct cws_sandbox *sb, bool spilled)
 void cws_sandbox_set_data_plane(cws_sandbox *sb, cws_data_plane mode)
 {
     sb->data_plane = mode;
-}
-
-int sandbox_check_data_plane(const struct cws_sandbox *sb, cws_error **error)
-{
-    if (sb->data_plane != CWS_DATA_PLANE_DIRECT)
-        return 0;
-    return error_set(
-        error, CWS_E_UNAVAILABLE,
-        "Direct data-plane access is unavailable: this client has no way past the API");
 }

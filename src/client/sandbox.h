@@ -24,6 +24,7 @@
 #include "client/details.h"
 #include "client/hint.h"
 #include "client/options-request.h"
+#include "client/plane-credential.h"
 #include "client/retry.h"
 #include "client/rpc.h"
 #include "client/sb-waiter.h"
@@ -90,6 +91,28 @@ struct token {
     uint64_t end_ns, pause_ns;
 };
 
+enum plane_permission { PLANE_EXEC, PLANE_LOGS, PLANE_READ, PLANE_WRITE, PLANE_PERMISSION_MAX };
+
+/* The state of asking for one permission on the direct way; see plane-ask.h. */
+struct plane_ask {
+    struct credential *held; /* or NULL */
+    struct list waiters;     /* struct ask_waiter */
+    struct cws_sandbox *sb; /* reference while it is being asked; else NULL, and so all below */
+    enum plane_permission permission;
+    struct unary *call;
+    struct timer timer; /* the pause */
+    struct tls_key *key;
+    uint64_t end_ns, pause_ns;
+};
+
+/* What is known about that way. Times are monotonic. */
+struct plane {
+    struct plane_ask asks[PLANE_PERMISSION_MAX];
+    uint64_t absent_until_ns; /* the service has no ConnectSandbox: nothing new is asked for */
+    uint64_t absent_ns;       /* for how long; 0 = it was not so the last time */
+    uint64_t rest_until_ns;   /* it was not possible: AUTO goes through the API */
+};
+
 /* The state of creating; see start.c. */
 struct create {
     uint64_t began_ns;         /* monotonic, of the last attempt; 0 = we did not create it */
@@ -127,6 +150,7 @@ struct cws_sandbox {
     struct list started, running, terminal; /* [loop] struct sb_waiter */
     struct watch watch;                     /* [loop] */
     struct token token;                     /* [loop] */
+    struct plane plane;                     /* [loop] */
 
     struct list stop_ops;                    /* [loop] see stop.c */
     bool stopping;                           /* [loop] a stop is under way */
@@ -158,8 +182,6 @@ void sandbox_set_status(struct cws_sandbox *sb, enum sb_state state, cws_status 
 cws_status sandbox_status(const struct cws_sandbox *sb);
 /** sandbox_not_running() - [loop] the error of an operation that needs a running one. */
 struct cws_error *sandbox_not_running(const struct cws_sandbox *sb);
-/** sandbox_check_data_plane() - -1 with *@error when a command, log or file cannot go the way that was asked for. */
-int sandbox_check_data_plane(const struct cws_sandbox *sb, cws_error **error);
 /** sandbox_failed() - [loop] CWS_E_FAILED of a sandbox that ended FAILED, with the service's reason. */
 struct cws_error *sandbox_failed(const struct cws_sandbox *sb);
 /** sandbox_add_snapshots() - [loop] ids of what a stop has captured; copied. 0 or -ENOMEM. */

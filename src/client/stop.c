@@ -14,6 +14,7 @@
 #include "base/util.h"
 #include "client/leave.h"
 #include "client/op.h"
+#include "client/plane-ask.h"
 #include "client/sandbox.h"
 #include "client/token.h"
 
@@ -48,6 +49,7 @@ static void stop_finish(struct cws_sandbox *sb, struct cws_error *take)
 {
     (void)cws_sandbox_ref(sb);
     set_stopping(sb, false);
+    plane_forget(sb);
     struct list ending;
     list_init(&ending);
     list_splice(&sb->stop_ops, &ending);

@@ -2,13 +2,14 @@
  * TLS configurations: what is presented (server) or trusted (client). Refcounted, because many
  * connections and a possible reload share one; immutable after creation.
  *
- * Thread: creation and the loop's; the count is not atomic because one loop owns all users of a
- * config.
+ * Thread: creation and use the loop's; a reference may be dropped on any.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -19,7 +20,7 @@
 
 struct tls_config {
     SSL_CTX *ctx;
-    unsigned n_refs;
+    _Atomic unsigned n_refs;
 };
 
 /* TLS 1.2: what RFC 7540 9.2.2 does not forbid; the suites of TLS 1.3 are all of that kind. */
@@ -39,13 +40,13 @@ SSL_CTX *tls_config_ctx(struct tls_config *config)
 struct tls_config *tls_config_ref(struct tls_config *t)
 {
     if (t)
-        t->n_refs++;
+        atomic_fetch_add(&t->n_refs, 1);
     return t;
 }
 
 void tls_config_unref(struct tls_config *t)
 {
-    if (!t || --t->n_refs > 0)
+    if (!t || atomic_fetch_sub(&t->n_refs, 1) != 1)
         return;
     SSL_CTX_free(t->ctx);
     free(t);
@@ -201,15 +202,77 @@ static int load_roots(SSL_CTX *ctx, const char *ca_path, struct err *err)
     return 0;
 }
 
+static int verify_peer(SSL_CTX *ctx, struct err *err)
+{
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    if (SSL_CTX_set_alpn_protos(ctx, alpn_h2, sizeof(alpn_h2)) != 0) /* 0 is success here */
+        return config_error(err, "make TLS configuration", NULL);
+    return 0;
+}
+
 struct tls_config *tls_client_new(const char *ca_path, struct err *err)
 {
     CLEANUP(config_unrefp) struct tls_config *c = config_new(TLS_client_method(), err);
-    if (!c || load_roots(c->ctx, ca_path, err) < 0)
+    if (!c || load_roots(c->ctx, ca_path, err) < 0 || verify_peer(c->ctx, err) < 0)
         return NULL;
-    SSL_CTX_set_verify(c->ctx, SSL_VERIFY_PEER, NULL);
-    if (SSL_CTX_set_alpn_protos(c->ctx, alpn_h2, sizeof(alpn_h2)) !=
-        0) { /* 0 is success here */
-        config_error(err, "make TLS configuration", NULL);
+    return TAKE_PTR(c);
+}
+
+/* ---- from memory ---- */
+
+static X509 *next_cert(BIO *bio)
+{
+    return PEM_read_bio_X509(bio, NULL, refuse_passphrase, NULL);
+}
+
+/* Each certificate of @bio; at least one. */
+static bool add_roots(SSL_CTX *ctx, BIO *bio)
+{
+    size_t n = 0;
+    bool ok = true;
+    for (X509 *cert; ok && (cert = next_cert(bio)); n++) {
+        ok = X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), cert) == 1;
+        X509_free(cert);
+    }
+    return ok && n > 0;
+}
+
+static bool add_chain(SSL_CTX *ctx, BIO *bio)
+{
+    X509 *cert = next_cert(bio);
+    bool ok = cert && SSL_CTX_use_certificate(ctx, cert) == 1;
+    X509_free(cert);
+    while (ok && (cert = next_cert(bio))) {
+        ok = SSL_CTX_add1_chain_cert(ctx, cert) == 1;
+        X509_free(cert);
+    }
+    return ok;
+}
+
+static bool add_pem(SSL_CTX *ctx, const void *pem, size_t n, bool (*add)(SSL_CTX *, BIO *))
+{
+    BIO *bio = n <= INT_MAX ? BIO_new_mem_buf(pem, (int)n) : NULL;
+    bool ok = bio && add(ctx, bio);
+    BIO_free(bio);
+    ERR_clear_error(); /* the end of the text is one to OpenSSL */
+    return ok;
+}
+
+struct tls_config *tls_client_new_as(const struct tls_identity *id, struct err *err)
+{
+    CLEANUP(config_unrefp) struct tls_config *c = config_new(TLS_client_method(), err);
+    if (!c || (id->n_roots == 0 && load_roots(c->ctx, NULL, err) < 0) ||
+        verify_peer(c->ctx, err) < 0)
+        return NULL;
+    if (id->n_roots > 0 && !add_pem(c->ctx, id->roots, id->n_roots, add_roots)) {
+        (void)err_set(err, ERR_INVALID_ARGUMENT, "its root certificates are not valid");
+        return NULL;
+    }
+    if (!add_pem(c->ctx, id->chain, id->n_chain, add_chain) ||
+        SSL_CTX_use_PrivateKey(c->ctx, (EVP_PKEY *)id->key) != 1) {
+        ERR_clear_error();
+        (void)err_set(err, ERR_INVALID_ARGUMENT,
+                      "its client certificate is not valid, or not for the key");
         return NULL;
     }
     return TAKE_PTR(c);

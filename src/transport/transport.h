@@ -12,6 +12,7 @@
 
 #include <uv.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "transport/session.h"
 
@@ -38,6 +39,24 @@ struct tls_config; /* refcounted SSL_CTX */
 struct tls_config *tls_server_new(const char *cert_path, const char *key_path, struct err *err);
 /** tls_client_new() - @ca_path NULL: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH if set, else system roots. Verifies host names. */
 struct tls_config *tls_client_new(const char *ca_path, struct err *err);
+
+/* A fresh P-256 key pair, in memory only. */
+struct tls_key;
+/** tls_key_new() - NULL: no memory or no randomness. */
+struct tls_key *tls_key_new(void);
+void tls_key_free(struct tls_key *key);
+/** tls_key_request() - append a request for a certificate over @key: PKCS#10 in DER, SHA-256, empty subject. 0 or -ENOMEM. */
+int tls_key_request(struct tls_key *key, struct buf *ret_der);
+
+/* A client that proves who it is. All borrowed; PEM. */
+struct tls_identity {
+    const void *roots, *chain;
+    size_t n_roots, n_chain; /* no roots: those of tls_client_new(NULL) */
+    struct tls_key *key;
+};
+/** tls_client_new_as() - ERR_INVALID_ARGUMENT "its ... not valid" about what is in @id. */
+struct tls_config *tls_client_new_as(const struct tls_identity *id, struct err *err);
+/** tls_config_unref() - any thread. */
 struct tls_config *tls_config_ref(struct tls_config *t);
 void tls_config_unref(struct tls_config *t);
 

@@ -43,6 +43,7 @@ REQUESTS = {
     "StreamLogs": pb.StreamLogsRequest,
     "WriteFile": pb.WriteFileRequest,
     "ReadFile": pb.ReadFileRequest,
+    "ConnectSandbox": pb.ConnectSandboxRequest,
     "CreateSandboxFromTemplate": pb.CreateSandboxFromTemplateRequest,
     "CreateSandboxFromFile": pb.CreateSandboxFromFileRequest,
     "CreateFileSystemSnapshot": pb.CreateFileSystemSnapshotRequest,
@@ -181,9 +182,10 @@ class Call:
 
 
 class ScriptedServer:
-    """credentials: grpc.ServerCredentials, to serve https."""
+    """credentials: grpc.ServerCredentials, to serve https. service: whose methods are answered, beside the OTHER_SERVICES'."""
 
-    def __init__(self, credentials=None):
+    def __init__(self, credentials=None, service=SERVICE):
+        self.service = service
         self.calls: list[Call] = []
         self.news = threading.Condition()
         self.deleted = False
@@ -194,11 +196,13 @@ class ScriptedServer:
             options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1),
                      ("grpc.so_reuseport", 0)],
         )
-        address = "127.0.0.1:0"
-        port = self._grpc.add_secure_port(address, credentials) if credentials else self._grpc.add_insecure_port(address)
+        self._relay = Relay(self._add_port(credentials))
         self._grpc.start()
-        self._relay = Relay(port)
         self.url = f"{'https' if credentials else 'http'}://127.0.0.1:{self._relay.port}"
+
+    def _add_port(self, credentials):
+        address = "127.0.0.1:0"
+        return self._grpc.add_secure_port(address, credentials) if credentials else self._grpc.add_insecure_port(address)
 
     def close(self):
         self._relay.close()
@@ -224,6 +228,10 @@ class ScriptedServer:
         self._relay.refusing = False
 
     # ---- what the test asks
+
+    def scripted(self, method) -> bool:
+        with self.news:
+            return bool(self._scripts[method])
 
     def of(self, method) -> list[Call]:
         with self.news:
@@ -312,9 +320,12 @@ class _Handler(grpc.GenericRpcHandler):
 
     def service(self, details):
         method = details.method.rpartition("/")[2]
-        if details.method != f"/{OTHER_SERVICES.get(method, SERVICE)}/{method}" or method not in REQUESTS:
+        server = self._server
+        if details.method != f"/{OTHER_SERVICES.get(method, server.service)}/{method}" or method not in REQUESTS:
             return None
-        decode, server = REQUESTS[method].FromString, self._server
+        if method == "ConnectSandbox" and not server.scripted(method):
+            return None  # a service without the direct data plane
+        decode = REQUESTS[method].FromString
         encode = lambda message: message if isinstance(message, bytes) else message.SerializeToString()  # noqa: E731
         if method == "StreamExec":
             return grpc.stream_stream_rpc_method_handler(
@@ -330,7 +341,8 @@ class Relay:
     """Passes TCP connections on to the server; cut() is the cable being pulled. One thread, one poll loop."""
 
     def __init__(self, server_port):
-        self.refusing = False
+        self.refusing = self.stalled = False
+        self.n_refused = 0
         self._server_port = server_port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -339,6 +351,10 @@ class Relay:
         self._orders = []
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def pairs(self) -> list:
+        """The connections that are open."""
+        return list(self._peer)[::2]
 
     def cut(self):
         self._order("cut")
@@ -375,6 +391,7 @@ class Relay:
     def _accept(self):
         client, _ = self._listener.accept()
         if self.refusing:
+            self.n_refused += 1
             client.close()
             return
         server = socket.create_connection(("127.0.0.1", self._server_port))
@@ -385,6 +402,8 @@ class Relay:
     def _pass_on(self, s):
         try:
             data = s.recv(1 << 16)
+            if data and self.stalled:
+                return
             if data:
                 self._peer[s].sendall(data)
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cwsandbox as cw
 import pytest
 from cwsandbox import DataPlaneMode, Sandbox
-from scripted_server import ID
+from scripted_server import ID, Status
 
 OPERATIONS = {
     "exec": lambda sb: sb.exec(["x"]).result(),
@@ -29,11 +29,22 @@ MAKES = {
 }
 
 
-@pytest.mark.parametrize("mode", [DataPlaneMode.AUTO, DataPlaneMode.GATEWAY, "Gateway"], ids=str)
+@pytest.mark.parametrize("mode", [DataPlaneMode.GATEWAY, "Gateway"], ids=str)
 @pytest.mark.parametrize("make", MAKES)
 def test_gateway_never_asks_for_a_connection(server, make, mode):
+    server.on("ConnectSandbox", Status("UNIMPLEMENTED"))
     MAKES[make](mode).exec(["x"]).result()
-    assert server.of("StreamExec") and "ConnectSandbox" not in {call.method for call in server.calls}
+    assert server.of("StreamExec") and server.of("ConnectSandbox") == []
+
+
+@pytest.mark.parametrize("mode", [DataPlaneMode.AUTO, "Auto", None], ids=str)
+@pytest.mark.parametrize("make", MAKES)
+def test_auto_asks_once_and_goes_through_the_api(server, make, mode):
+    if mode is None and make in ("list", "from_id"):
+        pytest.skip("their default is AUTO itself")
+    server.on("ConnectSandbox", Status("UNIMPLEMENTED"))
+    MAKES[make](mode).exec(["x"]).result()
+    assert len(server.of("StreamExec")) == len(server.of("ConnectSandbox")) == 1
 
 
 @pytest.mark.parametrize("make", MAKES)
