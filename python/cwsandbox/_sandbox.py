@@ -77,8 +77,8 @@ class Sandbox(WithSnapshots):
             container. Of several, one has primary=True.
         mounted_files: list of {"mount_path": str, "file_content": bytes | str}, present and read-only from the start.
         environment_variables, annotations: dict of str.
-        data_plane_mode: DataPlaneMode or its value. There is no way past the API yet: AUTO goes through it, and with DIRECT commands,
-            logs and files raise SandboxUnavailableError.
+        data_plane_mode: DataPlaneMode or its value: how commands, terminals, logs and files reach the sandbox. AUTO goes straight where
+            the service offers that and takes at most a second to find out; with DIRECT they raise SandboxUnavailableError where it does not.
 
     TypeError, ValueError: an argument is wrong. Nothing is sent before the first operation.
     """

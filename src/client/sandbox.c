@@ -22,8 +22,7 @@ struct cws_sandbox *sandbox_new(struct cws_client *client, struct cws_target *ta
     list_init(&sb->running);
     list_init(&sb->terminal);
     list_init(&sb->token.waiters);
-    for (int i = 0; i < PLANE_PERMISSION_MAX; i++)
-        list_init(&sb->plane.asks[i].waiters);
+    plane_state_init(&sb->plane);
     list_init(&sb->stop_ops);
     list_init(&sb->stop_waiter.link);
     return sb;
@@ -104,8 +103,7 @@ void cws_sandbox_unref(cws_sandbox *sb)
     error_unref(sb->create.refused);
     free_strings(sb->scratch, sb->n_scratch);
     free(sb->stop_request_id);
-    for (int i = 0; i < PLANE_PERMISSION_MAX; i++)
-        credential_free(sb->plane.asks[i].held);
+    plane_state_done(&sb->plane);
     (void)pthread_mutex_destroy(&sb->lock);
     cws_target_unref(sb->target);
     client_unref(sb->client);

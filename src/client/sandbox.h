@@ -24,7 +24,7 @@
 #include "client/details.h"
 #include "client/hint.h"
 #include "client/options-request.h"
-#include "client/plane-credential.h"
+#include "client/plane-state.h"
 #include "client/retry.h"
 #include "client/rpc.h"
 #include "client/sb-waiter.h"
@@ -89,28 +89,6 @@ struct token {
     bool active;        /* a round goes on */
     unsigned attempts;
     uint64_t end_ns, pause_ns;
-};
-
-enum plane_permission { PLANE_EXEC, PLANE_LOGS, PLANE_READ, PLANE_WRITE, PLANE_PERMISSION_MAX };
-
-/* The state of asking for one permission on the direct way; see plane-ask.h. */
-struct plane_ask {
-    struct credential *held; /* or NULL */
-    struct list waiters;     /* struct ask_waiter */
-    struct cws_sandbox *sb; /* reference while it is being asked; else NULL, and so all below */
-    enum plane_permission permission;
-    struct unary *call;
-    struct timer timer; /* the pause */
-    struct tls_key *key;
-    uint64_t end_ns, pause_ns;
-};
-
-/* What is known about that way. Times are monotonic. */
-struct plane {
-    struct plane_ask asks[PLANE_PERMISSION_MAX];
-    uint64_t absent_until_ns; /* the service has no ConnectSandbox: nothing new is asked for */
-    uint64_t absent_ns;       /* for how long; 0 = it was not so the last time */
-    uint64_t rest_until_ns;   /* it was not possible: AUTO goes through the API */
 };
 
 /* The state of creating; see start.c. */
