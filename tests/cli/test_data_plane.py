@@ -2,7 +2,8 @@
 
 import messages  # noqa: F401  makes the next imports work
 import pytest
-from scripted_server import ID
+from direct_peer import Authority, DirectPeer
+from scripted_server import ID, Status
 
 COMMANDS = [["exec", "{}", ID, "true"], ["logs", "{}", ID], ["files", "read", "{}", ID, "/x"], ["files", "write", "{}", ID, "/x", "/etc/passwd"]]
 
@@ -14,17 +15,29 @@ def run(home, scripted, words, mode):
 
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words[:2]))
 def test_direct_that_is_not_possible_says_so(ordinary_home, scripted, words):
+    scripted.on("ConnectSandbox", Status("UNIMPLEMENTED"))
     result = run(ordinary_home, scripted, words, "Direct")
     assert result.returncode == 1
     assert b"Error: Direct data-plane access is unavailable" in result.stderr
-    assert {call.method for call in scripted.calls} == {"GetSandbox"}
+    assert {call.method for call in scripted.calls} == {"GetSandbox", "ConnectSandbox"}
 
 
-@pytest.mark.parametrize("mode", ["auto", "gateway"])
 @pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words[:2]))
-def test_the_gateway_is_asked_for_no_connection(ordinary_home, scripted, words, mode):
+def test_direct_goes_straight(ordinary_home, scripted, tmp_path, words):
+    peer = DirectPeer(Authority(tmp_path))
+    scripted.on("ConnectSandbox", peer.grant)
+    result = run(ordinary_home, scripted, words, "direct")
+    peer.close()
+    assert (result.returncode, len(peer.calls)) == (0, 1), result.stderr
+    assert {call.method for call in scripted.calls} == {"GetSandbox", "ConnectSandbox"}
+
+
+@pytest.mark.parametrize("mode, asked", [("auto", 1), ("gateway", 0)])
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words[:2]))
+def test_the_gateway_is_asked_for_no_connection(ordinary_home, scripted, words, mode, asked):
+    scripted.on("ConnectSandbox", Status("UNIMPLEMENTED"))
     assert run(ordinary_home, scripted, words, mode).returncode == 0
-    assert len(scripted.calls) > 1 and scripted.of("ConnectSandbox") == []
+    assert len(scripted.calls) > 1 + asked and len(scripted.of("ConnectSandbox")) == asked
 
 
 @pytest.mark.parametrize("words", [*COMMANDS, ["sh", "{}", ID]], ids=lambda words: " ".join(words[:2]))

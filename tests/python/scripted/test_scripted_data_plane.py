@@ -37,14 +37,19 @@ def test_gateway_never_asks_for_a_connection(server, make, mode):
     assert server.of("StreamExec") and server.of("ConnectSandbox") == []
 
 
-@pytest.mark.parametrize("mode", [DataPlaneMode.AUTO, "Auto", None], ids=str)
+@pytest.mark.parametrize("mode", [DataPlaneMode.AUTO, "Auto"], ids=str)
 @pytest.mark.parametrize("make", MAKES)
 def test_auto_asks_once_and_goes_through_the_api(server, make, mode):
-    if mode is None and make in ("list", "from_id"):
-        pytest.skip("their default is AUTO itself")
     server.on("ConnectSandbox", Status("UNIMPLEMENTED"))
     MAKES[make](mode).exec(["x"]).result()
     assert len(server.of("StreamExec")) == len(server.of("ConnectSandbox")) == 1
+
+
+def test_auto_is_the_default(server):
+    server.on("ConnectSandbox", Status("UNIMPLEMENTED"))
+    for sandbox in (Sandbox(), Sandbox.run(), cw.Session().sandbox(), Sandbox.list().result()[0], Sandbox.from_id(ID).result()):
+        sandbox.exec(["x"]).result()
+    assert len(server.of("StreamExec")) == len(server.of("ConnectSandbox")) == 5
 
 
 @pytest.mark.parametrize("make", MAKES)

@@ -566,7 +566,9 @@ WRONG_SHARD = Status("UNAVAILABLE", reason="CWSANDBOX_BACKEND_UNAVAILABLE", meta
     ids=["wrong shard", "bare", "one of two", "another domain"])  # fmt: skip
 def test_logs_begin_afresh_when_the_session_is_another_shards(server, direct, status, afresh):
     direct.on("StreamLogs", [log(b"one\n", session="s", offset=4), Status("UNAVAILABLE")], [status], [log(b"two\n")])
-    assert list(run().stream_logs(follow=True, timestamps=True)) == ["one\n", "two\n"]
+    lines = list(run().stream_logs(follow=True, timestamps=True))
+    assert [lines[0], lines[-1]] == ["one\n", "two\n"]
+    assert [("another shard has it" in line) for line in lines[1:-1]] == [True] * afresh  # the gap is told
     _, resumed, last = [call.request for call in direct.of("StreamLogs")]
     assert resumed.resume_log_session_id == "s"
     assert last.resume_log_session_id == ("" if afresh else "s")
