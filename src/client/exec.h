@@ -56,8 +56,7 @@ struct exec {
     struct sb_ready way;
     struct plane_way plane;
     uint64_t deadline_ns; /* from the first call on; 0 = none was made */
-    struct timer
-        timer; /* calling: for `ready`; exited: for the trailers; else for the second call */
+    struct timer timer;   /* for `ready`, for the trailers, or for the second call */
     bool started, calling;
     bool replayed; /* the call is made a second time */
     bool heard;    /* output came */
