@@ -46,6 +46,16 @@ static void kill_copy(struct file_job *job)
                            &request); /* fails only when init is gone */
 }
 
+/* What was read of a file that nobody gets: its memory goes now, however long the copier takes to die. */
+static void drop_read(struct file_job *job)
+{
+    fd_watch_close(&job->rt->poller, &job->watch, true);
+    buf_done(&job->content);
+    if (job->charged > 0)
+        budget_give(job->budget, job->charged);
+    job->charged = 0;
+}
+
 static void grow_pipe(struct file_job *job)
 {
     if (!job->big)
@@ -75,7 +85,7 @@ static bool pull(struct file_job *job)
     if (buf_reserve(&job->content, FILE_PIECE) < 0) {
         (void)err_set(&job->err, ERR_RESOURCE_EXHAUSTED, "read %s: out of memory", job->path);
         kill_copy(job);
-        fd_watch_close(&job->rt->poller, &job->watch, true);
+        drop_read(job);
         return false;
     }
     ssize_t n = read(job->watch.fd, buf_tail(&job->content), FILE_PIECE);
@@ -88,13 +98,13 @@ static bool pull(struct file_job *job)
     buf_commit(&job->content, (size_t)n);
     if (!charge(job, (size_t)n)) {
         kill_copy(job);
-        fd_watch_close(&job->rt->poller, &job->watch, true);
+        drop_read(job);
         return false;
     }
     if (buf_len(&job->content) > job->max_bytes) {
         (void)file_too_large(job->path, buf_len(&job->content), job->max_bytes, &job->err);
         kill_copy(job); /* it knows the limit, but is inside */
-        fd_watch_close(&job->rt->poller, &job->watch, true);
+        drop_read(job);
         return false;
     }
     if (n == 65536) /* a pipe's default capacity: there is more */
@@ -151,7 +161,7 @@ static void on_exited(struct file_job *job)
     }
     if (job->err.code != ERR_OK) {
         /* known already */
-    } else if (!job->has_result && job->killed) {
+    } else if (job->killed && !(job->write && job->has_result)) {
         (void)err_set(&job->err, ERR_CANCELLED, "%s: the call was cancelled", job->path);
     } else if (!job->has_result) {
         (void)file_error(job->path, ENOMEM, &job->err); /* what kills a copier otherwise */
@@ -296,6 +306,8 @@ void file_job_cancel(struct file_job *job)
         deferred_post(&job->rt->deferred, &job->failed);
     } else if (job->call.id != 0) {
         kill_copy(job);
+        if (!job->write)
+            drop_read(job);
     }
 }
 

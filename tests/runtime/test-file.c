@@ -274,6 +274,26 @@ static void test_a_read_is_paid_for_by_its_owner(void **state)
     world_close(w);
 }
 
+static void test_a_cancelled_read_holds_nothing_from_then_on(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox *sb = ready_sandbox(w);
+    struct budget_pool pool = {0};
+    struct budget budget;
+    struct pending p = {0};
+    (void)state;
+    sh(w, sb, "truncate -s 32M /tmp/f");
+    budget_init(&budget, 32 << 20, 32 << 20, &pool);
+    struct file_call *call = sandbox_read_file(sb, "/tmp/f", on_pending, &p);
+    file_call_charge(call, &budget);
+    while (budget.used == 0)
+        world_turn(w);
+    assert_false(p.done);
+    file_call_cancel(call);
+    assert_int_equal(budget.used, 0); /* before anybody has heard of its copier's end */
+    world_close(w);
+}
+
 static void test_as_many_files_as_may_be_mounted_are_mounted(void **state)
 {
     struct world *w = world_open(NULL);
@@ -382,6 +402,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_request_waits_for_creation_and_fails_with_it),
         cmocka_unit_test(test_many_requests_at_once_take_turns),
         cmocka_unit_test(test_a_read_is_paid_for_by_its_owner),
+        cmocka_unit_test(test_a_cancelled_read_holds_nothing_from_then_on),
         cmocka_unit_test(test_as_many_files_as_may_be_mounted_are_mounted),
         cmocka_unit_test(test_copy_that_hangs_keeps_nobody_waiting_and_can_be_cancelled),
         cmocka_unit_test(test_what_is_written_counts_as_memory_of_the_sandbox),
