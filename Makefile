@@ -47,6 +47,10 @@ bench: build ## measure, beside the peers installed here; writes bench/out/
 	@tools/install-deps ci/bench-packages.txt
 	@$(RUN_PY) bench/bench.py --stage $(STAGE)
 
+bench-kill: build ## what a reported time-out leaves of 1,024 forking processes (as who calls it; other machines: tests/vm/run --tests kills)
+	@runtime=$$(mktemp -d) && XDG_RUNTIME_DIR=$$runtime CWSANDBOX_IDLE_SECONDS=1 CWSANDBOX_SERVICE_PATH= CWSANDBOX_BASE_URL= CWSANDBOX_API_KEY= \
+	  $(STAGE)/libexec/cwsandbox/bench-kill; status=$$?; rm -rf "$$runtime"; exit $$status
+
 install: deps ## install to PREFIX (default /usr/local), honours DESTDIR
 	@meson setup $(BUILD)-install --prefix=$(prefix) --buildtype=release -Db_ndebug=true -Dtests=false \
 	  -Dpython_exe=$(PYTHON) --reconfigure >/dev/null 2>&1 || \

@@ -7,6 +7,9 @@
 
 #include "init/init.h"
 
+#define REAP_TURN \
+    4096 /* chosen: more than usually die together; who goes on making orphans holds up no report */
+
 static struct exec *find_id(struct execs *e, uint32_t id)
 {
     for (uint32_t i = 0; i < e->n_rows; i++) {
@@ -19,7 +22,7 @@ static struct exec *find_id(struct execs *e, uint32_t id)
 static struct exec *find_pid(struct execs *e, pid_t pid)
 {
     for (uint32_t i = 0; i < e->n_rows; i++) {
-        if (e->rows[i].pid == pid)
+        if (e->rows[i].pid == pid && e->rows[i].end.type == 0)
             return &e->rows[i];
     }
     return NULL;
@@ -137,6 +140,7 @@ static void row_free(struct init *in, struct exec *row, bool told)
     cleanup_fd(&row->status_fd);
     cleanup_fd(&row->master);
     row->pid = 0;
+    row->end.type = 0;
     in->execs.n--;
 }
 
@@ -286,33 +290,60 @@ static struct init_packet exited(struct init *in, const struct exec *row, int st
     };
 }
 
-/* Reaps everything that has ended: leaders of execs are reported, orphans are only reaped. */
-void exec_reap(struct init *in)
+static void report_end(struct init *in, struct exec *row)
+{
+    struct init_packet event = row->end, copied = {.type = 0};
+
+    if (row->copied)
+        copied = *row->copied;
+    copied.id = row->id;
+    row_free(in, row, !row->failed);
+    if (row->failed)
+        return;
+    if (copied.type == INIT_COPIED)
+        (void)control_send(&copied, -1);
+    (void)control_send(&event, -1);
+}
+
+static void report_ends(struct init *in)
+{
+    for (uint32_t i = 0; i < in->execs.n_rows; i++) {
+        if (in->execs.rows[i].pid != 0 && in->execs.rows[i].end.type != 0)
+            report_end(in, &in->execs.rows[i]);
+    }
+}
+
+static bool reap_one(struct init *in)
 {
     struct rusage usage;
     int status;
-    pid_t pid;
+    pid_t pid = wait4(-1, &status, WNOHANG, &usage);
+    struct exec *row;
 
-    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
-        struct init_packet event, copied = {.type = 0};
-        struct exec *row = find_pid(&in->execs, pid);
+    if (pid <= 0)
+        return false;
+    row = find_pid(&in->execs, pid);
+    if (!row)
+        return true;
+    if (row->status_fd >= 0)
+        end_starting(in, row); /* STARTED comes before EXITED */
+    sync_main_ended(in, pid, status);
+    row->end = exited(in, row, status, &usage);
+    return true;
+}
 
-        if (!row)
-            continue;
-        if (row->status_fd >= 0)
-            end_starting(in, row); /* STARTED comes before EXITED */
-        if (row->copied)
-            copied = *row->copied;
-        copied.id = row->id;
-        event = exited(in, row, status, &usage);
-        sync_main_ended(in, pid, status);
-        row_free(in, row, !row->failed);
-        if (row->failed)
-            continue;
-        if (copied.type == INIT_COPIED)
-            (void)control_send(&copied, -1);
-        (void)control_send(&event, -1);
-    }
+/* Reaps everything that has ended: leaders of execs are reported, orphans are only reaped. What a
+ * leader leaves dead is ours before it is (exit_notify()), and goes first: it counts as processes
+ * until then, and takes time, and the next exec comes with the report. */
+void exec_reap(struct init *in)
+{
+    uint32_t n;
+
+    do {
+        for (n = 0; n < REAP_TURN && reap_one(in); n++) {
+        }
+        report_ends(in);
+    } while (n == REAP_TURN);
 }
 
 void exec_signal(struct init *in, uint32_t id, int signo)

@@ -49,6 +49,7 @@ struct exec {
     bool failed;   /* told as STARTED; its exit is not reported */
     uint64_t started_ns;
     uint64_t n_oom;             /* killed for want of memory before it */
+    struct init_packet end;     /* type 0, or its EXITED: reaped, and not reported yet */
     struct init_packet *copied; /* NULL: no copier */
 };
 
