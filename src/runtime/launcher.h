@@ -8,7 +8,7 @@
 #include "runtime/cell-driver.h"
 
 #define LAUNCHER_HELLO_MS \
-    20000 /* chosen: launch probes the kernel before it answers; normally 30 ms */
+    60000 /* chosen: launch probes the kernel before it answers; normally 30 ms, on a busy translated machine over 20 s */
 
 /** launcher_open() - blocks until launch said HELLO. FAILED_PRECONDITION when it did not. */
 int launcher_open(int take_socket, struct launch_features *ret_features,
