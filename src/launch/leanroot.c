@@ -87,6 +87,10 @@ static int take_dev_nodes(struct trees *trees)
         trees->dev[i] = mount_tree_clone(path);
         if (trees->dev[i] < 0)
             return trees->dev[i];
+        /* The times of a node that a user has bound are the machine's. */
+        int r = mount_tree_read_only(trees->dev[i]);
+        if (r < 0)
+            return r;
     }
     return 0;
 }

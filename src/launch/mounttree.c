@@ -62,6 +62,16 @@ int fs_mount(int fs, unsigned attributes)
     return mount < 0 ? -errno : mount;
 }
 
+int mount_tree_read_only(int tree)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+
+    return syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr,
+                   sizeof(attr)) < 0
+               ? -errno
+               : 0;
+}
+
 int mount_tree_restrict(int tree, int userns_fd, bool *ret_idmap)
 {
     struct mount_attr attr = {.attr_set =

@@ -11,6 +11,8 @@ int mount_tree_clone_all(int dir, const char *path);
 /** mount_tree_restrict() - read-only, no devices, no setuid; owners shifted when @userns_fd >= 0. *ret_idmap: whether
  * that worked. */
 int mount_tree_restrict(int tree, int userns_fd, bool *ret_idmap);
+/** mount_tree_read_only() - devices in it work on. */
+int mount_tree_read_only(int tree);
 /** mount_tree_attach() - at the path @at, which exists. */
 int mount_tree_attach(int tree, const char *at);
 /** mount_tree_attach_at() - the same at @path from @dir; "": at @dir itself. A link in the last place is not followed. */

@@ -139,6 +139,8 @@ static void devices(void)
     say("create_in_dev", open_and_close("/dev/new", O_CREAT | O_WRONLY));
     say("chmod_dev_null", chmod("/dev/null", 0600));
     say("unlink_dev_null", unlink("/dev/null"));
+    say("utime_dev_null", utimensat(AT_FDCWD, "/dev/null", NULL, 0));
+    say("utime_given_null", futimens(open("/dev/null", O_RDONLY), NULL));
 }
 
 static void proc_writes(void)
