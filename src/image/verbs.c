@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/util.h"
+#include "image/export.h"
 #include "image/import.h"
 #include "image/pull.h"
 #include "image/reference.h"
@@ -93,6 +94,21 @@ static int verb_import(struct verb_world *w, struct err *err)
         if (print_image(w, done.names[i], err) < 0)
             return -1;
     return 0;
+}
+
+/* --- export --- */
+
+static int verb_export(struct verb_world *w, struct err *err)
+{
+    CLEANUP_FREE char *reference = normal_form(w->options.operands[0], err);
+    enum export_as as = w->options.rootfs ? EXPORT_ROOTFS : EXPORT_IMAGE;
+    if (!reference || store_lock(&w->store, false, err) < 0)
+        return -1;
+    if (export_image(&w->store, reference, as, w->output, err) == 0)
+        return 0;
+    (void)ftruncate(w->output,
+                    0); /* of a file no half is left; a pipe's reader has our exit status */
+    return -1;
 }
 
 /* --- pull --- */
@@ -306,8 +322,9 @@ int verb_run(struct verb_world *w, struct err *err)
     case VERB_PULL:
         return verb_pull(w, err);
     case VERB_EXPORT:
+        return verb_export(w, err);
     case VERB_MAX:
         break;
     }
-    return err_set(err, ERR_UNIMPLEMENTED, "not yet");
+    return err_set(err, ERR_INTERNAL, "no such verb");
 }

@@ -40,7 +40,7 @@ def test_every_verb_is_offered_and_nothing_hidden(ordinary_home):
 
 
 @pytest.mark.parametrize("verb", ["run", "exec", "sh", "ls", "get", "logs", "files read", "files write", "snapshots create",
-                                  "snapshots get", "snapshots list", "snapshots delete", "image pull", "image import", "image ls",
+                                  "snapshots get", "snapshots list", "snapshots delete", "image pull", "image import", "image export", "image ls",
                                   "image inspect", "image rm", "image prune", "stop", "delete",
                                   "doctor", "completion", "version"])
 def test_the_options_offered_are_those_of_the_help(ordinary_home, verb):
