@@ -762,6 +762,10 @@ typedef struct cws_exec_options {
     const char *const
         *env; /* "NAME=value", over the variables of the sandbox; borrowed for the call */
     size_t n_env;
+    /* "NAME", "UID", "NAME:GROUP" or "UID:GID" of the sandbox's own /etc/passwd and /etc/group; NULL: root. Its home is HOME
+     * unless that is set. A service that is not ours: CWS_E_SANDBOX, and nothing runs. A sandbox of a service that an ordinary user
+     * runs has only root, and a user who is not there is CWS_E_VALIDATION. */
+    const char *user;
 } cws_exec_options;
 #define CWS_DEFAULT_MAX_OUTPUT_BYTES ((size_t)256 << 20)
 #define CWS_MAX_OUTPUT_VARIABLE \
@@ -770,7 +774,7 @@ typedef struct cws_exec_options {
 /**
  * cws_sandbox_exec() - run a command; starts the sandbox and waits for RUNNING if needed
  * Errors at once: CWS_E_INVALID ("Command cannot be empty", "cwd cannot be empty string", "cwd must be an absolute path",
- * a variable without a name).
+ * a variable without a name, "user must be a name or a number, or USER:GROUP").
  * The handle: cws_op_int() is the exit code. A stream that ends without an exit is an error, never exit 0.
  */
 CWS_API cws_process *cws_sandbox_exec(cws_sandbox *sb, const char *const *argv, size_t n_argv,

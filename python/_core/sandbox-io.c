@@ -124,6 +124,8 @@ static int exec_options(PyObject *self, PyObject *const *out, cws_exec_options *
     }
     if (arg_given(out[1]) && !(o->cwd = py_arg_utf8(out[1], "cwd")))
         return -1;
+    if (arg_given(out[9]) && !(o->user = py_arg_utf8(out[9], "user")))
+        return -1;
     if (arg_given(out[7]) && !(o->container = py_arg_utf8(out[7], "container")))
         return -1;
     if (arg_given(out[6])) {
@@ -142,9 +144,9 @@ static int exec_options(PyObject *self, PyObject *const *out, cws_exec_options *
 static PyObject *sandbox_exec(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
                               PyObject *kwnames)
 {
-    static const char *const names[] = {"command",          "cwd",       "check",
-                                        "timeout_seconds",  "stdin",     "input",
-                                        "max_output_bytes", "container", "env"};
+    static const char *const names[] = {
+        "command",   "cwd", "check", "timeout_seconds", "stdin", "input", "max_output_bytes",
+        "container", "env", "user"};
     static const struct arg_spec spec = {"exec", names, N_ELEMENTS(names), 1, 1};
     struct core_state *st = core_state(self);
     struct arg_strings argv CLEANUP_STRINGS = {0}, env CLEANUP_STRINGS = {0};
@@ -383,7 +385,8 @@ static PyObject *sandbox_logs(PyObject *self, PyObject *const *args, Py_ssize_t 
 PyDoc_STRVAR(
     exec_doc,
     "exec($self, /, command, *, cwd=None, check=False, timeout_seconds=None, "
-    "stdin=False, container=None, input=None, max_output_bytes=None, env=None)\n--\n\n"
+    "stdin=False, container=None, input=None, max_output_bytes=None, env=None, "
+    "user=None)\n--\n\n"
     "Start a command; returns a Process at once. Starts the sandbox if needed.\n\n"
     "command: list of str, run without a shell. cwd: absolute directory in the sandbox.\n"
     "check: a non-zero exit raises SandboxExecutionError (with .exec_result) from result().\n"
@@ -398,6 +401,7 @@ PyDoc_STRVAR(
     "delivers everything, and is then to be read or closed.\n"
     "container: name of the container to run in; None, blanks: the primary one.\n"
     "env: dict of str, over the variables of the sandbox for this command.\n"
+    "user: name or number, or USER:GROUP, in the sandbox's own /etc/passwd; None: root.\n"
     "ValueError: empty command, empty or relative cwd.");
 PyDoc_STRVAR(
     shell_doc,

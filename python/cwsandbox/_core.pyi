@@ -230,6 +230,7 @@ class SandboxBase:
         max_output_bytes: int | None = None,
         container: str | None = None,
         env: dict[str, str] | None = None,
+        user: str | None = None,
     ) -> _ProcessWithStdin:
         """Start a command; returns a Process at once. Starts the sandbox if needed.
 
@@ -243,6 +244,7 @@ class SandboxBase:
         delivers everything, and is then to be read or closed.
         container: name of the container to run in; None, blanks: the primary one.
         env: dict of str, over the variables of the sandbox for this command.
+        user: name or number, or USER:GROUP, in the sandbox's own /etc/passwd; None: root.
         ValueError: empty command, empty or relative cwd.
         """
     @overload
@@ -258,6 +260,7 @@ class SandboxBase:
         max_output_bytes: int | None = None,
         container: str | None = None,
         env: dict[str, str] | None = None,
+        user: str | None = None,
     ) -> Process:
         """Start a command; returns a Process at once. Starts the sandbox if needed.
 
@@ -271,6 +274,7 @@ class SandboxBase:
         delivers everything, and is then to be read or closed.
         container: name of the container to run in; None, blanks: the primary one.
         env: dict of str, over the variables of the sandbox for this command.
+        user: name or number, or USER:GROUP, in the sandbox's own /etc/passwd; None: root.
         ValueError: empty command, empty or relative cwd.
         """
     def shell(

@@ -12,6 +12,7 @@
 
 #include "cli/attach.h"
 #include "cli/cli.h"
+#include "cli/environment.h"
 #include "cli/localfile.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -69,16 +70,15 @@ static const struct operand operands[] = {
 
 static int add_env(struct cli *cli, cws_options *o, const char *word)
 {
-    const char *equals = strchr(word, '=');
-    CLEANUP_FREE char *name =
-        equals ? text_printf("%.*s", (int)(equals - word), word) : text_dup(word);
-    const char *value = equals ? equals + 1 : getenv(name);
-    if (!*name)
-        return cli_usage(cli, "Invalid value for '--env' / '-e': '%s' has no name.", word);
-    if (!value)
-        return cli_usage(cli, "Invalid value for '--env' / '-e': '%s' is not set here.", word);
+    CLEANUP_FREE char *pair = NULL;
     cws_error *error = NULL;
-    return cws_options_add_env(o, name, value, &error) < 0 ? cli_fail_free(error) : EXIT_FINE;
+    int code = env_word(cli, word, &pair);
+    if (code != EXIT_FINE)
+        return code;
+    char *equals = strchr(pair, '=');
+    *equals = '\0';
+    return cws_options_add_env(o, pair, equals + 1, &error) < 0 ? cli_fail_free(error)
+                                                                : EXIT_FINE;
 }
 
 /* "LOCAL:REMOTE": REMOTE is absolute, so the last ":/" is the border and LOCAL may hold colons.

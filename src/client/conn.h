@@ -35,6 +35,8 @@ struct conn {
     struct list links;         /* open, connecting and draining ones */
     struct link *current;      /* connecting or open, and taking calls; else NULL */
     bool ours;                 /* it said x-cwsandbox-server: knows x-cwsandbox-wait */
+    bool
+        exec_fields; /* its last answer said that it takes cwd and user of a command: wire/exec-facts.h */
     unsigned n_starts; /* times the embedded service was started for the calls that wait now */
     bool starting;     /* `work` is on the pool */
     uv_work_t work;

@@ -5,6 +5,7 @@
 
 #include "base/util.h"
 #include "client/event.h"
+#include "client/shellquote.h"
 
 static struct timers *timers_of(struct exec *x)
 {
@@ -99,12 +100,18 @@ static Pb__ExecStreamInit__EnvEntry *fill_env(const struct exec_spec *spec,
 static int on_request(struct rpc *rpc)
 {
     struct exec *x = CONTAINER_OF(rpc, struct exec, rpc);
+    bool by_shell = x->spec.cwd && !rpc->conn->exec_fields;
+    CLEANUP_FREE char *script =
+        by_shell ? shell_cd(x->spec.cwd, x->spec.argv, x->spec.n_argv) : NULL;
+    char *shell[] = {(char *)"/bin/sh", (char *)"-c", script};
+    if (by_shell && !script)
+        return -ENOMEM;
     Pb__ExecStreamInit init = PB__EXEC_STREAM_INIT__INIT;
     init.sandbox_id = (char *)sandbox_id_borrow(x->sb);
     if (x->spec.container)
         init.container = (char *)x->spec.container;
-    init.command = x->spec.argv;
-    init.n_command = x->spec.n_argv;
+    init.command = by_shell ? shell : x->spec.argv;
+    init.n_command = by_shell ? ARRAY_SIZE(shell) : x->spec.n_argv;
     init.tty = x->spec.tty;
     init.tty_width = x->spec.width;
     init.tty_height = x->spec.height;
@@ -374,10 +381,29 @@ static void on_ready_timeout(struct timer *t)
                           (double)NS_PER_SEC));
 }
 
+static void add_fields(struct exec *x)
+{
+    x->rpc.n_fields = 0;
+    if (x->spec.cwd)
+        x->rpc.fields[x->rpc.n_fields++] =
+            (struct grpc_header){EXEC_CWD_HEADER, x->spec.cwd_base64};
+    if (x->spec.user)
+        x->rpc.fields[x->rpc.n_fields++] = (struct grpc_header){EXEC_USER_HEADER, x->spec.user};
+}
+
 static void call(struct exec *x)
 {
     struct conn *conn = x->plane.conn;
     timer_stop(timers_of(x), &x->timer);
+    if (x->spec.user && !conn->exec_fields) {
+        struct cws_error *e = error_new(
+            CWS_E_SANDBOX, "%s: this service cannot run a command as another user (user='%s')",
+            x->spec.label, x->spec.user);
+        error_add_sandbox_id(e, sandbox_id_borrow(x->sb));
+        fail(x, e);
+        return;
+    }
+    add_fields(x);
     x->calling = true;
     x->rpc.events = &rpc_events;
     x->rpc.path = PLANE_PATH(&x->plane, "StreamExec");

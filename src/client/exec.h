@@ -38,6 +38,9 @@ struct exec_spec {
     size_t n_argv;
     char **env; /* each "NAME\0value" */
     size_t n_env;
+    /* A service that does not take the directory gets a shell that changes it; one that does not take the user gets nothing. */
+    char *cwd, *cwd_base64; /* or NULL, both */
+    char *user;             /* or NULL */
     bool tty;
     uint32_t width, height;
     uint64_t timeout_ns;   /* of the command; UINT64_MAX = none */

@@ -4,6 +4,10 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "client/shellquote.h"
+#include "wire/status.h"
+
+#define USER_MAX 255 /* chosen: the service's limit */
 
 /* ---- on the loop ---- */
 
@@ -110,7 +114,9 @@ static void process_free(struct cws_op *op)
     free(p->argv);
     free(p->container);
     free(p->env);
-    free(p->script);
+    free(p->cwd);
+    free(p->cwd_base64);
+    free(p->user);
     free(p);
 }
 
@@ -182,6 +188,19 @@ static char **copy_argv(const char *const *argv, size_t n)
     return copy;
 }
 
+/* "NAME|UID[:GROUP|GID]": what fits into a header and can be a name. */
+static int check_user(const char *user, cws_error **error)
+{
+    size_t n = strlen(user);
+    const char *colon = strchr(user, ':');
+    bool halves = colon ? colon > user && colon[1] && !strchr(colon + 1, ':') : n > 0;
+    for (size_t i = 0; i < n; i++)
+        halves = halves && user[i] > ' ' && user[i] < 0x7f;
+    if (halves && n <= USER_MAX)
+        return 0;
+    return error_set(error, CWS_E_INVALID, "user must be a name or a number, or USER:GROUP");
+}
+
 static int check_arguments(const char *const *argv, size_t n, const cws_exec_options *o,
                            cws_error **error)
 {
@@ -198,6 +217,8 @@ static int check_arguments(const char *const *argv, size_t n, const cws_exec_opt
             !utf8_valid(o->env[i], strlen(o->env[i])))
             return error_set(error, CWS_E_INVALID,
                              "variable %zu of env is not NAME=value in UTF-8", i);
+    if (o->user && check_user(o->user, error) < 0)
+        return -1;
     if (!o->cwd)
         return 0;
     if (!*o->cwd)
@@ -209,18 +230,19 @@ static int check_arguments(const char *const *argv, size_t n, const cws_exec_opt
     return 0;
 }
 
-/* The protocol has no working directory: a shell changes it first. */
-static int wrap_cwd(struct cws_process *p, const char *cwd)
+static int copy_fields(struct cws_process *p, const cws_exec_options *o)
 {
-    CLEANUP_FREE char *words = shell_quote_join(p->argv, p->n_argv);
-    CLEANUP_FREE char *dir = shell_quote_join(&(char *){(char *)cwd}, 1);
-    if (!words || !dir)
+    CLEANUP_BUF struct buf text = {0};
+    size_t len;
+
+    if ((o->user && !(p->user = strdup(o->user))) || (o->cwd && !(p->cwd = strdup(o->cwd))))
         return -ENOMEM;
-    p->script = str_dup_printf("cd %s && exec %s", dir, words);
-    p->shell_argv[0] = (char *)"/bin/sh";
-    p->shell_argv[1] = (char *)"-c";
-    p->shell_argv[2] = p->script;
-    return p->script ? 0 : -ENOMEM;
+    if (!o->cwd)
+        return 0;
+    if (base64_encode(o->cwd, strlen(o->cwd), &text) < 0 || buf_put(&text, "", 1) < 0)
+        return -ENOMEM;
+    p->cwd_base64 = (char *)buf_take(&text, &len);
+    return 0;
 }
 
 static void fill_exec(struct cws_process *p, const cws_exec_options *o)
@@ -230,8 +252,11 @@ static void fill_exec(struct cws_process *p, const cws_exec_options *o)
     x->sb = p->sb;
     x->in = p->has_stdin ? &p->in : NULL;
     x->spec = (struct exec_spec){
-        .argv = p->script ? p->shell_argv : p->argv,
-        .n_argv = p->script ? 3 : p->n_argv,
+        .argv = p->argv,
+        .n_argv = p->n_argv,
+        .cwd = p->cwd,
+        .cwd_base64 = p->cwd_base64,
+        .user = p->user,
         .env = p->env,
         .n_env = o->n_env,
         .tty = p->tty,
@@ -301,7 +326,7 @@ cws_process *cws_sandbox_exec(cws_sandbox *sb, const char *const *argv, size_t n
     if (p && o->n_env > 0 && (p->env = copy_argv(o->env, o->n_env)))
         for (size_t i = 0; i < o->n_env; i++)
             *strchr(p->env[i], '=') = '\0'; /* as exec.h wants it */
-    if (!p || !p->argv || (o->n_env > 0 && !p->env) || (o->cwd && wrap_cwd(p, o->cwd) < 0) ||
+    if (!p || !p->argv || (o->n_env > 0 && !p->env) || copy_fields(p, o) < 0 ||
         container_dup(o->container, &p->container) < 0) {
         if (p)
             cws_op_unref(&p->op);

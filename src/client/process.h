@@ -17,25 +17,21 @@ struct cws_process {
     _Atomic uint32_t holders; /* references of the program to the process and to its readers */
     struct cws_reader out, err;
     struct cws_writer in;
-    char **argv;         /* [const] as given; one block with its strings */
-    size_t n_argv;       /* [const] */
-    char **env;          /* [const] likewise, or NULL */
-    char *script;        /* [const] the shell line that changes the directory first, or NULL */
-    char *container;     /* [const] NULL = the primary one */
-    char *shell_argv[3]; /* [const] what runs it */
-    bool check;          /* [const] */
-    bool tty;            /* [const] */
-    bool keeps_output;   /* [const] no tty, no discard_output */
-    bool has_stdin;      /* [const] */
-    bool resize_posted;  /* [lock] */
+    char **argv;             /* [const] as given; one block with its strings */
+    size_t n_argv;           /* [const] */
+    char **env;              /* [const] likewise, or NULL */
+    char *cwd, *cwd_base64;  /* [const] or NULL */
+    char *user;              /* [const] or NULL */
+    char *container;         /* [const] NULL = the primary one */
+    bool check;              /* [const] */
+    bool tty;                /* [const] */
+    bool keeps_output;       /* [const] no tty, no discard_output */
+    bool has_stdin;          /* [const] */
+    bool resize_posted;      /* [lock] */
     uint32_t width, height;  /* [lock] the size wanted last */
     struct task resize_task; /* owned by loop_post() */
     struct exec_facts facts; /* [lock] told by the service at the end */
     char *joined[2];         /* [lock] what cws_process_output() handed out last */
 };
-
-/** shell_quote_join() - the words quoted for a POSIX shell and joined by blanks; NULL when out
- * of memory. */
-char *shell_quote_join(char *const *argv, size_t n);
 
 #endif

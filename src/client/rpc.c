@@ -5,6 +5,7 @@
 
 #include "base/util.h"
 #include "client/event.h"
+#include "wire/exec-facts.h"
 
 #define USER_AGENT "cwsandbox-c/" CWS_VERSION
 
@@ -63,6 +64,8 @@ static void on_headers(void *user, struct grpc_call *call, const struct grpc_hea
 {
     struct rpc *rpc = user;
     rpc->answered = true;
+    const char *fields = grpc_header_find(headers, n, EXEC_FIELDS_HEADER);
+    rpc->conn->exec_fields = fields && strcmp(fields, EXEC_FIELDS) == 0;
     if (!rpc->conn->ours && grpc_header_find(headers, n, "x-cwsandbox-server"))
         conn_is_ours(rpc->conn);
 }
@@ -144,10 +147,12 @@ static void on_connected(struct conn_waiter *w, struct grpc_conn *grpc)
     struct rpc *rpc = CONTAINER_OF(w, struct rpc, waiter);
     struct cws_target *target = rpc->target;
     size_t n = target->n_headers;
-    struct grpc_header headers[TARGET_MAX_HEADERS + 1];
+    struct grpc_header headers[TARGET_MAX_HEADERS + 1 + RPC_MAX_FIELDS];
     memcpy(headers, target->headers, n * sizeof(*headers));
     if (rpc->wait && rpc->conn->ours)
         headers[n++] = (struct grpc_header){"x-cwsandbox-wait", rpc->wait};
+    for (size_t i = 0; i < rpc->n_fields && rpc->conn->exec_fields; i++)
+        headers[n++] = rpc->fields[i];
     struct grpc_start start = {
         .path = rpc->path,
         .authority = target->address.authority,

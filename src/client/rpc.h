@@ -32,13 +32,18 @@ struct rpc_events {
                      const struct err *status); /* last; code ERR_OK = success */
 };
 
+#define RPC_MAX_FIELDS 2 /* cwd, user */
+
 struct rpc {
     const struct rpc_events *events; /* [const] */
     const char *path;                /* [const] PROTO_PATH_... */
     const char *wait;                /* [const] x-cwsandbox-wait, or NULL */
     struct cws_target *target;       /* [const] reference held by the owner */
-    bool idempotent;                 /* [const] a second run does no harm */
-    uint64_t deadline_ns;            /* [const] UINT64_MAX = none */
+    /* [const] of a command: to a service that says that it takes them; borrowed */
+    struct grpc_header fields[RPC_MAX_FIELDS];
+    size_t n_fields;      /* [const] */
+    bool idempotent;      /* [const] a second run does no harm */
+    uint64_t deadline_ns; /* [const] UINT64_MAX = none */
     uint64_t patience_ns; /* [const] 0, or what the service may take longer to undo it */
 
     struct conn *conn;

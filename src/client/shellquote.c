@@ -1,8 +1,10 @@
-/* Words quoted for a POSIX shell, as Python's shlex does it. See process.h. */
+/* See shellquote.h. */
+#include "client/shellquote.h"
+
 #include <string.h>
 
 #include "base/buf.h"
-#include "client/process.h"
+#include "base/util.h"
 
 /* Words of these need no quotes: the set of Python's shlex.quote. */
 static bool is_plain(const char *word)
@@ -39,4 +41,11 @@ char *shell_quote_join(char *const *argv, size_t n)
         return NULL;
     size_t len;
     return (char *)buf_take(&out, &len);
+}
+
+char *shell_cd(const char *cwd, char *const *argv, size_t n)
+{
+    CLEANUP_FREE char *words = shell_quote_join(argv, n);
+    CLEANUP_FREE char *dir = shell_quote_join(&(char *){(char *)cwd}, 1);
+    return words && dir ? str_dup_printf("cd %s && exec %s", dir, words) : NULL;
 }

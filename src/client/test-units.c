@@ -13,8 +13,8 @@
 #include "client/lines.h"
 #include "client/op.h"
 #include "client/options.h"
-#include "client/process.h"
 #include "client/retry.h"
+#include "client/shellquote.h"
 #include "client/target.h"
 #include "wire/status.h"
 

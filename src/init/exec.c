@@ -37,7 +37,7 @@ static struct exec *find_unused(struct execs *e)
     return &e->rows[e->n_rows++];
 }
 
-/* Cuts the body into cwd, argv, envp. strings[0] stays free for execvp's shell rule. */
+/* Cuts the body into cwd, user, argv, envp. strings[0] stays free for execvp's shell rule. */
 static int parse_strings(struct init *in, struct spawn *s)
 {
     const struct init_packet *head = &in->packet.head;
@@ -50,6 +50,10 @@ static int parse_strings(struct init *in, struct spawn *s)
     if (at == end || end[-1] != 0)
         return -EPROTO;
     s->cwd = at;
+    at += strlen(at) + 1;
+    if (at >= end)
+        return -EPROTO;
+    s->user = at;
     at += strlen(at) + 1;
     s->argv = ++to;
     for (uint32_t i = 0; i < head->n_args + head->n_envs; i++) {
@@ -122,8 +126,9 @@ static pid_t start(struct init *in, struct spawn *s, struct exec *row)
         s->cgroup_fd = in->slots.all[row->slot].dir_fd;
     }
     s->subreaper = !in->slots.usable;
-    /* Alone under the limits it is not slow enough to matter. */
-    if (in->limits.tight && (in->execs.n > 0 || in->slots.n_lingering > 0))
+    /* Alone under the limits it is not slow enough to matter. Another user must not share our memory, nor make us wait for
+     * files of the sandbox. */
+    if (s->user[0] || (in->limits.tight && (in->execs.n > 0 || in->slots.n_lingering > 0)))
         return spawn_fork(s, &row->status_fd);
     return spawn_run(s, in->stack, sizeof(in->stack));
 }

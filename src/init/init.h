@@ -74,8 +74,8 @@ struct init {
     struct slots slots;
     struct execs execs;
     struct pollfd ready[2 + INIT_MAX_EXECS];
-    char *
-        strings[INIT_MAX_STRINGS + 4]; /* argv with one free place in front, NULL, envp, NULL */
+    char *strings[INIT_MAX_STRINGS +
+                  5]; /* argv with one free place in front, NULL, envp with one behind, NULL */
     _Alignas(16) char stack[CHILD_STACK_SIZE];
 };
 
@@ -83,6 +83,7 @@ struct init {
 struct spawn {
     const struct limits *limits;
     const char *cwd;
+    char *user;  /* "": root; only for spawn_fork() */
     char **argv; /* argv[-1] is writable: execvp's /bin/sh rule */
     char **envp;
     int stdio[3];   /* [0] -1: /dev/null */
@@ -135,6 +136,11 @@ void exec_check_starting(struct init *in);
 void exec_reap(struct init *in);
 void exec_signal(struct init *in, uint32_t id, int signo);
 void exec_kill(struct init *in, uint32_t id);
+
+/* user.c */
+/** user_become() - [child of spawn_fork()] what @s->user says, for good; -errno of @s->stage, where -EPERM of "setuid" is: there is
+ * only root. */
+int user_become(struct spawn *s);
 
 /* sync.c */
 void sync_main_started(struct init *in, pid_t pid);

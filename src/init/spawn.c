@@ -205,6 +205,19 @@ static int exec_search(struct spawn *s)
     }
 }
 
+/* Nothing that init holds may be there when somebody else's processes could look: only the pipe to report over. */
+static int child_user(struct spawn *s)
+{
+    int report = fcntl(s->report_fd, F_DUPFD_CLOEXEC, 3);
+
+    if (report < 0 || close_range((unsigned)report + 1, ~0u, 0) < 0)
+        return -errno;
+    for (int fd = 3; fd < report; fd++)
+        (void)close(fd);
+    s->report_fd = report;
+    return user_become(s);
+}
+
 static void child_main(void *arg)
 {
     struct spawn *s = arg;
@@ -222,6 +235,9 @@ static void child_main(void *arg)
     error = limits_enter(s->limits);
     if (error < 0)
         child_fail(s, "limits", -error);
+    error = s->user[0] ? child_user(s) : 0;
+    if (error < 0)
+        child_fail(s, s->stage, -error);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     child_fail(s, "execve", exec_search(s));

@@ -5,7 +5,8 @@
  *
  * Layout of every packet: struct init_packet, then `body_size` bytes of body. Native byte order: both ends are one build.
  *
- * EXEC   body: cwd, argv..., envp... as NUL-terminated strings in that order (n_args, n_envs counts; cwd may be "").
+ * EXEC   body: cwd, user, argv..., envp... as NUL-terminated strings in that order (n_args, n_envs counts; cwd and user may be "").
+ *        user: "NAME|UID[:GROUP|GID]" by the sandbox's own /etc/passwd and /etc/group; its home becomes HOME when none is given.
  *        Bodies above INIT_MAX_BODY travel in a sealed memfd passed as the last descriptor (INIT_BODY_IN_MEMFD).
  *        fds: [stdin, stdout, stderr] (then memfd). With INIT_NULL_STDIN there is no stdin: the process gets the sandbox's own
  *        /dev/null, opened for it. With INIT_MAIN one more follows them, the end of the pipe that the process's output is

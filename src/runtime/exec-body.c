@@ -41,10 +41,11 @@ static void add_string(struct environment *env, const char *text)
     add(env, (struct variable){.key = text, .key_size = strcspn(text, "=")});
 }
 
-static void add_defaults(struct environment *env, bool tty)
+static void add_defaults(struct environment *env, bool tty, bool is_root)
 {
     add_string(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    add_string(env, "HOME=/root");
+    if (is_root)
+        add_string(env, "HOME=/root"); /* else init knows */
     if (!tty)
         return;
     /* A person types and reads here. Elsewhere a set LANG makes every program load twelve
@@ -66,6 +67,11 @@ static int put_variable(struct buf *out, const struct variable *v)
     return r;
 }
 
+static const char *user_of(const struct process_spec *spec)
+{
+    return spec && spec->user ? spec->user : "";
+}
+
 static int put_environment(struct exec_body *body, const struct plan *plan,
                            const struct process_spec *spec, const char *hostname)
 {
@@ -76,7 +82,7 @@ static int put_environment(struct exec_body *body, const struct plan *plan,
     struct environment env = {.all = all};
     if (!all)
         return -ENOMEM;
-    add_defaults(&env, spec && spec->tty);
+    add_defaults(&env, spec && spec->tty, !*user_of(spec));
     add(&env, (struct variable){"HOSTNAME", strlen("HOSTNAME"), hostname});
     for (size_t i = 0; plan->env[i]; i++)
         add_string(&env, plan->env[i]);
@@ -92,10 +98,12 @@ static int put_environment(struct exec_body *body, const struct plan *plan,
     return 0;
 }
 
-static int put_command(struct exec_body *body, const char *cwd, const char *const *argv,
-                       size_t n)
+static int put_command(struct exec_body *body, const char *cwd, const char *user,
+                       const char *const *argv, size_t n)
 {
     int r = buf_put(&body->bytes, cwd, strlen(cwd) + 1);
+    if (r == 0)
+        r = buf_put(&body->bytes, user, strlen(user) + 1);
     for (size_t i = 0; r == 0 && i < n; i++)
         r = buf_put(&body->bytes, argv[i], strlen(argv[i]) + 1);
     body->n_args = (uint32_t)n;
@@ -111,7 +119,7 @@ int exec_body_compose(struct exec_body *ret, const struct plan *plan,
     while (!spec && argv[n])
         n++;
     const char *cwd = spec && spec->cwd && spec->cwd[0] ? spec->cwd : plan->cwd;
-    int r = put_command(&body, cwd, argv, n);
+    int r = put_command(&body, cwd, user_of(spec), argv, n);
     if (r == 0)
         r = put_environment(&body, plan, spec, hostname);
     if (r == 0 && buf_len(&body.bytes) > INIT_MAX_MEMFD_BODY) {
@@ -128,7 +136,8 @@ int exec_body_compose(struct exec_body *ret, const struct plan *plan,
     }
     *ret = body;
     ret->cwd = (const char *)buf_head(&ret->bytes);
-    ret->name = ret->cwd + strlen(ret->cwd) + 1;
+    ret->user = ret->cwd + strlen(ret->cwd) + 1;
+    ret->name = ret->user + strlen(ret->user) + 1;
     return 0;
 }
 
@@ -188,4 +197,37 @@ int exec_failure_text(const struct exec_body *body, const struct init_packet *st
         why = "command not found";
     (void)snprintf(ret_text, size, "%s: %s\n", body->name, why);
     return found ? 126 : 127;
+}
+
+static void say_user(struct err *err, const char *what, const char *user)
+{
+    (void)err_set(err, ERR_INVALID_ARGUMENT, "user: `%s` %s", user, what);
+    err_add_violation(err, "user", "`%s` %s", user, what);
+}
+
+bool exec_user_error(const struct exec_body *body, const struct init_packet *started,
+                     struct err *err)
+{
+    bool user = strcmp(started->stage, "user") == 0,
+         group = strcmp(started->stage, "group") == 0;
+    if (!user && !group && strcmp(started->stage, "setuid") != 0)
+        return false;
+    if ((user || group) && started->value == -ENOENT)
+        say_user(err,
+                 user ? "is not in the sandbox's /etc/passwd"
+                      : "has a group that is not in the sandbox's /etc/group",
+                 body->user);
+    else if (user || group)
+        say_user(err,
+                 "cannot be looked up: /etc/passwd or /etc/group of the sandbox is no plain "
+                 "file of at most 256 KiB",
+                 body->user);
+    else if (started->value == -EPERM)
+        say_user(
+            err,
+            "cannot be had: a sandbox of a service that an ordinary user runs has only root",
+            body->user);
+    else
+        say_user(err, "is beyond the ids that a sandbox has, 0 to 65535", body->user);
+    return true;
 }

@@ -24,6 +24,8 @@ struct process_spec { /* borrowed for the call */
     const struct string_pair *env; /* on top of the sandbox's */
     size_t n_env;
     const char *cwd; /* "" = the sandbox's working_dir */
+    const char
+        *user;       /* "NAME|UID[:GROUP|GID]", of the sandbox's own files; NULL or "" = root */
     bool want_stdin; /* false: stdin is /dev/null-like (a closed pipe: EOF) */
     bool tty;
     uint16_t tty_width, tty_height; /* 0 = 80x24 */
@@ -49,7 +51,7 @@ struct process_events {
         struct process *p); /* queued stdin fell below 64 KiB after having been above 256 KiB */
 };
 
-/** process_start() - FAILED_PRECONDITION when the sandbox is not RUNNING (text says its state), INVALID_ARGUMENT for an empty
+/** process_start() - a user who is not there is INVALID_ARGUMENT in on_error. FAILED_PRECONDITION when the sandbox is not RUNNING (text says its state), INVALID_ARGUMENT for an empty
  *  command or NUL. A sandbox in PENDING/CREATING queues the start. If the sandbox ends first: on_error UNAVAILABLE. */
 int process_start(struct sandbox *sb, const struct process_spec *spec,
                   const struct process_events *events, void *user, struct process **ret,

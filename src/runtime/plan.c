@@ -49,6 +49,8 @@ int process_spec_check(const struct process_spec *spec, struct err *err)
         return invalid(err, "cwd", "`%s` is not an absolute path", spec->cwd);
     if (spec->n_argv + spec->n_env > INIT_MAX_STRINGS - 16)
         return invalid(err, "command", "has too many arguments");
+    if (spec->user && strlen(spec->user) > PLAN_MAX_USER)
+        return invalid(err, "user", "is longer than 255 bytes");
     return check_env(spec->env, spec->n_env, err);
 }
 

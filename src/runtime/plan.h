@@ -15,6 +15,7 @@
 #define PLAN_MAX_FILES_BYTES (64u << 20) /* chosen: twice the unary file cap */
 #define PLAN_MAX_ENV \
     1024 /* chosen: variables per specification; merging them is quadratic, 1 ms at the cap */
+#define PLAN_MAX_USER 255  /* chosen: two names; useradd(8) allows 32 bytes */
 #define PLAN_MAX_PATH 4096 /* PATH_MAX of Linux, with NUL */
 
 struct plan_file {
@@ -46,7 +47,7 @@ int process_spec_check(const struct process_spec *spec, struct err *err);
 struct exec_body {
     struct buf bytes;
     uint32_t n_args, n_envs;
-    const char *cwd, *name; /* into bytes: for error texts */
+    const char *cwd, *user, *name; /* into bytes: for error texts */
 };
 
 /**
@@ -64,6 +65,9 @@ void exec_body_done(struct exec_body *body);
  */
 int exec_body_attach(const struct exec_body *body, struct control_request *request,
                      int fds[static CONTROL_MAX_FDS], int *ret_memfd);
+/** exec_user_error() - of a start that failed for its user; false: that was not the reason. */
+bool exec_user_error(const struct exec_body *body, const struct init_packet *started,
+                     struct err *err);
 /** exec_failure_text() - the shell's words for a failed start, with newline; its exit code. 0:
  * not the command's fault. */
 int exec_failure_text(const struct exec_body *body, const struct init_packet *started,

@@ -37,12 +37,54 @@ static void test_environment_is_merged_in_order_of_precedence(void **state)
     assert_int_equal(exec_body_compose(&body, &plan, &spec, "sb-1", NULL), 0);
     assert_body(&body,
                 (const char *const[]){
-                    "/w", "cmd", "arg",
+                    "/w", "", "cmd", "arg",
                     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                     "HOME=/h", "LANG=de", "TERM=xterm", "HOSTNAME=sb-1", "A=2", "B=", NULL});
     assert_int_equal(body.n_args, 2);
     assert_int_equal(body.n_envs, 7);
     assert_string_equal(body.name, "cmd");
+}
+
+static void test_another_user_has_no_home_of_ours(void **state)
+{
+    struct plan plan = {.argv = no_strings, .env = no_strings, .cwd = "/w"};
+    const char *const argv[] = {"id"};
+    struct process_spec spec = {.argv = argv, .n_argv = 1, .cwd = "/", .user = "games:users"};
+    CLEANUP(exec_body_done) struct exec_body body = {0};
+    (void)state;
+    assert_int_equal(exec_body_compose(&body, &plan, &spec, "h", NULL), 0);
+    assert_body(&body, (const char *const[]){
+                           "/", "games:users", "id",
+                           "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                           "HOSTNAME=h", NULL});
+    assert_string_equal(body.user, "games:users");
+}
+
+static void test_every_failure_of_a_user_is_told(void **state)
+{
+    static const struct {
+        const char *stage;
+        int error;
+        const char *text;
+    } rows[] = {{"user", ENOENT, "/etc/passwd"},
+                {"group", ENOENT, "/etc/group"},
+                {"user", EFBIG, "plain file"},
+                {"setuid", EPERM, "only root"},
+                {"setuid", EINVAL, "65535"}};
+    const struct exec_body body = {.user = "bob"};
+    struct init_packet packet = {.stage = "chdir", .value = -ENOENT};
+    struct err err = {0};
+    (void)state;
+    assert_false(exec_user_error(&body, &packet, &err));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        packet.value = -rows[i].error;
+        (void)strcpy(packet.stage, rows[i].stage);
+        assert_true(exec_user_error(&body, &packet, &err));
+        assert_int_equal(err.code, ERR_INVALID_ARGUMENT);
+        assert_non_null(strstr(err_text(&err), "`bob`"));
+        assert_non_null(strstr(err_text(&err), rows[i].text));
+        err_done(&err);
+    }
 }
 
 static void test_main_process_takes_everything_from_the_plan(void **state)
@@ -110,6 +152,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_environment_is_merged_in_order_of_precedence),
+        cmocka_unit_test(test_another_user_has_no_home_of_ours),
+        cmocka_unit_test(test_every_failure_of_a_user_is_told),
         cmocka_unit_test(test_main_process_takes_everything_from_the_plan),
         cmocka_unit_test(test_long_bodies_travel_in_a_memfd),
         cmocka_unit_test(test_failures_have_the_words_of_a_shell),

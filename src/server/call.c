@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "server/auth.h"
+#include "wire/exec-facts.h"
 #include "wire/grpc.h"
 
 #define VERSION_HEADER "x-cwsandbox-server"
@@ -56,8 +57,9 @@ int call_send(struct call *call, const void *head, size_t head_len, struct buf *
         return -ENOBUFS;
     }
     if (!call->headers_sent) {
-        const struct grpc_header version = {VERSION_HEADER, CWS_VERSION};
-        int r = grpc_call_send_headers(call->grpc, &version, 1);
+        static const struct grpc_header ours[] = {{VERSION_HEADER, CWS_VERSION},
+                                                  {EXEC_FIELDS_HEADER, EXEC_FIELDS}};
+        int r = grpc_call_send_headers(call->grpc, ours, ARRAY_SIZE(ours));
         if (r < 0)
             return r;
         call->headers_sent = true;
@@ -324,6 +326,7 @@ static void on_close(void *user, struct grpc_call *grpc, const struct grpc_close
         budget_give(call_share(call, SHARE_CALLS), 1);
     else
         call->account->n_refused_calls--;
+    exec_headers_done(&call->exec);
     free(call);
     service_activity(s);
 }
@@ -351,6 +354,13 @@ static enum call_wait parse_wait(const struct grpc_request *req)
 static const struct method unknown_method = {
     .path = "unknown", .kind = METHOD_UNARY, .open = true};
 
+static int read_exec_headers(struct call *call, const struct grpc_request *req, struct err *err)
+{
+    return exec_headers_read(
+        &call->exec, grpc_header_find(req->headers, req->n_headers, EXEC_CWD_HEADER),
+        grpc_header_find(req->headers, req->n_headers, EXEC_USER_HEADER), err);
+}
+
 /* Ends what may not be served; the call is bound, so all ways lead to on_close. */
 static void admit(struct call *call, struct connection *c, const struct grpc_request *req,
                   const struct err *stranger)
@@ -367,6 +377,8 @@ static void admit(struct call *call, struct connection *c, const struct grpc_req
         call_finish(call, &err);
     else if (call->method == &unknown_method)
         call_refuse(call, ERR_UNIMPLEMENTED, NULL, "unknown method %s", req->path);
+    else if (call->method->runs_command && read_exec_headers(call, req, &err) < 0)
+        call_finish(call, &err);
 }
 
 static void start_deadline(struct call *call, uint64_t timeout_ns)

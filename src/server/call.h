@@ -14,6 +14,7 @@
 #ifndef CWS_SERVER_CALL_H
 #define CWS_SERVER_CALL_H
 
+#include "server/exec-headers.h"
 #include "server/keys.h"
 #include "server/service.h"
 #include "wire/proto.h"
@@ -67,11 +68,12 @@ struct call {
     bool expired;         /* on_expire is at work */
     uint64_t start_ns;
     enum call_wait wait;
-    struct timer patience; /* a request must go on arriving, an answer must be taken */
-    uint64_t progress;     /* when it was last looked at */
-    size_t request_bytes;  /* charged for `request` */
-    bool counted;          /* in SHARE_CALLS; else refused for want of it */
-    bool stranger;         /* presented no valid key */
+    struct exec_headers exec; /* of a method that runs_command */
+    struct timer patience;    /* a request must go on arriving, an answer must be taken */
+    uint64_t progress;        /* when it was last looked at */
+    size_t request_bytes;     /* charged for `request` */
+    bool counted;             /* in SHARE_CALLS; else refused for want of it */
+    bool stranger;            /* presented no valid key */
     bool half_closed;
     bool headers_sent;
     bool finished;

@@ -1,4 +1,9 @@
 /*
+ * Metadata by which our own client and service say of a command what the messages have no field for.
+ *
+ * The service names in the initial metadata of every answer what it takes, EXEC_FIELDS_HEADER; only then may a client of
+ * Exec and StreamExec send EXEC_CWD_HEADER (an absolute path in base64) and EXEC_USER_HEADER ("NAME|UID[:GROUP|GID]").
+ *
  * What our own service tells of a command's end beside its exit code: the trailer EXEC_FACTS_HEADER of Exec and StreamExec,
  *
  *     x-cwsandbox-exec-facts: signal=9 oom_killed=1 duration_ns=1500000 cpu_ns=900000 peak_memory_bytes=3145728
@@ -10,6 +15,10 @@
 
 #include "base/macros.h"
 
+#define EXEC_FIELDS_HEADER "x-cwsandbox-exec-fields"
+#define EXEC_FIELDS "cwd user"
+#define EXEC_CWD_HEADER "x-cwsandbox-exec-cwd-bin"
+#define EXEC_USER_HEADER "x-cwsandbox-exec-user"
 #define EXEC_FACTS_HEADER "x-cwsandbox-exec-facts"
 #define EXEC_FACTS_MAX 192 /* the five words with the largest numbers are 142 bytes */
 

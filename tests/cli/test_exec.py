@@ -127,3 +127,19 @@ def test_out_of_memory_is_said_and_kill_9_is_not(home):
     killed = home.run("exec", sandbox, "sh", "-c", "kill -9 $$")
     assert (killed.returncode, killed.stderr) == (137, b"")
     assert home.run("stop", "--quiet", "--graceful-shutdown-seconds", "0", sandbox).returncode == 0
+
+
+def test_a_variable_is_set(home, sandbox):
+    result = home.run("exec", "-e", "A=1=2", "--env", "FROM_HERE", sandbox, "sh", "-c", "echo $A $FROM_HERE", env={"FROM_HERE": "here"})
+    assert (result.returncode, result.stdout) == (0, b"1=2 here\n")
+    for word in ("=x", "", "NOT_SET_ANYWHERE"):
+        assert home.run("exec", "-e", word, sandbox, "true").returncode == 2
+
+
+def test_a_user_is_taken_or_refused_by_name(home, sandbox):
+    assert home.run("exec", "-u", "root", sandbox, "id", "-u").stdout == b"0\n"
+    result = home.run("exec", "--user", "no-such-user", sandbox, "id", "-u")
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert b"`no-such-user` is not in the sandbox's /etc/passwd" in result.stderr
+    other = home.run("exec", "--user", "1234:5", sandbox, "id", "-u")
+    assert other.stdout == b"1234\n" or b"has only root" in other.stderr

@@ -356,6 +356,8 @@ uint32_t exec_send(struct box *b, const struct exec_spec *spec, const int stdio[
     int fds[5];
     size_t n_fds = 0, n = put_string(body, 0, spec->cwd ? spec->cwd : "");
 
+    n = put_string(body, n, spec->user ? spec->user : "");
+
     for (; spec->argv[head.n_args]; head.n_args++)
         n = put_string(body, n, spec->argv[head.n_args]);
     for (; envp[head.n_envs]; head.n_envs++)

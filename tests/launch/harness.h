@@ -93,7 +93,7 @@ int box_kill_slot(struct box *b, int32_t slot);
 void box_end(struct box *b, struct launch_exited *ret_exited);
 
 struct exec_spec {
-    const char *cwd;
+    const char *cwd, *user;
     const char *const *argv, *const *envp;
     bool tty;
     uint32_t width, height;

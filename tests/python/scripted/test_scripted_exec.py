@@ -52,6 +52,12 @@ def test_a_directory_is_entered_by_a_shell(server, running):
     assert process.command == ["echo", "it's", "$x"] and process.result().command == ["echo", "it's", "$x"]
 
 
+def test_another_user_is_refused_before_anything_runs(server, running):
+    with pytest.raises(cw.SandboxError, match="this service cannot run a command as another user"):
+        running.exec(["true"], user="ann").result()
+    assert not server.of("StreamExec")
+
+
 @pytest.mark.parametrize("command, cwd, words", [
     ([], None, "Command cannot be empty"), (["x"], "", "cwd cannot be empty string"), (["x"], "rel", "cwd must be an absolute path")])
 def test_wrong_arguments_raise_at_once_and_are_not_counted(server, running, command, cwd, words):

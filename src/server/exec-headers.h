@@ -1,0 +1,20 @@
+/*
+ * What a client of ours says of a command beside the message: wire/exec-facts.h.
+ */
+#ifndef CWS_SERVER_EXEC_HEADERS_H
+#define CWS_SERVER_EXEC_HEADERS_H
+
+#include "base/err.h"
+
+struct exec_headers { /* NULL: not said */
+    char *cwd;
+    char *user;
+};
+
+/** exec_headers_read() - INVALID_ARGUMENT: one that cannot be read, for it must not be ignored; RESOURCE_EXHAUSTED.
+ * @ret: zeroed before, and also on failure to be given to exec_headers_done(). NULL: the header is not there. */
+int exec_headers_read(struct exec_headers *ret, const char *cwd_base64, const char *user,
+                      struct err *err);
+void exec_headers_done(struct exec_headers *h);
+
+#endif
