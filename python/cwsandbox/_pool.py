@@ -190,7 +190,7 @@ class Pool:
 
     def make_sandbox(self, environment: dict[str, str] | None = None) -> Sandbox:
         overrides = self.overrides if environment is None else {**self.overrides, "environment_variables": environment}
-        sandbox = self.session.sandbox(**overrides)
+        sandbox = self.session._function_sandbox(overrides)
         sandbox._calls = [0, 0, 0]  # what metrics count instead of commands: these would count the worker
         if self.session._closed:  # by another thread, perhaps before it was registered
             sandbox.stop(missing_ok=True)

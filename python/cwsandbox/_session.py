@@ -6,7 +6,7 @@ import os
 import weakref
 
 from . import _cleanup, _core
-from ._config import refuse
+from ._config import refuse, string_list
 from ._defaults import SandboxDefaults, is_documented, to_defaults
 from ._lib import make_target
 from ._metrics import WandbReporter, wanted
@@ -109,9 +109,15 @@ class Session:
         containers: Sequence[Container | Mapping[str, Any]] | None = None,
     ) -> Sandbox:
         """A sandbox that is not started yet; the first operation starts it. Arguments as for Sandbox()."""
-        arguments = {name: value for name, value in locals().items() if name != "self"}
+        return self._new_sandbox(self._defaults, {name: value for name, value in locals().items() if name != "self"})
+
+    def _function_sandbox(self, arguments: Mapping[str, Any]) -> Sandbox:
+        """The sandbox of a function, which has one container whatever the defaults say."""
+        return self._new_sandbox(self._defaults.with_overrides(containers=None), arguments)
+
+    def _new_sandbox(self, defaults: SandboxDefaults, arguments: Mapping[str, Any]) -> Sandbox:
         self._check_open()
-        sandbox = Sandbox(defaults=self._defaults, _session=self, **arguments)
+        sandbox = Sandbox(defaults=defaults, _session=self, **arguments)
         self._registered[id(sandbox)] = sandbox
         if self._reporter is not None:
             self._reporter.created(sandbox)
@@ -127,8 +133,12 @@ class Session:
         runner_ids: Sequence[str] | None = None,
         show_terminated: bool = False,
         adopt: bool = False,
+        volume_ids: Sequence[str] | None = None,
     ) -> OperationRef[builtins.list[Sandbox]]:
-        """Handle for the sandboxes that have the session's tags and the given ones. adopt: stop them with this session."""
+        """Handle for the sandboxes that have the session's tags and the given ones. adopt: stop them with this session.
+
+        volume_ids: only those that use any of these registered volumes.
+        """
         try:
             refuse({"profile_ids": profile_ids, "profile_names": profile_names})
             runners = runner_ids if runner_ids is not None else self._defaults.runner_ids or ()
@@ -140,6 +150,7 @@ class Session:
                 status_number(status),
                 show_terminated,
                 self._defaults.request_timeout_seconds,
+                string_list(volume_ids, "volume_ids"),
             )
         except Exception as exc:
             return _core.failed(exc)

@@ -87,7 +87,7 @@ METHODS = {
                     " request_id=None)",
     "Session": "(defaults=None, report_to=None, *, auth=None)",
     "Session.list": "(self, *, tags=None, status=None, profile_ids=None, profile_names=None, runner_ids=None,"
-                    " show_terminated=False, adopt=False)",
+                    " show_terminated=False, adopt=False, volume_ids=None)",
     "Session.from_id": "(self, sandbox_id, *, adopt=True)",
     "Session.adopt": "(self, sandbox)",
     "Session.close": "(self)",

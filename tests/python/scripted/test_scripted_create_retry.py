@@ -88,6 +88,12 @@ def test_creates_from_a_template_too(server):
     assert len(wire(server, "CreateSandboxFromTemplate")) == 2 and len(set(wire(server, "CreateSandboxFromTemplate"))) == 1
 
 
+def test_creates_from_a_file_too(server):
+    server.on("CreateSandboxFromFile", full(), sandbox("pending"))
+    cw.Sandbox.run_from_file(b"services: {}", primary_service="web", create_retry_budget_seconds=60)
+    assert len(wire(server, "CreateSandboxFromFile")) == 2 and len(set(wire(server, "CreateSandboxFromFile"))) == 1
+
+
 def test_a_stop_ends_the_waiting(server):
     server.on("CreateSandbox", full(retry=9))
     box = Sandbox(create_retry_budget_seconds=1000)

@@ -19,11 +19,14 @@ from cwsandbox import (
     IngressRule,
     PortRange,
     RegisteredVolumeOptions,
+    RemoteFunction,
     Sandbox,
     SandboxDefaults,
+    SandboxUnavailableError,
     ScratchVolumeOptions,
     SecurityContext,
     Service,
+    Session,
 )
 
 SMALL = {"cpu": "1", "memory": "1Gi"}
@@ -373,3 +376,47 @@ def test_facts_that_are_echoed(server):
     server.on("GetSandbox", sandbox("running"))
     sb.get_status()
     assert (sb.tags, sb.control, sb.created_at, sb.effective_runtime_class) == ((), "unspecified", None, None)
+    listed = sandbox("running", create_time=Timestamp(seconds=5))
+    listed.spec.tags.append("y")
+    server.on("ListSandboxes", pb.ListSandboxesResponse(sandboxes=[listed]))
+    server.on("GetSandbox", listed)
+    for found in (*Sandbox.list().result(), *Session().list().result(), Sandbox.from_id("sb-scripted").result()):
+        assert (found.tags, found.created_at) == (("y",), datetime.datetime(1970, 1, 1, 0, 0, 5, tzinfo=datetime.UTC))
+
+
+def test_urls_are_replaced_by_every_answer(server):
+    sb = told(server, status=pb.SandboxStatus(services=[service(1, url="http://one"), service(2, url="http://two")]))
+    assert sb.service_urls == ((1, "s1", "http://one"), (2, "s2", "http://two"))
+    server.on("GetSandbox", sandbox("running", services=[service(2, url="http://other")]), sandbox("running"))
+    seen = [(sb.get_status(), sb.service_urls)[1] for _ in range(2)]
+    assert seen == [((2, "s2", "http://other"),), ()]
+
+
+# ---- functions
+
+
+OPTIONS = {
+    "runtime_class": "gvisor", "security_context": {"run_as_user": 7}, "working_dir": "/w",
+    "object_storage_access": {"buckets": ["b"]}, "environment_variables": {"A": "1"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("decorate", [
+    lambda session, fn, **options: session.function(**options)(fn),
+    lambda session, fn, **options: RemoteFunction(fn, session=session, **options),
+], ids=["function()", "RemoteFunction()"])  # fmt: skip
+def test_the_sandbox_of_a_function_has_its_options_and_one_container(server, decorate):
+    server.on("ReadFile", pb.ReadFileResponse(content=b"42"))
+
+    def answer():
+        return 6 * 7
+
+    with Session(SandboxDefaults(containers=(Container(image="no"),), tags=("t",), runtime_class="no")) as session:
+        assert decorate(session, answer, fresh=True, **OPTIONS).remote().result(60) == 42
+        spec = server.of("CreateSandbox")[-1].request.sandbox.spec
+        (container,) = spec.containers
+        assert (container.image, container.working_dir, container.security_context.run_as_user) == ("", "/w", 7)
+        assert dict(container.environment_variables) == {"A": "1"} and list(spec.tags) == ["t"]
+        assert (spec.runtime_class, list(spec.object_storage_access.buckets)) == ("gvisor", ["b"])
+        with pytest.raises(SandboxUnavailableError, match="Direct data-plane access is unavailable"):
+            decorate(session, answer, fresh=True, data_plane_mode="direct").remote().result(60)

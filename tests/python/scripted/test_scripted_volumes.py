@@ -172,6 +172,8 @@ def test_a_volume_that_is_not_ready_in_time(server, found, answer, error):
 def test_sandboxes_are_found_by_their_volumes(server):
     cw.Sandbox.list(volume_ids=["v", "w"]).result()
     cw.Sandbox.list().result()
-    assert [list(call.request.volume_ids) for call in server.of("ListSandboxes")] == [["v", "w"], []]
-    with pytest.raises(TypeError, match="volume_ids"):
-        cw.Sandbox.list(volume_ids="v").result()
+    cw.Session().list(volume_ids=["x"]).result()
+    assert [list(call.request.volume_ids) for call in server.of("ListSandboxes")] == [["v", "w"], [], ["x"]]
+    for wrong in (cw.Sandbox.list(volume_ids="v"), cw.Session().list(volume_ids="v")):
+        with pytest.raises(TypeError, match="volume_ids"):
+            wrong.result()
