@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ PRINTS = {
     "quickstart": "hello from a sandbox\n  ... ms ...\nhello from a sandbox\n  ... ms ...",
     "basic_execution": "running\n4 words\nbrown fox quick the\nterminated",
     "async_patterns": "line 1\nline 2\nline 3\nexit 0\n[0, 1, 4, 9, 16]",
-    "code_interpreter": "12.566\n...NameError: name 'diameter' is not defined...\nstill here, radius is 2",
+    "code_interpreter": "12.566\n...NameError: name 'diameter' is not defined\na child may print\n4\n"
+    "...SystemExit: not so fast\nstill here, radius is 2",
     "large_files": "same content: True",
     "parallel_batch_job": "[2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41]",
     "function_decorator": "2.5\n[0.5, 1.5, 2.5, 3.5, 4.5]\nfailed in the sandbox: statistics.StatisticsError - ...",
@@ -42,6 +44,51 @@ def test_example_prints_what_it_should(service, name, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert matches(PRINTS[name], done.stdout), done.stdout
     assert not done.stderr
+
+
+# Code -> a part of the answer, and whether the variables of before are still there.
+HOSTILE = {
+    "1 + 1": ("2\n", True),
+    "print('a', end='')": ("a", True),
+    "x = 5": ("", True),
+    "None": ("", True),
+    "input()": ("EOFError", True),
+    "import os; os.system('echo from a child; echo error >&2')": ("from a child\nerror\n0\n", True),
+    "raise SystemExit(3)": ("SystemExit: 3", True),
+    "raise KeyboardInterrupt": ("KeyboardInterrupt", True),
+    "1 +": ("SyntaxError", True),
+    "def f():\n    return 1 / 0\nf()": ("line 2, in f\nZeroDivisionError", True),
+    "print('x' * 10_000_000)": ("... (10,000,001 bytes)", True),
+    "import sys; sys.stdout = None": ("", True),
+    "print('\\ud800')": ("UnicodeEncodeError", True),
+    "import os; os._exit(1)": ("variables are lost", False),
+    "import os, signal; os.kill(os.getpid(), signal.SIGKILL)": ("variables are lost", False),
+}
+ENDLESS = {
+    "while True: pass": ("TimeoutError: interrupted after 3 s", True),
+    "import time; time.sleep(1000)": ("TimeoutError", True),
+    "import time\nwhile True:\n    try:\n        time.sleep(1000)\n    except BaseException: pass": ("variables are lost", False),
+}
+
+
+@pytest.mark.parametrize("codes, seconds", [(HOSTILE, 60), (ENDLESS, 3)], ids=["hostile", "endless"])
+def test_the_code_interpreter_survives_what_it_is_given(service, codes, seconds):
+    program = (
+        "import json, sys\nfrom code_interpreter import Interpreter\n"
+        "with Interpreter(float(sys.argv[2])) as interpreter:\n"
+        "    for code in json.loads(sys.argv[1]):\n"
+        "        interpreter.run('kept = 41')\n"
+        "        print(json.dumps([interpreter.run(code), interpreter.run('kept + 1')]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(list(codes)), str(seconds)],
+        cwd=ROOT / "examples", text=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for (code, (part, kept)), line in zip(codes.items(), done.stdout.splitlines(), strict=True):
+        answer, after = json.loads(line)
+        assert part in answer and (part or not answer), (code, answer[-500:])
+        assert (after == "42\n") == kept and (kept or "NameError" in after), (code, after)
 
 
 def test_an_example_ends_with_ctrl_c(service):
