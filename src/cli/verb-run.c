@@ -244,7 +244,13 @@ static int check_words(const struct cli *cli, const struct args *args)
         return cli_usage(cli, "Option '--detach' cannot be combined with '--%s'.", refused);
     if (args->image && !*args->image)
         return cli_usage(cli, "Invalid value for 'IMAGE': '' is no image.");
-    if (!args->command.n && !args->tty && (args->detach || !args->keep))
+    bool needs_command = !args->command.n && !args->tty && (args->detach || !args->keep);
+    if (needs_command && args->image)
+        return cli_usage(cli,
+                         "Missing command: '%s' is the image here. Write the command after "
+                         "'--', as in 'cwsandbox run -- %s'.",
+                         args->image, args->image);
+    if (needs_command)
         return cli_usage(cli,
                          "Missing command: write it after '--', or give --keep for a sandbox "
                          "without one.");

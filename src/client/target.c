@@ -116,9 +116,11 @@ static int fill_url(struct cws_target *t, const char *base_url, cws_error **erro
 {
     CLEANUP_ERR struct err err = {0};
     t->url = pick_url(base_url, &t->embedded, &err);
-    if (!t->url || address_parse(t->url, &t->address, &err) < 0)
-        return error_give(error, error_from_local(&err));
-    return 0;
+    if (t->url && address_parse(t->url, &t->address, &err) == 0)
+        return 0;
+    if (!base_url && env_or_null("CWSANDBOX_BASE_URL"))
+        (void)err_wrap(&err, "CWSANDBOX_BASE_URL");
+    return error_give(error, error_from_local(&err));
 }
 
 cws_target *cws_target_new(const char *base_url, const cws_header *headers, size_t n_headers,

@@ -190,7 +190,7 @@ def test_an_unreachable_service_is_an_error(home):
 def test_a_bad_url_is_an_error(home):
     result = home.run("ls", env={"CWSANDBOX_BASE_URL": "ftp://x"})
     assert result.returncode == 1
-    assert b"http or https" in result.stderr
+    assert b"CWSANDBOX_BASE_URL: URL must use http or https" in result.stderr
 
 
 def test_tty_without_a_terminal_is_an_error(home):

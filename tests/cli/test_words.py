@@ -51,6 +51,7 @@ MISTAKES = [
     (["snapshots", "delete", "a", "b"], "b"),
     (["help", "lst"], "No such command 'lst'"),
     (["run"], "Missing command"),
+    (["run", "ls"], "'ls' is the image"),
     (["run", "", "--", "true"], "'IMAGE'"),
     (["run", "python:3.11", "echo"], "'echo'"),
     (["run", "--bogus", "--", "true"], "--bogus"),

@@ -18,9 +18,6 @@ CONTRACT = Path(os.environ.get("CWS_CONTRACT", TESTS.parents[1] / "shared" / "co
 
 # What the contract has, for machines where it is not
 N_FEATURES, N_PINS, N_QUIRKS = 60, 225, 24
-# How many of these rows wait for the SDK of 1.22.0. Exact: neither may a row be forgotten, nor one be opened again.
-NOT_BUILT = "not built"
-N_FEATURES_NOT_BUILT, N_PINS_NOT_BUILT = 0, 0
 
 SUITES = ("python", "cli", "interop")
 PLACES = {"": "python/test_{}.py", "scripted/": "python/scripted/test_scripted_{}.py", "cli/": "cli/test_{}.py", "interop/": "interop/test_{}.py"}
@@ -65,12 +62,6 @@ def test_the_page_has_as_many_rows_as_the_contract_asks_for():
     assert sum(row[0].count(".") == 1 for row in table(QUIRKS.read_text(), "The quirks of the published client")) >= N_QUIRKS
 
 
-def test_what_is_not_built_is_counted():
-    counts = [sum(NOT_BUILT in names_in(row) for row in rows) for rows in (FEATURES, PINS)]
-    assert counts == [N_FEATURES_NOT_BUILT, N_PINS_NOT_BUILT]
-    assert all(names_in(row)[-1] == NOT_BUILT for row in [*FEATURES, *PINS] if NOT_BUILT in names_in(row))
-
-
 def test_every_feature_of_the_contract_is_a_row():
     assert [row[:3] for row in FEATURES] == table(contract(), "11. Feature checklist")
 
@@ -112,7 +103,5 @@ def collected(tmp_path_factory) -> set[str]:
 def test_the_tests_of_a_row_are_collected(collected, row):
     assert names_in(row) != [""]
     for name in names_in(row):
-        if name == NOT_BUILT:
-            continue
         module, _, test = name.partition("::")
         assert f"{path_of(module)}::{test}" in collected

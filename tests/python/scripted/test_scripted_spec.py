@@ -418,5 +418,6 @@ def test_the_sandbox_of_a_function_has_its_options_and_one_container(server, dec
         assert (container.image, container.working_dir, container.security_context.run_as_user) == ("", "/w", 7)
         assert dict(container.environment_variables) == {"A": "1"} and list(spec.tags) == ["t"]
         assert (spec.runtime_class, list(spec.object_storage_access.buckets)) == ("gvisor", ["b"])
+        server.deleted = False
         with pytest.raises(SandboxUnavailableError, match="Direct data-plane access is unavailable"):
             decorate(session, answer, fresh=True, data_plane_mode="direct").remote().result(60)
