@@ -28,12 +28,14 @@ def result_repr(result: ProcessResult) -> str:
     """One line: each stream once, and not all of a long one."""
     parts = [f"stdout={_short(result.stdout)}", f"stderr={_short(result.stderr)}", f"returncode={result.returncode}"]
     parts += [f"command={result.command!r}", *(f"{name}=True" for name in _true(result))]
+    parts += [f"signal={result.signal}"] if result.signal else []
     return f"ProcessResult({', '.join(parts)})"
 
 
 def _parts(result: ProcessResult) -> tuple[str, str, str]:
     """Output, error output, and what else there is to say."""
     notes = [f"exit code {result.returncode}"] if result.returncode else []
+    notes += [f"signal {result.signal}"] if result.signal else []
     notes += [name.replace("_", " ") for name in _true(result)]
     return result.stdout, result.stderr, f"[{', '.join(notes)}]" if notes else ""
 

@@ -26,6 +26,8 @@ def test_a_result_shows_its_output_once():
     assert repr(result) == "ProcessResult(stdout='out\\n', stderr='err\\n', returncode=3, command=['x'])"
     assert str(result) == "out\nerr\n[exit code 3]"
     assert str(ProcessResult(stdout="a\n\n", stderr="", returncode=0)) == "a\n"
+    killed = ProcessResult(stdout="", stderr="", returncode=137, oom_killed=True, signal=9)
+    assert repr(killed).endswith("oom_killed=True, signal=9)") and str(killed) == "[exit code 137, signal 9, oom killed]"
     assert str(ProcessResult(stdout="", stderr="", returncode=0)) == ""
     cut = ProcessResult(stdout="x" * 1_000_000, stderr="", returncode=0, stdout_truncated=True)
     assert len(repr(cut)) < 400 and "1,000,000 characters" in repr(cut) and repr(cut).endswith("stdout_truncated=True)")
