@@ -1,9 +1,12 @@
 #include "client/testpeer.h"
 
+#include <arpa/inet.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "transport/grpc-session.h"
+#include "transport/testcert.h"
 
 static void on_message(void *user, struct grpc_call *call, const uint8_t *data, size_t n)
 {
@@ -105,7 +108,7 @@ static void mute(struct peer *p, uv_stream_t *listener)
 
 static void on_connection(uv_stream_t *listener, int status)
 {
-    struct peer *p = CONTAINER_OF((uv_pipe_t *)listener, struct peer, listener);
+    struct peer *p = CONTAINER_OF(listener, struct peer, listener.base);
     if (atomic_load(&p->n_mute) > 0) {
         mute(p, listener);
         return;
@@ -116,7 +119,7 @@ static void on_connection(uv_stream_t *listener, int status)
     while (p->transports[a->slot])
         CHECK(++a->slot < (int)ARRAY_SIZE(p->transports));
     struct err err = {0};
-    CHECK(transport_accept(&p->loop, listener, NULL,
+    CHECK(transport_accept(&p->loop, listener, p->tls,
                            grpc_session_new(GRPC_SERVER, NULL, &grpc_events, a),
                            &transport_events, a, &p->transports[a->slot], &err) == 0);
     atomic_fetch_add(&p->n_connections, 1);
@@ -126,7 +129,7 @@ static void on_stop(uv_async_t *stop)
 {
     struct peer *p = CONTAINER_OF(stop, struct peer, stop);
     peer_drop(p);
-    uv_close((uv_handle_t *)&p->listener, NULL);
+    uv_close(&p->listener.handle, NULL);
     uv_close((uv_handle_t *)stop, NULL);
 }
 
@@ -140,21 +143,68 @@ static void *peer_main(void *arg)
     return NULL;
 }
 
+static char *file_of(struct peer *p, const char *name, char path[static 96])
+{
+    (void)snprintf(path, 96, "%s/%s", p->dir, name);
+    return path;
+}
+
+static void make_tls(struct peer *p)
+{
+    char cert[96], key[96];
+    struct err err = {0};
+    testcert_make(p->dir, "endpoint", "IP:127.0.0.1");
+    p->tls =
+        tls_server_new(file_of(p, "endpoint.pem", cert), file_of(p, "endpoint.key", key), &err);
+    CHECK(p->tls);
+}
+
+static void remove_files(struct peer *p)
+{
+    static const char *const names[] = {"endpoint-ca.pem", "endpoint.pem", "endpoint.key"};
+    char path[96];
+    for (size_t i = 0; p->tls && i < ARRAY_SIZE(names); i++)
+        (void)unlink(file_of(p, names[i], path));
+    (void)rmdir(p->dir);
+}
+
+static void bind_unix(struct peer *p)
+{
+    (void)snprintf(p->url, sizeof(p->url), "unix://%s/s", p->dir);
+    CHECK(uv_pipe_init(&p->loop, &p->listener.pipe, 0) == 0);
+    CHECK(uv_pipe_bind(&p->listener.pipe, p->url + strlen("unix://")) == 0);
+}
+
+static void bind_tcp(struct peer *p)
+{
+    struct sockaddr_in sa;
+    int n = sizeof(sa);
+    CHECK(uv_ip4_addr("127.0.0.1", 0, &sa) == 0);
+    CHECK(uv_tcp_init(&p->loop, &p->listener.tcp) == 0);
+    CHECK(uv_tcp_bind(&p->listener.tcp, (struct sockaddr *)&sa, 0) == 0);
+    CHECK(uv_tcp_getsockname(&p->listener.tcp, (struct sockaddr *)&sa, &n) == 0);
+    (void)snprintf(p->url, sizeof(p->url), "%s://127.0.0.1:%u", p->tls ? "https" : "http",
+                   ntohs(sa.sin_port));
+}
+
 void peer_begin(struct peer *p, bool ours, peer_handler handler, void *user)
 {
-    *p = (struct peer){.on_thread = p->on_thread};
+    *p = (struct peer){.on_thread = p->on_thread, .kind = p->kind};
     p->ours = ours;
     (void)pthread_mutex_init(&p->lock, NULL);
     p->handler = handler;
     p->user = user;
     (void)strcpy(p->dir, "/tmp/cws-peer-XXXXXX");
     CHECK(mkdtemp(p->dir));
-    (void)snprintf(p->url, sizeof(p->url), "unix://%s/s", p->dir);
     CHECK(uv_loop_init(&p->loop) == 0);
-    CHECK(uv_pipe_init(&p->loop, &p->listener, 0) == 0);
     CHECK(uv_async_init(&p->loop, &p->stop, on_stop) == 0);
-    CHECK(uv_pipe_bind(&p->listener, p->url + strlen("unix://")) == 0);
-    CHECK(uv_listen((uv_stream_t *)&p->listener, 16, on_connection) == 0);
+    if (p->kind == PEER_TLS)
+        make_tls(p);
+    if (p->kind == PEER_UNIX)
+        bind_unix(p);
+    else
+        bind_tcp(p);
+    CHECK(uv_listen(&p->listener.base, 16, on_connection) == 0);
     CHECK(pthread_create(&p->thread, NULL, peer_main, p) == 0);
 }
 
@@ -162,7 +212,8 @@ void peer_end(struct peer *p)
 {
     (void)uv_async_send(&p->stop);
     (void)pthread_join(p->thread, NULL);
-    (void)rmdir(p->dir);
+    remove_files(p);
+    tls_config_unref(p->tls);
 }
 
 unsigned peer_count(struct peer *p, const char *method)

@@ -1,6 +1,6 @@
 /*
  * For tests: a service in this process that answers what a test tells it to. It runs on its own
- * thread behind a Unix socket, made of the same rooms as the real one (wire, transport), and
+ * thread behind a socket, made of the same rooms as the real one (wire, transport), and
  * can do what a good service never does.
  *
  * A handler sees every message of every call, on the peer's thread, and answers with peer_*().
@@ -34,11 +34,21 @@ struct peer_call {
 /* @data NULL: the client half-closed. */
 typedef void (*peer_handler)(struct peer_call *c, const uint8_t *data, size_t n);
 
+/* PEER_TLS: <dir>/endpoint-ca.pem vouches for it. */
+enum peer_kind { PEER_UNIX, PEER_TCP, PEER_TLS };
+
 #define PEER_METHODS 16
 struct peer {
+    enum peer_kind kind; /* set before peer_begin() */
     pthread_t thread;
     uv_loop_t loop;
-    uv_pipe_t listener;
+    union {
+        uv_handle_t handle;
+        uv_stream_t base;
+        uv_pipe_t pipe;
+        uv_tcp_t tcp;
+    } listener;
+    struct tls_config *tls; /* PEER_TLS */
     uv_async_t stop;
     char dir[64];
     char url[128];
