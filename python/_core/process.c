@@ -78,16 +78,39 @@ static void late_output_free(PyObject *capsule)
     cws_process_unref(PyCapsule_GetPointer(capsule, LATE_CAPSULE));
 }
 
-/* _output(is_stdout) of a ProcessResult; @self is the capsule. It holds the output but not the Process, whose result the
- * caller is: that would be a cycle around a gigabyte. */
-static PyObject *late_output(PyObject *self, PyObject *is_stdout)
+/* The text without its bytes beside it: a third copy of much. Other than ASCII is decoded once more. */
+static PyObject *late_text(const cws_process *p, cws_stream stream)
 {
-    cws_process *p = PyCapsule_GetPointer(self, LATE_CAPSULE);
+    size_t size = cws_process_output_size(p, stream), at = 0;
+    PyObject *ascii = PyUnicode_New((Py_ssize_t)size, 127), *text;
+    char *data = ascii ? PyUnicode_DATA(ascii) : NULL;
 
-    return p ? output_of(p, is_stdout == Py_True ? CWS_STDOUT : CWS_STDERR) : NULL;
+    if (!ascii || !size)
+        return ascii;
+    Py_BEGIN_ALLOW_THREADS /* nobody else knows `ascii` yet */
+        (void) cws_process_copy_output(p, stream, data, size);
+    while (at < size && (data[at] & 0x80) == 0)
+        at++;
+    Py_END_ALLOW_THREADS if (at == size) return ascii;
+    text = PyUnicode_DecodeUTF8(data, (Py_ssize_t)size, "replace");
+    Py_DECREF(ascii);
+    return text;
 }
 
-static PyMethodDef late_output_def = {"_output", late_output, METH_O, NULL};
+/* _output(is_stdout, is_text) of a ProcessResult; @self is the capsule. It holds the output but not the Process, whose
+ * result the caller is: that would be a cycle around a gigabyte. */
+static PyObject *late_output(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    cws_process *p = PyCapsule_GetPointer(self, LATE_CAPSULE);
+    cws_stream stream = n > 0 && args[0] == Py_True ? CWS_STDOUT : CWS_STDERR;
+
+    if (!p)
+        return NULL;
+    return n > 1 && args[1] == Py_True ? late_text(p, stream) : output_of(p, stream);
+}
+
+static PyMethodDef late_output_def = {"_output", (PyCFunction)(void (*)(void))late_output,
+                                      METH_FASTCALL, NULL};
 
 /* The fields of a ProcessResult behind its output. */
 enum {

@@ -41,7 +41,7 @@ class ProcessResult:
     peak_memory_bytes: int | None = field(default=None, compare=False)
 
     # A large result that came from a command makes its output when it is first asked for: who streamed a gigabyte does
-    # not pay for two more copies of it. `_output` is a function of the extension: (is_stdout) -> bytes.
+    # not pay for two more copies of it. `_output` is a function of the extension: (is_stdout, is_text).
 
     @classmethod
     def _late(cls, returncode: int, output, *rest: object) -> ProcessResult:
@@ -57,11 +57,7 @@ class ProcessResult:
             if output is None or name not in _LATE:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             stream, is_text = _LATE[name]
-            if is_text:
-                value = getattr(self, f"{stream}_bytes").decode("utf-8", "replace")
-            else:
-                value = output(stream == "stdout")
-            self.__dict__[name] = value
+            value = self.__dict__[name] = output(stream == "stdout", is_text)
             return value
 
     def __getstate__(self) -> dict[str, object]:

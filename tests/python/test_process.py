@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from cwsandbox import (
     ProcessResult,
@@ -181,6 +184,27 @@ def test_a_large_result_makes_its_output_when_asked(shared):
         assert other == result
     assert dataclasses.asdict(result)["stderr"] == "e"
     assert not hasattr(result, "nothing")
+
+
+def test_a_large_text_that_is_not_ascii(shared):
+    result = shared.exec(["sh", "-c", "yes é | head -n 2000000; printf '\\377'"]).result()
+    assert result.stdout == "é\n" * 2_000_000 + "\N{REPLACEMENT CHARACTER}"
+    assert result.stdout_bytes == "é\n".encode() * 2_000_000 + b"\xff"
+
+
+def test_the_text_of_a_large_result_costs_one_copy(shared):
+    """Of what arrived; a process of its own, because the kernel tells the peak of a process only."""
+    code = f"""
+from cwsandbox import Sandbox
+sandbox = Sandbox.from_id({shared.sandbox_id!r}).result()
+peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) >> 10
+sandbox.exec(["true"]).result()
+before = peak()
+assert len(sandbox.exec(["head", "-c", str(100 << 20), "/dev/zero"]).result().stdout) == 100 << 20
+print(peak() - before)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 200 <= int(run.stdout) < 250, run
 
 
 # ---- what a result keeps
