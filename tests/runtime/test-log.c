@@ -409,24 +409,31 @@ static void test_overtaken_follower_goes_on_behind_a_gap_that_is_told(void **sta
     struct sandbox *sb = create_sh(w, "seq -f %099.0f 50000");
     struct log_spec spec = {.follow = true};
     struct tail t = {.pause_each = true};
-    unsigned long long missing;
     (void)state;
     tail_open(&t, sb, &spec);
     wait_size(w, &t, 1);
-    size_t before = buf_len(&t.data);
     assert_int_equal(wait_terminal(w, sb), SANDBOX_COMPLETED);
     t.pause_each = false;
     log_stream_resume(t.l);
     world_wait(w, &t.ended);
     assert_string_equal(t.code, "");
     assert_int_equal(buf_put(&t.data, "", 1), 0);
-    const char *text = (const char *)buf_head(&t.data) + before;
-    text += *text == '\n'; /* it had half a line */
-    assert_int_equal(
-        sscanf(text, "[cwsandbox: %llu bytes of output are missing here", &missing), 1);
-    const char *rest = strchr(text, '\n') + 1;
-    size_t n = buf_len(&t.data) - 1 - (size_t)(rest - (const char *)buf_head(&t.data));
-    assert_int_equal(before + missing + n, 5000000);
+    /* Once at least; a busy machine overtakes it before its first byte, too. */
+    const char *rest = (const char *)buf_head(&t.data), *gap;
+    size_t n_gaps = 0, accounted = 0;
+    for (; (gap = strstr(rest, "[cwsandbox: ")); n_gaps++) {
+        unsigned long long missing;
+        assert_int_equal(
+            sscanf(gap, "[cwsandbox: %llu bytes of output are missing here", &missing), 1);
+        size_t shown = (size_t)(gap - rest);
+        accounted +=
+            missing + shown - (shown % 100 != 0); /* behind half a line: its end is ours */
+        rest = strchr(gap, '\n') + 1;
+    }
+    size_t n = strlen(rest);
+    assert_true(n_gaps > 0);
+    assert_in_range(accounted + n, 5000000,
+                    5000000 + n_gaps); /* half a line of 99 looks whole */
     assert_true(n >= 256 * 1024 - 100);
     assert_count((const uint8_t *)rest, n, (unsigned)(50000 - n / 100 + 1), 50000);
     tail_done(&t);
