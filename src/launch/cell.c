@@ -61,6 +61,7 @@ static int answer_created(struct engine *e, uint32_t seq, const struct launch_cr
 static void cell_free(struct engine *e, struct cell *cell)
 {
     kills_end(e, cell);
+    e->n_disks -= cell->loop >= 0;
     list_remove(&cell->node);
     (void)strmap_remove(&e->by_id, cell->id);
     (void)strmap_remove(&e->by_pid, cell->pid_key);
@@ -106,6 +107,7 @@ static int try_finish(struct engine *e, struct cell *cell)
 struct start {
     struct cgroup_fds cgroup;
     int netns_fd;
+    int disk_fd, loop;                     /* struct disk */
     int release[2], status[2], control[2]; /* [0] read / daemon's end, [1] write / init's end */
 };
 
@@ -113,17 +115,35 @@ static void start_done(struct start *s)
 {
     int *all = (int *)s;
 
+    s->loop = -1; /* a number, not a descriptor */
+
     for (size_t i = 0; i < sizeof(*s) / sizeof(int); i++)
         cleanup_fd(&all[i]);
 }
 
-static int start_prepare(struct engine *e, const char *id, struct start *s,
+static int start_disk(struct engine *e, const struct rootfs *root, struct start *s)
+{
+    struct disk disk;
+    int r = root->size_bytes == e->disks.size_bytes ? disk_make(&e->disks, &disk) : -EINVAL;
+
+    if (r == 0) {
+        s->disk_fd = disk.mount;
+        s->loop = disk.loop;
+    }
+    return r;
+}
+
+static int start_prepare(struct engine *e, const struct launch_create *create, struct start *s,
                          const char **ret_stage)
 {
     int r;
 
     *ret_stage = "make cgroups";
-    r = cgroup_make(&e->cgroups, id, &e->map, &s->cgroup);
+    r = cgroup_make(&e->cgroups, create->id, &e->map, &s->cgroup);
+    if (r < 0)
+        return r;
+    *ret_stage = "make disk";
+    r = create->root.disk ? start_disk(e, &create->root, s) : 0;
     if (r < 0)
         return r;
     *ret_stage = "make network namespace";
@@ -163,6 +183,7 @@ static pid_t start_clone(struct engine *e, const struct launch_create *create, s
         .control_fd = s->control[1],
         .enter_fd = s->cgroup.enter,
         .load_fd = s->cgroup.load,
+        .disk_fd = s->disk_fd,
     };
     pid_t pid;
     int r = netns_enter(s->netns_fd);
@@ -262,7 +283,8 @@ void cell_create(struct engine *e, const struct launch_message *request)
         memcpy(cell->id, create->id, sizeof(cell->id));
         cell->create_seq = request->seq;
         cell->status_fd = cell->control_fd = -1;
-        r = start_prepare(e, cell->id, &s, &stage);
+        cell->loop = -1;
+        r = start_prepare(e, create, &s, &stage);
         if (r == 0)
             r = start_child(e, cell, create, &s, &stage);
         if (r < 0) {
@@ -277,6 +299,10 @@ void cell_create(struct engine *e, const struct launch_message *request)
         (void)answer_created(e, request->seq, &failed, -1);
         return;
     }
+    cell->loop = s.loop;
+    e->n_disks += cell->loop >= 0;
+    if (cell->loop >= 0 && e->disks.held)
+        disk_hold(&e->disks, cell->loop, true);
     cell->state = CELL_STARTING;
     cell->status_fd = TAKE_FD(s.status[0]);
     cell->control_fd = park(s.control[0]);
@@ -376,6 +402,22 @@ uint32_t cells_retry_dead(struct engine *e)
             n_busy++;
     }
     return n_busy;
+}
+
+void cells_guard_disks(struct engine *e)
+{
+    bool full = disks_full(&e->disks);
+
+    if (full == e->disks.held)
+        return;
+    e->disks.held = full;
+    LIST_FOREACH(node, &e->cells)
+    {
+        struct cell *cell = CONTAINER_OF(node, struct cell, node);
+
+        if (cell->loop >= 0 && !cell->reaped)
+            disk_hold(&e->disks, cell->loop, full);
+    }
 }
 
 void cells_end(struct engine *e)

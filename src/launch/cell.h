@@ -26,6 +26,7 @@ struct cell {
                        failure */
     int control_fd; /* a duplicate of the daemon's end: init sees no EOF while we live; LIST gives it to the next daemon; what
                        launch itself has to tell init goes this way, too */
+    int32_t loop;   /* struct disk; -1: it writes to memory */
     bool reaped;    /* its pid is no longer its own */
     bool ending;    /* cell_kill(): its CPU time stays unlimited */
     uint32_t n_kills;    /* kills.c: under way */
@@ -48,6 +49,8 @@ void cell_kill(struct engine *e, struct cell *cell);
 void cells_reap(struct engine *e);
 /** cells_retry_dead() - remove cgroups that were busy. Returns how many still are. */
 uint32_t cells_retry_dead(struct engine *e);
+/** cells_guard_disks() - nobody gets more of a machine's disk that is nearly full. */
+void cells_guard_disks(struct engine *e);
 /** cells_end() - kill, reap and remove all; blocks. */
 void cells_end(struct engine *e);
 

@@ -128,7 +128,7 @@ void child_main(const struct child_args *args)
         child_fail(status_fd, "enter cgroup", errno);
     if (sethostname(args->create->id, strlen(args->create->id)) < 0)
         child_fail(status_fd, "sethostname", errno);
-    r = mounts_build(args->engine, args->create, &stage);
+    r = mounts_build(args, &stage);
     if (r < 0)
         child_fail(status_fd, stage, -r);
     r = arrange_fds(args, &init_fd);

@@ -78,6 +78,30 @@ static void describe(struct engine *e, bool core_limited)
                        "removed or replaced inside (EIO): use Linux 6.6 or newer");
 }
 
+static void add_disk_problem(struct engine *e, const char *why)
+{
+    char text[256];
+
+    (void)snprintf(text, sizeof(text), "disk: sandboxes cannot have one: %s", why);
+    add_problem(&e->features, text);
+}
+
+/* Without disks sandboxes write to memory; whoever asks for one hears why. */
+static void open_disks(struct engine *e)
+{
+    const struct options *options = e->options;
+    const char *why = "an ordinary user cannot mount one: files of sandboxes stay in memory";
+    int r = -EPERM;
+
+    e->disks.reserve_bytes = options->disk_reserve_bytes;
+    if (e->map.root)
+        r = disks_open(&e->disks, options->state_dir, options->disk_size_bytes, e->map.base,
+                       &why);
+    if (r < 0 && options->disk_size_bytes > 0)
+        add_disk_problem(e, why);
+    e->features.disk_bytes = e->disks.size_bytes;
+}
+
 int engine_start(struct engine *e, const struct options *options, const char **ret_stage)
 {
     uid_t uid = geteuid();
@@ -88,7 +112,8 @@ int engine_start(struct engine *e, const struct options *options, const char **r
                          .sock_fd = options->sock_fd,
                          .signal_fd = -1,
                          .init_fd = -1,
-                         .kills_fd = -1};
+                         .kills_fd = -1,
+                         .disks = DISKS_NONE};
     e->netns.home = e->netns.proc = -1;
     e->cgroups = CGROUPS_NONE;
     list_init(&e->cells);
@@ -116,6 +141,7 @@ int engine_start(struct engine *e, const struct options *options, const char **r
     r = cgroups_find(&e->cgroups, e->map.root, options->service, &e->features);
     if (r < 0)
         return r;
+    open_disks(e); /* before the machine's directories are left */
     r = lean_root_build(&e->lean, &e->map, options, ret_stage);
     if (r < 0)
         return r;
@@ -159,6 +185,7 @@ void engine_done(struct engine *e)
     free(e->filter.filter);
     e->filter.filter = NULL;
     netns_pool_done(&e->netns);
+    disks_done(&e->disks);
     cgroups_done(&e->cgroups, e->options->service);
     cleanup_fd(&e->init_fd);
     cleanup_fd(&e->signal_fd);

@@ -14,6 +14,7 @@
 #include "base/macros.h"
 #include "base/strmap.h"
 #include "launch/cgroup.h"
+#include "launch/disk.h"
 #include "launch/leanroot.h"
 #include "launch/options.h"
 #include "privproto/launchproto.h"
@@ -22,6 +23,8 @@
 #define DEFAULT_UID_BASE \
     0x70000000u /* chosen: above /etc/subuid ranges and those of systemd (to 0x6fffffff) */
 #define UID_COUNT 65536u
+#define DEFAULT_DISK_RESERVE \
+    (UINT64_C(2) << 30)    /* chosen: logs, records and the machine's own go on for a while */
 #define HOSTNAME "sandbox" /* in the skeleton's /etc; the real one is the id */
 
 struct netns_pool {
@@ -41,6 +44,8 @@ struct engine {
     struct lean_root lean;
     struct cgroups cgroups;
     struct netns_pool netns;
+    struct disks disks;
+    uint32_t n_disks; /* cells that have one */
     struct sock_fprog filter;
     struct launch_features features;
     struct list cells;
@@ -66,6 +71,7 @@ struct child_args {
     int control_fd; /* init's end */
     int enter_fd;   /* struct cgroup_fds */
     int load_fd;
+    int disk_fd; /* struct disk */
 };
 
 /* child.c */
@@ -76,8 +82,7 @@ __attribute__((noreturn)) void child_fail(int status_fd, const char *stage, int 
 
 /* mounts.c */
 /** mounts_build() - [child] everything under "/": returns 0 or -errno with @ret_stage set. */
-int mounts_build(const struct engine *e, const struct launch_create *create,
-                 const char **ret_stage);
+int mounts_build(const struct child_args *args, const char **ret_stage);
 /** mounts_probe_masks() - which rows of the mask table exist. */
 uint32_t mounts_probe_masks(void);
 

@@ -76,6 +76,8 @@ static int poll_timeout(struct engine *e, uint32_t n_dead)
 
     if (n_dead > 0)
         ms = sooner(ms, RETRY_MS);
+    if (e->n_disks > 0)
+        ms = sooner(ms, disks_wait_ms(&e->disks));
     if (e->n_pending == 0 && pause_ms >= 0)
         ms = sooner(ms, MAX(pause_ms, QUIET_MS));
     return ms;
@@ -136,6 +138,8 @@ static int turn(struct engine *e, uint32_t *n_dead)
         return errno == EINTR ? 0 : -errno;
     if (n_ready == 0 && e->n_pending == 0 && netns_pool_wants_more(&e->netns))
         (void)netns_pool_refill_one(&e->netns); /* a failure shows at the next creation */
+    if (e->n_disks > 0)
+        cells_guard_disks(e);
     /* Pipes before signals: a reaped sandbox is freed. */
     for (size_t i = N_FIXED; i < n; i++) {
         if (fds[i].revents)
@@ -196,7 +200,7 @@ static int usage(void)
 {
     (void)fputs(
         "usage: cwsandbox-launch --fd N --init PATH --state-dir DIR [--service NAME] "
-        "[--uid-base N]\n"
+        "[--uid-base N] [--images DIR] [--disk-size BYTES] [--disk-reserve BYTES]\n"
         "       cwsandbox-launch --supervise --init PATH --state-dir DIR --service NAME "
         "[--daemon-user UID:GID] [--api-keys PATH] [--tls-cert PATH --tls-key PATH] "
         "[--socket-file PATH]... [--remove-data DIR] [--front-argument ARGUMENT]... "
@@ -228,6 +232,7 @@ int main(int argc, char **argv)
                               .control_fd = -1,
                               .service = service,
                               .uid_base = DEFAULT_UID_BASE,
+                              .disk_reserve_bytes = DEFAULT_DISK_RESERVE,
                               .daemon_uid = (uid_t)-1};
 
     (void)snprintf(service, sizeof(service), "pid%d", getpid());

@@ -5,7 +5,7 @@
  * for each memory cgroup in each superblock, so their product is what grows): one tmpfs, one overlay per real host directory plus
  * the root's, proc, devpts.
  *
- *   /box          tmpfs: upper work root, upper-usr work-usr ..., tmp, shm
+ *   /box          tmpfs, or the sandbox's disk: upper work root, upper-usr work-usr ..., tmp, shm
  *   /box/root     overlay; on it: usr (overlay), dev (template, read-only), dev/pts, dev/shm,
  * tmp, proc
  */
@@ -28,10 +28,13 @@
 /* Three digits, a colon: as much as fsconfig(2) takes (256 with the NUL), exactly. */
 #define LOWERS_TEXT (LAUNCH_MAX_LAYERS * 4)
 #define MAX_LOWER_FD 999
+#define SHM_BYTES \
+    (UINT64_C(1) << 30) /* beside a disk; chosen: what a root in memory has by default */
 
 struct build {
     const struct engine *e;
     const struct launch_create *create;
+    int disk; /* struct disk; -1: none */
     int box;  /* the sandbox's space: LEAN_BOX */
     int root; /* its root: LEAN_BOX "/root" */
 };
@@ -142,22 +145,33 @@ static int make_overlay(const struct build *b, const struct lower_dirs *dirs,
         r = set_number(fs, "workdir", (uint64_t)work);
     if (r == 0) /* trusted.* is not ours to write in a user namespace. */
         r = fs_set(fs, "userxattr", NULL);
+    if (r == 0 && b->create->root.disk) /* nothing to sync for: a disk is gone after a crash */
+        r = fs_set(fs, "volatile", NULL);
+    return r < 0 ? r : fs_mount(fs, SAFE_ATTRIBUTES);
+}
+
+static int make_memory(const char *mode, uint64_t size_bytes, uint64_t n_inodes)
+{
+    CLEANUP_FD int fs = fs_open("tmpfs");
+    int r = fs < 0 ? fs : fs_set(fs, "mode", mode);
+
+    if (r == 0)
+        r = set_number(fs, "size", size_bytes);
+    if (r == 0)
+        r = set_number(fs, "nr_inodes", n_inodes);
     return r < 0 ? r : fs_mount(fs, SAFE_ATTRIBUTES);
 }
 
 static int make_space(struct build *b)
 {
-    CLEANUP_FD int fs = fs_open("tmpfs");
-    int r = fs < 0 ? fs : fs_set(fs, "mode", "0755");
+    const struct rootfs *root = &b->create->root;
+    int r;
 
-    if (r == 0)
-        r = set_number(fs, "size", b->create->root.size_bytes);
-    if (r == 0)
-        r = set_number(fs, "nr_inodes", b->create->root.n_inodes);
-    if (r == 0)
-        b->box = r = fs_mount(fs, SAFE_ATTRIBUTES);
-    if (r >= 0)
-        r = mount_tree_attach(b->box, LEAN_BOX);
+    b->box = root->disk ? fcntl(b->disk, F_DUPFD_CLOEXEC, 0)
+                        : make_memory("0755", root->size_bytes, root->n_inodes);
+    if (b->box < 0)
+        return root->disk ? -errno : b->box;
+    r = mount_tree_attach(b->box, LEAN_BOX);
     if (r < 0)
         return r;
     (void)umask(0);
@@ -298,7 +312,10 @@ static int mount_dev(const struct build *b, const char *target)
 
 static int mount_space(const struct build *b, const struct mount_op *op)
 {
-    CLEANUP_FD int dir = mount_tree_clone_all(b->box, op->source);
+    /* Memory that is shared by name is memory, wherever files are. */
+    bool memory = b->create->root.disk && strcmp(op->source, "shm") == 0;
+    CLEANUP_FD int dir = memory ? make_memory("1777", SHM_BYTES, b->create->root.n_inodes)
+                                : mount_tree_clone_all(b->box, op->source);
 
     return attach_in_root(b, dir, op->target);
 }
@@ -441,16 +458,18 @@ static void build_done(struct build *b)
     cleanup_fd(&b->root);
 }
 
-int mounts_build(const struct engine *e, const struct launch_create *create,
-                 const char **ret_stage)
+int mounts_build(const struct child_args *args, const char **ret_stage)
 {
-    CLEANUP(build_done) struct build b = {.e = e, .create = create, .box = -1, .root = -1};
+    const struct launch_create *create = args->create;
+    CLEANUP(build_done)
+    struct build b = {
+        .e = args->engine, .create = create, .disk = args->disk_fd, .box = -1, .root = -1};
     int r;
 
     *ret_stage = "mount propagation";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return -errno;
-    *ret_stage = "mount tmpfs";
+    *ret_stage = create->root.disk ? "mount disk" : "mount tmpfs";
     r = make_space(&b);
     if (r < 0)
         return r;

@@ -9,6 +9,8 @@
 #include "base/util.h"
 #include "launch/launch.h"
 
+#define DISK_MIN_BYTES (16u << 20) /* chosen: mkfs.ext4 wants some room of its own */
+
 /* The name becomes a directory of every hierarchy. */
 static bool service_valid(const char *name)
 {
@@ -66,6 +68,10 @@ static int parse_option(int c, struct options *o)
     case 'I':
         o->images_dir = optarg;
         return 0;
+    case 'D':
+        return parse_number(optarg, DISK_MIN_BYTES, INT64_MAX, &o->disk_size_bytes);
+    case 'E':
+        return parse_number(optarg, 0, INT64_MAX, &o->disk_reserve_bytes);
     case 's':
         o->service = optarg;
         return 0;
@@ -105,6 +111,8 @@ int options_parse(int argc, char **argv, struct options *o)
         {"init", required_argument, NULL, 'i'},
         {"state-dir", required_argument, NULL, 'd'},
         {"images", required_argument, NULL, 'I'},
+        {"disk-size", required_argument, NULL, 'D'},
+        {"disk-reserve", required_argument, NULL, 'E'},
         {"service", required_argument, NULL, 's'},
         {"uid-base", required_argument, NULL, 'u'},
         {"check", no_argument, NULL, 'c'},

@@ -16,7 +16,9 @@ struct options {
     int control_fd; /* the supervisor: next daemons' sockets, or -1 when there is none */
     const char *init_path;
     const char *state_dir;
-    const char *images_dir; /* the store of images; NULL: state_dir "/images" */
+    const char *images_dir;      /* the store of images; NULL: state_dir "/images" */
+    uint64_t disk_size_bytes;    /* of each sandbox's disk; 0: none has one */
+    uint64_t disk_reserve_bytes; /* what disks leave free on the machine's file system */
     const char *service;
     uint32_t uid_base;
 

@@ -37,7 +37,7 @@ struct field {
 };
 
 #define MAX_FIELDS \
-    12 /* the longest row below, features, has 11; a zero-filled slot would be FIELD_BOOL, so \
+    12 /* the longest row below, features, has 12; a zero-filled slot would be FIELD_BOOL, so \
           rows count */
 
 struct message_format {
@@ -63,13 +63,13 @@ struct message_format {
 /* clang-format off */
 static const struct message_format formats[] = {
     {LAUNCH_HELLO, false, 0, {{0}}},
-    {LAUNCH_HELLO, true, 11, {
+    {LAUNCH_HELLO, true, 12, {
         F(BOOL, features.root), F(BOOL, features.idmap), F(BOOL, features.netns_pool),
         F(BOOL, features.cgroup_kill), F(BOOL, features.limit_memory), F(BOOL, features.limit_cpu),
-        F(BOOL, features.limit_pids), F(BOOL, features.cgroup_v2_only), F(U32, features.uid_base),
+        F(BOOL, features.limit_pids), F(BOOL, features.cgroup_v2_only), F(U64, features.disk_bytes), F(U32, features.uid_base),
         F(U32, features.uid_count), F(TEXT, features.problems)}},
-    {LAUNCH_CREATE, false, 6, {
-        F(ID, create.id), F(BOOL, create.root.host), F(POSITIVE, create.root.size_bytes),
+    {LAUNCH_CREATE, false, 7, {
+        F(ID, create.id), F(BOOL, create.root.host), F(BOOL, create.root.disk), F(POSITIVE, create.root.size_bytes),
         F(POSITIVE, create.root.n_inodes), F(LAYERS, create), F(MOUNTS, create)}},
     {LAUNCH_CREATE, true, 3, {
         F(STATUS, created.status), F(TEXT, created.stage), F(I32, created.pid)}},

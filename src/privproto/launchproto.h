@@ -52,6 +52,7 @@ struct launch_features {
     bool cgroup_kill; /* v2 tree usable for killing */
     bool limit_memory, limit_cpu, limit_pids;
     bool cgroup_v2_only; /* limits are enforced by v2 */
+    uint64_t disk_bytes; /* size of every disk that a root can have; 0: there are none */
     uint32_t uid_base,
         uid_count;       /* uid_count 0: launch cannot work here, and `problems` says why */
     char problems[2048]; /* '\n' separated, NUL terminated */
@@ -63,8 +64,10 @@ struct rootfs {
     uint32_t
         n_layers; /* otherwise: names of layers of the image store (docs/images.md), lowest first */
     const char *layers[LAUNCH_MAX_LAYERS];
-    uint64_t size_bytes; /* tmpfs size= of the sandbox's writable space; > 0 */
-    uint64_t n_inodes;   /* tmpfs nr_inodes=; > 0 */
+    bool
+        disk; /* what is written goes to a disk of its own (features.disk_bytes), not to memory */
+    uint64_t size_bytes; /* of the sandbox's writable space; > 0 */
+    uint64_t n_inodes;   /* of it, in memory; > 0 */
 };
 
 /* What is mounted on a root. Whatever the rows say, a sandbox sees nothing of the machine that its kind does not name. */

@@ -19,6 +19,7 @@ static struct launch_message create_message(void)
                      .root.host = true,
                      .root.size_bytes = 1 << 20,
                      .root.n_inodes = 1000,
+                     .root.disk = true,
                      .n_mounts = 2,
                      .mounts = {{MOUNT_HOST, "", ""}, {MOUNT_SPACE, "tmp", "/tmp"}}},
     };
@@ -36,8 +37,11 @@ static void test_every_message_survives_a_roundtrip(void **state)
         {.type = LAUNCH_HELLO,
          .seq = 1,
          .answer = true,
-         .u.features =
-             {.root = true, .limit_pids = true, .uid_base = 9, .problems = "a: b: c"}},
+         .u.features = {.root = true,
+                        .limit_pids = true,
+                        .disk_bytes = 1ull << 40,
+                        .uid_base = 9,
+                        .problems = "a: b: c"}},
         create_message(),
         {.type = LAUNCH_CREATE,
          .seq = 2,

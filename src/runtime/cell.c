@@ -257,7 +257,8 @@ bool cell_kind_equal(const struct cell_kind *a, const struct cell_kind *b)
     if (a == b)
         return true;
     if (a->network != b->network || ra->host != rb->host || ra->n_layers != rb->n_layers ||
-        ra->size_bytes != rb->size_bytes || ra->n_inodes != rb->n_inodes)
+        ra->disk != rb->disk || ra->size_bytes != rb->size_bytes ||
+        ra->n_inodes != rb->n_inodes)
         return false;
     for (uint32_t i = 0; i < ra->n_layers; i++)
         if (strcmp(ra->layers[i], rb->layers[i]) != 0)
@@ -294,6 +295,7 @@ void pool_open(struct runtime *rt)
     list_init(&pool->shelf.blanks);
     pool->shelf.kind = (struct cell_kind){
         .root = {.host = true,
+                 .disk = rt->config.root_on_disk,
                  .size_bytes = rt->config.root_size_bytes,
                  .n_inodes =
                      MAX(rt->config.root_size_bytes / ROOT_BYTES_PER_INODE, ROOT_MIN_INODES)},

@@ -81,6 +81,21 @@ static int attach(struct runtime *rt, uv_loop_t *loop, struct err *err)
     return 0;
 }
 
+/* Nobody shall believe that files are on a disk, or that they fit, when it is not so. */
+static int check_disk(const struct runtime *rt, struct err *err)
+{
+    const char *why = strstr(rt->features.problems, "disk: ");
+
+    if (!rt->config.root_on_disk || rt->features.disk_bytes == rt->config.root_size_bytes)
+        return 0;
+    if (!why)
+        return err_set(
+            err, ERR_FAILED_PRECONDITION,
+            "root-backing and root-size of disks cannot change while the service runs");
+    return err_set(err, ERR_FAILED_PRECONDITION, "root-backing: %.*s", (int)strcspn(why, "\n"),
+                   why);
+}
+
 int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct runtime **ret,
                 struct err *err)
 {
@@ -108,7 +123,8 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
     /* The engine's answer first: until then another daemon may have it, and the ledger. */
     if (launcher_open(TAKE_FD(launch), &rt->features, &rt->driver, err) < 0)
         goto fail;
-    if (open_ledger(rt, err) < 0 || rt->driver->ops->list(rt->driver, &found, err) < 0)
+    if (check_disk(rt, err) < 0 || open_ledger(rt, err) < 0 ||
+        rt->driver->ops->list(rt->driver, &found, err) < 0)
         goto fail;
     rt->driver->user = rt;
     rt->driver->on_exited = on_cell_exited;

@@ -39,6 +39,7 @@ struct runtime_config {
     uint32_t max_sandboxes; /* alive at once; default 10000 */
     uint64_t
         root_size_bytes; /* per sandbox; default 1 GiB (tmpfs: only what is written costs memory) */
+    bool root_on_disk; /* what sandboxes write goes to a disk, where launch has them */
     uint64_t default_memory_bytes; /* 0 = no limit */
     uint32_t default_cpu_millis;   /* 0 = no limit */
     uint32_t pids_max;             /* default 1024; 0 = no limit */

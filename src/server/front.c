@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -252,12 +253,15 @@ static int make_argv(const struct front *f, const struct opened *opened, struct 
 {
     const struct options *o = f->options;
     char user[32];
+    char disk_size[24];
     (void)snprintf(user, sizeof(user), "%u:%u", (unsigned)opened->uid, (unsigned)opened->gid);
+    (void)snprintf(disk_size, sizeof(disk_size), "%" PRIu64, o->root_size_bytes);
     int r = add_pair(argv, o->launch_path, "--supervise");
     const char *const pairs[][2] = {
         {"--init", o->init_path},
         {"--state-dir", opened->state_dir},
         {"--images", opened->images_dir},
+        {"--disk-size", o->root_on_disk ? disk_size : NULL},
         {"--service", o->service_name},
         {"--daemon-user", opened->uid != geteuid() ? user : NULL},
         {"--api-keys", o->api_keys},

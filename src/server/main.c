@@ -79,6 +79,7 @@ static int start_runtime(struct daemon *d, struct err *err)
     config.warm_pool = (uint32_t)o->warm_pool;
     config.max_sandboxes = (uint32_t)o->max_sandboxes;
     config.root_size_bytes = o->root_size_bytes;
+    config.root_on_disk = o->root_on_disk;
     config.default_memory_bytes = o->default_memory_bytes;
     config.default_cpu_millis = (uint32_t)o->default_cpu_millis;
     config.pids_max = (uint32_t)o->pids_max;

@@ -13,6 +13,10 @@
 #include "base/util.h"
 #include "server/quantity.h"
 
+#define NOT_GIVEN UINT64_MAX /* no size may be so large */
+#define ROOT_MEMORY_BYTES (UINT64_C(1) << 30)
+#define ROOT_DISK_BYTES (UINT64_C(10) << 30)
+
 /* Where a value comes from, for messages and for replacing lists. */
 struct source {
     const char *text; /* "--listen", "CWSANDBOX_LOG", "/etc/x.conf:3: listen" */
@@ -307,6 +311,12 @@ static int options_check(struct options *o, struct err *err)
 {
     if (o->max_sandboxes == 0)
         return err_set(err, ERR_INVALID_ARGUMENT, "--max-sandboxes: 0 would serve nobody");
+    o->root_on_disk = strcmp(o->root_backing, "disk") == 0;
+    if (!o->root_on_disk && strcmp(o->root_backing, "memory") != 0)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--root-backing: `%s` is neither memory nor disk", o->root_backing);
+    if (o->root_size_bytes == NOT_GIVEN)
+        o->root_size_bytes = o->root_on_disk ? ROOT_DISK_BYTES : ROOT_MEMORY_BYTES;
     if (o->root_size_bytes == 0)
         return err_set(err, ERR_INVALID_ARGUMENT, "--root-size: 0 leaves no room to write");
     if (o->log_size_bytes < OPTIONS_MIN_LOG_BYTES)
@@ -343,6 +353,7 @@ static int options_check(struct options *o, struct err *err)
 int options_load(struct options *o, int argc, char *const *argv, char *const *env,
                  struct err *err)
 {
+    o->root_size_bytes = NOT_GIVEN; /* its default is not one text */
     if (apply_defaults(o, err) < 0 || apply_flags(o, argc, argv, "ready-fd", err) < 0 ||
         apply_flags(o, argc, argv, "help", err) < 0 ||
         apply_flags(o, argc, argv, "version", err) < 0)

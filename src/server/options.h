@@ -38,6 +38,8 @@ struct options {
     struct text_list image_alias;
     uint64_t warm_pool;
     uint64_t max_sandboxes;
+    char *root_backing;
+    bool root_on_disk; /* what it says */
     uint64_t root_size_bytes;
     uint64_t default_memory_bytes;
     uint64_t default_cpu_millis;

@@ -51,6 +51,7 @@ static void test_defaults_are_those_of_the_table(void **state)
     assert_int_equal(o.warm_pool, 4);
     assert_int_equal(o.max_sandboxes, 10000);
     assert_int_equal(o.root_size_bytes, 1u << 30);
+    assert_false(o.root_on_disk);
     assert_int_equal(o.default_lifetime_ns, 86400 * NS_PER_SEC);
     assert_int_equal(o.retention_ns, 3600 * NS_PER_SEC);
     assert_int_equal(o.max_retained, 10000);
@@ -77,6 +78,25 @@ static void test_flags_win_over_environment_over_file(void **state)
     assert_int_equal(o.warm_pool, 9);
     assert_int_equal(o.listen.n_items, 1);
     assert_string_equal(o.listen.items[0], "unix:///c");
+}
+
+static void test_a_root_on_disk_is_larger_unless_said_otherwise(void **state)
+{
+    CLEANUP(options_done) struct options o = {0}, given = {0};
+    CLEANUP_ERR struct err err = {0};
+    assert_int_equal(
+        load(&o, ARGV("--config", "/dev/null", "--root-backing", "disk"), ENV("X=1"), &err), 0);
+    assert_true(o.root_on_disk);
+    assert_int_equal(o.root_size_bytes, UINT64_C(10) << 30);
+    assert_int_equal(
+        load(&given, ARGV("--config", "/dev/null", "--root-backing=disk", "--root-size=2Gi"),
+             ENV("X=1"), &err),
+        0);
+    assert_int_equal(given.root_size_bytes, UINT64_C(2) << 30);
+    expect_error(ARGV("--config", "/dev/null", "--root-backing", "tape"), ENV("X=1"),
+                 "--root-backing: `tape` is neither memory nor disk");
+    expect_error(ARGV("--config", "/dev/null", "--root-size", "0"), ENV("X=1"),
+                 "--root-size: 0");
 }
 
 static void test_a_list_in_the_file_keeps_all_its_lines(void **state)
@@ -248,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults_are_those_of_the_table),
         cmocka_unit_test(test_flags_win_over_environment_over_file),
+        cmocka_unit_test(test_a_root_on_disk_is_larger_unless_said_otherwise),
         cmocka_unit_test(test_a_list_in_the_file_keeps_all_its_lines),
         cmocka_unit_test(test_mistakes_in_the_file_name_file_and_line),
         cmocka_unit_test(test_mistakes_in_flags_and_variables_are_named),

@@ -84,6 +84,7 @@ static ssize_t receive(int sock, void *data, size_t size, int *ret_fd)
 }
 
 uint32_t harness_nofile;
+const char *const *harness_args;
 
 void service_start(struct service *s)
 {
@@ -130,8 +131,12 @@ void service_launch(struct service *s)
         if (harness_nofile)
             (void)setrlimit(RLIMIT_NOFILE, &files);
         (void)snprintf(number, sizeof(number), "%d", pair[1]);
-        (void)execl(launch, "cwsandbox-launch", "--fd", number, "--init", init, "--state-dir",
-                    s->dir, "--service", s->name, NULL);
+        const char *argv[24] = {launch,        "--fd", number,      "--init", init,
+                                "--state-dir", s->dir, "--service", s->name};
+
+        for (size_t i = 9; harness_args && harness_args[i - 9] && i < ARRAY_SIZE(argv) - 1; i++)
+            argv[i] = harness_args[i - 9];
+        (void)execv(launch, (char **)(uintptr_t)argv);
         _exit(126);
     }
     (void)close(pair[1]);

@@ -58,6 +58,8 @@ struct run {
 
 extern uint32_t harness_nofile; /* RLIMIT_NOFILE of the services started from now on; 0: ours */
 
+extern const char *const *harness_args; /* more of launch's, NULL at the end; NULL: none */
+
 /** service_start() - launch as the present user, HELLO answered. */
 void service_start(struct service *s);
 /** service_start_named() - with the service name of an earlier one. */

@@ -25,5 +25,5 @@ int main(int argc, char **argv)
         return 77;
     }
     return run_isolation_tests() + run_exec_tests() + run_shortage_tests() + run_life_tests() +
-           run_root_tests() + run_sync_tests();
+           run_root_tests() + run_disk_tests() + run_sync_tests();
 }

@@ -9,6 +9,7 @@ int run_exec_tests(void);
 int run_life_tests(void);
 int run_sync_tests(void);
 int run_root_tests(void);
+int run_disk_tests(void);
 int run_shortage_tests(void);
 
 #endif
