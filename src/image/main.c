@@ -95,10 +95,10 @@ int main(int argc, char **argv)
     CLEANUP_ERR struct err err = {0};
     (void)argc;
     int code = run(argv, &err);
-    if (code == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        code = errno == EPIPE                                                    ? 0
-               : err_set_errno(&err, ERR_UNAVAILABLE, errno, "write the answer") ? 1
-                                                                                 : 1;
+    if (code == 0 && (fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE) {
+        (void)err_set_errno(&err, ERR_UNAVAILABLE, errno, "write the answer");
+        code = 1;
+    }
     if (code != 0)
         (void)fprintf(stderr, "Error: %s\n", err_text(&err));
     return code;

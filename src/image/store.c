@@ -232,14 +232,6 @@ int store_get_ref(const struct store *s, const char *reference, struct store_ref
                : -1;
 }
 
-void store_touch_ref(const struct store *s, const char *reference)
-{
-    CLEANUP_FREE char *name = NULL;
-    if (ref_name(reference, &name, NULL) == 0)
-        (void)utimensat(s->fd, name, NULL,
-                        AT_SYMLINK_NOFOLLOW); /* it may just have been removed */
-}
-
 int store_remove_ref(const struct store *s, const char *reference, struct err *err)
 {
     CLEANUP_FREE char *name = NULL;

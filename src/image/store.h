@@ -46,8 +46,6 @@ int store_put_ref(const struct store *s, const char *reference, const char *mani
                   const char *config, struct err *err);
 int store_get_ref(const struct store *s, const char *reference, struct store_ref *ret,
                   struct err *err);
-/** store_touch_ref() - it was used now. */
-void store_touch_ref(const struct store *s, const char *reference);
 int store_remove_ref(const struct store *s, const char *reference, struct err *err);
 /** store_list_refs() - heap array, by name; a file that cannot be read is left out. */
 int store_list_refs(const struct store *s, struct store_ref **ret, size_t *ret_n,

@@ -88,24 +88,25 @@ static const char *clean_path(const char *raw, char ret[static TAR_PATH_MAX + 1]
 }
 
 /* Directories that no entry named have the mode and owner that they have in every image. */
-static int make_missing(int root, char *path)
+static int make_missing(struct unpacker *u, char *path)
 {
     for (char *slash = strchr(path, '/');; slash = strchr(slash + 1, '/')) {
         if (slash)
             *slash = '\0';
-        CLEANUP_FD int fd = tree_open(root, path, O_PATH | O_DIRECTORY);
+        CLEANUP_FD int fd = tree_open(u->root, path, O_PATH | O_DIRECTORY);
         int r = fd;
         if (r == -ENOENT) {
             char *last = strrchr(path, '/');
             CLEANUP_FD int above = -1;
             if (last) {
                 *last = '\0';
-                above = tree_open(root, path, O_PATH | O_DIRECTORY);
+                above = tree_open(u->root, path, O_PATH | O_DIRECTORY);
                 *last = '/';
             }
-            r = last && above < 0 ? above
-                : mkdirat(last ? above : root, last ? last + 1 : path, 0755) < 0 ? -errno
-                                                                                 : 0;
+            u->result.n_entries++; /* a cap that is passed is seen at the next entry */
+            r = last && above < 0 ? above : 0;
+            if (r == 0 && mkdirat(last ? above : u->root, last ? last + 1 : path, 0755) < 0)
+                r = -errno;
         }
         if (slash)
             *slash = '/';
@@ -124,7 +125,7 @@ static int open_parent(struct unpacker *u, const struct tar_entry *e, char *path
     cleanup_fd(&u->parent_fd);
     int fd = tree_open(u->root, path[0] ? path : ".", O_RDONLY | O_DIRECTORY);
     if (fd == -ENOENT) {
-        int r = make_missing(u->root, path);
+        int r = make_missing(u, path);
         fd = r < 0 ? r : tree_open(u->root, path, O_RDONLY | O_DIRECTORY);
     }
     if (fd == -ELOOP || fd == -ENOTDIR)
@@ -495,10 +496,10 @@ int unpack_layer(int dir, struct source *tar, const struct unpack_options *o,
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
     tar_init(&u.tar, tar);
     while ((r = tar_next(&u.tar, &e, err)) > 0) {
-        if (++u.result.n_entries > UNPACK_ENTRIES_MAX)
+        if (++u.result.n_entries > o->max_entries)
             return err_set(err, ERR_RESOURCE_EXHAUSTED,
                            "entry `%.200s` is refused: the layer has more than %llu", e->path,
-                           (unsigned long long)UNPACK_ENTRIES_MAX);
+                           (unsigned long long)o->max_entries);
         if (take_entry(&u, e, err) < 0)
             return -1;
     }

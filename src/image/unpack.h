@@ -17,7 +17,8 @@
 struct unpack_options {
     bool
         keep_owners; /* chown, set-ID bits, security.capability: who unpacks has the capabilities */
-    uint64_t max_bytes; /* of all files together */
+    uint64_t max_bytes;   /* of all files together */
+    uint64_t max_entries; /* and directories that no entry names */
 };
 
 struct unpack_result {
