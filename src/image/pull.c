@@ -57,7 +57,6 @@ static int get_small(struct pull *p, struct http *h, const char *what,
                              .max_bytes = MIN(max, d->size_bytes)};
     for (unsigned n = 0; registry_wait(n); n++) {
         err_done(err);
-        buf_clear(ret);
         if (registry_get(&p->registry, h, &g, ret, &trouble, err) == 0)
             return check_blob(ret, d->hex, what, err);
         if (trouble != TROUBLE_BROKEN)

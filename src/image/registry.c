@@ -238,6 +238,7 @@ int registry_get(struct registry *r, struct http *h, const struct registry_get *
         return status_error(answer.status, what, err);
     }
     if (ret_body) {
+        buf_done(ret_body);
         *ret_body = answer.body;
         answer.body = (struct buf){0};
     }

@@ -50,7 +50,7 @@ void registry_init(struct registry *r, const struct registries *settings,
  */
 int registry_find(struct registry *r, struct http *h, struct buf *ret_manifest,
                   struct err *err);
-/** registry_get() - from who was found; once. @ret_body: NULL with on_data; @ret_trouble: set with -1. */
+/** registry_get() - from who was found; once. @ret_body: replaced; NULL with on_data; @ret_trouble: set with -1. */
 int registry_get(struct registry *r, struct http *h, const struct registry_get *g,
                  struct buf *ret_body, enum registry_trouble *ret_trouble, struct err *err);
 /** registry_wait() - before try @n, counted from 0; false when there is none left. */
