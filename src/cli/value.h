@@ -5,7 +5,7 @@
 #ifndef CWS_CLI_VALUE_H
 #define CWS_CLI_VALUE_H
 
-#include "cli/options.h"
+#include "cli/option.h"
 
 /**
  * value_parse() - read @text as the kind of @option into its slot; flags have no use for @text

@@ -1,12 +1,22 @@
 /*
  * Who is at the other end of a connected Unix socket. One implementation per kernel, chosen by
- * the build (peer-linux.c, peer-macos.c), so that no caller has an #ifdef. Private to this
+ * the build (peer-linux.c, peer-macos.c), so that no caller has an #ifdef. The functions are private to this
  * room.
  */
 #ifndef CWS_TRANSPORT_PEER_H
 #define CWS_TRANSPORT_PEER_H
 
-#include "transport/transport.h"
+#include <stdbool.h>
+#include <sys/types.h>
+#include <uv.h>
+
+struct transport_peer {
+    bool is_unix;
+    uid_t uid; /* SO_PEERCRED, valid when is_unix */
+    gid_t gid;
+    pid_t pid;
+    char text[64]; /* "127.0.0.1:1234" or "unix uid=0 pid=12" */
+};
 
 /** peer_read_credentials() - fill uid, gid, pid as they were when the peer connected; 0 or
  * -errno. pid 0 = unknown. */

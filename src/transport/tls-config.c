@@ -9,14 +9,14 @@
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/util.h"
 
-#include "transport/tls.h"
-#include "transport/transport.h"
+#include "transport/tls-config.h"
 
 struct tls_config {
     SSL_CTX *ctx;

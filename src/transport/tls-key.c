@@ -3,8 +3,7 @@
 #include <openssl/ec.h>
 #include <openssl/x509.h>
 
-#include "transport/tls.h"
-#include "transport/transport.h"
+#include "transport/tls-config.h"
 
 /* Of OpenSSL, which knows no other name for it: an EVP_PKEY. */
 struct tls_key *tls_key_new(void)

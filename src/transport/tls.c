@@ -16,8 +16,6 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
-#include "transport/transport.h"
-
 struct tls {
     SSL *ssl;
     BIO *in;  /* ciphertext from the peer; owned by ssl */

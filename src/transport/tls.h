@@ -1,7 +1,6 @@
 /*
  * One TLS session without I/O: ciphertext is fed and pulled, plaintext is written and read,
- * nothing touches a socket. Private to this room; the configuration objects (struct tls_config)
- * are in transport.h.
+ * nothing touches a socket. Private to this room; the configuration objects are in tls-config.h.
  *
  * Rules that every session obeys: TLS 1.2 or newer, ALPN "h2" agreed (RFC 9113 3.2), no
  * renegotiation, no compression; a client verifies the chain and the host name or address.
@@ -17,17 +16,11 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "transport/tls-config.h"
 
 struct tls;
-struct tls_config;
 
 #define TLS_RECORD_BYTES 16384u /* RFC 8446 5.1: most plaintext in one record */
-
-/** tls_config_ctx() - borrowed. */
-SSL_CTX *tls_config_ctx(struct tls_config *config);
-/** tls_describe() - set @err to ERR_UNAVAILABLE "<what>: <first error of OpenSSL's queue>";
- * empties the queue. */
-int tls_describe(struct err *err, const char *what);
 
 /** tls_new() - @host: client: name or literal to verify, sent as SNI when a name; NULL: server
  * side. NULL on failure. */

@@ -12,9 +12,10 @@
 
 #include <uv.h>
 
-#include "base/buf.h"
 #include "base/err.h"
+#include "transport/peer.h"
 #include "transport/session.h"
+#include "transport/tls-config.h"
 
 struct transport;
 
@@ -32,47 +33,11 @@ struct address {
 int address_parse(const char *url, struct address *ret, struct err *err);
 void address_done(struct address *a);
 
-struct tls_config; /* refcounted SSL_CTX */
-/** tls_server_new() - certificate chain and key in PEM files; ALPN h2 required, ECDHE and AEAD only.
- *  ERR_INVALID_ARGUMENT names the file; also when others may read the key: a file of mode 0600 or less is taken, and of 0640 or
- *  less when root owns it (a group made for this, as Kubernetes' fsGroup does). */
-struct tls_config *tls_server_new(const char *cert_path, const char *key_path, struct err *err);
-/** tls_client_new() - @ca_path NULL: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH if set, else system roots. Verifies host names. */
-struct tls_config *tls_client_new(const char *ca_path, struct err *err);
-
-/* A fresh P-256 key pair, in memory only. */
-struct tls_key;
-/** tls_key_new() - NULL: no memory or no randomness. */
-struct tls_key *tls_key_new(void);
-void tls_key_free(struct tls_key *key);
-/** tls_key_request() - append a request for a certificate over @key: PKCS#10 in DER, SHA-256, empty subject. 0 or -ENOMEM. */
-int tls_key_request(struct tls_key *key, struct buf *ret_der);
-
-/* A client that proves who it is. All borrowed; PEM. */
-struct tls_identity {
-    const void *roots, *chain;
-    size_t n_roots, n_chain; /* no roots: those of tls_client_new(NULL) */
-    struct tls_key *key;
-};
-/** tls_client_new_as() - ERR_INVALID_ARGUMENT "its ... not valid" about what is in @id. */
-struct tls_config *tls_client_new_as(const struct tls_identity *id, struct err *err);
-/** tls_config_unref() - any thread. */
-struct tls_config *tls_config_ref(struct tls_config *t);
-void tls_config_unref(struct tls_config *t);
-
 struct transport_events {
     /* The stream is connected (TLS done); the session exists from the start, calls may be queued before this. */
     void (*on_open)(void *user, struct transport *t);
     /* Last callback, exactly once. @why->code == ERR_OK for an orderly end. Calls got their on_close before. */
     void (*on_closed)(void *user, struct transport *t, const struct err *why);
-};
-
-struct transport_peer {
-    bool is_unix;
-    uid_t uid; /* SO_PEERCRED, valid when is_unix */
-    gid_t gid;
-    pid_t pid;
-    char text[64]; /* "127.0.0.1:1234" or "unix uid=0 pid=12" */
 };
 
 /** transport_connect() - DNS, connect, TLS, preface. Failures arrive in on_closed (ERR_UNAVAILABLE names address and why).
