@@ -333,7 +333,7 @@ PyObject *py_await_ref(PyObject *self)
 
     if (!st)
         return NULL;
-    if (((struct py_ref *)self)->kind == REF_FUTURE)
+    if (((struct py_ref *)self)->cls == &py_ref_future)
         return await_foreign(st, (struct py_ref *)self);
     return awaiter_new(st, self, false);
 }

@@ -43,7 +43,7 @@ static PyObject *core_list(PyObject *module, PyObject *args)
     options.n_runner_ids = runner_ids.n;
     options.volume_ids = volume_ids.items;
     options.n_volume_ids = volume_ids.n;
-    return py_ref_new(st, REF_SANDBOXES, cws_list(NULL, t, &options, &error), cls, &error);
+    return py_ref_new(st, &py_ref_sandboxes, cws_list(NULL, t, &options, &error), cls, &error);
 }
 
 /* A converter of PyArg_ParseTuple(): a const char *, borrowed. */
@@ -68,7 +68,7 @@ static PyObject *core_from_id(PyObject *module, PyObject *args)
     if (!t || py_arg_seconds(timeout, "timeout_seconds", CWS_DEFAULT_TIMEOUT,
                              CWS_DEFAULT_TIMEOUT, &timeout_ns) < 0)
         return NULL;
-    return py_ref_new(st, REF_SANDBOX, cws_from_id(NULL, t, id, timeout_ns, &error), cls,
+    return py_ref_new(st, &py_ref_sandbox, cws_from_id(NULL, t, id, timeout_ns, &error), cls,
                       &error);
 }
 
@@ -90,7 +90,7 @@ static PyObject *core_delete(PyObject *module, PyObject *args)
     if (!t || py_arg_seconds(timeout, "timeout_seconds", CWS_DEFAULT_TIMEOUT,
                              CWS_DEFAULT_TIMEOUT, &timeout_ns) < 0)
         return NULL;
-    return py_ref_new(st, REF_NONE, cws_delete(NULL, t, id, missing_ok, timeout_ns, &error),
+    return py_ref_new(st, &py_ref_none, cws_delete(NULL, t, id, missing_ok, timeout_ns, &error),
                       NULL, &error);
 }
 
@@ -126,7 +126,7 @@ static PyObject *core_gather(PyObject *module, PyObject *args)
         if (!py_ref_is_own(st, part))
             return PyErr_Format(PyExc_TypeError, "gather() cannot wait for %R", part);
     }
-    ref = py_ref_new(st, REF_PARTS, NULL, tuple, NULL);
+    ref = py_ref_new(st, &py_ref_parts, NULL, tuple, NULL);
     if (ref)
         ((struct py_ref *)ref)->finish = Py_NewRef(finish);
     return ref;
@@ -134,10 +134,10 @@ static PyObject *core_gather(PyObject *module, PyObject *args)
 
 static PyObject *core_resolved(PyObject *module, PyObject *value)
 {
-    PyObject *ref = py_ref_new(core_state_of_module(module), REF_FUTURE, NULL, NULL, NULL);
+    PyObject *ref = py_ref_new(core_state_of_module(module), &py_ref_future, NULL, NULL, NULL);
 
     if (ref) {
-        ((struct py_ref *)ref)->kind = REF_FIXED;
+        ((struct py_ref *)ref)->cls = &py_ref_fixed;
         ((struct py_ref *)ref)->value = Py_NewRef(value);
     }
     return ref;
@@ -148,7 +148,7 @@ static PyObject *core_failed(PyObject *module, PyObject *exc)
     if (!PyExceptionInstance_Check(exc))
         return PyErr_Format(PyExc_TypeError, "failed() takes an exception, not %R", exc);
     PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
-    return py_ref_new(core_state_of_module(module), REF_FIXED, NULL, NULL, NULL);
+    return py_ref_new(core_state_of_module(module), &py_ref_fixed, NULL, NULL, NULL);
 }
 
 static PyObject *core_failed_reader(PyObject *module, PyObject *exc)
@@ -298,7 +298,7 @@ static PyObject *core_settle(PyObject *module, PyObject *seconds)
         Py_RETURN_NONE;
     if (py_arg_seconds(seconds, "seconds", NS_PER_S, 0, &timeout_ns) < 0)
         return NULL;
-    ref = py_ref_new(st, REF_NONE, cws_client_settle(NULL, &error), NULL, &error);
+    ref = py_ref_new(st, &py_ref_none, cws_client_settle(NULL, &error), NULL, &error);
     if (!ref || py_ref_wait((struct py_ref *)ref, timeout_ns) < 0)
         return NULL;
     Py_RETURN_NONE;

@@ -114,30 +114,36 @@ void py_errors_reraise(PyObject *exc);
 
 /* ------------------------------------------------------------------ refs */
 
-enum ref_kind {
-    REF_NONE,      /* resolves to None */
-    REF_BYTES,     /* cws_op_data() */
-    REF_STATUS,    /* cws_op_int() as SandboxStatus */
-    REF_OBJECT,    /* resolves to `subject` */
-    REF_SANDBOX,   /* cws_op_sandbox(0) as an instance of the class `subject` */
-    REF_SANDBOXES, /* the list of them */
-    REF_RECORDS,   /* dicts: py_records_of() */
-    REF_PROCESS,   /* ProcessResult; the object is a struct py_process */
-    REF_TERMINAL,  /* TerminalResult; likewise */
-    REF_PARTS,     /* `subject` is a tuple of refs: done when all are */
-    REF_FUTURE,    /* `subject` is a concurrent.futures.Future made by somebody else */
-    REF_FIXED      /* done since birth: value or error is set */
+struct py_ref;
+
+/* What a handle is of. */
+struct py_ref_class {
+    /* The value of a success, a new reference. */
+    PyObject *(*value)(struct core_state *st, struct py_ref *self);
+    /* What the exception of a failure gets besides; 0 or -1. May be NULL. */
+    int (*amend)(struct core_state *st, struct py_ref *self, const cws_error *e, PyObject *exc);
 };
+
+extern const struct py_ref_class py_ref_none;    /* resolves to None */
+extern const struct py_ref_class py_ref_bytes;   /* cws_op_data() */
+extern const struct py_ref_class py_ref_status;  /* cws_op_int() as SandboxStatus */
+extern const struct py_ref_class py_ref_object;  /* resolves to `subject` */
+extern const struct py_ref_class py_ref_sandbox; /* cws_op_sandbox(0), of the class `subject` */
+extern const struct py_ref_class py_ref_sandboxes; /* the list of them */
+extern const struct py_ref_class
+    py_ref_parts; /* `subject` is a tuple of refs: done when all are */
+extern const struct py_ref_class py_ref_future; /* `subject` is somebody else's Future */
+extern const struct py_ref_class py_ref_fixed;  /* done since birth: value or error is set */
 
 struct py_ref {
     PyObject ob_base; /* PyObject_HEAD */
-    enum ref_kind kind;
+    const struct py_ref_class *cls;
     bool cancelled; /* result() and await raise different CancelledErrors */
     bool starts;    /* it may have made the py_sandbox `subject`: py_ref_cancel() undoes that */
     bool asked;     /* somebody waited for it, or asked whether it is done */
     bool kept;      /* a start that outlived the turn of the event loop that made it */
-    cws_op *op;     /* NULL for PARTS, FUTURE, FIXED */
-    PyObject *subject; /* see the kinds */
+    cws_op *op;     /* NULL: parts, future, fixed */
+    PyObject *subject; /* see the classes */
     PyObject *finish;  /* callable(value, error) run once on the consumer's thread, or NULL */
     PyObject *value;   /* one of the two once collected; then the same for everybody */
     PyObject *error;
@@ -146,16 +152,16 @@ struct py_ref {
 
 int py_ref_init(PyObject *module, struct core_state *st);
 /** py_ref_new() - @take_op NULL: the raised exception or *@take_error becomes a failed handle
- * (a pointer, so that callers can write `py_ref_new(st, kind, call(&error), NULL, &error)`).
+ * (a pointer, so that callers can write `py_ref_new(st, cls, call(&error), NULL, &error)`).
  * Owns both on failure too. */
-PyObject *py_ref_new(struct core_state *st, enum ref_kind kind, cws_op *take_op,
+PyObject *py_ref_new(struct core_state *st, const struct py_ref_class *cls, cws_op *take_op,
                      PyObject *subject, cws_error **take_error);
 /** py_ref_as_start() - @take_ref (may be NULL) is a start of the py_sandbox `subject`. Returns it. */
 PyObject *py_ref_as_start(struct core_state *st, PyObject *take_ref);
 /** py_ref_is_own() - @o is a handle, and of operations of this library. */
 static inline bool py_ref_is_own(struct core_state *st, PyObject *o)
 {
-    return PyObject_TypeCheck(o, st->ref_type) && ((struct py_ref *)o)->kind != REF_FUTURE;
+    return PyObject_TypeCheck(o, st->ref_type) && ((struct py_ref *)o)->cls != &py_ref_future;
 }
 bool py_ref_is_done(struct py_ref *self);
 /** py_ref_pending_op() - something to wait for; new reference, NULL when done. */

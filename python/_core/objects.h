@@ -23,11 +23,6 @@ int py_process_init(PyObject *module, struct core_state *st);
  * with @take_error or the raised exception. */
 PyObject *py_process_new(struct core_state *st, bool tty, cws_process *take_p,
                          PyObject *command, cws_error *take_error);
-/** py_process_add_output() - what the command wrote until its time-out, as stdout, stderr, stdout_bytes, stderr_bytes of @exc,
- * and exec_result when it was begun. */
-int py_process_add_output(struct core_state *st, struct py_process *p, PyObject *exc);
-/** py_process_result_of() - value of a finished process. */
-PyObject *py_process_result_of(struct core_state *st, struct py_process *p);
 
 /* ---------------------------------------------------------------- streams */
 
@@ -134,7 +129,5 @@ PyObject *py_record_dict(const cws_record *r);
 
 extern PyMethodDef py_client_functions[]; /* of the module */
 extern PyMethodDef py_query_functions[];  /* likewise */
-/** py_records_of() - the dict or list of dicts that a query resolves to. */
-PyObject *py_records_of(const cws_op *op);
 
 #endif

@@ -5,36 +5,6 @@
  */
 #include "objects.h"
 
-PyObject *py_process_new(struct core_state *st, bool tty, cws_process *take_p,
-                         PyObject *command, cws_error *take_error)
-{
-    PyTypeObject *type = tty ? st->terminal_type : st->process_type;
-    struct py_process *self;
-
-    if (!take_p) {
-        if (!PyErr_Occurred())
-            (void)py_errors_raise(st, take_error);
-        if (!PyErr_ExceptionMatches(PyExc_Exception))
-            return NULL;
-    }
-    /* tp_alloc must not run with an exception set: the collector may call Python code */
-    PyObject *failure CLEANUP_PY = take_p ? NULL : py_errors_take();
-
-    self = (struct py_process *)type->tp_alloc(type, 0);
-    if (!self) {
-        cws_process_unref(take_p);
-        return NULL;
-    }
-    self->process = take_p;
-    self->command = PySequence_List(command);
-    self->ref.kind = !take_p ? REF_FIXED : tty ? REF_TERMINAL : REF_PROCESS;
-    self->ref.op = take_p ? cws_op_ref(cws_process_op(take_p)) : NULL;
-    self->ref.error = TAKE_PTR(failure);
-    if (!self->command)
-        Py_CLEAR(self);
-    return (PyObject *)self;
-}
-
 /* ---- results ---- */
 
 static PyObject *output_of(const cws_process *p, cws_stream stream)
@@ -201,17 +171,28 @@ static int code_of_timeout(const struct py_process *p)
     return cws_process_get_facts(p->process, &f) && f.signal > 0 ? 128 + f.signal : -1;
 }
 
-PyObject *py_process_result_of(struct core_state *st, struct py_process *p)
+static int code_of(const struct py_process *p)
 {
-    PyObject *cls, *all[5 + N_REST] = {NULL};
     int code;
 
-    if (!cws_process_returncode(p->process, &code))
-        code = cws_op_error(p->ref.op) ? code_of_timeout(p) : cws_op_int(p->ref.op);
-    if (p->ref.kind == REF_TERMINAL)
-        return terminal_result_of(st, p, code);
+    if (cws_process_returncode(p->process, &code))
+        return code;
+    return cws_op_error(p->ref.op) ? code_of_timeout(p) : cws_op_int(p->ref.op);
+}
 
-    cls = py_core_late(st, LATE_PROCESS_RESULT);
+static PyObject *terminal_value(struct core_state *st, struct py_ref *self)
+{
+    struct py_process *p = (struct py_process *)self;
+
+    return terminal_result_of(st, p, code_of(p));
+}
+
+static PyObject *process_value(struct core_state *st, struct py_ref *self)
+{
+    struct py_process *p = (struct py_process *)self;
+    PyObject *cls = py_core_late(st, LATE_PROCESS_RESULT), *all[5 + N_REST] = {NULL};
+    int code = code_of(p);
+
     if (cls && cws_process_output_size(p->process, CWS_STDOUT) +
                        cws_process_output_size(p->process, CWS_STDERR) >=
                    LATE_BYTES)
@@ -226,18 +207,78 @@ PyObject *py_process_result_of(struct core_state *st, struct py_process *p)
     return call_and_drop(cls, all, N_ELEMENTS(all));
 }
 
-int py_process_add_output(struct core_state *st, struct py_process *p, PyObject *exc)
+static int add_result(struct core_state *st, struct py_process *p, PyObject *exc)
+{
+    PyObject *result CLEANUP_PY = process_value(st, &p->ref);
+
+    return result ? PyObject_SetAttrString(exc, "exec_result", result) : -1;
+}
+
+/* What the command wrote until its time-out, and exec_result when it had begun. */
+static int add_output(struct core_state *st, struct py_process *p, PyObject *exc)
 {
     cws_process_facts f;
-    PyObject *result CLEANUP_PY = NULL;
 
     if (add_stream(p, exc, CWS_STDOUT, "stdout", "stdout_bytes") < 0 ||
         add_stream(p, exc, CWS_STDERR, "stderr", "stderr_bytes") < 0)
         return -1;
     if (!cws_process_get_facts(p->process, &f) || !f.timed_out)
         return 0; /* it never began */
-    result = py_process_result_of(st, p);
-    return result ? PyObject_SetAttrString(exc, "exec_result", result) : -1;
+    return add_result(st, p, exc);
+}
+
+static bool is_timeout(cws_error_kind kind)
+{
+    return kind == CWS_E_TIMEOUT || kind == CWS_E_COMMAND_TIMEOUT ||
+           kind == CWS_E_REQUEST_TIMEOUT;
+}
+
+static int process_amend(struct core_state *st, struct py_ref *self, const cws_error *e,
+                         PyObject *exc)
+{
+    struct py_process *p = (struct py_process *)self;
+    int code;
+
+    if (is_timeout(cws_error_get_kind(e)))
+        return add_output(st, p, exc);
+    /* check=True: the command did finish, so its output belongs to the exception */
+    if (cws_error_get_kind(e) != CWS_E_EXECUTION || !cws_process_returncode(p->process, &code))
+        return 0;
+    return add_result(st, p, exc);
+}
+
+static const struct py_ref_class process_class = {.value = process_value,
+                                                  .amend = process_amend};
+static const struct py_ref_class terminal_class = {.value = terminal_value};
+
+PyObject *py_process_new(struct core_state *st, bool tty, cws_process *take_p,
+                         PyObject *command, cws_error *take_error)
+{
+    PyTypeObject *type = tty ? st->terminal_type : st->process_type;
+    struct py_process *self;
+
+    if (!take_p) {
+        if (!PyErr_Occurred())
+            (void)py_errors_raise(st, take_error);
+        if (!PyErr_ExceptionMatches(PyExc_Exception))
+            return NULL;
+    }
+    /* tp_alloc must not run with an exception set: the collector may call Python code */
+    PyObject *failure CLEANUP_PY = take_p ? NULL : py_errors_take();
+
+    self = (struct py_process *)type->tp_alloc(type, 0);
+    if (!self) {
+        cws_process_unref(take_p);
+        return NULL;
+    }
+    self->process = take_p;
+    self->command = PySequence_List(command);
+    self->ref.cls = !take_p ? &py_ref_fixed : tty ? &terminal_class : &process_class;
+    self->ref.op = take_p ? cws_op_ref(cws_process_op(take_p)) : NULL;
+    self->ref.error = TAKE_PTR(failure);
+    if (!self->command)
+        Py_CLEAR(self);
+    return (PyObject *)self;
 }
 
 /* ---- streams, made on first access ---- */

@@ -157,8 +157,10 @@ static PyObject *record_of(const cws_op *op, size_t i)
     return runner_dict(cws_op_runner(op, i));
 }
 
-PyObject *py_records_of(const cws_op *op)
+/* The dict or list of dicts that a query resolves to. */
+static PyObject *records_value(struct core_state *st, struct py_ref *self)
 {
+    const cws_op *op = self->op;
     size_t n = cws_op_n_snapshots(op) + cws_op_n_runners(op) + cws_op_n_volumes(op);
     PyObject *list CLEANUP_PY = NULL;
 
@@ -174,6 +176,8 @@ PyObject *py_records_of(const cws_op *op)
     }
     return TAKE_PTR(list);
 }
+
+static const struct py_ref_class records_class = {.value = records_value};
 
 /* ---- calls ---- */
 
@@ -193,7 +197,7 @@ static cws_target *target_of(PyObject *module, PyObject *o, PyObject *timeout,
 
 static PyObject *records_ref(PyObject *module, cws_op *take_op, cws_error **take_error)
 {
-    return py_ref_new(core_state_of_module(module), REF_RECORDS, take_op, NULL, take_error);
+    return py_ref_new(core_state_of_module(module), &records_class, take_op, NULL, take_error);
 }
 
 /* Converters of PyArg_ParseTuple(): a const char *, borrowed. */
@@ -260,7 +264,7 @@ static PyObject *core_snapshot_delete(PyObject *module, PyObject *args)
     t = target_of(module, target, timeout, &timeout_ns);
     if (!t)
         return NULL;
-    return py_ref_new(core_state_of_module(module), REF_NONE,
+    return py_ref_new(core_state_of_module(module), &py_ref_none,
                       cws_snapshot_delete(NULL, t, id, missing_ok, timeout_ns, &error), NULL,
                       &error);
 }

@@ -7,25 +7,25 @@
  */
 #include "objects.h"
 
-PyObject *py_ref_new(struct core_state *st, enum ref_kind kind, cws_op *take_op,
+PyObject *py_ref_new(struct core_state *st, const struct py_ref_class *cls, cws_op *take_op,
                      PyObject *subject, cws_error **take_error)
 {
     cws_op *op CLEANUP_OP = take_op;
     PyObject *failure CLEANUP_PY = NULL;
     struct py_ref *self;
 
-    if (!op && kind != REF_PARTS && kind != REF_FUTURE) {
+    if (!op && cls != &py_ref_parts && cls != &py_ref_future) {
         if (!PyErr_Occurred())
             (void)py_errors_raise(st, take_error ? *take_error : NULL); /* taken again below */
         if (!PyErr_ExceptionMatches(PyExc_Exception))
             return NULL; /* Ctrl-C and SystemExit go to the caller now, not into a handle */
         failure = py_errors_take();
-        kind = REF_FIXED;
+        cls = &py_ref_fixed;
     }
     self = (struct py_ref *)st->ref_type->tp_alloc(st->ref_type, 0);
     if (!self)
         return NULL;
-    self->kind = kind;
+    self->cls = cls;
     self->op = TAKE_PTR(op);
     self->subject = Py_XNewRef(subject);
     self->error = TAKE_PTR(failure);
@@ -49,7 +49,7 @@ bool py_ref_is_done(struct py_ref *self)
 
     if (self->value || self->error)
         return true;
-    if (self->kind == REF_FUTURE)
+    if (self->cls == &py_ref_future)
         return future_done(self->subject);
     op = py_ref_pending_op(self);
     return !op;
@@ -60,7 +60,7 @@ cws_op *py_ref_pending_op(struct py_ref *self)
     self->asked = true;
     if (self->op)
         return cws_op_done(self->op) ? NULL : cws_op_ref(self->op);
-    if (self->kind == REF_PARTS && self->subject) {
+    if (self->cls == &py_ref_parts && self->subject) {
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->subject); i++) {
             cws_op *op = py_ref_pending_op((struct py_ref *)PyTuple_GET_ITEM(self->subject, i));
 
@@ -111,7 +111,7 @@ void py_ref_cancel(struct core_state *st, struct py_ref *self)
 {
     bool collected = self->value || self->error;
 
-    if (self->kind == REF_FUTURE) {
+    if (self->cls == &py_ref_future) {
         PyObject *ignored CLEANUP_PY = PyObject_CallMethod(self->subject, "cancel", NULL);
 
         if (!ignored)
@@ -126,7 +126,7 @@ void py_ref_cancel(struct core_state *st, struct py_ref *self)
             self->starts = false; /* once */
         }
     }
-    if (self->kind == REF_PARTS && self->subject) {
+    if (self->cls == &py_ref_parts && self->subject) {
         for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self->subject); i++)
             py_ref_cancel(st, (struct py_ref *)PyTuple_GET_ITEM(self->subject, i));
     }
@@ -201,26 +201,23 @@ static void drop_start(struct py_ref *self)
 
 /* ---- collecting ---- */
 
-static PyObject *sandboxes_of(struct core_state *st, struct py_ref *self)
+static PyObject *none_value(struct core_state *st, struct py_ref *self)
 {
-    size_t n = cws_op_n_sandboxes(self->op);
-    PyObject *list CLEANUP_PY = PyList_New((Py_ssize_t)n);
-
-    if (!list)
-        return NULL;
-    for (size_t i = 0; i < n; i++) {
-        PyObject *sb = py_sandbox_wrap(st, self->subject, cws_op_sandbox(self->op, i));
-
-        if (!sb)
-            return NULL;
-        PyList_SET_ITEM(list, (Py_ssize_t)i, sb);
-    }
-    return TAKE_PTR(list);
+    return Py_NewRef(Py_None);
 }
 
-static PyObject *status_of(struct core_state *st, int number)
+static PyObject *bytes_value(struct core_state *st, struct py_ref *self)
+{
+    size_t n;
+    const void *data = cws_op_data(self->op, &n);
+
+    return py_new_bytes(data, n);
+}
+
+static PyObject *status_value(struct core_state *st, struct py_ref *self)
 {
     PyObject *table = py_core_late(st, LATE_STATUS_BY_NUMBER);
+    int number = cws_op_int(self->op);
 
     if (!table)
         return NULL;
@@ -229,42 +226,18 @@ static PyObject *status_of(struct core_state *st, int number)
     return Py_NewRef(PyTuple_GET_ITEM(table, number));
 }
 
-static PyObject *value_of(struct core_state *st, struct py_ref *self)
+static PyObject *subject_value(struct core_state *st, struct py_ref *self)
 {
-    size_t n = 0;
-    const void *data;
-
-    switch (self->kind) {
-    case REF_NONE:
-        return Py_NewRef(Py_None);
-    case REF_BYTES:
-        data = cws_op_data(self->op, &n);
-        return py_new_bytes(data, n);
-    case REF_STATUS:
-        return status_of(st, cws_op_int(self->op));
-    case REF_OBJECT:
-    case REF_PARTS:
-    case REF_FUTURE:
-    case REF_FIXED:
-        return Py_NewRef(self->subject ? self->subject : Py_None);
-    case REF_SANDBOX:
-        return py_sandbox_wrap(st, self->subject, cws_op_sandbox(self->op, 0));
-    case REF_SANDBOXES:
-        return sandboxes_of(st, self);
-    case REF_RECORDS:
-        return py_records_of(self->op);
-    case REF_PROCESS:
-    case REF_TERMINAL:
-        return py_process_result_of(st, (struct py_process *)self);
-    }
-    Py_UNREACHABLE();
+    return Py_NewRef(self->subject ? self->subject : Py_None);
 }
 
-static bool is_timeout(cws_error_kind kind)
-{
-    return kind == CWS_E_TIMEOUT || kind == CWS_E_COMMAND_TIMEOUT ||
-           kind == CWS_E_REQUEST_TIMEOUT;
-}
+const struct py_ref_class py_ref_none = {.value = none_value};
+const struct py_ref_class py_ref_bytes = {.value = bytes_value};
+const struct py_ref_class py_ref_status = {.value = status_value};
+const struct py_ref_class py_ref_object = {.value = subject_value};
+const struct py_ref_class py_ref_parts = {.value = subject_value};
+const struct py_ref_class py_ref_future = {.value = subject_value};
+const struct py_ref_class py_ref_fixed = {.value = subject_value};
 
 /* The exception of a failed operation, a new reference; NULL with *ret_failed = false when it
  * succeeded. */
@@ -277,20 +250,7 @@ static PyObject *failure_of(struct core_state *st, struct py_ref *self, bool *re
     if (!e)
         return NULL;
     exc = py_errors_make(st, e);
-    if (exc && self->kind == REF_PROCESS && cws_error_get_kind(e) == CWS_E_EXECUTION) {
-        struct py_process *p = (struct py_process *)self;
-        int code;
-
-        /* check=True: the command did finish, so its output belongs to the exception */
-        if (cws_process_returncode(p->process, &code)) {
-            PyObject *result CLEANUP_PY = py_process_result_of(st, p);
-
-            if (!result || PyObject_SetAttrString(exc, "exec_result", result) < 0)
-                return NULL;
-        }
-    }
-    if (exc && self->kind == REF_PROCESS && is_timeout(cws_error_get_kind(e)) &&
-        py_process_add_output(st, (struct py_process *)self, exc) < 0)
+    if (exc && self->cls->amend && self->cls->amend(st, self, e, exc) < 0)
         return NULL;
     return TAKE_PTR(exc);
 }
@@ -299,7 +259,7 @@ static int collect_now(struct core_state *st, struct py_ref *self)
 {
     bool failed;
     PyObject *exc CLEANUP_PY = failure_of(st, self, &failed);
-    PyObject *value CLEANUP_PY = failed ? NULL : value_of(st, self);
+    PyObject *value CLEANUP_PY = failed ? NULL : self->cls->value(st, self);
     PyObject *finish CLEANUP_PY = Py_XNewRef(self->finish);
     bool was_cancelled =
         failed && cws_error_get_kind(cws_op_error(self->op)) == CWS_E_CANCELLED;
@@ -332,7 +292,7 @@ static int collect_now(struct core_state *st, struct py_ref *self)
     else
         self->value = TAKE_PTR(value);
     Py_CLEAR(self->finish);
-    if (self->kind != REF_FUTURE)
+    if (self->cls != &py_ref_future)
         Py_CLEAR(self->subject);
     return 0;
 }
@@ -374,7 +334,7 @@ PyObject *py_ref_result(PyObject *self, PyObject *const *args, Py_ssize_t n_args
 
     if (!st || py_args_unpack(&spec, args, n_args, kwnames, &timeout) < 0)
         return NULL;
-    if (ref->kind == REF_FUTURE)
+    if (ref->cls == &py_ref_future)
         return future_result(ref, timeout);
     if (ref->value || ref->error)
         return py_ref_collect(st, ref, false);
@@ -421,7 +381,7 @@ static PyObject *ref_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     self = (struct py_ref *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
-    self->kind = REF_FUTURE;
+    self->cls = &py_ref_future;
     self->subject = Py_NewRef(future);
     return (PyObject *)self;
 }
@@ -476,7 +436,7 @@ static PyObject *get_future(PyObject *self, void *closure)
 {
     struct py_ref *ref = (struct py_ref *)self;
 
-    return Py_NewRef(ref->kind == REF_FUTURE ? ref->subject : Py_None);
+    return Py_NewRef(ref->cls == &py_ref_future ? ref->subject : Py_None);
 }
 
 static PyGetSetDef ref_getset[] = {

@@ -231,7 +231,7 @@ static PyObject *sandbox_read_file(PyObject *self, PyObject *const *args, Py_ssi
     if (!st || file_args(self, &spec, args, n_args, kwnames, &a) < 0)
         return NULL;
     sb = py_sandbox_handle(st, self);
-    return py_ref_new(st, REF_BYTES,
+    return py_ref_new(st, &py_ref_bytes,
                       sb ? cws_sandbox_read_file(sb, a.path, &a.options, &error) : NULL, NULL,
                       &error);
 }
@@ -300,7 +300,7 @@ static PyObject *sandbox_write_file(PyObject *self, PyObject *const *args, Py_ss
     PyBuffer_Release(&view); /* may run Python code: not with an exception set */
     if (failure)
         PyErr_SetObject((PyObject *)Py_TYPE(failure), failure);
-    return py_ref_new(st, REF_NONE, op, NULL, &error);
+    return py_ref_new(st, &py_ref_none, op, NULL, &error);
 }
 
 /* _write_file_stream(filepath, timeout_seconds) -> (OperationRef, StreamWriter | None) */
@@ -321,7 +321,7 @@ static PyObject *sandbox_write_file_stream(PyObject *self, PyObject *const *args
     sb = py_sandbox_handle(st, self);
     if (sb)
         op = cws_sandbox_write_file_stream(sb, a.path, &a.options, &w, &error);
-    ref = py_ref_new(st, REF_NONE, op, NULL, &error);
+    ref = py_ref_new(st, &py_ref_none, op, NULL, &error);
     writer = ref && w ? py_writer_new(st, TAKE_PTR(w)) : ref ? Py_NewRef(Py_None) : NULL;
     cws_writer_unref(w);
     return writer ? PyTuple_Pack(2, ref, writer) : NULL;

@@ -64,6 +64,31 @@ PyObject *py_sandbox_wrap(struct core_state *st, PyObject *cls, cws_sandbox *sb)
     return (PyObject *)self;
 }
 
+static PyObject *sandbox_value(struct core_state *st, struct py_ref *self)
+{
+    return py_sandbox_wrap(st, self->subject, cws_op_sandbox(self->op, 0));
+}
+
+static PyObject *sandboxes_value(struct core_state *st, struct py_ref *self)
+{
+    size_t n = cws_op_n_sandboxes(self->op);
+    PyObject *list CLEANUP_PY = PyList_New((Py_ssize_t)n);
+
+    if (!list)
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        PyObject *sb = py_sandbox_wrap(st, self->subject, cws_op_sandbox(self->op, i));
+
+        if (!sb)
+            return NULL;
+        PyList_SET_ITEM(list, (Py_ssize_t)i, sb);
+    }
+    return TAKE_PTR(list);
+}
+
+const struct py_ref_class py_ref_sandbox = {.value = sandbox_value};
+const struct py_ref_class py_ref_sandboxes = {.value = sandboxes_value};
+
 static PyObject *sandbox_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     struct py_sandbox *self = (struct py_sandbox *)type->tp_alloc(type, 0);
@@ -148,7 +173,8 @@ static PyObject *sandbox_start(PyObject *self, PyObject *unused)
         return NULL;
     sb = py_sandbox_handle(st, self);
     return py_ref_as_start(
-        st, py_ref_new(st, REF_NONE, sb ? cws_sandbox_start(sb, &error) : NULL, self, &error));
+        st,
+        py_ref_new(st, &py_ref_none, sb ? cws_sandbox_start(sb, &error) : NULL, self, &error));
 }
 
 /* A handle that resolves to the sandbox itself. */
@@ -159,8 +185,8 @@ static PyObject *running_ref(struct core_state *st, PyObject *self, uint64_t tim
 
     return py_ref_as_start(
         st,
-        py_ref_new(st, REF_OBJECT, sb ? cws_sandbox_wait_running(sb, timeout_ns, &error) : NULL,
-                   self, &error));
+        py_ref_new(st, &py_ref_object,
+                   sb ? cws_sandbox_wait_running(sb, timeout_ns, &error) : NULL, self, &error));
 }
 
 static PyObject *wait_for_ref(struct core_state *st, PyObject *take_ref)
@@ -224,7 +250,7 @@ static PyObject *sandbox_wait_until_complete(PyObject *self, PyObject *const *ar
     if (raise < 0)
         return NULL;
     sb = py_sandbox_handle(st, self);
-    return py_ref_new(st, REF_OBJECT,
+    return py_ref_new(st, &py_ref_object,
                       sb ? cws_sandbox_wait_complete(sb, timeout_ns, raise, &error) : NULL,
                       self, &error);
 }
@@ -238,7 +264,7 @@ static PyObject *sandbox_get_status(PyObject *self, PyObject *unused)
     if (!st)
         return NULL;
     sb = py_sandbox_handle(st, self);
-    return wait_for_ref(st, py_ref_new(st, REF_STATUS,
+    return wait_for_ref(st, py_ref_new(st, &py_ref_status,
                                        sb ? cws_sandbox_get_status(sb, &error) : NULL, NULL,
                                        &error));
 }
@@ -279,7 +305,7 @@ static PyObject *sandbox_stop(PyObject *self, PyObject *const *args, Py_ssize_t 
         (n_args == 5 && stop_snapshot_args(args + 2, &options) < 0))
         return NULL;
     sb = py_sandbox_handle(st, self);
-    return py_ref_new(st, REF_NONE, sb ? cws_sandbox_stop_with(sb, &options, &error) : NULL,
+    return py_ref_new(st, &py_ref_none, sb ? cws_sandbox_stop_with(sb, &options, &error) : NULL,
                       NULL, &error);
 }
 
@@ -299,7 +325,7 @@ static PyObject *sandbox_snapshot(PyObject *self, PyObject *args)
     options.no_wait_ready = !wait;
     options.has_retry_budget = budget != Py_None;
     sb = py_sandbox_handle(st, self);
-    return py_ref_new(st, REF_BYTES,
+    return py_ref_new(st, &py_ref_bytes,
                       sb ? cws_sandbox_snapshot_with(sb, &options, &error) : NULL, NULL,
                       &error);
 }

@@ -24,7 +24,7 @@ static PyObject *write_bytes(struct core_state *st, struct py_writer *self, cons
     cws_error *error = NULL;
     cws_op *op = cws_writer_write(self->writer, data, size, &error);
 
-    return op ? py_ref_new(st, REF_NONE, op, NULL, NULL)
+    return op ? py_ref_new(st, &py_ref_none, op, NULL, NULL)
               : py_errors_raise(st, error); /* closed, failed: at once */
 }
 
@@ -83,7 +83,7 @@ static PyObject *writer_close(PyObject *self, PyObject *unused)
     if (!st)
         return NULL;
     op = cws_writer_close(((struct py_writer *)self)->writer, &error);
-    return py_ref_new(st, REF_NONE, op, NULL, &error);
+    return py_ref_new(st, &py_ref_none, op, NULL, &error);
 }
 
 static PyObject *get_closed(PyObject *self, void *closure)
