@@ -12,6 +12,7 @@
 #include "client/field-words.h"
 #include "client/lines.h"
 #include "client/op.h"
+#include "client/options-request.h"
 #include "client/options.h"
 #include "client/retry.h"
 #include "client/shellquote.h"
