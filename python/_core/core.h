@@ -118,6 +118,7 @@ struct py_ref;
 
 /* What a handle is of. */
 struct py_ref_class {
+    void (*on_wait)(struct py_ref *self); /* somebody waits for its end; may be NULL */
     /* The value of a success, a new reference. */
     PyObject *(*value)(struct core_state *st, struct py_ref *self);
     /* What the exception of a failure gets besides; 0 or -1. May be NULL. */

@@ -16,6 +16,7 @@ struct py_process {
     PyObject *command;    /* list as the user gave it */
     /* StreamReader, StreamReader, StreamWriter; made on first access */
     PyObject *out, *err, *in;
+    bool discards; /* discard_output, and nobody waits yet */
 };
 
 int py_process_init(PyObject *module, struct core_state *st);

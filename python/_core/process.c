@@ -247,8 +247,22 @@ static int process_amend(struct core_state *st, struct py_ref *self, const cws_e
     return add_result(st, p, exc);
 }
 
-static const struct py_ref_class process_class = {.value = process_value,
-                                                  .amend = process_amend};
+/* With discard_output, streams that nobody asked for until now are dropped. */
+static void ignore_output(struct py_ref *self)
+{
+    struct py_process *p = (struct py_process *)self;
+
+    if (!p->discards)
+        return;
+    p->discards = false;
+    if (!p->out)
+        cws_reader_close(cws_process_stdout(p->process));
+    if (!p->err)
+        cws_reader_close(cws_process_stderr(p->process));
+}
+
+static const struct py_ref_class process_class = {
+    .on_wait = ignore_output, .value = process_value, .amend = process_amend};
 static const struct py_ref_class terminal_class = {.value = terminal_value};
 
 PyObject *py_process_new(struct core_state *st, bool tty, cws_process *take_p,

@@ -58,6 +58,8 @@ bool py_ref_is_done(struct py_ref *self)
 cws_op *py_ref_pending_op(struct py_ref *self)
 {
     self->asked = true;
+    if (self->cls->on_wait)
+        self->cls->on_wait(self);
     if (self->op)
         return cws_op_done(self->op) ? NULL : cws_op_ref(self->op);
     if (self->cls == &py_ref_parts && self->subject) {

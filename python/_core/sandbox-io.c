@@ -115,7 +115,8 @@ static int exec_options(PyObject *self, PyObject *const *out, cws_exec_options *
     uint64_t default_ns = ((struct py_sandbox *)self)->request_timeout_ns;
 
     o->check = truth(out[2]);
-    if (o->check < 0 ||
+    o->discard_output = truth(out[10]);
+    if (o->check < 0 || o->discard_output < 0 ||
         py_arg_seconds(out[3], "timeout_seconds", default_ns, default_ns, &o->timeout_ns) < 0)
         return -1;
     if (arg_given(out[4]) && out[4] != Py_False && arg_given(out[5])) {
@@ -146,7 +147,7 @@ static PyObject *sandbox_exec(PyObject *self, PyObject *const *args, Py_ssize_t 
 {
     static const char *const names[] = {
         "command",   "cwd", "check", "timeout_seconds", "stdin", "input", "max_output_bytes",
-        "container", "env", "user"};
+        "container", "env", "user",  "discard_output"};
     static const struct arg_spec spec = {"exec", names, N_ELEMENTS(names), 1, 1};
     struct core_state *st = core_state(self);
     struct arg_strings argv CLEANUP_STRINGS = {0}, env CLEANUP_STRINGS = {0};
@@ -160,6 +161,9 @@ static PyObject *sandbox_exec(PyObject *self, PyObject *const *args, Py_ssize_t 
         return NULL;
     if (exec_env(out[8], &env, &options) == 0 && exec_options(self, out, &options, &in) == 0)
         process = start_process(st, self, argv.seq, &argv, &options);
+    if (process)
+        ((struct py_process *)process)->discards =
+            options.discard_output && ((struct py_process *)process)->process;
     if (process && feed(st, process, &in) < 0)
         Py_CLEAR(process);
     PyBuffer_Release(&in.view);
@@ -386,7 +390,7 @@ PyDoc_STRVAR(
     exec_doc,
     "exec($self, /, command, *, cwd=None, check=False, timeout_seconds=None, "
     "stdin=False, container=None, input=None, max_output_bytes=None, env=None, "
-    "user=None)\n--\n\n"
+    "user=None, discard_output=False)\n--\n\n"
     "Start a command; returns a Process at once. Starts the sandbox if needed.\n\n"
     "command: list of str, run without a shell. cwd: absolute directory in the sandbox.\n"
     "check: a non-zero exit raises SandboxExecutionError (with .exec_result) from result().\n"
@@ -402,6 +406,9 @@ PyDoc_STRVAR(
     "container: name of the container to run in; None, blanks: the primary one.\n"
     "env: dict of str, over the variables of the sandbox for this command.\n"
     "user: name or number, or USER:GROUP, in the sandbox's own /etc/passwd; None: root.\n"
+    "discard_output: the result has no output, whatever its length. A stream is delivered in "
+    "full to who asks for it\n"
+    "before anybody waits for the end, and is then to be read or closed.\n"
     "ValueError: empty command, empty or relative cwd.");
 PyDoc_STRVAR(
     shell_doc,

@@ -231,6 +231,7 @@ class SandboxBase:
         container: str | None = None,
         env: dict[str, str] | None = None,
         user: str | None = None,
+        discard_output: bool = False,
     ) -> _ProcessWithStdin:
         """Start a command; returns a Process at once. Starts the sandbox if needed.
 
@@ -245,6 +246,8 @@ class SandboxBase:
         container: name of the container to run in; None, blanks: the primary one.
         env: dict of str, over the variables of the sandbox for this command.
         user: name or number, or USER:GROUP, in the sandbox's own /etc/passwd; None: root.
+        discard_output: the result has no output, whatever its length. A stream is delivered in full to who asks for it
+        before anybody waits for the end, and is then to be read or closed.
         ValueError: empty command, empty or relative cwd.
         """
     @overload
@@ -261,6 +264,7 @@ class SandboxBase:
         container: str | None = None,
         env: dict[str, str] | None = None,
         user: str | None = None,
+        discard_output: bool = False,
     ) -> Process:
         """Start a command; returns a Process at once. Starts the sandbox if needed.
 
@@ -275,6 +279,8 @@ class SandboxBase:
         container: name of the container to run in; None, blanks: the primary one.
         env: dict of str, over the variables of the sandbox for this command.
         user: name or number, or USER:GROUP, in the sandbox's own /etc/passwd; None: root.
+        discard_output: the result has no output, whatever its length. A stream is delivered in full to who asks for it
+        before anybody waits for the end, and is then to be read or closed.
         ValueError: empty command, empty or relative cwd.
         """
     def shell(

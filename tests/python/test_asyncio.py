@@ -409,3 +409,24 @@ def test_cancelling_the_entry_of_async_with_leaves_no_sandbox(run):
         assert await Sandbox.list(tags=["entry"]) == []
 
     run(body())
+
+
+def test_tasks_take_handles_as_documented(shared, run):
+    """docs/guides/sync-or-async.md: gather() takes handles; wait(), tasks and groups of tasks ensure_future() of one."""
+
+    async def code_of(ref):
+        return (await ref).returncode
+
+    async def body():
+        refs = [shared.exec(["sh", "-c", f"exit {n}"]) for n in range(4)]
+        codes = [result.returncode for result in await asyncio.gather(*refs[:2])]
+        done, pending = await asyncio.wait([asyncio.ensure_future(refs[2])])
+        assert not pending
+        codes += [future.result().returncode for future in done]
+        if hasattr(asyncio, "TaskGroup"):
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(code_of(refs[3]))
+            return [*codes, task.result()]
+        return [*codes, await asyncio.create_task(code_of(refs[3]))]
+
+    assert run(body()) == [0, 1, 2, 3]

@@ -138,7 +138,7 @@ ADDED = {
     "ProcessResult": [
         "stdout_truncated", "stderr_truncated", "timed_out", "oom_killed", "signal", "duration", "cpu_seconds", "peak_memory_bytes",
     ],  # fmt: skip
-    "Sandbox.exec": ["input", "max_output_bytes", "env", "user"],
+    "Sandbox.exec": ["input", "max_output_bytes", "env", "user", "discard_output"],
 }
 
 REQUIRED = "required"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import cwsandbox
 import pytest
 from cwsandbox import (
     ProcessResult,
@@ -289,3 +290,20 @@ def test_a_timeout_names_its_limit_and_has_the_output_so_far(shared):
     error = caught.value
     assert (error.stdout, error.stdout_bytes, error.stderr, error.stderr_bytes) == ("a\ufffd", b"a\xff", "b", b"b")
     assert SandboxTimeoutError("another").stdout is None
+
+
+@pytest.mark.parametrize("wait", [lambda p: p.result(), lambda p: cwsandbox.wait([p]), lambda p: list(cwsandbox.as_completed([p]))])
+def test_discarded_output_holds_nobody_up(shared, wait):
+    process = shared.exec(["sh", "-c", "head -c 50000000 /dev/zero; head -c 50000000 /dev/zero >&2; exit 3"], discard_output=True)
+    wait(process)
+    result = process.result()
+    assert (result.returncode, result.stdout_bytes, result.stderr_bytes, result.stdout_truncated) == (3, b"", b"", False)
+
+
+def test_a_discarded_stream_that_was_asked_for_comes_in_full(shared):
+    process = shared.exec(["sh", "-c", "head -c 20000000 /dev/zero; head -c 20000000 /dev/zero >&2"], discard_output=True)
+    out = process.stdout
+    waited = cwsandbox.wait([process], timeout=0)
+    assert waited[0] == [] or process.poll() is not None
+    assert sum(map(len, out)) == 20_000_000
+    assert process.result().stdout_bytes == b""
