@@ -34,8 +34,9 @@
 #define PROTO_MAX_DEPTH \
     32u /* chosen: our deepest message nests 8; protobuf's own default is 100 */
 /* Submessages and repeated values in one message. Chosen: bounds what unpacking may allocate (two bytes on the wire can
- * cost 200 in memory); a page of 1000 sandboxes has under 100,000. */
-#define PROTO_MAX_ELEMENTS 524288u
+ * cost 200 in memory) and how long it holds the loop; a page of 1000 sandboxes has under 100,000, and a command has no more
+ * than 65,536 words. */
+#define PROTO_MAX_ELEMENTS 131072u
 
 /**
  * proto_check() - walk serialized bytes along @desc without unpacking

