@@ -134,7 +134,7 @@ def test_what_is_kept_in_the_data_directory_stays(starter):
     assert ready.read() == "ready\n"
     used = Path(f"/proc/{p.pid}/fd")
     lock = next(path for path in map(os.readlink, used.iterdir()) if path.endswith("/lock") and "/embedded-" in path)
-    kept = Path(lock).parent / "launch" / "images" / "kept"
+    kept = Path(lock).parent / "images" / "kept"
     kept.write_text("x")
     assert p.wait(TIMEOUT) == 0
     assert kept.read_text() == "x"
