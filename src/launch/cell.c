@@ -62,6 +62,7 @@ static void cell_free(struct engine *e, struct cell *cell)
 {
     kills_end(e, cell);
     e->n_disks -= cell->loop >= 0;
+    layers_release(e, cell);
     list_remove(&cell->node);
     (void)strmap_remove(&e->by_id, cell->id);
     (void)strmap_remove(&e->by_pid, cell->pid_key);
@@ -133,13 +134,18 @@ static int start_disk(struct engine *e, const struct rootfs *root, struct start 
     return r;
 }
 
-static int start_prepare(struct engine *e, const struct launch_create *create, struct start *s,
+static int start_prepare(struct engine *e, struct cell *cell,
+                         const struct launch_create *create, struct start *s,
                          const char **ret_stage)
 {
     int r;
 
     *ret_stage = "make cgroups";
     r = cgroup_make(&e->cgroups, create->id, &e->map, &s->cgroup);
+    if (r < 0)
+        return r;
+    *ret_stage = "mount layers";
+    r = layers_hold(e, cell, &create->root);
     if (r < 0)
         return r;
     *ret_stage = "make disk";
@@ -157,8 +163,8 @@ static int start_prepare(struct engine *e, const struct launch_create *create, s
     return 0;
 }
 
-/* Where it costs a creation the least: see start_clone(). -1 with too many open: the daemon misses it in the answer. */
-static int park(int fd)
+/* See start_clone(). */
+int cell_park(int fd)
 {
     int high = fcntl(fd, F_DUPFD_CLOEXEC, PARKED_FDS);
 
@@ -284,7 +290,7 @@ void cell_create(struct engine *e, const struct launch_message *request)
         cell->create_seq = request->seq;
         cell->status_fd = cell->control_fd = -1;
         cell->loop = -1;
-        r = start_prepare(e, create, &s, &stage);
+        r = start_prepare(e, cell, create, &s, &stage);
         if (r == 0)
             r = start_child(e, cell, create, &s, &stage);
         if (r < 0) {
@@ -305,7 +311,7 @@ void cell_create(struct engine *e, const struct launch_message *request)
         disk_hold(&e->disks, cell->loop, true);
     cell->state = CELL_STARTING;
     cell->status_fd = TAKE_FD(s.status[0]);
-    cell->control_fd = park(s.control[0]);
+    cell->control_fd = cell_park(s.control[0]); /* -1: the daemon misses it in the answer */
     e->n_pending++;
 }
 

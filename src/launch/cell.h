@@ -35,6 +35,8 @@ struct cell {
     struct launch_created created; /* what will be answered */
     uint32_t limits_seq;           /* 0, or of a LIMITS that waits for init */
     struct launch_limits limits;
+    struct layer **layers; /* layers.c: what its root stands on */
+    uint32_t n_layers;
 };
 
 /* cell.c: the life of one sandbox */
@@ -45,6 +47,8 @@ struct cell *cell_find(struct engine *e, const char *id);
 /** cell_on_status() - the status pipe is readable. */
 void cell_on_status(struct engine *e, struct cell *cell);
 void cell_kill(struct engine *e, struct cell *cell);
+/** cell_park() - a duplicate of @fd, close-on-exec, where it costs a creation the least. -1 with too many open. */
+int cell_park(int fd);
 /** cells_reap() - after SIGCHLD. */
 void cells_reap(struct engine *e);
 /** cells_retry_dead() - remove cgroups that were busy. Returns how many still are. */
@@ -53,6 +57,12 @@ uint32_t cells_retry_dead(struct engine *e);
 void cells_guard_disks(struct engine *e);
 /** cells_end() - kill, reap and remove all; blocks. */
 void cells_end(struct engine *e);
+
+/* layers.c */
+/** layers_hold() - the layers of @root stay in the store until layers_release(), which is due after a failure, too.
+ * -ENOENT: one is not there, or is being removed. */
+int layers_hold(struct engine *e, struct cell *cell, const struct rootfs *root);
+void layers_release(struct engine *e, struct cell *cell);
 
 /* limits.c */
 /** limits_set() - does and answers LIMITS number @seq, maybe later. */

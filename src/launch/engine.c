@@ -182,6 +182,7 @@ void engine_done(struct engine *e)
 {
     strmap_done(&e->by_id);
     strmap_done(&e->by_pid);
+    strmap_done(&e->layers);
     free(e->filter.filter);
     e->filter.filter = NULL;
     netns_pool_done(&e->netns);

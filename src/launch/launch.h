@@ -52,8 +52,9 @@ struct engine {
     struct list kills; /* kills.c */
     int kills_fd;
     struct strmap by_id, by_pid;
-    uint32_t n_made;    /* user namespaces made: userns_owner() */
-    uint32_t n_pending; /* sandboxes in CELL_STARTING */
+    struct strmap layers; /* layers.c, by name: what is mounted */
+    uint32_t n_made;      /* user namespaces made: userns_owner() */
+    uint32_t n_pending;   /* sandboxes in CELL_STARTING */
     bool stopping;
 };
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -241,6 +242,51 @@ static void test_a_layer_that_is_not_a_directory_of_the_store_is_refused(void **
     service_stop(&s);
 }
 
+/* Can whoever removes layers have this one? The descriptor is theirs while they do. */
+static int lock_to_remove(const struct service *s, uint32_t n)
+{
+    char path[256], name[LAUNCH_LAYER_DIGITS + 1];
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "%s/images/layers/%s", s->dir, layer(n, name));
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    assert_int_equal(errno, EWOULDBLOCK);
+    (void)close(fd);
+    return -1;
+}
+
+static void test_a_layer_is_held_until_the_last_sandbox_on_it_has_ended(void **state)
+{
+    struct service s;
+    struct box first, second;
+    char stage[64];
+    int fd;
+
+    service_start(&s);
+    make_layer(&s, 1, "true");
+    make_layer(&s, 2, "true");
+    assert_create_of_layers(&s, &first, 2);
+    assert_create_of_layers(&s, &second, 1);
+    assert_int_equal(lock_to_remove(&s, 1), -1);
+    assert_int_equal(lock_to_remove(&s, 2), -1);
+    box_end(&first, NULL);
+    assert_int_equal(lock_to_remove(&s, 1), -1);
+    fd = lock_to_remove(&s, 2);
+    assert_true(fd >= 0);
+    assert_int_equal(create_of_layers(&s, &first, 2, stage), -ENOENT); /* it is going */
+    assert_string_equal(stage, "mount layers");
+    (void)close(fd);
+    box_end(&second, NULL);
+    fd = lock_to_remove(&s, 1); /* nor does the one that failed hold it */
+    assert_true(fd >= 0);
+    (void)close(fd);
+    remove_layers(&s);
+    service_stop(&s);
+}
+
 static void test_a_store_of_somebody_else_is_no_store(void **state)
 {
     struct service s;
@@ -270,6 +316,7 @@ int run_root_tests(void)
         cmocka_unit_test(test_as_many_layers_as_there_may_be),
         cmocka_unit_test(test_links_in_an_image_do_not_lead_out),
         cmocka_unit_test(test_a_layer_that_is_not_a_directory_of_the_store_is_refused),
+        cmocka_unit_test(test_a_layer_is_held_until_the_last_sandbox_on_it_has_ended),
         cmocka_unit_test(test_a_store_of_somebody_else_is_no_store),
     };
 
