@@ -14,7 +14,7 @@ static void words_done(struct words *w)
     free(w->items);
 }
 
-void config_done(struct config *c)
+void image_config_done(struct config *c)
 {
     words_done(&c->env);
     words_done(&c->entrypoint);
@@ -174,7 +174,7 @@ static int check_platform(const json_t *j, struct err *err)
     return 0;
 }
 
-int config_parse(const char *text, size_t n, struct config *ret, struct err *err)
+int image_config_parse(const char *text, size_t n, struct config *ret, struct err *err)
 {
     CLEANUP_CONFIG struct config c = {0};
     json_t *start;

@@ -27,11 +27,11 @@ struct config {
 };
 
 /**
- * config_parse() - Errors: INVALID_ARGUMENT (no such JSON, a word that is none), FAILED_PRECONDITION (for another machine),
+ * image_config_parse() - Errors: INVALID_ARGUMENT (no such JSON, a word that is none), FAILED_PRECONDITION (for another machine),
  * RESOURCE_EXHAUSTED (a cap).
  */
-int config_parse(const char *text, size_t n, struct config *ret, struct err *err);
-void config_done(struct config *c);
-#define CLEANUP_CONFIG CLEANUP(config_done)
+int image_config_parse(const char *text, size_t n, struct config *ret, struct err *err);
+void image_config_done(struct config *c);
+#define CLEANUP_CONFIG CLEANUP(image_config_done)
 
 #endif

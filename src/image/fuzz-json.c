@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     CLEANUP_ERR struct err err = {0};
     if (manifest_parse((const char *)data, n, &m, &err) == 0 && m.is_index)
         (void)manifest_choose(&m, &err);
-    if (config_parse((const char *)data, n, &c, &err) == 0)
+    if (image_config_parse((const char *)data, n, &c, &err) == 0)
         CHECK(c.working_dir[0] == '/' && c.stop_signal > 0 && c.n_diff_ids > 0);
     return 0;
 }

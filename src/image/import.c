@@ -116,7 +116,8 @@ static int add_oci_image(struct importer *im, const char *hex, const char *refer
             return err_set(err, ERR_INVALID_ARGUMENT, "an index in an index");
     }
     if (read_blob(im, m.config.hex, CONFIG_BYTES_MAX, &config, &n_config, err) < 0 ||
-        config_parse(config, n_config, &c, err) < 0 || add_oci_layers(im, &m, &c, err) < 0)
+        image_config_parse(config, n_config, &c, err) < 0 ||
+        add_oci_layers(im, &m, &c, err) < 0)
         return -1;
     struct image_parts parts = {manifest, config, n_manifest, n_config, reference};
     return publish(im, &parts, err);
@@ -204,7 +205,7 @@ static int add_docker_image(struct importer *im, const json_t *j, const char *re
                        "manifest.json has an image without config or layers");
     if (archive_text(&im->archive, config_name, CONFIG_BYTES_MAX, &config, &n_config, err) <
             0 ||
-        config_parse(config, n_config, &c, err) < 0)
+        image_config_parse(config, n_config, &c, err) < 0)
         return -1;
     CLEANUP_FREE uint64_t *sizes = calloc(c.n_diff_ids, sizeof(*sizes));
     if (!sizes)

@@ -27,27 +27,6 @@ static int in_directory(const char *directory, const char *name, char **ret, str
     return *ret ? 0 : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
 }
 
-bool store_has_layer(const struct store *s, const char *diff_id)
-{
-    struct stat st;
-    CLEANUP_FREE char *name = NULL;
-    return in_directory("layers", diff_id, &name, NULL) == 0 &&
-           fstatat(s->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-uint64_t store_layer_bytes(const struct store *s, const char *diff_id)
-{
-    CLEANUP_FREE char *name = NULL;
-    uint64_t bytes = 0;
-    char text[256];
-    if (in_directory("meta", diff_id, &name, NULL) < 0)
-        return 0;
-    CLEANUP_FD int fd = openat(s->fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : fd_read_all(fd, text, sizeof(text));
-    CLEANUP_JSON json_t *j = n < 0 ? NULL : json_parse(text, (size_t)n, name, NULL);
-    return j && json_member_size(j, "bytes", &bytes, NULL) == 0 ? bytes : 0;
-}
-
 static int lock_file(const struct store *s, const char *name, struct err *err)
 {
     CLEANUP_FD int fd = openat(s->fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -215,7 +194,7 @@ static int need_image(const struct store *s, struct needed *n, const struct stor
         return -1;
     /* A config that is gone or damaged needs nothing: whoever uses the reference is told so. */
     if (store_get(s, STORE_CONFIG, ref->config, &text, &len, NULL) < 0 ||
-        config_parse(text, len, &c, NULL) < 0)
+        image_config_parse(text, len, &c, NULL) < 0)
         return 0;
     for (size_t i = 0; i < c.n_diff_ids; i++)
         if (need(n, c.diff_ids[i], err) < 0)

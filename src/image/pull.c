@@ -92,7 +92,8 @@ static int settle_manifest(struct pull *p, struct http *h, struct buf *manifest,
 static int settle_config(struct pull *p, struct http *h, struct buf *config, struct err *err)
 {
     if (get_small(p, h, "blobs", &p->manifest.config, CONFIG_BYTES_MAX, config, err) < 0 ||
-        config_parse((const char *)buf_head(config), buf_len(config), &p->config, err) < 0)
+        image_config_parse((const char *)buf_head(config), buf_len(config), &p->config, err) <
+            0)
         return -1;
     if (p->manifest.n_entries != p->config.n_diff_ids)
         return err_set(err, ERR_INVALID_ARGUMENT,
@@ -323,6 +324,6 @@ int pull_image(const struct store *s, const struct registries *settings,
     (void)pthread_mutex_destroy(&p.lock);
     registry_done(&p.registry);
     manifest_done(&p.manifest);
-    config_done(&p.config);
+    image_config_done(&p.config);
     return r;
 }

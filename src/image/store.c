@@ -12,10 +12,11 @@
 #include "base/util.h"
 #include "image/config.h"
 #include "image/json.h"
-#include "image/tree.h"
 
 #define REF_BYTES_MAX ((size_t)4096)
 
+/* What a service that has a user of its own reads. The store's own mode keeps others out. */
+static const char *const readable[] = {"refs", "configs"};
 static const char *const directories[] = {"layers", "meta",    "manifests", "configs",
                                           "refs",   "partial", "tmp",       "locks"};
 
@@ -48,8 +49,20 @@ int store_open(struct store *s, const char *path, struct err *err)
         if (mkdirat(fd, directories[i], 0700) < 0 && errno != EEXIST)
             return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "make `%s/%s`", path,
                                  directories[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(readable); i++)
+        if (fchmodat(fd, readable[i], 0755, 0) < 0)
+            return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "open `%s/%s` to readers",
+                                 path, readable[i]);
     s->fd = TAKE_FD(fd);
     return 0;
+}
+
+int store_open_to_read(struct store *s, const char *path, struct err *err)
+{
+    *s = (struct store){.fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), .lock = -1};
+    return s->fd < 0
+               ? err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "open the store `%s`", path)
+               : 0;
 }
 
 static int open_lock(const struct store *s)
@@ -99,7 +112,7 @@ static int write_file(const struct store *s, const char *name, const char *text,
     random_uuid(unique);
     CLEANUP_FREE char *tmp = str_dup_printf("tmp/%s", unique);
     CLEANUP_FD int fd =
-        tmp ? openat(s->fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+        tmp ? openat(s->fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644) : -1;
     if (fd < 0)
         return fail(err, "write", name);
     int r = fd_write_all(fd, text, n);
@@ -297,4 +310,22 @@ int store_list_refs(const struct store *s, struct store_ref **ret, size_t *ret_n
     *ret = refs;
     *ret_n = n;
     return 0;
+}
+
+bool store_has_layer(const struct store *s, const char *diff_id)
+{
+    struct stat st;
+    CLEANUP_FREE char *name = str_dup_printf("layers/%s", diff_id);
+    return name && fstatat(s->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+uint64_t store_layer_bytes(const struct store *s, const char *diff_id)
+{
+    CLEANUP_FREE char *name = str_dup_printf("meta/%s", diff_id);
+    uint64_t bytes = 0;
+    char text[256];
+    CLEANUP_FD int fd = !name ? -1 : openat(s->fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : fd_read_all(fd, text, sizeof(text));
+    CLEANUP_JSON json_t *j = n < 0 ? NULL : json_parse(text, (size_t)n, name, NULL);
+    return j && json_member_size(j, "bytes", &bytes, NULL) == 0 ? bytes : 0;
 }

@@ -29,6 +29,8 @@ struct store_ref {
 
 /** store_open() - make what is missing of the directory @path, which is absolute. */
 int store_open(struct store *s, const char *path, struct err *err);
+/** store_open_to_read() - one that is there, for store_get(), store_get_ref() and value_read(); nothing is made. */
+int store_open_to_read(struct store *s, const char *path, struct err *err);
 /** store_lock() - waits; held until store_close(). @try: false with no error when it is held by others. */
 int store_lock(struct store *s, bool alone, struct err *err);
 bool store_try_lock_alone(struct store *s);

@@ -6,17 +6,22 @@
 void value_done(struct image_value *v)
 {
     store_ref_done(&v->ref);
-    config_done(&v->config);
+    image_config_done(&v->config);
 }
 
-static int load(const struct store *s, struct image_value *v, struct err *err)
+static int read_config(const struct store *s, struct image_value *v, struct err *err)
 {
     CLEANUP_FREE char *text = NULL;
     size_t n;
     if (store_get(s, STORE_CONFIG, v->ref.config, &text, &n, err) < 0 ||
-        config_parse(text, n, &v->config, err) < 0)
+        image_config_parse(text, n, &v->config, err) < 0)
         return err_set(err, ERR_DATA_LOSS, "`%s` is damaged in the store: %s", v->ref.reference,
                        err_text(err));
+    return 0;
+}
+
+static int look_for_layers(const struct store *s, struct image_value *v, struct err *err)
+{
     for (size_t i = 0; i < v->config.n_diff_ids; i++) {
         if (!store_has_layer(s, v->config.diff_ids[i]))
             return err_set(err, ERR_DATA_LOSS,
@@ -27,11 +32,22 @@ static int load(const struct store *s, struct image_value *v, struct err *err)
     return 0;
 }
 
+int value_read(const struct store *s, const char *reference, struct image_value *ret,
+               struct err *err)
+{
+    CLEANUP_VALUE struct image_value v = {0};
+    if (store_get_ref(s, reference, &v.ref, err) < 0 || read_config(s, &v, err) < 0)
+        return -1;
+    *ret = v;
+    v = (struct image_value){0};
+    return 0;
+}
+
 int value_load(const struct store *s, const char *reference, struct image_value *ret,
                struct err *err)
 {
     CLEANUP_VALUE struct image_value v = {0};
-    if (store_get_ref(s, reference, &v.ref, err) < 0 || load(s, &v, err) < 0)
+    if (value_read(s, reference, &v, err) < 0 || look_for_layers(s, &v, err) < 0)
         return -1;
     *ret = v;
     v = (struct image_value){0};
