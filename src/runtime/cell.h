@@ -63,7 +63,7 @@ struct shelf {
 struct cell {
     struct list link;             /* pool.queue, shelf.blanks, or alone */
     struct shelf *shelf;          /* NULL: no blank of the pool */
-    const struct cell_kind *kind; /* borrowed: of a shelf; NULL: adopted */
+    const struct cell_kind *kind; /* borrowed, of a shelf or its sandbox, for CREATE; or NULL */
     struct runtime *rt;
     char id[LAUNCH_MAX_ID];
     enum cell_state state;
@@ -91,8 +91,8 @@ void pool_close(struct runtime *rt);
 void pool_refill(struct runtime *rt);
 /** cell_make_id() - "sb-" and 64 random bits: collisions are not a concern below billions. */
 void cell_make_id(char ret_id[static LAUNCH_MAX_ID]);
-/** cell_take() - a cell of @kind (which outlives it) for @sb, READY if the pool had one; else sandbox_on_cell_ready/failed
- * follows. NULL: out of memory. */
+/** cell_take() - a cell of @kind (the pool's or @sb's own) for @sb, READY if the pool had one; else
+ * sandbox_on_cell_ready/failed follows. NULL: out of memory. */
 struct cell *cell_take(struct runtime *rt, struct sandbox *sb, const struct cell_kind *kind);
 /** cell_forget() - launch ends it, and nobody hears of it. */
 void cell_forget(struct runtime *rt, const char *id);

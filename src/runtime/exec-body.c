@@ -67,9 +67,9 @@ static int put_variable(struct buf *out, const struct variable *v)
     return r;
 }
 
-static const char *user_of(const struct process_spec *spec)
+static const char *user_of(const struct plan *plan, const struct process_spec *spec)
 {
-    return spec && spec->user ? spec->user : "";
+    return spec && spec->user && *spec->user ? spec->user : plan->user;
 }
 
 static int put_environment(struct exec_body *body, const struct plan *plan,
@@ -82,7 +82,7 @@ static int put_environment(struct exec_body *body, const struct plan *plan,
     struct environment env = {.all = all};
     if (!all)
         return -ENOMEM;
-    add_defaults(&env, spec && spec->tty, !*user_of(spec));
+    add_defaults(&env, spec && spec->tty, !*user_of(plan, spec));
     add(&env, (struct variable){"HOSTNAME", strlen("HOSTNAME"), hostname});
     for (size_t i = 0; plan->env[i]; i++)
         add_string(&env, plan->env[i]);
@@ -119,7 +119,7 @@ int exec_body_compose(struct exec_body *ret, const struct plan *plan,
     while (!spec && argv[n])
         n++;
     const char *cwd = spec && spec->cwd && spec->cwd[0] ? spec->cwd : plan->cwd;
-    int r = put_command(&body, cwd, user_of(spec), argv, n);
+    int r = put_command(&body, cwd, user_of(plan, spec), argv, n);
     if (r == 0)
         r = put_environment(&body, plan, spec, hostname);
     if (r == 0 && buf_len(&body.bytes) > INIT_MAX_MEMFD_BODY) {

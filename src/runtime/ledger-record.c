@@ -73,7 +73,8 @@ static int put_text(struct buf *b, const char *text)
     return put_bytes(b, text, strlen(text));
 }
 
-/* owner, request id, image, working directory, the service's own bytes, then the environment. */
+/* owner, request id, image, working directory, the service's own bytes, then the environment. Before that, marked by a `=`
+ * that begins no variable, the user unless it is root: records without one are as they always were. */
 static int compose_body(struct buf *b, const struct sandbox *sb,
                         const struct sandbox_spec *spec)
 {
@@ -81,6 +82,11 @@ static int compose_body(struct buf *b, const struct sandbox *sb,
         put_text(b, sb->image) < 0 || put_text(b, sb->plan->cwd) < 0 ||
         put_bytes(b, spec->kept, spec->kept_bytes) < 0)
         return -ENOMEM;
+    if (sb->plan->user[0] != '\0') {
+        CLEANUP_FREE char *user = str_dup_printf("=%s", sb->plan->user);
+        if (!user || put_text(b, user) < 0)
+            return -ENOMEM;
+    }
     for (char **env = sb->plan->env; *env; env++)
         if (put_text(b, *env) < 0)
             return -ENOMEM;
@@ -163,6 +169,17 @@ static bool read_env(struct plan *plan, struct reader *r)
     return plan->env != NULL;
 }
 
+static bool take_user(struct plan *plan, struct reader *r)
+{
+    struct reader behind = *r;
+    CLEANUP_FREE char *text = behind.n_left > 0 ? take_text(&behind) : NULL;
+    bool there = text && text[0] == '=';
+    if (there)
+        *r = behind;
+    plan->user = strdup(there ? text + 1 : "");
+    return plan->user != NULL;
+}
+
 static bool read_body(struct sandbox *sb, const struct ledger_record *record)
 {
     struct reader r = {record->body, record->body_bytes};
@@ -174,7 +191,8 @@ static bool read_body(struct sandbox *sb, const struct ledger_record *record)
     sb->image = take_text(&r);
     sb->plan = calloc(1, sizeof(*sb->plan));
     if (!sb->plan || !(sb->plan->cwd = take_text(&r)) || !request_id || !sb->owner ||
-        !sb->image || !take_bytes(&r, &kept, &n_kept) || !read_env(sb->plan, &r))
+        !sb->image || !take_bytes(&r, &kept, &n_kept) || !take_user(sb->plan, &r) ||
+        !read_env(sb->plan, &r))
         return false;
     sb->plan->argv = calloc(1, sizeof(*sb->plan->argv)); /* what ran is not started again */
     struct sandbox_spec spec = {.owner = sb->owner, .request_id = request_id};

@@ -52,7 +52,9 @@ void main_process_on_cell_gone(struct sandbox *sb)
 static void on_started(struct sandbox *sb, const struct init_packet *packet)
 {
     char text[PLAN_MAX_PATH + 256]; /* a longer name is cut */
-    struct exec_body body = {.cwd = sb->plan->cwd, .name = sb->plan->argv[0]};
+    struct exec_body body = {
+        .cwd = sb->plan->cwd, .user = sb->plan->user, .name = sb->plan->argv[0]};
+    CLEANUP_ERR struct err err = {0};
 
     if (packet->value == 0) {
         cleanup_fd(&sb->main.log_fd); /* or the pipe would never end */
@@ -62,6 +64,10 @@ static void on_started(struct sandbox *sb, const struct init_packet *packet)
         return;
     }
     control_end(&sb->cell->control, &sb->main.call);
+    if (exec_user_error(&body, packet, &err)) {
+        sandbox_fail(sb, "start the main process: %s", err_text(&err));
+        return;
+    }
     int exit_code = exec_failure_text(&body, packet, text, sizeof(text));
     if (exit_code == 0) {
         sandbox_fail(sb, "start the main process: %s: %s", packet->stage,

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "runtime/image.h"
+
 PRINTF_LIKE(3, 4)
 static int invalid(struct err *err, const char *field, const char *fmt, ...)
 {
@@ -31,9 +33,10 @@ int path_check(const char *path, const char *field, struct err *err)
     return 0;
 }
 
-static int check_env(const struct string_pair *env, size_t n, struct err *err)
+/* @n_image: beside those, of the image. */
+static int check_env(const struct string_pair *env, size_t n, size_t n_image, struct err *err)
 {
-    if (n > PLAN_MAX_ENV)
+    if (n + n_image > PLAN_MAX_ENV)
         return invalid(err, "env", "has more than 1024 variables");
     for (size_t i = 0; i < n; i++)
         if (env[i].key[0] == '\0' || strchr(env[i].key, '='))
@@ -51,7 +54,7 @@ int process_spec_check(const struct process_spec *spec, struct err *err)
         return invalid(err, "command", "has too many arguments");
     if (spec->user && strlen(spec->user) > PLAN_MAX_USER)
         return invalid(err, "user", "is longer than 255 bytes");
-    return check_env(spec->env, spec->n_env, err);
+    return check_env(spec->env, spec->n_env, 0, err);
 }
 
 static int check_files(const struct sandbox_spec *spec, struct err *err)
@@ -72,24 +75,45 @@ static int check_files(const struct sandbox_spec *spec, struct err *err)
     return 0;
 }
 
-static int check_spec(const struct sandbox_spec *spec, struct err *err)
+/* As with containers: a command takes the place of the entry point, arguments take that of the image's. The image's arguments
+ * alone are no main process: those of most images are a shell or an interpreter, which ends at once without input. */
+struct main_words {
+    size_t n_head, n_tail;
+    const char *const *head, *const *tail;
+};
+
+static struct main_words choose_words(const struct sandbox_spec *spec,
+                                      const struct runtime_image *image)
 {
-    if (spec->command[0] == '\0' && spec->n_args > 0)
+    bool own = spec->command[0] != '\0';
+    struct main_words w = {
+        .head = own ? &spec->command : (const char *const *)image->entrypoint,
+        .n_head = own ? 1 : strings_count(image->entrypoint),
+        .tail = spec->args,
+        .n_tail = spec->n_args,
+    };
+    if (!own && w.n_head > 0 && w.n_tail == 0) {
+        w.tail = (const char *const *)image->cmd;
+        w.n_tail = strings_count(image->cmd);
+    }
+    return w;
+}
+
+static int check_spec(const struct sandbox_spec *spec, const struct runtime_image *image,
+                      struct err *err)
+{
+    struct main_words w = choose_words(spec, image);
+    const char *first = w.n_head > 0 ? w.head[0] : w.n_tail > 0 ? w.tail[0] : NULL;
+    size_t n_image_env = strings_count(image->env);
+    if (first && first[0] == '\0')
         return invalid(err, "command", "must not be empty when there are arguments");
-    if (spec->n_args + spec->n_env > INIT_MAX_STRINGS - 16)
+    if (w.n_head + w.n_tail + spec->n_env + n_image_env > INIT_MAX_STRINGS - 16)
         return invalid(err, "args", "are too many");
     if (spec->working_dir[0] != '\0' && spec->working_dir[0] != '/')
         return invalid(err, "working_dir", "`%s` is not an absolute path", spec->working_dir);
-    if (check_env(spec->env, spec->n_env, err) < 0)
+    if (check_env(spec->env, spec->n_env, n_image_env, err) < 0)
         return -1;
     return check_files(spec, err);
-}
-
-static void strings_free(char **strings)
-{
-    for (size_t i = 0; strings && strings[i]; i++)
-        free(strings[i]);
-    free(strings);
 }
 
 void plan_drop_files(struct plan *plan)
@@ -110,6 +134,7 @@ void plan_free(struct plan *plan)
     strings_free(plan->argv);
     strings_free(plan->env);
     free(plan->cwd);
+    free(plan->user);
     plan_drop_files(plan);
     free(plan);
 }
@@ -119,28 +144,46 @@ static void cleanup_plan(struct plan **plan)
     plan_free(*plan);
 }
 
-static bool copy_argv(struct plan *plan, const struct sandbox_spec *spec)
+/* Behind the @at strings that @to has. */
+static bool copy_strings(char **to, size_t at, const char *const *from, size_t n)
 {
-    plan->argv = calloc(spec->n_args + 2, sizeof(char *));
-    if (!plan->argv)
-        return false;
-    if (spec->command[0] == '\0')
-        return true;
-    plan->argv[0] = strdup(spec->command);
-    for (size_t i = 0; i < spec->n_args && plan->argv[i]; i++)
-        plan->argv[i + 1] = strdup(spec->args[i]);
-    return plan->argv[spec->n_args] != NULL;
+    for (size_t i = 0; i < n; i++)
+        if (!(to[at + i] = strdup(from[i])))
+            return false;
+    return true;
 }
 
-static bool copy_env(struct plan *plan, const struct sandbox_spec *spec)
+static bool copy_argv(struct plan *plan, const struct main_words *w)
 {
-    plan->env = calloc(spec->n_env + 1, sizeof(char *));
-    for (size_t i = 0; plan->env && i < spec->n_env; i++)
-        if (asprintf(&plan->env[i], "%s=%s", spec->env[i].key, spec->env[i].value) < 0) {
-            plan->env[i] = NULL;
+    plan->argv = calloc(w->n_head + w->n_tail + 1, sizeof(char *));
+    return plan->argv && copy_strings(plan->argv, 0, w->head, w->n_head) &&
+           copy_strings(plan->argv, w->n_head, w->tail, w->n_tail);
+}
+
+static bool copy_env(struct plan *plan, const struct sandbox_spec *spec,
+                     const struct runtime_image *image)
+{
+    size_t n = strings_count(image->env);
+    plan->env = calloc(n + spec->n_env + 1, sizeof(char *));
+    if (!plan->env || !copy_strings(plan->env, 0, (const char *const *)image->env, n))
+        return false;
+    for (size_t i = 0; i < spec->n_env; i++)
+        if (asprintf(&plan->env[n + i], "%s=%s", spec->env[i].key, spec->env[i].value) < 0) {
+            plan->env[n + i] = NULL;
             return false;
         }
-    return plan->env != NULL;
+    return true;
+}
+
+/* "host" has no home directory of its own choice, but always /root. */
+static const char *choose_cwd(const struct sandbox_spec *spec,
+                              const struct runtime_image *image)
+{
+    if (spec->working_dir[0] != '\0')
+        return spec->working_dir;
+    if (!image->layers)
+        return "/root";
+    return image->working_dir ? image->working_dir : "/";
 }
 
 static bool copy_files(struct plan *plan, const struct sandbox_spec *spec)
@@ -162,15 +205,16 @@ static bool copy_files(struct plan *plan, const struct sandbox_spec *spec)
     return true;
 }
 
-struct plan *plan_new(const struct sandbox_spec *spec, struct err *err)
+struct plan *plan_new(const struct sandbox_spec *spec, const struct runtime_image *image,
+                      struct err *err)
 {
-    if (check_spec(spec, err) < 0)
+    if (check_spec(spec, image, err) < 0)
         return NULL;
+    struct main_words words = choose_words(spec, image);
     CLEANUP(cleanup_plan) struct plan *plan = calloc(1, sizeof(*plan));
-    /* "" means the home directory; every image we start has /root (docs/architecture.md: the
-     * host skeleton). */
-    if (!plan || !(plan->cwd = strdup(spec->working_dir[0] ? spec->working_dir : "/root")) ||
-        !copy_argv(plan, spec) || !copy_env(plan, spec) || !copy_files(plan, spec)) {
+    if (!plan || !(plan->cwd = strdup(choose_cwd(spec, image))) ||
+        !(plan->user = strdup(image->user ? image->user : "")) || !copy_argv(plan, &words) ||
+        !copy_env(plan, spec, image) || !copy_files(plan, spec)) {
         (void)err_set(err, ERR_RESOURCE_EXHAUSTED,
                       "copy the sandbox's specification: out of memory");
         return NULL;

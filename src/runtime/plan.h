@@ -18,6 +18,8 @@
 #define PLAN_MAX_USER 255  /* chosen: two names; useradd(8) allows 32 bytes */
 #define PLAN_MAX_PATH 4096 /* PATH_MAX of Linux, with NUL */
 
+struct runtime_image;
+
 struct plan_file {
     char *path;
     struct buf content;
@@ -25,14 +27,17 @@ struct plan_file {
 
 struct plan {
     char **argv; /* NULL-terminated; argv[0] == NULL: no main process */
-    char **env;  /* "KEY=value", NULL-terminated: the user's, without our defaults */
-    char *cwd;   /* absolute */
+    char **
+        env; /* "KEY=value", NULL-terminated, without our defaults; of two the later one counts */
+    char *cwd;  /* absolute */
+    char *user; /* "": root */
     struct plan_file *files;
     size_t n_files;
 };
 
-/** plan_new() - INVALID_ARGUMENT with a violation for each bad field. */
-struct plan *plan_new(const struct sandbox_spec *spec, struct err *err);
+/** plan_new() - @image has what @spec does not say. INVALID_ARGUMENT with a violation for each bad field. */
+struct plan *plan_new(const struct sandbox_spec *spec, const struct runtime_image *image,
+                      struct err *err);
 void plan_free(struct plan *plan);
 /** plan_drop_files() - their content is not needed after the set-up. */
 void plan_drop_files(struct plan *plan);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "runtime/image-find.h"
 #include "runtime/ledger-record.h"
 #include "runtime/log-file.h"
 #include "runtime/retained.h"
@@ -246,14 +247,24 @@ static void list_restored(struct runtime *rt)
     prune(rt);
 }
 
-/* A cell, or for an unknown image only an id. */
-static int get_cell(struct sandbox *sb, struct err *err)
+/* Nothing is known of its image: it gets only an id, and fails in sandbox_begin(). */
+static int doom(struct sandbox *sb, const struct err *why, struct err *err)
 {
-    if (strcmp(sb->image, DEFAULT_IMAGE) != 0) {
-        cell_make_id(sb->id);
-        return 0;
-    }
-    sb->cell = cell_take(sb->rt, sb, &sb->rt->pool.shelf.kind);
+    char *reason = strdup(err_text(why));
+    if (!reason)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
+    free(sb->state_reason);
+    sb->state_reason = reason;
+    cell_make_id(sb->id);
+    return 0;
+}
+
+static int get_cell(struct sandbox *sb, const struct runtime_image *image, struct err *err)
+{
+    if (image->layers)
+        sb->kind = image_kind(sb->rt, image);
+    if (sb->kind || !image->layers)
+        sb->cell = cell_take(sb->rt, sb, sb->kind ? sb->kind : &sb->rt->pool.shelf.kind);
     if (!sb->cell)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
     memcpy(sb->id, sb->cell->id, sizeof(sb->id));
@@ -271,6 +282,29 @@ static int enter_new(struct runtime *rt, struct sandbox *sb, const struct sandbo
         return 0;
     ledger_record_remove(sb);
     return -1;
+}
+
+/* Registered, and not begun. */
+static struct sandbox *make(struct runtime *rt, const struct sandbox_spec *spec,
+                            struct err *err)
+{
+    CLEANUP_IMAGE struct runtime_image image = {0};
+    CLEANUP_ERR struct err unknown = {0};
+    struct sandbox_spec resolved = *spec;
+    if (check_create(rt, spec, err) < 0)
+        return NULL;
+    resolved.image = resolve_image(rt, spec->image);
+    bool found = image_find(rt, resolved.image, &image, &unknown) == 0;
+    struct sandbox *sb = sandbox_new(rt, &resolved, &image, err);
+    if (!sb)
+        return NULL;
+    if ((found ? get_cell(sb, &image, err) : doom(sb, &unknown, err)) == 0 &&
+        enter_new(rt, sb, spec, err) == 0)
+        return sb;
+    if (sb->cell)
+        sandbox_orphan_cell(sb);
+    sandbox_unref(sb);
+    return NULL;
 }
 
 static struct sandbox *find_request(struct runtime *rt, const struct sandbox_spec *spec)
@@ -293,14 +327,8 @@ int sandbox_create(struct runtime *rt, const struct sandbox_spec *spec, void *ta
         *ret_existing = true;
         return 0;
     }
-    struct sandbox_spec resolved = *spec;
-    resolved.image = resolve_image(rt, spec->image);
-    if (check_create(rt, spec, err) == 0)
-        sb = sandbox_new(rt, &resolved, err);
-    if (!sb || get_cell(sb, err) < 0 || enter_new(rt, sb, spec, err) < 0) {
-        if (sb && sb->cell)
-            sandbox_orphan_cell(sb);
-        sandbox_unref(sb);
+    sb = make(rt, spec, err);
+    if (!sb) {
         if (free_user_data)
             free_user_data(take_user_data);
         return -1;

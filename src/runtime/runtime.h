@@ -20,6 +20,7 @@
 #include "privproto/launchproto.h"
 
 struct runtime;
+struct runtime_image;
 struct sandbox;
 
 struct string_pair {
@@ -56,6 +57,9 @@ struct runtime_config {
     bool accept_unenforced_limits;
     const struct image_alias *image_aliases; /* borrowed for the runtime's life */
     size_t n_image_aliases;
+    /* find_image() - the image @name into @ret, which is empty; on the loop, so it may read a little. The text of its error
+     * tells why the sandbox FAILED. NULL: there is none but "host". */
+    int (*find_image)(void *user, const char *name, struct runtime_image *ret, struct err *err);
     /* Sandboxes of an earlier service come back with what it gave as sandbox_spec.kept; NULL: it
      * means nothing any more, and the sandbox is forgotten. Both NULL: nothing is kept. */
     void *(*restore)(void *user, const uint8_t *kept, size_t n);
@@ -109,12 +113,14 @@ struct sandbox_spec {       /* everything borrowed for the call */
     const char *request_id; /* "" = none; same owner + same id => same sandbox */
     const char
         *image; /* "" = the default image; unknown => the sandbox goes FAILED with the reason */
-    const char *command; /* "" = no main process: RUNNING until stopped or its lifetime ends */
+    /* "" = the image's entry point, and with it, when there are no args, the image's. None of all of them: no main process,
+     * RUNNING until stopped or its lifetime ends. */
+    const char *command;
     const char *const *args;
     size_t n_args;
     const struct string_pair *env;
     size_t n_env;
-    const char *working_dir; /* "" = "/root" if it exists, else "/" */
+    const char *working_dir; /* "" = the image's; of "host" /root */
     const struct sandbox_file
         *files; /* present before the main process starts, 0444, parents 0755 */
     size_t n_files;

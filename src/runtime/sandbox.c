@@ -8,6 +8,7 @@
 
 #include "base/util.h"
 #include "runtime/file.h"
+#include "runtime/image.h"
 #include "runtime/ledger-record.h"
 #include "runtime/log-stream.h"
 
@@ -46,6 +47,7 @@ static void sandbox_free(struct sandbox *sb)
     if (sb->free_user_data)
         sb->free_user_data(sb->user_data);
     plan_free(sb->plan);
+    free(sb->kind);
     free(sb->owner);
     free(sb->image);
     free(sb->state_reason);
@@ -124,7 +126,7 @@ struct sandbox *sandbox_new_empty(struct runtime *rt, struct err *err)
 }
 
 struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
-                            struct err *err)
+                            const struct runtime_image *image, struct err *err)
 {
     CLEANUP(cleanup_sandbox) struct sandbox *sb = sandbox_new_empty(rt, err);
     if (!sb)
@@ -133,7 +135,8 @@ struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
     sb->create_wall_ns = clock_wall_ns();
     sb->create_boot_ns = boot_now_ns();
     fill_limits(sb, spec);
-    sb->plan = plan_new(spec, err);
+    sb->kept_bytes += runtime_image_bytes(image);
+    sb->plan = plan_new(spec, image, err);
     if (!sb->plan)
         return NULL;
     sb->owner = strdup(spec->owner);
@@ -332,11 +335,7 @@ void sandbox_begin(struct sandbox *sb)
 {
     open_timer(sb);
     if (!sb->cell) {
-        sandbox_fail(
-            sb,
-            "image `%s` is not available on this service: only `%s` and the names mapped to it "
-            "(--image-alias) are",
-            sb->image, DEFAULT_IMAGE);
+        sandbox_end(sb, SANDBOX_FAILED, "");
         return;
     }
     if (sb->lifetime_ns > 0)

@@ -67,7 +67,8 @@ struct sandbox {
     void (*free_user_data)(void *);
 
     struct plan *plan;
-    struct cell *cell; /* NULL: ended and nothing left */
+    struct cell_kind *kind; /* of an image; NULL: the default one */
+    struct cell *cell;      /* NULL: ended and nothing left */
     struct setup setup;
     struct main_process main;
     struct log_file *log; /* NULL: no main process */
@@ -96,7 +97,7 @@ struct sandbox {
 
 /* sandbox.c */
 struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
-                            struct err *err);
+                            const struct runtime_image *image, struct err *err);
 /** sandbox_new_empty() - nothing of it set but its lists. */
 struct sandbox *sandbox_new_empty(struct runtime *rt, struct err *err);
 const char *sandbox_state_name(enum sandbox_state state);
@@ -104,8 +105,8 @@ const char *sandbox_state_name(enum sandbox_state state);
 char *sandbox_request_key(const struct sandbox_spec *spec);
 /** sandbox_orphan_cell() - of a sandbox that is not to be after all. */
 void sandbox_orphan_cell(struct sandbox *sb);
-/** sandbox_begin() - a new sandbox, registered; without a cell (its image is unknown) it fails.
- */
+/** sandbox_begin() - a new sandbox, registered; without a cell (nothing is known of its image) it fails, for the reason it
+ * has. */
 void sandbox_begin(struct sandbox *sb);
 void sandbox_set_state(struct sandbox *sb, enum sandbox_state state);
 /** sandbox_end() - to a terminal state; @reason is copied, "" for none. */

@@ -27,7 +27,7 @@ static void assert_body(const struct exec_body *body, const char *const *strings
 static void test_environment_is_merged_in_order_of_precedence(void **state)
 {
     char *env[] = {"A=1", "LANG=de", "A=2", NULL};
-    struct plan plan = {.argv = no_strings, .env = env, .cwd = "/w"};
+    struct plan plan = {.argv = no_strings, .env = env, .cwd = "/w", .user = ""};
     const char *const argv[] = {"cmd", "arg"};
     const struct string_pair own[] = {{"B", ""}, {"HOME", "/h"}};
     struct process_spec spec = {
@@ -47,7 +47,7 @@ static void test_environment_is_merged_in_order_of_precedence(void **state)
 
 static void test_another_user_has_no_home_of_ours(void **state)
 {
-    struct plan plan = {.argv = no_strings, .env = no_strings, .cwd = "/w"};
+    struct plan plan = {.argv = no_strings, .env = no_strings, .cwd = "/w", .user = ""};
     const char *const argv[] = {"id"};
     struct process_spec spec = {.argv = argv, .n_argv = 1, .cwd = "/", .user = "games:users"};
     CLEANUP(exec_body_done) struct exec_body body = {0};
@@ -90,7 +90,7 @@ static void test_every_failure_of_a_user_is_told(void **state)
 static void test_main_process_takes_everything_from_the_plan(void **state)
 {
     char *argv[] = {"sleep", "1", NULL};
-    struct plan plan = {.argv = argv, .env = no_strings, .cwd = "/root"};
+    struct plan plan = {.argv = argv, .env = no_strings, .cwd = "/root", .user = ""};
     CLEANUP(exec_body_done) struct exec_body body = {0};
     (void)state;
     assert_int_equal(exec_body_compose(&body, &plan, NULL, "h", NULL), 0);
@@ -101,7 +101,7 @@ static void test_main_process_takes_everything_from_the_plan(void **state)
 static void test_long_bodies_travel_in_a_memfd(void **state)
 {
     CLEANUP_FREE char *big = calloc(1, INIT_MAX_BODY + 1);
-    struct plan plan = {.argv = no_strings, .env = no_strings, .cwd = "/"};
+    struct plan plan = {.argv = no_strings, .env = no_strings, .cwd = "/", .user = ""};
     (void)state;
     memset(big, 'x', INIT_MAX_BODY);
     for (int i = 0; i < 2; i++) {
@@ -148,6 +148,26 @@ static void test_failures_have_the_words_of_a_shell(void **state)
     }
 }
 
+/* Of the image, unless the process has one of its own. */
+static void test_a_process_is_the_users_of_the_plan(void **state)
+{
+    static const char *const argv[] = {"id"};
+    struct plan plan = {.argv = no_strings, .env = no_strings, .cwd = "/", .user = "app"};
+    struct process_spec spec = {.argv = argv, .n_argv = 1};
+    struct exec_body body;
+    (void)state;
+    assert_int_equal(exec_body_compose(&body, &plan, &spec, "h", NULL), 0);
+    assert_string_equal(body.user, "app");
+    exec_body_done(&body);
+    spec.user = "0";
+    assert_int_equal(exec_body_compose(&body, &plan, &spec, "h", NULL), 0);
+    assert_string_equal(body.user, "0");
+    exec_body_done(&body);
+    assert_int_equal(exec_body_compose(&body, &plan, NULL, "h", NULL), 0);
+    assert_string_equal(body.user, "app");
+    exec_body_done(&body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +175,7 @@ int main(void)
         cmocka_unit_test(test_another_user_has_no_home_of_ours),
         cmocka_unit_test(test_every_failure_of_a_user_is_told),
         cmocka_unit_test(test_main_process_takes_everything_from_the_plan),
+        cmocka_unit_test(test_a_process_is_the_users_of_the_plan),
         cmocka_unit_test(test_long_bodies_travel_in_a_memfd),
         cmocka_unit_test(test_failures_have_the_words_of_a_shell),
     };

@@ -21,6 +21,7 @@
 #include "server/confine.h"
 #include "server/dispatch.h"
 #include "server/front.h"
+#include "server/images.h"
 #include "server/notify.h"
 #include "server/privileges.h"
 #include "server/record.h"
@@ -92,6 +93,7 @@ static int start_runtime(struct daemon *d, struct err *err)
     config.accept_unenforced_limits = o->accept_unenforced_limits;
     config.image_aliases = o->aliases;
     config.n_image_aliases = o->n_aliases;
+    config.find_image = images_find;
     config.restore = record_restore;
     config.free_restored = record_free;
     config.on_warning = on_warning;

@@ -106,20 +106,6 @@ static int check_lengths(const Pb__Container *c, const struct string_pair *env, 
     return 0;
 }
 
-/* As with every image whose entry point is empty: the arguments are the command. Without both
- * there is no main process, and the sandbox runs until it is stopped. */
-static void translate_command(const Pb__Container *c, struct spec_plan *plan)
-{
-    plan->spec.command = c->command;
-    plan->spec.args = plan->args;
-    plan->spec.n_args = c->n_args;
-    if (c->command[0] == '\0' && c->n_args > 0) {
-        plan->spec.command = plan->args[0];
-        plan->spec.args++;
-        plan->spec.n_args--;
-    }
-}
-
 int spec_translate(const Pb__SandboxSpec *spec, struct spec_plan *ret, struct err *err)
 {
     const Pb__Container *c = spec->containers[0];
@@ -142,6 +128,9 @@ int spec_translate(const Pb__SandboxSpec *spec, struct spec_plan *ret, struct er
     ret->spec = (struct sandbox_spec){
         .request_id = "",
         .image = c->image,
+        .command = c->command,
+        .args = ret->args,
+        .n_args = c->n_args,
         .env = ret->env,
         .n_env = c->n_environment_variables,
         .working_dir = c->working_dir,
@@ -149,7 +138,6 @@ int spec_translate(const Pb__SandboxSpec *spec, struct spec_plan *ret, struct er
         .n_files = c->n_files,
         .lifetime_ns = (uint64_t)spec->max_lifetime_seconds * NS_PER_SEC,
     };
-    translate_command(c, ret);
     return spec_limits(c, &ret->spec.memory_bytes, &ret->spec.cpu_millis, err);
 }
 

@@ -220,7 +220,8 @@ static void test_translation_keeps_order_and_content(void **state)
     assert_non_null(strstr(err_text(&err), "environment_variables"));
 }
 
-static void test_arguments_without_a_command_are_the_command(void **state)
+/* What they mean says the image. */
+static void test_arguments_without_a_command_stay_arguments(void **state)
 {
     struct fixture f;
     CLEANUP(spec_plan_done) struct spec_plan plan = {0};
@@ -230,9 +231,9 @@ static void test_arguments_without_a_command_are_the_command(void **state)
     f.container.args = args;
     f.container.n_args = 2;
     assert_int_equal(spec_translate(&f.spec, &plan, NULL), 0);
-    assert_string_equal(plan.spec.command, "printf");
-    assert_int_equal(plan.spec.n_args, 1);
-    assert_string_equal(plan.spec.args[0], "x");
+    assert_string_equal(plan.spec.command, "");
+    assert_int_equal(plan.spec.n_args, 2);
+    assert_string_equal(plan.spec.args[0], "printf");
     spec_plan_done(&plan);
     f.container.n_args = 0;
     assert_int_equal(spec_translate(&f.spec, &plan, NULL), 0);
@@ -348,7 +349,7 @@ int main(void)
         cmocka_unit_test(test_limits_win_over_requests),
         cmocka_unit_test(test_quantities_that_make_no_sense_are_named),
         cmocka_unit_test(test_translation_keeps_order_and_content),
-        cmocka_unit_test(test_arguments_without_a_command_are_the_command),
+        cmocka_unit_test(test_arguments_without_a_command_stay_arguments),
         cmocka_unit_test(test_strings_that_no_program_could_be_given_are_named),
         cmocka_unit_test(test_requests_are_told_apart_but_for_the_order_of_maps),
         cmocka_unit_test(test_the_echo_has_a_name_and_files_whole_or_not_at_all),

@@ -1,0 +1,90 @@
+/* See image-find.h. */
+#include "runtime/image-find.h"
+
+#include <string.h>
+
+#include "runtime/room.h"
+
+/* Chosen: what the service takes of a specification, for the same reason: every sandbox keeps it as long as it is readable. */
+#define IMAGE_MAX_WORDS_BYTES (1u << 20)
+
+/* overlayfs takes no directory twice, and builders repeat layers that are empty. What the upper one has covers all that the
+ * lower one could show. */
+static void drop_repeated(char **layers)
+{
+    size_t n = strings_count(layers), kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool again = false;
+        for (size_t above = i + 1; above < n && !again; above++)
+            again = strcmp(layers[i], layers[above]) == 0;
+        if (again)
+            free(layers[i]);
+        else
+            layers[kept++] = layers[i];
+    }
+    layers[kept] = NULL;
+}
+
+static int check(const char *name, const struct runtime_image *image, struct err *err)
+{
+    size_t n = strings_count(image->layers);
+    if (n == 0)
+        return err_set(err, ERR_FAILED_PRECONDITION, "image `%s` has no layers", name);
+    if (n > LAUNCH_MAX_LAYERS)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "image `%s` has %zu layers, and a sandbox can have %d", name, n,
+                       LAUNCH_MAX_LAYERS);
+    if (runtime_image_bytes(image) > IMAGE_MAX_WORDS_BYTES)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "image `%s` has more than %u bytes of environment, entry point and "
+                       "arguments",
+                       name, IMAGE_MAX_WORDS_BYTES);
+    for (size_t i = 0; i < n; i++)
+        if (!launchproto_layer_valid(image->layers[i]))
+            return err_set(err, ERR_FAILED_PRECONDITION, "image `%s`: `%s` is no layer", name,
+                           image->layers[i]);
+    return 0;
+}
+
+int image_find(const struct runtime *rt, const char *name, struct runtime_image *ret,
+               struct err *err)
+{
+    CLEANUP_IMAGE struct runtime_image image = {0};
+    *ret = image;
+    if (strcmp(name, DEFAULT_IMAGE) == 0)
+        return 0;
+    if (!rt->config.find_image)
+        return err_set(err, ERR_NOT_FOUND,
+                       "image `%s` is not available on this service: only `%s` and the names "
+                       "mapped to it (--image-alias) are",
+                       name, DEFAULT_IMAGE);
+    if (rt->config.find_image(rt->config.user, name, &image, err) < 0)
+        return -1;
+    if (image.layers)
+        drop_repeated(image.layers);
+    if (check(name, &image, err) < 0)
+        return -1;
+    /* Where there is only one user every file is its, whatever the image says: docs/images.md, "Owners". */
+    if (!rt->features.root)
+        free(TAKE_PTR(image.user));
+    *ret = image;
+    image = (struct runtime_image){0};
+    return 0;
+}
+
+struct cell_kind *image_kind(const struct runtime *rt, const struct runtime_image *image)
+{
+    size_t n = strings_count(image->layers), size = LAUNCH_LAYER_DIGITS + 1;
+    struct cell_kind *kind = malloc(sizeof(*kind) + n * size);
+    if (!kind)
+        return NULL;
+    *kind = rt->pool.shelf.kind;
+    kind->root.host = false;
+    kind->root.n_layers = (uint32_t)n;
+    char *names = (char *)(kind + 1);
+    for (size_t i = 0; i < n; i++) {
+        kind->root.layers[i] = memcpy(names, image->layers[i], size);
+        names += size;
+    }
+    return kind;
+}

@@ -1,0 +1,31 @@
+/*
+ * An image as a value: what it gives to a sandbox. Whoever has one owns it.
+ */
+#ifndef CWS_RUNTIME_IMAGE_H
+#define CWS_RUNTIME_IMAGE_H
+
+#include "base/macros.h"
+
+/* Arrays end with NULL; they and their strings are on the heap, and may be NULL. Without layers it is "host", the machine's
+ * own root. */
+struct runtime_image {
+    char **layers; /* names of directories of the store, from the lowest */
+    char **env;    /* NAME=value */
+    char **entrypoint, **cmd;
+    char *user;        /* "": root */
+    char *working_dir; /* absolute */
+};
+
+/** runtime_image_bytes() - of its words: what each sandbox of it has a copy of. */
+size_t runtime_image_bytes(const struct runtime_image *image);
+void runtime_image_done(struct runtime_image *image);
+#define CLEANUP_IMAGE CLEANUP(runtime_image_done)
+
+/** strings_count() - of an array that ends with NULL, or is NULL. */
+size_t strings_count(char *const *strings);
+/** strings_bytes() - about what they take of memory. */
+size_t strings_bytes(char *const *strings);
+/** strings_free() - the strings and the array. */
+void strings_free(char **strings);
+
+#endif

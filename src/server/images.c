@@ -1,0 +1,71 @@
+/* See images.h. */
+#include "server/images.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "image/reference.h"
+#include "image/value.h"
+#include "runtime/image.h"
+
+#define STORE "images" /* in the data directory, where we are: main.c */
+
+/* Takes the words. */
+static char **take_words(struct words *w)
+{
+    char **items = w->items; /* there is room for the end: config.c */
+    *w = (struct words){0};
+    return items;
+}
+
+static char **copy_layers(const struct config *c)
+{
+    char **layers = calloc(c->n_diff_ids + 1, sizeof(*layers));
+    for (size_t i = 0; layers && i < c->n_diff_ids; i++)
+        if (!(layers[i] = strdup(c->diff_ids[i]))) {
+            while (i > 0)
+                free(layers[--i]);
+            free(layers);
+            return NULL;
+        }
+    return layers;
+}
+
+static int read_image(const char *reference, struct image_value *ret, struct err *err)
+{
+    CLEANUP(store_close) struct store store;
+    if (store_open_to_read(&store, STORE, err) < 0)
+        return -1;
+    return value_read(&store, reference, ret, err);
+}
+
+int images_find(void *user, const char *name, struct runtime_image *ret, struct err *err)
+{
+    CLEANUP_REFERENCE struct reference r = {0};
+    CLEANUP_VALUE struct image_value v = {0};
+    if (reference_parse(name, &r, err) < 0)
+        return -1;
+    CLEANUP_FREE char *reference = reference_format(&r);
+    if (!reference)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    if (read_image(reference, &v, err) < 0) {
+        if (err->code == ERR_NOT_FOUND || err->sys_errno == ENOENT)
+            return err_set(err, ERR_NOT_FOUND,
+                           "image `%s` is not available on this service: `cwsandbox image pull "
+                           "%s` gets it into the store (%s is not there)",
+                           name, name, reference);
+        return -1;
+    }
+    char **layers = copy_layers(&v.config);
+    if (!layers)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    *ret = (struct runtime_image){
+        .layers = layers,
+        .env = take_words(&v.config.env),
+        .entrypoint = take_words(&v.config.entrypoint),
+        .cmd = take_words(&v.config.cmd),
+        .user = TAKE_PTR(v.config.user),
+        .working_dir = TAKE_PTR(v.config.working_dir),
+    };
+    return 0;
+}
