@@ -108,9 +108,9 @@ class Service(Daemon):
         text = Path(f"/proc/{self.daemon_pid()}/status").read_text()
         return int(next(line.split()[1] for line in text.splitlines() if line.startswith(field)))
 
-    def create(self, command="", args=(), wait=True, stub=None, metadata=None, **spec) -> "Box":
+    def create(self, command="", args=(), wait=True, stub=None, metadata=None, image="python:3.11", **spec) -> "Box":
         stub = stub or self.stub
-        container = pb.Container(name="main", image="python:3.11", command=command, args=args,
+        container = pb.Container(name="main", image=image, command=command, args=args,
                                  **{k: spec.pop(k) for k in list(spec) if k in pb.Container.DESCRIPTOR.fields_by_name})
         request = pb.CreateSandboxRequest(
             sandbox=pb.Sandbox(spec=pb.SandboxSpec(containers=[container], **spec)),
