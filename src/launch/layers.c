@@ -74,6 +74,8 @@ int layers_hold(struct engine *e, struct cell *cell, const struct rootfs *root)
 {
     if (root->host || root->n_layers == 0)
         return 0;
+    if (!e->lean.images_owned) /* lowers.c */
+        return -EOPNOTSUPP;
     cell->layers = calloc(root->n_layers, sizeof(struct layer *));
     if (!cell->layers)
         return -ENOMEM;

@@ -24,6 +24,12 @@ def test_an_image_of_the_store(tmp_path):
     program = Path(os.environ["CWS_STAGE"]) / "bin" / "cwsandbox"
     subprocess.run([program, "image", "import", tmp_path / "root", "cws-test/python:1"], check=True, timeout=60)
     with Sandbox.run(container_image="cws-test/python:1", environment_variables={"A": "given"}, working_dir="/bin") as sandbox:
+        try:
+            sandbox.wait()
+        except SandboxFailedError as error:
+            if "mount layers: Operation not supported" in str(error):
+                pytest.skip("the file system of the store has no idmapped mounts here")
+            raise
         result = sandbox.exec(["/bin/sh", "-c", "echo $A; pwd; echo *"]).result()
         assert (result.returncode, result.stdout) == (0, "given\n/bin\nbusybox sh\n")
         sandbox.write_file("/new", b"written").result()
