@@ -72,8 +72,8 @@ def test_the_config_counts_where_the_caller_says_nothing(store):
     assert box.message.status.state == pb.STATE_RUNNING, box.message.status.state_reason
     # An ordinary user's sandboxes have one user, whose every file is
     assert box.sh("cat which; pwd; echo $A $B; id -u") == f"upper\n/srv\nimage mine\n{0 if store.service.as_user else 1000}\n"
-    assert box.run("pwd", cwd="/etc").stdout == b"/etc\n"
-    assert box.run("id", "-u", user="0").stdout == b"0\n"
+    box.metadata = [("x-cwsandbox-exec-user", "0"), ("x-cwsandbox-exec-cwd-bin", b"/etc")]
+    assert box.sh("id -u; pwd") == "0\n/etc\n"
     assert box.read("/srv/which") == b"upper\n"
     box.delete()
 
