@@ -98,7 +98,8 @@ static int try_finish(struct engine *e, struct cell *cell)
     cgroup_usage(&e->cgroups, cell->id, &usage);
     if (cgroup_remove(&e->cgroups, cell->id) == -EBUSY)
         return -EBUSY;
-    kills_end(e, cell); /* answers come before the event */
+    kills_end(e, cell);      /* answers come before the event */
+    layers_release(e, cell); /* whoever hears of the end may remove them */
     announce_end(e, cell, &usage);
     cell_free(e, cell);
     return 0;

@@ -82,7 +82,7 @@ static void test_bad_specifications_are_invalid_arguments(void **state)
     const struct sandbox_file relative = {"a.txt", NULL, 0}, root = {"/", NULL, 0};
     const struct sandbox_file twice[] = {{"/a", NULL, 0}, {"/a", NULL, 0}};
     const struct string_pair env = {"A=B", ""};
-    const char *const arg = "x";
+    const char *const arg = ""; /* a command without a name */
     struct sandbox_spec specs[6];
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(specs); i++)
