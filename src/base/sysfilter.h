@@ -1,6 +1,6 @@
 /*
  * A filter of system calls that a program puts on itself, from tables of numbers: what it makes is allowed, what only an
- * intruder asks for ends the process, everything else is EPERM. Threads can be started, processes cannot.
+ * intruder asks for (of all our programs the same: sysfilter.c) ends the process, everything else is EPERM. Threads can be started, processes cannot.
  *
  * Built by hand, because a list of "equal: allow" needs no library; the kernel answers calls that are decided by their
  * number alone from a bitmap (5.11). Needs no_new_privs or CAP_SYS_ADMIN. Cannot be taken off again.
@@ -27,8 +27,6 @@ struct sysfilter_argument {
 struct sysfilter {
     const struct sysfilter_row *allowed;
     size_t n_allowed;
-    const struct sysfilter_row *deadly;
-    size_t n_deadly;
     const struct sysfilter_row *unneeded; /* answered with 0 and not made */
     size_t n_unneeded;
     const struct sysfilter_argument *arguments;

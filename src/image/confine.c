@@ -135,20 +135,6 @@ static const struct sysfilter_row allowed[] = {
 #endif
 };
 
-static const struct sysfilter_row deadly[] = {
-    {SYS_bpf, "an intruder: programs in the kernel"},
-    {SYS_execve, "an intruder: a program"},
-    {SYS_execveat, "an intruder: a program"},
-    {SYS_keyctl, "an intruder: keys of the kernel"},
-    {SYS_mount, "an intruder: the file system"},
-    {SYS_process_vm_readv, "an intruder: another process"},
-    {SYS_process_vm_writev, "an intruder: another process"},
-    {SYS_ptrace, "an intruder: another process"},
-    {SYS_setns, "an intruder: a namespace"},
-    {SYS_unshare, "an intruder: a namespace"},
-    {SYS_userfaultfd, "an intruder: a step to the kernel"},
-};
-
 static const struct sysfilter_argument arguments[] = {
     {SYS_socket, 0, AF_INET, "registries"},
     {SYS_socket, 0, AF_INET6, "registries"},
@@ -170,8 +156,6 @@ static const char *const readable[] = {
 static const struct sysfilter filter = {
     .allowed = allowed,
     .n_allowed = ARRAY_SIZE(allowed),
-    .deadly = deadly,
-    .n_deadly = ARRAY_SIZE(deadly),
     .arguments = arguments,
     .n_arguments = ARRAY_SIZE(arguments),
 };

@@ -147,25 +147,6 @@ static const struct sysfilter_row allowed[] = {
 #endif
 };
 
-/* Nothing that we or a library of ours does comes to one of these, whatever the version. */
-static const struct sysfilter_row deadly[] = {
-    {SYS_add_key, "an intruder: keys of the kernel"},
-    {SYS_bpf, "an intruder: programs in the kernel"},
-    {SYS_execve, "an intruder: a program"},
-    {SYS_execveat, "an intruder: a program"},
-    {SYS_init_module, "an intruder: the kernel itself"},
-    {SYS_finit_module, "an intruder: the kernel itself"},
-    {SYS_keyctl, "an intruder: keys of the kernel"},
-    {SYS_mount, "an intruder: the file system"},
-    {SYS_pidfd_getfd, "an intruder: another process"},
-    {SYS_process_vm_readv, "an intruder: another process"},
-    {SYS_process_vm_writev, "an intruder: another process"},
-    {SYS_ptrace, "an intruder: another process"},
-    {SYS_setns, "an intruder: a namespace"},
-    {SYS_unshare, "an intruder: a namespace"},
-    {SYS_userfaultfd, "an intruder: a step to the kernel"},
-};
-
 /* Of ioctl(2) nothing that types into a terminal (TIOCSTI); of prlimit64(2) our own limits: what another process may have is
  * not ours to say, and no capability is left to say it. */
 static const struct sysfilter_argument arguments[] = {
@@ -187,8 +168,6 @@ static const struct sysfilter_row unneeded[] = {
 static const struct sysfilter filter = {
     .allowed = allowed,
     .n_allowed = ARRAY_SIZE(allowed),
-    .deadly = deadly,
-    .n_deadly = ARRAY_SIZE(deadly),
     .unneeded = unneeded,
     .n_unneeded = ARRAY_SIZE(unneeded),
     .arguments = arguments,
