@@ -172,8 +172,8 @@ static bool goes_straight(const struct plane_way *w)
     switch (sb->data_plane) {
     case CWS_DATA_PLANE_DIRECT:
         return true;
-    case CWS_DATA_PLANE_AUTO:
-        return sb->target->address.kind == ADDRESS_TCP &&
+    case CWS_DATA_PLANE_AUTO: /* cwsandboxd has no such way */
+        return sb->target->address.kind == ADDRESS_TCP && !(sb->conn && sb->conn->ours) &&
                clock_now_ns() >= sb->plane.rest_until_ns && plane_may_ask(sb, w->permission);
     case CWS_DATA_PLANE_GATEWAY:
         break;

@@ -2,8 +2,8 @@
  * plane: which way one attempt of a command, a log or a file takes: straight to its sandbox, over a channel of the pool, or
  * through the API (the gateway). Each attempt chooses anew and gives its channel back before the next one begins.
  *
- * AUTO goes straight where that is possible within a second, and asks again 30 s after it was not; a service on a local
- * socket is not asked, for nothing is nearer. DIRECT goes straight or fails.
+ * AUTO goes straight where that is possible within a second, and asks again 30 s after it was not. A service on a local
+ * socket is not asked, for nothing is nearer, nor one that has said to be cwsandboxd. DIRECT goes straight or fails.
  *
  * Owner: embedded in what makes the attempt, whose reference to the sandbox it borrows. Thread: the loop's.
  */

@@ -230,16 +230,28 @@ static void test_a_cancelled_command_lets_go_of_its_way(void **state)
     }
 }
 
-static void test_a_service_on_a_local_socket_is_not_asked(void **state)
+/* @peer: kind alone. */
+static void expect_no_question(struct peer peer, bool ours)
 {
     refusal = ERR_UNIMPLEMENTED;
-    gateway = (struct world){0};
-    world_begin(&gateway, false, gateway_handler);
+    gateway = (struct world){.peer = peer};
+    world_begin(&gateway, ours, gateway_handler);
     cws_sandbox *sb = world_sandbox(&gateway);
     assert_int_equal(run(sb), 0);
+    assert_int_equal(peer_count(&gateway.peer, "StreamExec"), 1);
     assert_int_equal(peer_count(&gateway.peer, "ConnectSandbox"), 0);
     cws_sandbox_unref(sb);
     world_end(&gateway);
+}
+
+static void test_a_service_on_a_local_socket_is_not_asked(void **state)
+{
+    expect_no_question((struct peer){0}, false);
+}
+
+static void test_a_service_of_ours_is_not_asked(void **state)
+{
+    expect_no_question((struct peer){.kind = PEER_TCP}, true);
 }
 
 int main(void)
@@ -250,6 +262,7 @@ int main(void)
         cmocka_unit_test(test_commands_share_a_credential_and_a_connection),
         cmocka_unit_test(test_a_cancelled_command_lets_go_of_its_way),
         cmocka_unit_test(test_a_service_on_a_local_socket_is_not_asked),
+        cmocka_unit_test(test_a_service_of_ours_is_not_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
