@@ -161,6 +161,13 @@ const char *str_startswith(const char *s, const char *prefix)
     return strncmp(s, prefix, n) == 0 ? s + n : NULL;
 }
 
+void str_free_all(char **strings, size_t n)
+{
+    for (size_t i = 0; strings && i < n; i++)
+        free(strings[i]);
+    free(strings);
+}
+
 char *str_dup_printf(const char *fmt, ...)
 {
     va_list ap;

@@ -42,6 +42,8 @@ void random_uuid(char ret_text[static 37]);
 const char *str_startswith(const char *s, const char *prefix);
 /** str_dup_printf() - NULL on out of memory. */
 char *str_dup_printf(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/** str_free_all() - @n strings, some of which may be NULL, and their array, which may be NULL, too. */
+void str_free_all(char **strings, size_t n);
 /** parse_u64() - whole string decimal; -EINVAL or -ERANGE. */
 int parse_u64(const char *s, uint64_t max, uint64_t *ret);
 /** utf8_valid() - strict UTF-8 (no surrogates, no overlong forms), NUL allowed. */

@@ -259,13 +259,6 @@ static void call_cancel(struct cws_op *op)
     op_end(op);
 }
 
-static void free_strings(char **strings, size_t n)
-{
-    for (size_t i = 0; strings && i < n; i++)
-        free(strings[i]);
-    free(strings);
-}
-
 static void call_free(struct cws_op *op)
 {
     struct call_op *c = CONTAINER_OF(op, struct call_op, op);
@@ -281,9 +274,9 @@ static void call_free(struct cws_op *op)
     strmap_done(&c->seen);
     free(c->page_token);
     free(c->sandbox_id);
-    free_strings(c->tags, c->n_tags);
-    free_strings(c->runner_ids, c->n_runner_ids);
-    free_strings(c->volume_ids, c->n_volume_ids);
+    str_free_all(c->tags, c->n_tags);
+    str_free_all(c->runner_ids, c->n_runner_ids);
+    str_free_all(c->volume_ids, c->n_volume_ids);
     cws_target_unref(c->target);
     free(c);
 }

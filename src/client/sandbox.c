@@ -66,13 +66,6 @@ cws_sandbox *cws_sandbox_ref(cws_sandbox *sb)
     return sb;
 }
 
-static void free_strings(char **strings, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        free(strings[i]);
-    free(strings);
-}
-
 static void info_done(struct sandbox_info *info)
 {
     free(info->id);
@@ -84,7 +77,7 @@ static void info_done(struct sandbox_info *info)
     details_unref(info->details);
     free(info->heard);
     free(info->share_token);
-    free_strings(info->snapshot_ids, info->n_snapshot_ids);
+    str_free_all(info->snapshot_ids, info->n_snapshot_ids);
 }
 
 void cws_sandbox_unref(cws_sandbox *sb)
@@ -101,7 +94,7 @@ void cws_sandbox_unref(cws_sandbox *sb)
     buf_done(&sb->spill_request);
     error_unref(sb->no_room);
     error_unref(sb->create.refused);
-    free_strings(sb->scratch, sb->n_scratch);
+    str_free_all(sb->scratch, sb->n_scratch);
     free(sb->stop_request_id);
     plane_state_done(&sb->plane);
     (void)pthread_mutex_destroy(&sb->lock);
@@ -263,14 +256,14 @@ static bool apply_volumes(struct cws_sandbox *sb, const Pb__SandboxSpec *spec)
             continue;
         names[n] = strdup(v->name);
         if (!names[n]) {
-            free_strings(names, n);
+            str_free_all(names, n);
             return false;
         }
         n++;
     }
     if (!names)
         return false;
-    free_strings(sb->scratch, sb->n_scratch);
+    str_free_all(sb->scratch, sb->n_scratch);
     sb->scratch = names;
     sb->n_scratch = n;
     return true;
@@ -540,7 +533,7 @@ int sandbox_add_snapshots(struct cws_sandbox *sb, char *const *ids, size_t n)
     for (size_t i = 0; copies && i < n; i++) {
         copies[i] = strdup(ids[i]);
         if (!copies[i]) {
-            free_strings(copies, i);
+            str_free_all(copies, i);
             return -ENOMEM;
         }
     }
@@ -553,7 +546,7 @@ int sandbox_add_snapshots(struct cws_sandbox *sb, char *const *ids, size_t n)
     sb->info.snapshot_ids = copies;
     sb->info.n_snapshot_ids = n;
     unlock_info(sb, locked);
-    free_strings(old, n_old);
+    str_free_all(old, n_old);
     return 0;
 }
 

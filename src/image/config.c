@@ -7,19 +7,12 @@
 #include "base/util.h"
 #include "image/json.h"
 
-static void words_done(struct words *w)
-{
-    for (size_t i = 0; i < w->n; i++)
-        free(w->items[i]);
-    free(w->items);
-}
-
 void image_config_done(struct config *c)
 {
-    words_done(&c->env);
-    words_done(&c->entrypoint);
-    words_done(&c->cmd);
-    words_done(&c->volumes);
+    str_free_all(c->env.items, c->env.n);
+    str_free_all(c->entrypoint.items, c->entrypoint.n);
+    str_free_all(c->cmd.items, c->cmd.n);
+    str_free_all(c->volumes.items, c->volumes.n);
     free(c->diff_ids);
     free(c->user);
     free(c->working_dir);

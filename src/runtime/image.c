@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/util.h"
+
 size_t strings_count(char *const *strings)
 {
     size_t n = 0;
@@ -22,9 +24,7 @@ size_t strings_bytes(char *const *strings)
 
 void strings_free(char **strings)
 {
-    for (size_t i = 0; strings && strings[i]; i++)
-        free(strings[i]);
-    free(strings);
+    str_free_all(strings, strings_count(strings));
 }
 
 size_t runtime_image_bytes(const struct runtime_image *image)
