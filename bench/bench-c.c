@@ -9,14 +9,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "cwsandbox.h"
-
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
+#include "bench.h"
 
 static double cpu_ms(void)
 {
@@ -24,20 +17,6 @@ static double cpu_ms(void)
     (void)getrusage(RUSAGE_SELF, &u);
     return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e3 +
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e3;
-}
-
-__attribute__((noreturn)) static void die(const char *what, const cws_error *e)
-{
-    (void)fprintf(stderr, "bench-c: %s: %s\n", what, e ? cws_error_message(e) : "?");
-    exit(1);
-}
-
-static void finish(cws_op *op, const char *what)
-{
-    while (cws_op_wait(op, CWS_FOREVER) != CWS_WAIT_DONE)
-        ;
-    if (cws_op_error(op))
-        die(what, cws_op_error(op));
 }
 
 static int compare(const void *a, const void *b)

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "cwsandbox.h"
+#include "bench.h"
 
 #define MS (1000 * 1000ull)
 
@@ -24,30 +24,9 @@
 #define BOMB_PATH "/tmp/" BOMB_NAME
 static const char bomb[] = "#!/usr/bin/perl\nwhile (1) { fork }\n";
 
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 * MS + (uint64_t)ts.tv_nsec;
-}
-
 static double ms_since(uint64_t began)
 {
     return (double)(now_ns() - began) / (double)MS;
-}
-
-__attribute__((noreturn)) static void die(const char *what, const cws_error *e)
-{
-    (void)fprintf(stderr, "bench-kill: %s: %s\n", what, e ? cws_error_message(e) : "?");
-    exit(1);
-}
-
-static void finish(cws_op *op, const char *what)
-{
-    while (cws_op_wait(op, CWS_FOREVER) != CWS_WAIT_DONE)
-        ;
-    if (cws_op_error(op))
-        die(what, cws_op_error(op));
 }
 
 /* Processes of the bomb that are neither zombies nor gone. */
