@@ -60,17 +60,18 @@ static int create_on_disk(struct service *s, struct box *b, uint64_t size_bytes,
 }
 
 /* false: this machine has no loop devices; skipped, with what launch says. */
-static bool start_with_disks(struct service *s)
+/* Skips the test where there are none. */
+static void start_with_disks(struct service *s)
 {
     harness_args = with_disks;
     service_start(s);
     harness_args = NULL;
     if (s->features.disk_bytes > 0)
-        return true;
+        return;
     print_message("%s", s->features.problems);
     assert_non_null(strstr(s->features.problems, "disk: "));
     service_stop(s);
-    return false;
+    skip_because("no disks here");
 }
 
 static void box_on_disk(struct service *s, struct box *b)
@@ -87,8 +88,7 @@ static void test_files_are_on_the_sandboxes_own_disk(void **state)
     struct service s;
     struct box b, other;
 
-    if (!start_with_disks(&s))
-        skip_because("no disks here");
+    start_with_disks(&s);
     box_on_disk(&s, &b);
     box_on_disk(&s, &other);
     assert_int_equal(count_loops(&s), 2);
@@ -111,8 +111,7 @@ static void test_a_full_disk_says_so_and_is_its_own(void **state)
     struct service s;
     struct box b, other;
 
-    if (!start_with_disks(&s))
-        skip_because("no disks here");
+    start_with_disks(&s);
     box_on_disk(&s, &b);
     box_on_disk(&s, &other);
     assert_shell(&b,
@@ -133,8 +132,7 @@ static void test_disks_have_one_size(void **state)
     struct box b;
     char stage[64];
 
-    if (!start_with_disks(&s))
-        skip_because("no disks here");
+    start_with_disks(&s);
     assert_int_equal(s.features.disk_bytes, DISK_BYTES);
     assert_int_equal(create_on_disk(&s, &b, DISK_BYTES * 2, stage), -EINVAL);
     assert_string_equal(stage, "make disk");
@@ -162,8 +160,7 @@ static void test_a_killed_launch_leaves_no_disk(void **state)
     char name[32];
     int status;
 
-    if (!start_with_disks(&s))
-        skip_because("no disks here");
+    start_with_disks(&s);
     box_on_disk(&s, &b);
     assert_shell(&b, "echo x > /root/f && echo written", "written\n");
     assert_int_equal(kill(s.pid, SIGKILL), 0);

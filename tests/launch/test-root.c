@@ -37,6 +37,13 @@ static void remove_layers(const struct service *s)
     assert_int_equal(system(command), 0);
 }
 
+static void end_root(struct service *s, struct box *b)
+{
+    box_end(b, NULL);
+    remove_layers(s);
+    service_stop(s);
+}
+
 /* A sandbox of layers 1..@n, with the rows that the daemon asks for. The status. */
 static int create_of_layers(struct service *s, struct box *b, uint32_t n, char *stage)
 {
@@ -100,9 +107,7 @@ static void test_a_root_of_one_static_program_has_all_that_processes_need(void *
                  "$bb echo 127.0.0.2 mine >> /etc/hosts && $bb rm /etc/hostname && $bb stat -c "
                  "%u:%a / /bin /etc/hosts",
                  "y\nz\ncwsandbox-init\n2\nfile\nsandbox\n0:755\n0:755\n0:644\n");
-    box_end(&b, NULL);
-    remove_layers(&s);
-    service_stop(&s);
+    end_root(&s, &b);
 }
 
 /* What distroless images have: a program and not even /etc. */
@@ -122,9 +127,7 @@ static void test_a_root_without_a_shell_or_etc(void **state)
     assert_memory_equal(r.out, "sandbox\n", 8);
     run_argv(&b, (const char *const[]){"/busybox", "stat", "-c", "%a", "/", NULL}, &r);
     assert_memory_equal(r.out, "711\n", 4);
-    box_end(&b, NULL);
-    remove_layers(&s);
-    service_stop(&s);
+    end_root(&s, &b);
 }
 
 /* A glibc distribution: the machine's own libraries, copied. */
@@ -144,9 +147,7 @@ static void test_a_root_with_its_own_libraries(void **state)
                  "cd /root && echo written > f && cat f && ls /proc/self/fd | cat > /dev/null "
                  "&& echo done",
                  "written\ndone\n");
-    box_end(&b, NULL);
-    remove_layers(&s);
-    service_stop(&s);
+    end_root(&s, &b);
 }
 
 /* The first is lowest; a removed file is a device 0:0, a replaced directory has an attribute. */
@@ -172,9 +173,7 @@ static void test_layers_cover_what_is_below_them(void **state)
     box_end(&b, NULL);
     assert_create_of_layers(&s, &b, 2); /* layers are as they were */
     assert_int_equal(read_path(&b, "/f", text, sizeof(text)), 6);
-    box_end(&b, NULL);
-    remove_layers(&s);
-    service_stop(&s);
+    end_root(&s, &b);
 }
 
 static void test_as_many_layers_as_there_may_be(void **state)
@@ -192,9 +191,7 @@ static void test_as_many_layers_as_there_may_be(void **state)
     assert_int_equal(read_path(&b, "/f", text, sizeof(text)), 3);
     assert_memory_equal(text, "64\n", 3);
     assert_int_equal(read_path(&b, "/f1", text, sizeof(text)), 2);
-    box_end(&b, NULL);
-    remove_layers(&s);
-    service_stop(&s);
+    end_root(&s, &b);
 }
 
 /* An image is a stranger's. Mount points that are links lead to places in the image, never in launch's own root. */
@@ -217,9 +214,7 @@ static void test_links_in_an_image_do_not_lead_out(void **state)
         "$bb echo y > /tmp/f && $bb cat /other/f; $bb ls -d /host /skel /images 2>&1 | $bb wc "
         "-l",
         "sandbox\ny\n3\n");
-    box_end(&b, NULL);
-    remove_layers(&s);
-    service_stop(&s);
+    end_root(&s, &b);
 }
 
 static void test_a_layer_that_is_not_a_directory_of_the_store_is_refused(void **state)
