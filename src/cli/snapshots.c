@@ -39,35 +39,23 @@ void snapshots_print_table(const cws_op *op)
     }
 }
 
-void snapshot_print_json(const cws_snapshot *s, int indent)
+void snapshot_print_json(const cws_snapshot *s, struct json *j)
 {
     CLEANUP_FREE char *created = time_iso(s->created_ns);
     CLEANUP_FREE char *updated = time_iso(s->updated_ns);
     CLEANUP_FREE char *completed = time_iso(s->completed_ns);
-    const struct {
-        const char *key, *text;
-        const int64_t *number;
-    } fields[] = {
-        {"file_system_snapshot_id", s->id},
-        {"status", snapshot_status_name(s->status)},
-        {"status_reason", s->status_reason},
-        {"size_bytes", .number = &s->size_bytes},
-        {"source_sandbox_id", s->source_sandbox_id},
-        {"trigger", trigger_name(s->trigger)},
-        {"request_id", s->request_id},
-        {"object_bucket", s->object_bucket},
-        {"source_volume_name", s->source_volume_name},
-        {"created_at", created},
-        {"updated_at", updated},
-        {"completed_at", completed},
-    };
-    (void)printf("%*s{", indent, "");
-    for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-        (void)printf("%s\n%*s\"%s\": ", i ? "," : "", indent + 2, "", fields[i].key);
-        if (fields[i].number)
-            (void)printf("%lld", (long long)*fields[i].number);
-        else
-            json_string(stdout, fields[i].text);
-    }
-    (void)printf("\n%*s}", indent, "");
+    json_begin(j, NULL, '{');
+    json_text(j, "file_system_snapshot_id", s->id);
+    json_text(j, "status", snapshot_status_name(s->status));
+    json_text(j, "status_reason", s->status_reason);
+    json_int(j, "size_bytes", s->size_bytes);
+    json_text(j, "source_sandbox_id", s->source_sandbox_id);
+    json_text(j, "trigger", trigger_name(s->trigger));
+    json_text(j, "request_id", s->request_id);
+    json_text(j, "object_bucket", s->object_bucket);
+    json_text(j, "source_volume_name", s->source_volume_name);
+    json_text(j, "created_at", created);
+    json_text(j, "updated_at", updated);
+    json_text(j, "completed_at", completed);
+    json_end(j, '}');
 }

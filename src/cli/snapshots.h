@@ -4,6 +4,7 @@
 #ifndef CWS_CLI_SNAPSHOTS_H
 #define CWS_CLI_SNAPSHOTS_H
 
+#include "cli/json.h"
 #include "cwsandbox.h"
 
 /* Words of the API for cws_snapshot_status, NULL-terminated; the index is the number. */
@@ -14,7 +15,7 @@ const char *snapshot_status_name(cws_snapshot_status status);
 
 /** snapshots_print_table() - head, rule and a line for each snapshot of @op, on stdout. */
 void snapshots_print_table(const cws_op *op);
-/** snapshot_print_json() - one as an object whose lines begin at column @indent, without a newline at its end. */
-void snapshot_print_json(const cws_snapshot *s, int indent);
+/** snapshot_print_json() - one as an object. */
+void snapshot_print_json(const cws_snapshot *s, struct json *j);
 
 #endif

@@ -1,5 +1,6 @@
 /* cwsandbox snapshots create: keep the files of a sandbox's scratch volume. */
 #include "cli/cli.h"
+#include "cli/json.h"
 #include "cli/verbs.h"
 #include "cli/view.h"
 
@@ -33,9 +34,11 @@ static void print_id(const char *id, int output)
         (void)puts(id);
         return;
     }
-    (void)fputs("{\n  \"file_system_snapshot_id\": ", stdout);
-    json_string(stdout, id);
-    (void)fputs("\n}\n", stdout);
+    struct json j = {.out = stdout};
+    json_begin(&j, NULL, '{');
+    json_text(&j, "file_system_snapshot_id", id);
+    json_end(&j, '}');
+    (void)putchar('\n');
 }
 
 static int run(struct cli *cli, const void *data)

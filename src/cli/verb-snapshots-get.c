@@ -24,7 +24,8 @@ static const struct operand operands[] = {
 
 static void print_json(const cws_snapshot *s)
 {
-    snapshot_print_json(s, 0);
+    struct json j = {.out = stdout};
+    snapshot_print_json(s, &j);
     (void)putchar('\n');
 }
 

@@ -33,13 +33,12 @@ static void print_table(const cws_op *op)
 
 static void print_json(const cws_op *op)
 {
-    size_t n = cws_op_n_snapshots(op);
-    (void)putchar('[');
-    for (size_t i = 0; i < n; i++) {
-        (void)fputs(i ? ",\n" : "\n", stdout);
-        snapshot_print_json(cws_op_snapshot(op, i), 2);
-    }
-    (void)fputs(n ? "\n]\n" : "]\n", stdout);
+    struct json j = {.out = stdout};
+    json_begin(&j, NULL, '[');
+    for (size_t i = 0; i < cws_op_n_snapshots(op); i++)
+        snapshot_print_json(cws_op_snapshot(op, i), &j);
+    json_end(&j, ']');
+    (void)putchar('\n');
 }
 
 static int run(struct cli *cli, const void *data)
