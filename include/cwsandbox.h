@@ -594,7 +594,7 @@ typedef enum cws_data_plane {
 /**
  * cws_sandbox_set_data_plane() - for any sandbox, before its first operation
  * AUTO asks the service for a direct way before the first operation and takes at most a second for it; what is not possible
- * is tried again after 30 s. A service on a local socket is not asked. With DIRECT what is not possible is
+ * is tried again after 30 s. A service on a local socket is not asked, nor cwsandboxd. With DIRECT what is not possible is
  * CWS_E_UNAVAILABLE, after 10 s of trying at most. No header of the target goes the direct way.
  */
 CWS_API void cws_sandbox_set_data_plane(cws_sandbox *sb, cws_data_plane mode);
