@@ -102,10 +102,24 @@ static bool may_retry(const struct rpc *rpc, const struct grpc_close *how)
     return how->refused || (how->by_peer && rpc->idempotent);
 }
 
+/* A stream that the service reset when the call's time was over, which a reader that lags behind sees before its own
+ * timer, is late and not cancelled: as in gRPC's own clients. */
+static bool is_late(const struct rpc *rpc, const struct err *status)
+{
+    return status->code == ERR_CANCELLED && rpc->fail_code == ERR_OK &&
+           clock_now_ns() >= rpc->deadline_ns;
+}
+
 static void on_close(void *user, struct grpc_call *call, const struct grpc_close *how)
 {
     struct rpc *rpc = user;
     rpc->call = NULL;
+    if (is_late(rpc, how->status)) {
+        rpc->fail_code = ERR_DEADLINE_EXCEEDED;
+        rpc->fail_text = "the call timed out";
+        finish_locally(rpc);
+        return;
+    }
     if (!may_retry(rpc, how)) {
         finish(rpc, how->status);
         return;

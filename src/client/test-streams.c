@@ -1,4 +1,5 @@
 /* Exec, file and log streams against peers that misbehave. */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -152,6 +153,30 @@ static void test_every_bad_end_of_an_exec_is_an_error(void **state)
         while ((r = cws_reader_read(cws_process_stdout(p), LONG, &c, NULL)) == CWS_READ_DATA)
             cws_chunk_release(&c);
         assert_int_equal(r, CWS_READ_END);
+        cws_process_unref(p);
+    }
+    end();
+}
+
+/* What a service does whose answer was not taken in time. */
+static void reset_handler(struct peer_call *c, const uint8_t *data, size_t n)
+{
+    if (handle_basics(c) || !data)
+        return;
+    uint64_t until_ns = c->nth == 1 ? clock_now_ns() + c->timeout_ns : 0;
+    while (clock_now_ns() < until_ns)
+        sched_yield();
+    grpc_call_cancel(c->call, ERR_CANCELLED, "not taken");
+}
+
+static void test_a_reset_after_the_deadline_is_a_timeout(void **state)
+{
+    begin(true, reset_handler);
+    static const cws_error_kind want[] = {CWS_E_TIMEOUT, CWS_E_NOT_RUNNING};
+    for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+        cws_exec_options o = {.timeout_ns = i == 0 ? 20 * NS_PER_MS : 0};
+        cws_process *p = exec_and_wait(&o);
+        assert_int_equal(cws_error_get_kind(cws_op_error(cws_process_op(p))), want[i]);
         cws_process_unref(p);
     }
     end();
@@ -583,6 +608,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_bad_end_of_an_exec_is_an_error),
+        cmocka_unit_test(test_a_reset_after_the_deadline_is_a_timeout),
         cmocka_unit_test(test_our_service_tells_how_a_command_ended),
         cmocka_unit_test(test_a_time_out_is_a_fact_of_any_service),
         cmocka_unit_test(test_stdin_waits_for_ready_and_not_for_ever),
