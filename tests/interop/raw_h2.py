@@ -45,15 +45,15 @@ def message_prefix(n: int) -> bytes:
 class Peer:
     """A connection that has said hello. Bytes from the service are read only when asked for."""
 
-    def __init__(self, where: int | str, **settings: int):
-        """@where: a port of this machine, or a path."""
+    def __init__(self, where: int | str, receive_buffer: int | None = None, **settings: int):
+        """@where: a port of this machine, or a path. @receive_buffer: bytes that wait to be read (the kernel's own choice)."""
+        self.socket = socket.socket(socket.AF_INET if isinstance(where, int) else socket.AF_UNIX)
+        self.socket.settimeout(60)
+        if receive_buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if isinstance(where, int):
-            self.socket = socket.create_connection(("127.0.0.1", where), timeout=60)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        else:
-            self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.settimeout(60)
-            self.socket.connect(where)
+        self.socket.connect(("127.0.0.1", where) if isinstance(where, int) else where)
         pairs = b"".join(struct.pack(">HI", SETTING[name], value) for name, value in settings.items())
         self.socket.sendall(PREFACE + frame(SETTINGS, 0, 0, pairs))
         self.file = self.socket.makefile("rb")

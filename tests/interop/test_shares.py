@@ -66,18 +66,24 @@ def alice_is_served(service):
         stub.ListSandboxes(pb.ListSandboxesRequest(), timeout=TIMEOUT, metadata=ALICE)
 
 
-def test_calls_that_wait_for_their_request(service):
+def open_all_calls(stack, service):
+    """All that alice may have, on three connections, none with its request."""
     headers = call_headers(SANDBOX + "Exec", KEY)
+    peers = [stack.enter_context(Peer(service.port)) for _ in range(3)]
+    left = CALLS_MAX
+    for peer in peers:
+        n = min(left, 8000)
+        peer.send(b"".join(frame(raw_h2.HEADERS, raw_h2.END_HEADERS, 2 * i + 1, headers) for i in range(n)))
+        peer.send(frame(raw_h2.PING, 0, 0, bytes(8)))
+        while peer.receive()[0] != raw_h2.PING:
+            pass
+        left -= n
+    return peers
+
+
+def test_calls_that_wait_for_their_request(service):
     with contextlib.ExitStack() as stack:
-        peers = [stack.enter_context(Peer(service.port)) for _ in range(3)]
-        left = CALLS_MAX
-        for peer in peers:
-            n = min(left, 8000)
-            peer.send(b"".join(frame(raw_h2.HEADERS, raw_h2.END_HEADERS, 2 * i + 1, headers) for i in range(n)))
-            peer.send(frame(raw_h2.PING, 0, 0, bytes(8)))
-            while peer.receive()[0] != raw_h2.PING:
-                pass
-            left -= n
+        peers = open_all_calls(stack, service)
         assert "`alice` has 20000 calls open" in alice_is_refused(service).text
         bob_is_served(service)
         with client(service) as stub:  # one less is one more
@@ -91,12 +97,10 @@ def test_calls_that_wait_for_their_request(service):
 def test_calls_beyond_the_refusals_that_fit_cost_the_connection(service):
     headers = call_headers(SANDBOX + "Exec", KEY)
     with contextlib.ExitStack() as stack:
-        for _ in range(2):
-            peer = stack.enter_context(Peer(service.port, initial_window_size=0))
-            peer.send(b"".join(frame(raw_h2.HEADERS, raw_h2.END_HEADERS, 2 * i + 1, headers) for i in range(10000)))
-        greedy = stack.enter_context(Peer(service.port))
-        calls = (frame(raw_h2.HEADERS, raw_h2.END_HEADERS, 2 * i + 1, headers) for i in range(9999))
-        greedy.flood(calls)
+        open_all_calls(stack, service)
+        greedy = stack.enter_context(Peer(service.port, receive_buffer=4096))
+        calls = (frame(raw_h2.HEADERS, raw_h2.END_HEADERS, 2 * i + 1, headers) for i in range(50000))
+        assert greedy.flood(calls)
         bob_is_served(service)
 
 
