@@ -1,15 +1,13 @@
-/* Exec, file and log streams against peers that misbehave. */
+/* Exec and file streams against peers that misbehave. */
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include "base/util.h"
-#include "client/testpeer.h"
+#include "client/testworld.h"
 
 #include <cmocka.h>
-
-#define LONG (30 * NS_PER_SEC)
 
 static struct peer peer;
 static struct cws_client *client;
@@ -30,16 +28,6 @@ static void end(void)
     cws_sandbox_unref(sb);
     cws_client_unref(client);
     peer_end(&peer);
-}
-
-/* Create and Get as every test here needs them. True when the call was one of them. */
-static bool handle_basics(struct peer_call *c)
-{
-    if (!peer_is(c, "CreateSandbox") && !peer_is(c, "GetSandbox"))
-        return false;
-    if (c->n == 1 && !c->half_closed)
-        peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_RUNNING, -1);
-    return true;
 }
 
 static char last_command[8][512]; /* by nth, joined by blanks */
@@ -82,7 +70,7 @@ static void send_error(struct peer_call *c, const char *code, const char *text)
 
 static void exec_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
-    if (handle_basics(c) || !data)
+    if (world_basics(c) || !data)
         return;
     switch (c->nth) {
     case 1: /* ends without a word */
@@ -161,7 +149,7 @@ static void test_every_bad_end_of_an_exec_is_an_error(void **state)
 /* What a service does whose answer was not taken in time. */
 static void reset_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
-    if (handle_basics(c) || !data)
+    if (world_basics(c) || !data)
         return;
     uint64_t until_ns = c->nth == 1 ? clock_now_ns() + c->timeout_ns : 0;
     while (clock_now_ns() < until_ns)
@@ -186,7 +174,7 @@ static void facts_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
     static const struct grpc_header facts = {
         "x-cwsandbox-exec-facts", "signal=9 oom_killed=1 duration_ns=5 later=1 cpu_ns=x"};
-    if (handle_basics(c) || !data)
+    if (world_basics(c) || !data)
         return;
     peer_send_exit(c, 137);
     CHECK(grpc_call_add_trailer(c->call, &facts) == 0);
@@ -238,7 +226,7 @@ static void test_a_time_out_is_a_fact_of_any_service(void **state)
 
 static void mute_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
-    (void)handle_basics(c);
+    (void)world_basics(c);
 }
 
 static void test_stdin_waits_for_ready_and_not_for_ever(void **state)
@@ -259,7 +247,7 @@ static void test_stdin_waits_for_ready_and_not_for_ever(void **state)
 
 static void exit_at_once_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
-    if (handle_basics(c) || !data)
+    if (world_basics(c) || !data)
         return;
     peer_send_exit(c, 3);
     peer_finish(c);
@@ -297,7 +285,7 @@ static void test_a_cancel_beside_the_exit_invents_no_exit_code(void **state)
 
 static void cut_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
-    if (!handle_basics(c) && data)
+    if (!world_basics(c) && data)
         peer_fail(c, ERR_UNAVAILABLE, NULL, "the cable was cut");
 }
 
@@ -341,7 +329,7 @@ static _Atomic size_t n_written;
 
 static void file_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
-    if (handle_basics(c))
+    if (world_basics(c))
         return;
     if (data && (peer_is(c, "ReadFile") || peer_is(c, "WriteFile"))) {
         struct err err = {0};
@@ -416,7 +404,7 @@ static void test_files_too_large_for_a_message_go_through_a_command(void **state
 
 static void foreign_stream_handler(struct peer_call *c, const uint8_t *data, size_t n)
 {
-    if (handle_basics(c) || !data || c->n > 1)
+    if (world_basics(c) || !data || c->n > 1)
         return;
     note_command(c, data, n);
     bool stat = strstr(last_command[c->nth], "stat ") != NULL;
@@ -442,168 +430,6 @@ static void test_a_truncated_stream_of_a_foreign_service_is_noticed(void **state
     end();
 }
 
-/* ---- logs ---- */
-
-static char since_seen[8][96];
-
-static void send_log(struct peer_call *c, const char *text, const char *session,
-                     uint64_t offset, const char *code)
-{
-    Pb__LogEntry entry = PB__LOG_ENTRY__INIT;
-    Pb__LogStreamError error = PB__LOG_STREAM_ERROR__INIT;
-    entry.data = (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
-    entry.log_session_id = (char *)session;
-    entry.next_log_offset = offset;
-    error.code = (char *)(code ? code : "");
-    if (code)
-        entry.error = &error;
-    peer_send(c, &entry);
-}
-
-static void log_handler(struct peer_call *c, const uint8_t *data, size_t n)
-{
-    if (handle_basics(c) || !data)
-        return;
-    struct err err = {0};
-    Pb__StreamLogsRequest *r =
-        proto_unpack(&pb__stream_logs_request__descriptor, data, n, &err);
-    (void)snprintf(since_seen[c->nth], sizeof(since_seen[0]), "%s %llu tail=%d since=%d ts=%d",
-                   r->resume_log_session_id, (unsigned long long)r->resume_log_offset,
-                   r->tail_lines, r->since_time != NULL, r->timestamps);
-    proto_free(r);
-    switch (c->nth) {
-    case 1:
-        send_log(c, "one\ntw", "s1", 6, NULL);
-        peer_fail(c, ERR_UNAVAILABLE, NULL, "gone");
-        break;
-    case 2:
-        send_log(c, "o\nthr", "s1", 11, NULL);
-        send_log(c, "", "", 0, "STREAM_INTERRUPTED");
-        break;
-    case 3:
-        send_log(c, "", "", 0, "SESSION_NOT_FOUND");
-        break;
-    case 4:
-        send_log(c, "four\nlast", "s2", 9, NULL);
-        peer_finish(c);
-        break;
-    }
-}
-
-static void expect_line(cws_reader *r, const char *want)
-{
-    cws_chunk c;
-    const cws_error *e = NULL;
-    cws_read_result result = cws_reader_read(r, LONG, &c, &e);
-    if (result != CWS_READ_DATA)
-        fail_msg("read gave %d: %s", result, e ? cws_error_message(e) : "");
-    assert_int_equal(c.size, strlen(want));
-    assert_memory_equal(c.data, want, c.size);
-    cws_chunk_release(&c);
-}
-
-static void expect_loss(cws_reader *r, const char *why)
-{
-    static const char begin[] = "[cwsandbox: output between 20";
-    char end[128];
-    cws_chunk c = {0};
-    int n =
-        snprintf(end, sizeof(end),
-                 "Z may be missing here: the service lost this reader's place (%s)]\n", why);
-    assert_int_equal(cws_reader_read(r, LONG, &c, NULL), CWS_READ_DATA);
-    assert_in_range(c.size, sizeof(begin) + (size_t)n, 256);
-    assert_memory_equal(c.data, begin, sizeof(begin) - 1);
-    assert_memory_equal(c.data + c.size - n, end, (size_t)n);
-    cws_chunk_release(&c);
-}
-
-/* The session is lost, and the log is over. */
-static void ending_log_handler(struct peer_call *c, const uint8_t *data, size_t n)
-{
-    if (handle_basics(c) || !data)
-        return;
-    if (c->nth == 1) {
-        send_log(c, "one\n", "s1", 4, NULL);
-        send_log(c, "", "", 0, "SESSION_NOT_FOUND");
-    } else {
-        peer_finish(c);
-    }
-}
-
-static void test_a_log_follower_is_told_of_a_loss_before_the_end(void **state)
-{
-    begin(true, ending_log_handler);
-    cws_reader *r = cws_sandbox_logs(sb, &(cws_log_options){.follow = 1}, NULL);
-    cws_chunk c;
-    expect_line(r, "one\n");
-    expect_loss(r, "SESSION_NOT_FOUND");
-    assert_int_equal(cws_reader_read(r, LONG, &c, NULL), CWS_READ_END);
-    cws_reader_unref(r);
-    end();
-}
-
-static void test_a_log_follower_resumes_and_starts_afresh(void **state)
-{
-    begin(true, log_handler);
-    cws_reader *r = cws_sandbox_logs(
-        sb, &(cws_log_options){.follow = 1, .tail_lines = 5, .timestamps = 1}, NULL);
-    cws_chunk c;
-    expect_line(r, "one\n");
-    expect_line(r, "two\n");
-    expect_loss(r, "SESSION_NOT_FOUND"); /* "thr" was lost with its session */
-    expect_line(r, "four\n");
-    expect_line(r, "last");
-    assert_int_equal(cws_reader_read(r, LONG, &c, NULL), CWS_READ_END);
-    cws_reader_unref(r);
-    assert_string_equal(since_seen[1], " 0 tail=5 since=0 ts=1");
-    assert_string_equal(since_seen[2], "s1 6 tail=0 since=0 ts=0");
-    assert_string_equal(since_seen[3], "s1 11 tail=0 since=0 ts=0");
-    assert_string_equal(since_seen[4], " 0 tail=0 since=1 ts=1");
-    end();
-}
-
-static void hopeless_log_handler(struct peer_call *c, const uint8_t *data, size_t n)
-{
-    if (!handle_basics(c) && data)
-        peer_fail(c, ERR_UNAVAILABLE, NULL, "never");
-}
-
-static void test_a_log_reader_gives_up_and_says_why(void **state)
-{
-    begin(true, hopeless_log_handler);
-    cws_chunk c;
-    const cws_error *e = NULL;
-    cws_reader *r = cws_sandbox_logs(sb, NULL, NULL); /* not following: no second try */
-    assert_int_equal(cws_reader_read(r, LONG, &c, &e), CWS_READ_ERROR);
-    assert_int_equal(cws_error_get_kind(e), CWS_E_UNAVAILABLE);
-    cws_reader_unref(r);
-    assert_int_equal(peer_count(&peer, "StreamLogs"), 1);
-    r = cws_sandbox_logs(sb, &(cws_log_options){.follow = 1}, NULL);
-    assert_int_equal(cws_reader_read(r, LONG, &c, &e), CWS_READ_ERROR);
-    assert_int_equal(cws_error_get_kind(e), CWS_E_UNAVAILABLE);
-    assert_non_null(cws_error_cause(e));
-    assert_int_equal(cws_reader_read(r, LONG, &c, &e), CWS_READ_END);
-    cws_reader_unref(r);
-    assert_int_equal(peer_count(&peer, "StreamLogs"), 1 + 4); /* one, and three more attempts */
-    end();
-}
-
-static void test_dropping_a_stream_ends_its_call(void **state)
-{
-    begin(true, mute_handler);
-    cws_reader *log = cws_sandbox_logs(sb, &(cws_log_options){.follow = 1}, NULL);
-    cws_reader *file = cws_sandbox_read_file_stream(sb, "/x", 0, NULL);
-    cws_op *start = cws_sandbox_start(sb, NULL);
-    assert_null(failure_of(start));
-    cws_op_unref(start);
-    cws_reader_unref(log);
-    cws_chunk c;
-    cws_reader_close(file);
-    assert_int_equal(cws_reader_read(file, 0, &c, NULL), CWS_READ_END);
-    cws_reader_unref(file);
-    end();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -617,10 +443,6 @@ int main(void)
         cmocka_unit_test(test_a_request_larger_than_a_message_says_so),
         cmocka_unit_test(test_files_too_large_for_a_message_go_through_a_command),
         cmocka_unit_test(test_a_truncated_stream_of_a_foreign_service_is_noticed),
-        cmocka_unit_test(test_a_log_follower_resumes_and_starts_afresh),
-        cmocka_unit_test(test_a_log_follower_is_told_of_a_loss_before_the_end),
-        cmocka_unit_test(test_a_log_reader_gives_up_and_says_why),
-        cmocka_unit_test(test_dropping_a_stream_ends_its_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

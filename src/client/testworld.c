@@ -35,6 +35,15 @@ cws_sandbox *world_sandbox(struct world *w)
     return sb;
 }
 
+bool world_basics(struct peer_call *c)
+{
+    if (!peer_is(c, "CreateSandbox") && !peer_is(c, "GetSandbox"))
+        return false;
+    if (c->n == 1 && !c->half_closed)
+        peer_reply_sandbox(c, "sb-1", PB__STATE__STATE_RUNNING, -1);
+    return true;
+}
+
 cws_error_kind result_of(cws_op *take_op)
 {
     assert_non_null(take_op);
