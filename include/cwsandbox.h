@@ -856,7 +856,8 @@ typedef struct cws_file_options { /* zero it; NULL = zeroed */
     /* name of a container of the sandbox; NULL, "" and blanks: the primary one */
     const char *container;
 } cws_file_options;
-/** cws_sandbox_read_file() - result: cws_op_data(). Above the service's unary cap it streams by itself, up to 256 MiB. */
+/** cws_sandbox_read_file() - result: cws_op_data(). Above the service's unary cap it streams by itself, up to 256 MiB.
+ * @path: absolute; here and below any bytes but NUL. A name that is not UTF-8 goes through a command (/bin/sh) of the sandbox. */
 CWS_API cws_op *cws_sandbox_read_file(cws_sandbox *sb, const char *path,
                                       const cws_file_options *options, cws_error **error);
 /** cws_sandbox_write_file() - creates or replaces. @content is copied. Same limits. */

@@ -123,6 +123,22 @@ int py_arg_terminal_size(PyObject *o, const char *name, uint32_t *ret)
     return 0;
 }
 
+/* An encoder knows no arguments. */
+static void name_no_text(PyObject *o, const char *name)
+{
+    if (PyErr_ExceptionMatches(PyExc_UnicodeEncodeError))
+        PyErr_Format(PyExc_ValueError, "%s is no text: UTF-8 cannot hold %R", name, o);
+}
+
+PyObject *py_arg_utf8_bytes(PyObject *o, const char *name)
+{
+    PyObject *bytes = PyUnicode_AsUTF8String(o);
+
+    if (!bytes)
+        name_no_text(o, name);
+    return bytes;
+}
+
 const char *py_arg_utf8(PyObject *o, const char *name)
 {
     Py_ssize_t size;
@@ -134,11 +150,34 @@ const char *py_arg_utf8(PyObject *o, const char *name)
         return NULL;
     }
     s = PyUnicode_AsUTF8AndSize(o, &size);
+    if (!s)
+        name_no_text(o, name);
     if (s && strlen(s) != (size_t)size) {
         PyErr_Format(PyExc_ValueError, "%s contains a NUL character", name);
         return NULL;
     }
     return s;
+}
+
+const char *py_arg_path(PyObject *o, const char *name, PyObject **ret_owner)
+{
+    PyObject *bytes;
+
+    if (PyBytes_Check(o))
+        bytes = Py_NewRef(o);
+    else if (PyUnicode_Check(o))
+        bytes = PyUnicode_AsEncodedString(o, "utf-8", "surrogateescape");
+    else
+        bytes = PyErr_Format(PyExc_TypeError, "%s must be str or bytes, not %.100s", name,
+                             Py_TYPE(o)->tp_name);
+    if (!bytes)
+        name_no_text(o, name);
+    if (bytes && strlen(PyBytes_AS_STRING(bytes)) != (size_t)PyBytes_GET_SIZE(bytes)) {
+        PyErr_Format(PyExc_ValueError, "%s contains a NUL character", name);
+        Py_CLEAR(bytes);
+    }
+    *ret_owner = bytes;
+    return bytes ? PyBytes_AS_STRING(bytes) : NULL;
 }
 
 int py_arg_strings(PyObject *o, const char *name, struct arg_strings *ret)

@@ -85,14 +85,19 @@ static PyObject *class_of(struct core_state *st, cws_error_kind kind)
                                                       : st->errors[CWS_E_GENERIC];
 }
 
-static int set_string(PyObject *exc, const char *name, const char *value)
+static int set_decoded(PyObject *exc, const char *name, const char *value, const char *errors)
 {
     PyObject *o CLEANUP_PY = NULL;
 
     if (!value)
         return 0;
-    o = PyUnicode_DecodeUTF8(value, (Py_ssize_t)strlen(value), "replace");
+    o = PyUnicode_DecodeUTF8(value, (Py_ssize_t)strlen(value), errors);
     return o ? PyObject_SetAttrString(exc, name, o) : -1;
+}
+
+static int set_string(PyObject *exc, const char *name, const char *value)
+{
+    return set_decoded(exc, name, value, "replace");
 }
 
 static int set_metadata(PyObject *exc, const cws_error *e)
@@ -160,7 +165,7 @@ static int set_details(struct core_state *st, PyObject *exc, const cws_error *e)
         set_violations(st, exc, e) < 0)
         return -1;
     return set_string(exc, "sandbox_id", cws_error_sandbox_id(e)) < 0 ||
-                   set_string(exc, "filepath", cws_error_filepath(e)) < 0 ||
+                   set_decoded(exc, "filepath", cws_error_filepath(e), "surrogateescape") < 0 ||
                    set_string(exc, "stream_code", cws_error_stream_code(e)) < 0 ||
                    set_string(exc, "file_system_snapshot_id", cws_error_snapshot_id(e)) < 0 ||
                    set_string(exc, "volume_id", cws_error_volume_id(e)) < 0 ||

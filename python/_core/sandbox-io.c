@@ -41,7 +41,7 @@ static int exec_input(PyObject *o, const char *name, struct exec_input *ret)
     if (o == Py_True && strcmp(name, "stdin") == 0)
         return 0;
     if (PyUnicode_Check(o)) {
-        PyObject *bytes CLEANUP_PY = PyUnicode_AsUTF8String(o);
+        PyObject *bytes CLEANUP_PY = py_arg_utf8_bytes(o, name);
 
         return bytes ? PyObject_GetBuffer(bytes, &ret->view, PyBUF_SIMPLE) : -1;
     }
@@ -196,9 +196,16 @@ static PyObject *sandbox_shell(PyObject *self, PyObject *const *args, Py_ssize_t
 
 struct file_args {
     const char *path;
-    PyObject *content; /* NULL for reads */
+    PyObject *path_bytes; /* its owner, where the argument itself is not */
+    PyObject *content;    /* NULL for reads */
     cws_file_options options;
 };
+
+static void file_args_done(struct file_args *a)
+{
+    Py_CLEAR(a->path_bytes);
+}
+#define CLEANUP_FILE_ARGS __attribute__((cleanup(file_args_done)))
 
 /* The last two of @spec are the time-out and the container. */
 static int file_args(PyObject *self, const struct arg_spec *spec, PyObject *const *args,
@@ -209,9 +216,8 @@ static int file_args(PyObject *self, const struct arg_spec *spec, PyObject *cons
 
     if (py_args_unpack(spec, args, n_args, kwnames, out) < 0)
         return -1;
-    ret->path = py_arg_utf8(out[0], "filepath");
+    ret->path = py_arg_path(out[0], "filepath", &ret->path_bytes);
     ret->content = spec->n == 4 ? out[1] : NULL;
-    ret->options = (cws_file_options){0};
     timeout = out[spec->n - 2];
     container = out[spec->n - 1];
     if (!ret->path || (arg_given(container) &&
@@ -229,7 +235,7 @@ static PyObject *sandbox_read_file(PyObject *self, PyObject *const *args, Py_ssi
     static const struct arg_spec spec = {"read_file", read_names, 3, 1, 1};
     struct core_state *st = core_state(self);
     cws_error *error = NULL;
-    struct file_args a;
+    struct file_args a CLEANUP_FILE_ARGS = {0};
     cws_sandbox *sb;
 
     if (!st || file_args(self, &spec, args, n_args, kwnames, &a) < 0)
@@ -247,7 +253,7 @@ static PyObject *sandbox_read_file_streaming(PyObject *self, PyObject *const *ar
     struct core_state *st = core_state(self);
     cws_error *error = NULL;
     cws_reader *reader = NULL;
-    struct file_args a;
+    struct file_args a CLEANUP_FILE_ARGS = {0};
     cws_sandbox *sb;
 
     if (!st || file_args(self, &spec, args, n_args, kwnames, &a) < 0)
@@ -284,7 +290,7 @@ static PyObject *sandbox_write_file(PyObject *self, PyObject *const *args, Py_ss
     static const struct arg_spec spec = {"write_file", names, 4, 2, 2};
     struct core_state *st = core_state(self);
     cws_error *error = NULL;
-    struct file_args a;
+    struct file_args a CLEANUP_FILE_ARGS = {0};
     Py_buffer view;
     cws_sandbox *sb;
     cws_op *op;
@@ -317,7 +323,7 @@ static PyObject *sandbox_write_file_stream(PyObject *self, PyObject *const *args
     cws_error *error = NULL;
     cws_writer *w = NULL;
     cws_op *op = NULL;
-    struct file_args a;
+    struct file_args a CLEANUP_FILE_ARGS = {0};
     cws_sandbox *sb;
 
     if (!st || file_args(self, &spec, args, n_args, kwnames, &a) < 0)
@@ -421,7 +427,8 @@ PyDoc_STRVAR(
     read_doc,
     "read_file($self, /, filepath, *, timeout_seconds=None, container=None)\n--\n\n"
     "Handle for the bytes of a file, up to 256 MiB; read_file_streaming() has no limit.\n\n"
-    "filepath: str, absolute. timeout_seconds: of the call, default request_timeout_seconds "
+    "filepath: str or bytes, absolute. timeout_seconds: of the call, default "
+    "request_timeout_seconds "
     "(300).\n"
     "container: name of the container whose files are meant; None, blanks: the primary one.\n"
     "SandboxFileError (filepath, reason): missing, a directory, not allowed, too large.");
@@ -430,7 +437,7 @@ PyDoc_STRVAR(
     "write_file($self, /, filepath, contents, *, timeout_seconds=None, container=None)\n--\n\n"
     "Create or replace a file with bytes, up to 256 MiB; write_file_streaming() has no limit.\n"
     "\n"
-    "filepath: str, absolute. contents: bytes-like, may be changed after the call.\n"
+    "filepath: str or bytes, absolute. contents: bytes-like, may be changed after the call.\n"
     "timeout_seconds: of the call, default request_timeout_seconds (300). SandboxFileError "
     "(filepath, reason): a\n"
     "directory, not allowed, a full disk, too large.");
@@ -438,7 +445,7 @@ PyDoc_STRVAR(
     read_stream_doc,
     "read_file_streaming($self, /, filepath, *, timeout_seconds=None, container=None)\n--\n\n"
     "StreamReader[bytes] over a file of any size. Errors are raised by the iteration.\n\n"
-    "filepath: str, absolute. timeout_seconds: until the whole file is read, default "
+    "filepath: str or bytes, absolute. timeout_seconds: until the whole file is read, default "
     "request_timeout_seconds (300).\n"
     "SandboxFileError (filepath, reason): missing, a directory, not allowed, or cut off.");
 

@@ -294,30 +294,30 @@ class SandboxBase:
         It has no time-out. ValueError: empty command. Errors of the start come from result().
         """
     def read_file(
-        self, filepath: str, *, timeout_seconds: float | None = None, container: str | None = None
+        self, filepath: str | bytes, *, timeout_seconds: float | None = None, container: str | None = None
     ) -> OperationRef[bytes]:
         """Handle for the bytes of a file, up to 256 MiB; read_file_streaming() has no limit.
 
-        filepath: str, absolute. timeout_seconds: of the call, default request_timeout_seconds (300).
+        filepath: str or bytes, absolute. timeout_seconds: of the call, default request_timeout_seconds (300).
         container: name of the container whose files are meant; None, blanks: the primary one.
         SandboxFileError (filepath, reason): missing, a directory, not allowed, too large.
         """
     def write_file(
-        self, filepath: str, contents: bytes | bytearray | memoryview, *, timeout_seconds: float | None = None,
+        self, filepath: str | bytes, contents: bytes | bytearray | memoryview, *, timeout_seconds: float | None = None,
         container: str | None = None,
     ) -> OperationRef[None]:
         """Create or replace a file with bytes, up to 256 MiB; write_file_streaming() has no limit.
 
-        filepath: str, absolute. contents: bytes-like, may be changed after the call.
+        filepath: str or bytes, absolute. contents: bytes-like, may be changed after the call.
         timeout_seconds: of the call, default request_timeout_seconds (300). SandboxFileError (filepath, reason): a
         directory, not allowed, a full disk, too large.
         """
     def read_file_streaming(
-        self, filepath: str, *, timeout_seconds: float | None = None, container: str | None = None
+        self, filepath: str | bytes, *, timeout_seconds: float | None = None, container: str | None = None
     ) -> StreamReader[bytes]:
         """StreamReader[bytes] over a file of any size. Errors are raised by the iteration.
 
-        filepath: str, absolute. timeout_seconds: until the whole file is read, default request_timeout_seconds (300).
+        filepath: str or bytes, absolute. timeout_seconds: until the whole file is read, default request_timeout_seconds (300).
         SandboxFileError (filepath, reason): missing, a directory, not allowed, or cut off.
         """
     def _open(self) -> None: ...
@@ -337,7 +337,7 @@ class SandboxBase:
     def _set_data_plane(self, number: int, /) -> None: ...
     def _set_times(self, request: float | None, retry_budget: float | None, poll_rpc: float | None, /) -> None: ...
     def _write_file_stream(
-        self, filepath: str, timeout_seconds: float | None, container: str | None
+        self, filepath: str | bytes, timeout_seconds: float | None, container: str | None
     ) -> tuple[OperationRef[None], StreamWriter | None]: ...
     def _logs(
         self,

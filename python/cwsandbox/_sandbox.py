@@ -439,7 +439,7 @@ class Sandbox(WithSnapshots):
 
     def write_file_streaming(
         self,
-        filepath: str,
+        filepath: str | bytes,
         source: bytes | Iterable[bytes] | AsyncIterable[bytes],
         *,
         timeout_seconds: float | None = None,

@@ -11,12 +11,13 @@ SLICE = 1024 * 1024  # as the published client: what bytes-like sources are hand
 DIRECT_MAX = 16 * SLICE  # what the writer's queue takes without waiting; more is fed by a thread, so memory stays bounded
 
 
-def write_file_streaming(sandbox, filepath: str, source, timeout_seconds: float | None, container: str | None):
+def write_file_streaming(sandbox, filepath: str | bytes, source, timeout_seconds: float | None, container: str | None):
     ref, writer = sandbox._write_file_stream(filepath, timeout_seconds, container)
     if writer is None:  # the sandbox could not be opened: the handle says why
         return ref
     failure: list[BaseException] = []
-    _core.derive(ref, lambda value, error: _outcome(value, error, failure, filepath))
+    name = filepath if isinstance(filepath, str) else filepath.decode("utf-8", "surrogateescape")
+    _core.derive(ref, lambda value, error: _outcome(value, error, failure, name))
     feeder = _Feeder(ref, writer, source, failure)
     if isinstance(source, (bytes, bytearray, memoryview)) and memoryview(source).nbytes <= DIRECT_MAX:
         feeder.feed_without_waiting()
@@ -34,7 +35,7 @@ def _outcome(value, error, failure, filepath):
     if isinstance(reason, (TypeError, ValueError, SandboxStreamBackpressureError)):
         raise reason
     raise SandboxFileError(
-        f"writing {filepath} stopped: {type(reason).__name__}: {reason}; the file may be partial", filepath=filepath
+        f"writing {filepath.encode('utf-8', 'replace').decode()} stopped: {type(reason).__name__}: {reason}; the file may be partial", filepath=filepath
     ) from reason
 
 

@@ -42,6 +42,8 @@ static const char *const write_stream_scripts[] = {WRITE_STREAM, MAKE_PARENTS WR
 static const char read_script[] = READ_CHECKS "exec cat -- \"$1\"";
 static const char read_sized_script[] =
     READ_CHECKS "stat -L -c '" SIZE_PREFIX "%s' -- \"$1\" >&2; exec cat -- \"$1\"";
+/* Before each of them when the name is not UTF-8: `$1` spells it for printf. The dot keeps newlines at its end. */
+static const char spelled_prefix[] = "p=$(printf '%b.' \"$1\"); set -- \"${p%.}\" \"$2\"; ";
 static const char stat_script[] = "stat -L -c %s -- \"$1\"";
 
 /* ---- errors ---- */
@@ -211,6 +213,29 @@ static void refuse_relative(struct file_op *f)
     op_end(&f->op);
 }
 
+static void refuse_nomem(struct file_op *f)
+{
+    file_finish(f, &error_nomem);
+    op_end(&f->op);
+}
+
+/* The bytes of a name as octal numbers, which every string of a message can hold. */
+static int spell(struct file_op *f, const char *script)
+{
+    CLEANUP_BUF struct buf name = {0};
+    size_t n;
+    for (const char *c = f->path; *c; c++)
+        if (buf_printf(&name, "\\0%03o", (unsigned char)*c) < 0)
+            return -ENOMEM;
+    if (buf_put(&name, "", 1) < 0)
+        return -ENOMEM;
+    free(f->spelled);
+    f->spelled = (char *)buf_take(&name, &n);
+    free(f->spelled_script);
+    f->spelled_script = str_dup_printf("%s%s", spelled_prefix, script);
+    return f->spelled_script ? 0 : -ENOMEM;
+}
+
 /* @script NULL: cat itself. */
 static void run(struct file_op *f, const char *script, bool with_stdin, uint64_t timeout_ns)
 {
@@ -218,6 +243,13 @@ static void run(struct file_op *f, const char *script, bool with_stdin, uint64_t
         refuse_relative(f);
         return;
     }
+    bool spelled = !utf8_valid(f->path, strlen(f->path));
+    if (spelled && spell(f, script ? script : read_script) < 0) {
+        refuse_nomem(f);
+        return;
+    }
+    if (spelled)
+        script = f->spelled_script;
     size_t n = 0;
     f->argv[n++] = (char *)(script ? "/bin/sh" : "/bin/cat");
     f->argv[n++] = (char *)(script ? "-c" : "--");
@@ -226,7 +258,7 @@ static void run(struct file_op *f, const char *script, bool with_stdin, uint64_t
         f->argv[n++] =
             (char *)"cwsandbox-file"; /* $0: what the shell's own messages begin with */
     }
-    f->argv[n++] = f->path;
+    f->argv[n++] = spelled ? f->spelled : f->path;
     if (f->kind == FILE_WRITE)
         f->argv[n++] = f->size_text;
     f->exec = (struct exec){
@@ -246,8 +278,7 @@ static void run(struct file_op *f, const char *script, bool with_stdin, uint64_t
 void file_exec_read(struct file_op *f)
 {
     if (f->expected && buf_reserve(&f->content, (size_t)f->expected) < 0) {
-        file_finish(f, &error_nomem);
-        op_end(&f->op);
+        refuse_nomem(f);
         return;
     }
     run(f, read_script, false, f->timeout_ns);
@@ -264,8 +295,7 @@ void file_exec_write(struct file_op *f)
     cws_op *close = queued || write ? cws_writer_close(&f->in, NULL) : NULL;
     if (!close) {
         cws_op_unref(write);
-        file_finish(f, &error_nomem);
-        op_end(&f->op);
+        refuse_nomem(f);
         return;
     }
     cws_op_unref(write);

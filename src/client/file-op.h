@@ -1,7 +1,8 @@
 /*
  * file_op: a file on its way. read_file and write_file are one unary call each, with a
  * fall-back through a command in the sandbox when the service finds the file too large for a
- * message; the streaming forms always use a command.
+ * message; the streaming forms always use a command, and so does a name that is not UTF-8, which
+ * no string of a message can hold.
  *
  * files.c: the public calls and the unary part. file-exec.c: the commands.
  */
@@ -34,6 +35,8 @@ struct file_op {
     struct buf content;     /* [loop] to write, or what was read */
     struct exec exec;       /* [loop] */
     char *argv[6];          /* [loop] of `exec` */
+    char *spelled;          /* [loop] `path` for a shell, when it is not UTF-8; NULL */
+    char *spelled_script;   /* [loop] and the script that takes it */
     char size_text[24];     /* [loop] */
     struct buf stderr_text; /* [loop] */
     bool stderr_cut;        /* [loop] */

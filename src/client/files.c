@@ -241,12 +241,15 @@ static void on_running(struct sb_ready *way, struct cws_error *error)
         return;
     }
     bool whole = buf_len(&f->content) == f->size; /* else it was cut into frames already */
-    if (f->kind == FILE_READ) {
+    bool nameable = utf8_valid(f->path, strlen(f->path));
+    if (f->kind == FILE_READ && !nameable) {
+        file_exec_read(f);
+    } else if (f->kind == FILE_READ) {
         hint_begin(&f->hint, f->timeout_ns);
         plane_choose(&f->plane);
     } else if (f->size > FILE_BUFFERED_CEILING)
         refuse_size(f);
-    else if (!whole || f->size > unary_cap(f->sb))
+    else if (!whole || !nameable || f->size > unary_cap(f->sb))
         file_exec_write(f);
     else
         plane_choose(&f->plane);
@@ -300,6 +303,8 @@ static void file_free(struct cws_op *op)
     buf_done(&f->stderr_text);
     cws_sandbox_unref(f->sb);
     free(f->path);
+    free(f->spelled);
+    free(f->spelled_script);
     free(f->container);
     free(f);
 }
@@ -336,8 +341,8 @@ static struct file_op *file_new(cws_sandbox *sb, enum file_kind kind, const char
     const cws_file_options *o = options ? options : &defaults;
     if (container_check(o->container, error) < 0)
         return NULL;
-    if (!path || !utf8_valid(path, strlen(path))) {
-        (void)error_set(error, CWS_E_INVALID, "the path is not valid UTF-8");
+    if (!path) {
+        (void)error_set(error, CWS_E_INVALID, "a file needs a path");
         return NULL;
     }
     if (client_forked(sb->client)) {

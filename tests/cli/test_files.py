@@ -23,6 +23,13 @@ def test_a_file_makes_the_round_trip(home, sandbox, size):
     assert home.run("files", "read", sandbox, "/tmp/file").stdout == data
 
 
+def test_a_name_that_is_not_utf8(home, sandbox):
+    name = b"/tmp/n\xff\xfe w\n"
+    assert home.run("files", "write", sandbox, name, "-", input=b"odd").returncode == 0
+    assert home.run("files", "read", sandbox, name).stdout == b"odd"
+    assert home.run("exec", sandbox, "sh", "-c", "cat /tmp/n*").stdout == b"odd"
+
+
 def test_standard_input_is_written(home, sandbox):
     result = home.run("files", "write", sandbox, "/tmp/file", "-", input=b"from a pipe")
     assert result.stdout == b"Wrote 11 bytes to /tmp/file.\n"

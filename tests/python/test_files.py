@@ -51,13 +51,55 @@ def test_written_files_are_seen_by_commands_and_back(shared):
     assert shared.read_file("/tmp/made").result() == b"made"
 
 
+ODD = b"/tmp/od\xff'd $(id) \\0101\n/n\xe9w\n"
+
+
+@pytest.mark.parametrize("name", [ODD, ODD.decode("utf-8", "surrogateescape")], ids=["bytes", "str"])
+def test_a_name_that_is_not_utf8(shared, name):
+    shared.exec(["rm", "-rf", "/tmp/od"]).result()
+    for content in (b"", b"x" * 100_000):
+        shared.write_file(name, content).result()
+        assert shared.read_file(name).result() == content
+    shared.write_file_streaming(name, [b"1", b"2"]).result()
+    assert b"".join(shared.read_file_streaming(name)) == b"12"
+    found = shared.exec(["python3", "-c", "import os; print(os.path.exists(" + repr(ODD) + "))"]).result()
+    assert found.stdout == "True\n"
+    missing = name.replace(b"\xe9", b"\xea") if isinstance(name, bytes) else name.replace("\udce9", "\udcea")
+    for read in (lambda: shared.read_file(missing).result(), lambda: list(shared.read_file_streaming(missing))):
+        with pytest.raises(SandboxFileError) as info:
+            read()
+        assert info.value.reason == "CWSANDBOX_FILE_NOT_FOUND"
+        assert info.value.filepath == ODD.replace(b"\xe9", b"\xea").decode("utf-8", "surrogateescape")
+
+
+def test_a_name_of_bytes_that_is_utf8(shared):
+    shared.write_file("/tmp/grün".encode(), b"g").result()
+    assert shared.read_file("/tmp/grün").result() == b"g"
+    with pytest.raises(SandboxFileError) as info:
+        shared.read_file("/tmp/grüner".encode()).result()
+    assert info.value.filepath == "/tmp/grüner"
+
+
+def test_text_that_no_message_can_hold_is_told_by_the_arguments_name(shared):
+    for call, name in [
+        (lambda: shared.exec(["\udcff"]), "command"),
+        (lambda: shared.exec(["true"], cwd="/\udcff"), "cwd"),
+        (lambda: shared.exec(["true"], env={"A": "\udcff"}), "env"),
+        (lambda: shared.exec(["true"], stdin="\udcff"), "stdin"),
+        (lambda: shared.read_file("/\ud800"), "filepath"),
+    ]:
+        with pytest.raises(ValueError, match=f"^{name} is no text"):
+            call()
+
+
 def test_arguments(shared):
     with pytest.raises(TypeError):
         shared.read_file(3)
     with pytest.raises(TypeError):
         shared.write_file("/x")
-    with pytest.raises(ValueError, match="NUL"):
-        shared.read_file("/a\0b")
+    for name in ("/a\0b", b"/a\0b"):
+        with pytest.raises(ValueError, match="filepath contains a NUL"):
+            shared.read_file(name)
     with pytest.raises(TypeError):
         shared.read_file("/x", timeout=3)
 
