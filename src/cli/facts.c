@@ -38,9 +38,10 @@ static const char *state_of(const cws_record *status, const int64_t **ret_code, 
 {
     int64_t state = cws_record_int(status, "state", 0);
     *code = cws_record_int(status, "exit_code", 0);
-    bool ended = state == CWS_STATUS_COMPLETED || state == CWS_STATUS_FAILED ||
-                 state == CWS_STATUS_TERMINATED;
-    *ret_code = ended ? code : NULL;
+    /* Neither a failure nor a stop is an exit code of 0: there is none, and the field cannot say so. */
+    bool told = state == CWS_STATUS_COMPLETED ||
+                ((state == CWS_STATUS_FAILED || state == CWS_STATUS_TERMINATED) && *code != 0);
+    *ret_code = told ? code : NULL;
     return status_name((cws_status)state);
 }
 

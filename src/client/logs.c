@@ -274,6 +274,13 @@ static bool is_elsewhere(const struct logs_op *l, const struct cws_error *e)
            err_metadata(&e->detail, "local_shard_id");
 }
 
+/* An empty log is no answer about a sandbox that never ran: why it did not is. */
+static struct cws_error *end_error(const struct logs_op *l)
+{
+    bool never = sandbox_status(l->sb) == CWS_STATUS_FAILED && !sandbox_has_run(l->sb);
+    return never && !l->got_data ? sandbox_failed(l->sb) : NULL;
+}
+
 static void on_close(struct rpc *rpc, const struct err *status)
 {
     struct logs_op *l = CONTAINER_OF(rpc, struct logs_op, rpc);
@@ -281,7 +288,7 @@ static void on_close(struct rpc *rpc, const struct err *status)
     plane_leave(&l->plane, status);
     if (!l->retry && !l->over && status->code == ERR_OK) {
         bool ok = tell_loss(l) == 0 && lines_flush(&l->lines, emit_line, l) == 0;
-        finish(l, ok ? NULL : &error_nomem);
+        finish(l, ok ? end_error(l) : &error_nomem);
     } else if (!l->retry && !l->over) {
         struct cws_error *e = error_from_status(
             status,

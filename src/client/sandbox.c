@@ -317,15 +317,29 @@ static const char *status_name(cws_status status)
     return (unsigned)status < ARRAY_SIZE(names) ? names[status] : "unknown";
 }
 
+bool sandbox_has_run(const struct cws_sandbox *sb)
+{
+    return sb->info.started_ns || sb->info.startup_ns;
+}
+
 struct cws_error *sandbox_failed(const struct cws_sandbox *sb)
 {
     const char *id = sandbox_id_borrow(sb), *reason = sb->info.state_reason;
-    bool ran = sb->info.started_ns || sb->info.startup_ns;
-    struct cws_error *e =
-        error_new(CWS_E_FAILED, "sandbox '%s' failed%s%s%s", id, ran ? "" : " to start",
-                  reason ? ": " : "", reason ? reason : "");
+    struct cws_error *e = error_new(CWS_E_FAILED, "sandbox '%s' failed%s%s%s", id,
+                                    sandbox_has_run(sb) ? "" : " to start", reason ? ": " : "",
+                                    reason ? reason : "");
     error_add_sandbox_id(e, id);
     error_add_status_reason(e, reason);
+    return e;
+}
+
+struct cws_error *sandbox_terminated(const struct cws_sandbox *sb)
+{
+    const char *reason = sb->stop_owned ? NULL : sb->info.state_reason;
+    struct cws_error *e =
+        error_new(CWS_E_TERMINATED, "sandbox '%s' was terminated%s%s", sandbox_id_borrow(sb),
+                  reason ? ": " : "", reason ? reason : "");
+    error_add_sandbox_id(e, sb->info.id);
     return e;
 }
 

@@ -35,16 +35,12 @@ static void wait_finish(struct wait_op *w, struct cws_error *take)
 static struct cws_error *complete_verdict(const struct wait_op *w)
 {
     const struct cws_sandbox *sb = w->sb;
-    const char *id = sandbox_id_borrow(sb);
-    struct cws_error *e = NULL;
     if (sandbox_status(sb) == CWS_STATUS_FAILED)
         return sandbox_failed(sb);
     if (w->raise_on_termination &&
         (sandbox_status(sb) == CWS_STATUS_TERMINATED || sb->stop_owned))
-        e = error_new(CWS_E_TERMINATED, "sandbox '%s' was terminated", id);
-    if (e)
-        error_add_sandbox_id(e, id);
-    return e;
+        return sandbox_terminated(sb);
+    return NULL;
 }
 
 static void on_reached(struct sb_waiter *waiter, struct cws_error *error)

@@ -52,15 +52,12 @@ static bool running_decided(const struct cws_sandbox *sb, struct cws_error **ret
     case SB_TERMINAL:
         break;
     }
-    const char *id = sandbox_id_borrow(sb);
     if (sandbox_status(sb) == CWS_STATUS_FAILED) {
         *ret_error = sandbox_failed(sb);
         return true;
     }
     if (sandbox_status(sb) == CWS_STATUS_TERMINATED || sb->stop_owned)
-        *ret_error = error_new(CWS_E_TERMINATED, "sandbox '%s' was terminated", id);
-    if (*ret_error)
-        error_add_sandbox_id(*ret_error, id);
+        *ret_error = sandbox_terminated(sb);
     return true;
 }
 

@@ -12,8 +12,24 @@
 #include "runtime/log-file.h"
 #include "runtime/sandbox.h"
 
+/* Why a sandbox is COMPLETED that did not do what it was made for. */
+static void describe_end(const struct main_process *m, char *ret, size_t size)
+{
+    if (m->exit_code == 0)
+        ret[0] = '\0';
+    else if (m->out_of_memory)
+        (void)snprintf(ret, size, "out of memory: the main process was killed (exit code %d)",
+                       m->exit_code);
+    else if (m->signo != 0)
+        (void)snprintf(ret, size, "the main process was killed by signal %d", m->signo);
+    else
+        (void)snprintf(ret, size, "the main process ended with exit code %d", m->exit_code);
+}
+
 static void tell_exit(struct sandbox *sb)
 {
+    char why[96]; /* the longest text is 71 bytes */
+
     log_waiter_cancel(&sb->main.flush);
     sb->main.ended = true;
     sb->has_exit_code = true;
@@ -22,7 +38,8 @@ static void tell_exit(struct sandbox *sb)
         ledger_record_update(sb);
         sandbox_kill(sb); /* the rest of it; TERMINATED when that is gone */
     } else if (!sandbox_state_terminal(sb->state)) {
-        sandbox_end(sb, SANDBOX_COMPLETED, "");
+        describe_end(&sb->main, why, sizeof(why));
+        sandbox_end(sb, SANDBOX_COMPLETED, why);
     }
 }
 
@@ -80,8 +97,10 @@ static void on_started(struct sandbox *sb, const struct init_packet *packet)
     end_main(sb, exit_code);
 }
 
-void main_process_on_exit(struct sandbox *sb, int wait_status)
+void main_process_on_exit(struct sandbox *sb, int wait_status, uint32_t flags)
 {
+    sb->main.signo = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+    sb->main.out_of_memory = (flags & INIT_OOM_KILLED) != 0;
     end_main(sb,
              WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status));
 }
@@ -99,7 +118,7 @@ static void on_packet(struct control_call *call, const struct init_packet *packe
         sandbox_fail(sb, "the sandbox's init broke its protocol");
         return;
     }
-    main_process_on_exit(sb, packet->value);
+    main_process_on_exit(sb, packet->value, packet->flags);
 }
 
 static void on_lost(struct control_call *call)

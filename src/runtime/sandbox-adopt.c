@@ -53,7 +53,7 @@ static void on_synced(struct control_call *call, const struct init_packet *packe
     } else {
         control_end(&sb->cell->control, call);
         if (has_main && !sb->main.ended)
-            main_process_on_exit(sb, packet->value);
+            main_process_on_exit(sb, packet->value, 0);
         else if (sb->state == SANDBOX_TERMINATING)
             sandbox_kill(sb);
     }

@@ -38,6 +38,8 @@ struct main_process {
     int log_fd;                  /* where it writes; ours until it runs */
     bool started, exited, ended; /* exited: and the log gets the rest of its output */
     int exit_code;
+    int signo; /* what killed it; 0: it ended by itself */
+    bool out_of_memory;
     struct log_waiter flush;
     uint64_t start_ns; /* monotonic; 0 = not started */
 };
@@ -150,8 +152,8 @@ void main_process_signal(struct sandbox *sb, int signo);
 
 /** main_process_adopt() - it runs, started by a service before us; its control_call is begun. */
 void main_process_adopt(struct sandbox *sb);
-/** main_process_on_exit() - it ended with @wait_status. */
-void main_process_on_exit(struct sandbox *sb, int wait_status);
+/** main_process_on_exit() - it ended with @wait_status; @flags: of INIT_EXITED, 0 where that was told to another daemon. */
+void main_process_on_exit(struct sandbox *sb, int wait_status, uint32_t flags);
 
 /* sandbox-adopt.c: what ledger_records_load() brought and has not ended */
 /** sandbox_adopt() - launch has it. */

@@ -135,6 +135,29 @@ def full():
     return message
 
 
+def test_why_a_sandbox_is_dead_is_shown(home):
+    tag = f"dead-{time.monotonic_ns()}"
+    died = home.run("run", "-d", "--tag", tag, "--", "sh", "-c", "exit 3").stdout.decode().strip()
+    home.run("logs", "-f", died)
+    stopped = home.run("run", "-d", "--tag", tag, "--", "sleep", "60").stdout.decode().strip()
+    assert home.run("stop", stopped).returncode == 0
+    assert home.run("run", "--tag", tag, "no-such-image:1", "--", "true").returncode == 1
+    for status, reason in [("completed", "the main process ended with exit code 3"), ("terminated", "deleted by a client"),
+                           ("failed", "image `no-such-image:1` is not available")]:
+        (listed,) = json.loads(home.run("ls", "-o", "json", "-s", status, "-t", tag).stdout)
+        assert reason in listed["status_reason"]
+        assert reason in home.run("ls", "-o", "wide", "-s", status, "-t", tag).stdout.decode()
+        sandbox_id = listed["sandbox_id"]
+        assert json.loads(home.run("get", "-o", "json", sandbox_id).stdout) == listed
+        assert re.search(f"^REASON +{re.escape(reason)}", home.run("get", sandbox_id).stdout.decode(), re.MULTILINE)
+        result = home.run("exec", sandbox_id, "true")
+        assert (result.returncode, reason in result.stderr.decode()) == (1, True), result.stderr
+    assert listed["container_statuses"][0]["exit_code"] is None  # it never ran
+    for words in (["logs"], ["logs", "-f"]):
+        result = home.run(*words, sandbox_id)
+        assert (result.returncode, reason in result.stderr.decode()) == (1, True), result.stderr
+
+
 def test_everything_that_is_told_is_shown(ordinary_home, scripted):
     env = {"CWSANDBOX_BASE_URL": scripted.url}
     scripted.on("GetSandbox", full())

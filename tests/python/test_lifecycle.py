@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import gc
 import logging
+import os
 import uuid
 import warnings
 
@@ -19,6 +20,46 @@ from cwsandbox import (
     SandboxTerminatedError,
     SandboxTimeoutError,
 )
+
+
+def test_a_dead_sandbox_says_why_it_is_dead(embedded_service):
+    ends = {
+        ("sh", "-c", "exit 3"): "it is completed: the main process ended with exit code 3",
+        ("sh", "-c", "kill -9 $$"): "it is completed: the main process was killed by signal 9",
+        ("true",): "it is completed",
+        ("/no/such",): "it is completed: the main process ended with exit code 127",
+    }
+    for command, text in ends.items():
+        sandbox = Sandbox.run(*command)
+        sandbox.wait_until_complete().result()
+        for call in (lambda: sandbox.exec(["true"]).result(), lambda: sandbox.read_file("/etc/hostname").result()):  # noqa: B023
+            with pytest.raises(SandboxNotRunningError, match=f"{text}$"):
+                call()
+        found = Sandbox.from_id(sandbox.sandbox_id).result()
+        assert found.status_reason == sandbox.status_reason == (text.partition(": ")[2] or None)
+    with pytest.raises(SandboxTerminatedError, match="was terminated: lifetime ended$"):
+        Sandbox.run("sleep", "60", max_lifetime_seconds=1).wait_until_complete().result()
+
+
+def test_out_of_memory_is_why_a_sandbox_ended(embedded_service):
+    if os.geteuid() != 0:
+        pytest.skip("a memory limit needs cgroups, and those here are root's")
+    hog = ("python3", "-c", "x = bytearray(1 << 30)")
+    sandbox = Sandbox.run(*hog, resources={"limits": {"memory": "64Mi"}})
+    assert sandbox.wait_until_complete().result().returncode == 137
+    with pytest.raises(SandboxNotRunningError, match="out of memory: the main process was killed"):
+        sandbox.exec(["true"]).result()
+
+
+def test_the_log_of_what_never_ran_is_the_reason(embedded_service):
+    sandbox = Sandbox.run(container_image="no-such-image:1")
+    for _ in range(2):
+        with pytest.raises(SandboxFailedError, match="no-such-image:1"):
+            list(sandbox.stream_logs())
+        sandbox = Sandbox.from_id(sandbox.sandbox_id).result()
+    quiet = Sandbox.run("true")
+    quiet.wait_until_complete().result()
+    assert list(quiet.stream_logs()) == []
 
 
 def test_a_new_sandbox_is_nothing_yet():
