@@ -152,17 +152,6 @@ static PyObject *late_result_of(PyObject *cls, struct py_process *p, int code)
     return call_and_drop(make, all, N_ELEMENTS(all));
 }
 
-static int add_stream(struct py_process *p, PyObject *exc, cws_stream stream,
-                      const char *text_name, const char *bytes_name)
-{
-    PyObject *bytes CLEANUP_PY = output_of(p->process, stream);
-    PyObject *text CLEANUP_PY = bytes ? text_of(bytes) : NULL;
-
-    return text && PyObject_SetAttrString(exc, bytes_name, bytes) == 0
-               ? PyObject_SetAttrString(exc, text_name, text)
-               : -1;
-}
-
 /* What the service said of a command that timed out: killed, or nothing. */
 static int code_of_timeout(const struct py_process *p)
 {
@@ -214,19 +203,6 @@ static int add_result(struct core_state *st, struct py_process *p, PyObject *exc
     return result ? PyObject_SetAttrString(exc, "exec_result", result) : -1;
 }
 
-/* What the command wrote until its time-out, and exec_result when it had begun. */
-static int add_output(struct core_state *st, struct py_process *p, PyObject *exc)
-{
-    cws_process_facts f;
-
-    if (add_stream(p, exc, CWS_STDOUT, "stdout", "stdout_bytes") < 0 ||
-        add_stream(p, exc, CWS_STDERR, "stderr", "stderr_bytes") < 0)
-        return -1;
-    if (!cws_process_get_facts(p->process, &f) || !f.timed_out)
-        return 0; /* it never began */
-    return add_result(st, p, exc);
-}
-
 static bool is_timeout(cws_error_kind kind)
 {
     return kind == CWS_E_TIMEOUT || kind == CWS_E_COMMAND_TIMEOUT ||
@@ -237,10 +213,12 @@ static int process_amend(struct core_state *st, struct py_ref *self, const cws_e
                          PyObject *exc)
 {
     struct py_process *p = (struct py_process *)self;
+    cws_process_facts f;
     int code;
 
-    if (is_timeout(cws_error_get_kind(e)))
-        return add_output(st, p, exc);
+    if (is_timeout(cws_error_get_kind(e))) /* of a command that was begun, that is */
+        return cws_process_get_facts(p->process, &f) && f.timed_out ? add_result(st, p, exc)
+                                                                    : 0;
     /* check=True: the command did finish, so its output belongs to the exception */
     if (cws_error_get_kind(e) != CWS_E_EXECUTION || !cws_process_returncode(p->process, &code))
         return 0;

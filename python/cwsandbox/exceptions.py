@@ -69,16 +69,32 @@ class SandboxUnavailableError(SandboxNotRunningError):
 class SandboxTimeoutError(SandboxError):
     """Something took longer than its time-out. Not a builtin TimeoutError: that one comes from result(timeout).
 
-    Of a command: stdout, stderr, stdout_bytes and stderr_bytes are what it wrote until then. None where there is no output.
-    exec_result is all that is known of a command that was killed, with timed_out=True; its returncode is -1 where the service does
-    not say how it ended. None: it was not begun.
+    exec_result is all that is known of a command that was killed, its output until then included, with timed_out=True; its
+    returncode is -1 where the service does not say how it ended. None: it was no command, or not begun. stdout, stderr,
+    stdout_bytes and stderr_bytes are those of exec_result.
     """
 
-    stdout: str | None = None
-    stderr: str | None = None
-    stdout_bytes: bytes | None = None
-    stderr_bytes: bytes | None = None
     exec_result: ProcessResult | None = None
+
+    @property
+    def stdout(self) -> str | None:
+        """What the command wrote until then."""
+        return self.exec_result.stdout if self.exec_result else None
+
+    @property
+    def stderr(self) -> str | None:
+        """What the command wrote to its standard error until then."""
+        return self.exec_result.stderr if self.exec_result else None
+
+    @property
+    def stdout_bytes(self) -> bytes | None:
+        """stdout, undecoded."""
+        return self.exec_result.stdout_bytes if self.exec_result else None
+
+    @property
+    def stderr_bytes(self) -> bytes | None:
+        """stderr, undecoded."""
+        return self.exec_result.stderr_bytes if self.exec_result else None
 
 
 class SandboxRequestTimeoutError(SandboxTimeoutError):

@@ -88,6 +88,17 @@ def test_a_time_out_has_a_result_with_what_is_known(shared, consume):
     assert result.duration >= 0.4
 
 
+def test_a_time_out_holds_its_output_once(shared):
+    with pytest.raises(SandboxTimeoutError) as info:
+        shared.exec(["sh", "-c", "head -c 9000000 /dev/zero; exec sleep 60"], timeout_seconds=2).result()
+    error = info.value
+    assert error.exec_result.timed_out
+    for name in ("stdout", "stderr", "stdout_bytes", "stderr_bytes"):
+        assert getattr(error, name) is getattr(error.exec_result, name)
+        assert name not in vars(error)
+    assert pickle.loads(pickle.dumps(error)).stdout_bytes == error.stdout_bytes
+
+
 def test_what_never_ran_tells_nothing(shared):
     result = shared.exec(["no-such-program"]).result()
     assert [getattr(result, name) for name in FACTS] == [False, None, None, None, None, None]
