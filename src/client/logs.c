@@ -17,6 +17,7 @@
 #include "client/plane.h"
 #include "client/reader.h"
 #include "client/ready.h"
+#include "client/verdict.h"
 
 #define LOGS_ATTEMPTS 3u
 #define LOGS_BACKOFF_NS \

@@ -1,4 +1,5 @@
 #include "client/ready.h"
+#include "client/verdict.h"
 
 #include "base/util.h"
 

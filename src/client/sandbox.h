@@ -158,14 +158,6 @@ int sandbox_apply(struct cws_sandbox *sb, const Pb__Sandbox *msg, enum apply how
 /** sandbox_set_status() - [loop] a transition that the client knows by itself. */
 void sandbox_set_status(struct cws_sandbox *sb, enum sb_state state, cws_status status);
 cws_status sandbox_status(const struct cws_sandbox *sb);
-/** sandbox_not_running() - [loop] the error of an operation that needs a running one. */
-struct cws_error *sandbox_not_running(const struct cws_sandbox *sb);
-/** sandbox_failed() - [loop] CWS_E_FAILED of a sandbox that ended FAILED, with the service's reason. */
-struct cws_error *sandbox_failed(const struct cws_sandbox *sb);
-/** sandbox_terminated() - [loop] CWS_E_TERMINATED, with the service's reason where it was not we who ended it. */
-struct cws_error *sandbox_terminated(const struct cws_sandbox *sb);
-/** sandbox_has_run() - [loop] it was RUNNING once, as far as was heard. */
-bool sandbox_has_run(const struct cws_sandbox *sb);
 /** sandbox_add_snapshots() - [loop] ids of what a stop has captured; copied. 0 or -ENOMEM. */
 int sandbox_add_snapshots(struct cws_sandbox *sb, char *const *ids, size_t n);
 /** sandbox_set_token() - [loop] 0 or -ENOMEM. */

@@ -8,6 +8,7 @@
 #include "client/placement.h"
 #include "client/sandbox.h"
 #include "client/token.h"
+#include "client/verdict.h"
 
 /* ---- the second place ---- */
 

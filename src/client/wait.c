@@ -4,6 +4,7 @@
 #include "client/op-sandboxes.h"
 #include "client/sandbox.h"
 #include "client/token.h"
+#include "client/verdict.h"
 
 enum wait_kind { WAIT_STARTED, WAIT_RUNNING, WAIT_COMPLETE };
 

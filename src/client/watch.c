@@ -10,6 +10,7 @@
 #include "client/retry.h"
 #include "client/sandbox.h"
 #include "client/token.h"
+#include "client/verdict.h"
 
 /* Contract/sdk.md 3.3, 3.5. */
 #define POLL_FIRST_NS RETRY_FIRST_NS
