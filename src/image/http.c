@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/util.h"
+#include "image/address.h"
 
 #define CONNECT_SECONDS 30L
 #define STALL_SECONDS 60L /* without a byte */
@@ -23,6 +24,7 @@ struct transfer {
     struct err *err;
     uint64_t n_bytes;
     bool restarted, failed;
+    bool refused; /* an address */
 };
 
 struct http *http_new(struct err *err)
@@ -111,6 +113,19 @@ static size_t on_body(char *data, size_t size, size_t n, void *context)
     return q->on_data(q->context, data, n, restarted, t->err) < 0 ? fail(t) : n;
 }
 
+/* At the last moment, by the address itself: what a name was resolved to before could be another one by now. */
+static curl_socket_t on_socket(void *context, curlsocktype purpose,
+                               struct curl_sockaddr *address)
+{
+    struct transfer *t = context;
+    (void)purpose;
+    if (t->request->public_only && !address_is_public(&address->addr)) {
+        t->refused = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static struct curl_slist *set_options(struct transfer *t)
 {
     const struct http_request *q = t->request;
@@ -134,6 +149,8 @@ static struct curl_slist *set_options(struct transfer *t)
     (void)curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
     (void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
+    (void)curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+    (void)curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, t);
     if (q->offset > 0) { /* not RESUME_FROM, which takes a server without ranges for an error */
         char range[32];
         (void)snprintf(range, sizeof(range), "%llu-", (unsigned long long)q->offset);
@@ -178,6 +195,10 @@ int http_do(struct http *h, const struct http_request *q, struct http_response *
                      code == CURLE_SEND_ERROR || code == CURLE_HTTP2_STREAM ||
                      code == CURLE_HTTP2;
     ret->is_not_tls = code == CURLE_SSL_CONNECT_ERROR;
+    if (code != CURLE_OK && t.refused)
+        return err_set(err, ERR_PERMISSION_DENIED,
+                       "it is at an address that is not public, where this service may not ask "
+                       "(--image-private-registries, registries.conf)");
     if (code != CURLE_OK)
         return err_set(err, ERR_UNAVAILABLE, "%s",
                        h->why[0] ? h->why : curl_easy_strerror(code));

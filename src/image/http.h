@@ -20,6 +20,7 @@ struct http_request {
     uint64_t offset;             /* only what is behind it is wanted (Range) */
     uint64_t max_bytes;          /* of an answer; more is DATA_LOSS */
     bool plain;                  /* http is allowed, for the URL and where it redirects to */
+    bool public_only;            /* and no address that is not public (address.h), the same */
     /** on_data() - 0, or -1 with @err set; NULL: kept in the response. @restarted: the server began at 0 all the same. */
     int (*on_data)(void *context, const void *data, size_t n, bool restarted, struct err *err);
     void *context;
@@ -37,7 +38,7 @@ struct http;
 struct http *http_new(struct err *err);
 /**
  * http_do() - whatever the status: 0. on_data() gets the bodies of 200 and 206 only.
- * Errors: UNAVAILABLE (name, connection, TLS; see the two flags), DATA_LOSS (too long), what on_data() set.
+ * Errors: UNAVAILABLE (name, connection, TLS; see the two flags), PERMISSION_DENIED (address), DATA_LOSS (too long), what on_data() set.
  */
 int http_do(struct http *h, const struct http_request *q, struct http_response *ret,
             struct err *err);

@@ -16,6 +16,7 @@
 #include "base/datadir.h"
 #include "base/util.h"
 #include "image/confine.h"
+#include "image/fetch.h"
 #include "image/json.h"
 #include "image/options.h"
 #include "image/store.h"
@@ -41,8 +42,11 @@ static int open_store(struct verb_world *w, struct err *err)
 static int open_files(struct verb_world *w, struct err *err)
 {
     const struct image_options *o = &w->options;
-    if (o->verb == VERB_PULL)
-        return registries_load(&w->registries, o->registries, err);
+    if (o->verb == VERB_PULL || o->verb == VERB_FETCH) {
+        w->registries.public_only = o->public_only;
+        return registries_load(&w->registries, o->registries,
+                               o->no_logins ? LOGINS_NONE : LOGINS_DOCKER, err);
+    }
     if (o->verb == VERB_IMPORT) {
         const char *path = o->operands[0];
         w->input =
@@ -95,6 +99,8 @@ int main(int argc, char **argv)
     CLEANUP_ERR struct err err = {0};
     (void)argc;
     int code = run(argv, &err);
+    if (argv[1] && strcmp(argv[1], "fetch") == 0)
+        return fetch_answer(code == 0 ? NULL : &err);
     if (code == 0 && (fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE) {
         (void)err_set_errno(&err, ERR_UNAVAILABLE, errno, "write the answer");
         code = 1;

@@ -12,7 +12,7 @@ static const struct {
     [VERB_PULL] = {"pull", 1, 1},       [VERB_IMPORT] = {"import", 1, 2},
     [VERB_EXPORT] = {"export", 2, 2},   [VERB_LS] = {"ls", 0, 0},
     [VERB_INSPECT] = {"inspect", 1, 1}, [VERB_RM] = {"rm", 1, SIZE_MAX},
-    [VERB_PRUNE] = {"prune", 0, 0},
+    [VERB_PRUNE] = {"prune", 0, 0},     [VERB_FETCH] = {"fetch", 0, 0},
 };
 
 static int parse_verb(const char *word, struct image_options *o, struct err *err)
@@ -58,7 +58,11 @@ static bool parse_flag(const char *name, struct image_options *o)
     const struct {
         const char *name;
         bool *flag;
-    } rows[] = {{"--json", &o->json}, {"--rootfs", &o->rootfs}, {"--quiet", &o->quiet}};
+    } rows[] = {{"--json", &o->json},
+                {"--rootfs", &o->rootfs},
+                {"--quiet", &o->quiet},
+                {"--public-only", &o->public_only},
+                {"--no-logins", &o->no_logins}};
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         if (strcmp(name, rows[i].name) == 0) {
             *rows[i].flag = true;

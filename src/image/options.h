@@ -15,6 +15,7 @@ enum image_verb {
     VERB_INSPECT,
     VERB_RM,
     VERB_PRUNE,
+    VERB_FETCH, /* not typed by people: fetch.h */
     VERB_MAX
 };
 
@@ -23,6 +24,9 @@ struct image_options {
     const char *store;      /* NULL: that of this user's own service */
     const char *registries; /* NULL: where the file usually is */
     bool json, rootfs, quiet;
+    bool
+        public_only; /* registries at addresses that are not public are not asked, but those of the file */
+    bool no_logins;    /* Docker's config file is not read */
     uint64_t unused_s; /* prune: references not used for so long go, too; UINT64_MAX = none */
     uint64_t
         keep_bytes; /* prune: those longest unused go until no more is left; UINT64_MAX = any size */

@@ -26,6 +26,8 @@ void registries_done(struct registries *r)
     rows_done(&r->mirrors);
     rows_done(&r->authorities);
     free(r->docker_config);
+    free(r->login_host);
+    credentials_done(&r->login);
     *r = (struct registries){0};
 }
 
@@ -122,10 +124,12 @@ static char *user_path(const char *variable, const char *beside, const char *bel
     return home && home[0] == '/' ? str_dup_printf("%s/%s/%s", home, beside, below) : NULL;
 }
 
-int registries_load(struct registries *r, const char *path, struct err *err)
+int registries_load(struct registries *r, const char *path, enum registries_logins logins,
+                    struct err *err)
 {
     size_t n;
-    CLEANUP_FREE char *docker = user_path("DOCKER_CONFIG", ".docker", "config.json");
+    CLEANUP_FREE char *docker =
+        logins == LOGINS_DOCKER ? user_path("DOCKER_CONFIG", ".docker", "config.json") : NULL;
     CLEANUP_FREE char *own =
         user_path("XDG_CONFIG_HOME", ".config", "cwsandbox/registries.conf");
     int failed = docker ? file_read(docker, FILE_BYTES_MAX, &r->docker_config, &n) : -ENOENT;
@@ -155,6 +159,38 @@ const char *registries_authority(const struct registries *r, const char *host)
 {
     const struct registry_row *row = find(&r->authorities, host);
     return row ? row->value : NULL;
+}
+
+/* A mirror is named by its URL. */
+static bool has_mirror_at(const struct registries *r, const char *host)
+{
+    for (size_t i = 0; i < r->mirrors.n; i++) {
+        const char *at = strstr(r->mirrors.items[i].value, "://") + 3;
+        size_t n = strcspn(at, "/");
+        if (strlen(host) == n && memcmp(at, host, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool registries_public_only(const struct registries *r, const char *host)
+{
+    return r->public_only && !find(&r->plain, host) && !find(&r->authorities, host) &&
+           !has_mirror_at(r, host);
+}
+
+int registries_set_login(struct registries *r, const char *host, const char *user,
+                         const char *password, struct err *err)
+{
+    const char *scheme = strstr(host, "://"), *name = scheme ? scheme + 3 : host;
+    CLEANUP_FREE char *bare = strndup(name, strcspn(name, "/"));
+    bool docker = bare && (strcmp(bare, "index.docker.io") == 0 ||
+                           strcmp(bare, "registry-1.docker.io") == 0);
+    r->login_host = docker ? strdup("docker.io") : TAKE_PTR(bare);
+    r->login = (struct credentials){.user = strdup(user), .password = strdup(password)};
+    return r->login_host && r->login.user && r->login.password
+               ? 0
+               : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
 }
 
 void credentials_done(struct credentials *c)
@@ -191,6 +227,13 @@ int registries_credentials(const struct registries *r, const char *host,
     CLEANUP_CREDENTIALS struct credentials c = {0};
     json_t *auths, *entry = NULL;
     const char *auth, *token;
+    if (r->login_host && strcmp(r->login_host, host) == 0) {
+        *ret = (struct credentials){.user = strdup(r->login.user),
+                                    .password = strdup(r->login.password)};
+        return ret->user && ret->password
+                   ? 0
+                   : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    }
     if (!r->docker_config)
         return 0;
     CLEANUP_JSON json_t *j =

@@ -31,18 +31,29 @@ struct credentials {
 struct registries {
     struct registry_rows plain, mirrors, authorities;
     char *docker_config; /* JSON text, or NULL */
+    bool public_only;    /* but for hosts that the file of registries names */
+    char *login_host;    /* NULL, or where @login belongs: it counts before Docker's */
+    struct credentials login;
 };
 
+enum registries_logins { LOGINS_NONE, LOGINS_DOCKER };
+
 /**
- * registries_load() - @path: the file of registries, or NULL: $XDG_CONFIG_HOME/cwsandbox/registries.conf,
+ * registries_load() - @logins: whether Docker's config file counts; @path: the file of registries, or NULL: $XDG_CONFIG_HOME/cwsandbox/registries.conf,
  * ~/.config/cwsandbox/registries.conf or /etc/cwsandbox/registries.conf, the first there is
  * Errors: INVALID_ARGUMENT with file and line; FAILED_PRECONDITION (cannot be read).
  */
-int registries_load(struct registries *r, const char *path, struct err *err);
+int registries_load(struct registries *r, const char *path, enum registries_logins logins,
+                    struct err *err);
+/** registries_set_login() - for @host, as credentials name it: with a scheme, a path, or neither. RESOURCE_EXHAUSTED. */
+int registries_set_login(struct registries *r, const char *host, const char *user,
+                         const char *password, struct err *err);
+/** registries_public_only() - may @host be at no address that is not public? */
+bool registries_public_only(const struct registries *r, const char *host);
 bool registries_is_plain(const struct registries *r, const char *host);
 /** registries_authority() - text of certificates, borrowed, or NULL: the system's. */
 const char *registries_authority(const struct registries *r, const char *host);
-/** registries_credentials() - what Docker's config has for @host; all NULL when nothing. */
+/** registries_credentials() - what was set or Docker's config has for @host; all NULL when nothing. */
 int registries_credentials(const struct registries *r, const char *host,
                            struct credentials *ret, struct err *err);
 void credentials_done(struct credentials *c);

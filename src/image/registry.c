@@ -33,7 +33,7 @@ static void forget_endpoint(struct registry *r)
     credentials_done(&r->credentials);
     r->base = r->token = NULL;
     r->authority = NULL;
-    r->with_basic = r->plain = false;
+    r->with_basic = r->plain = r->public_only = false;
 }
 
 void registry_done(struct registry *r)
@@ -139,7 +139,8 @@ static int ask_for_token(struct registry *r, struct http *h, const char *challen
                              .user = c->identity_token ? NULL : c->user,
                              .password = c->password,
                              .max_bytes = TOKEN_ANSWER_MAX,
-                             .plain = r->plain};
+                             .plain = r->plain,
+                             .public_only = r->public_only};
     if (http_do(h, &q, &answer, err) < 0)
         return err_wrap(err, "ask `%.200s` for a token", realm);
     if (answer.status != 200)
@@ -204,6 +205,7 @@ static int try_once(struct registry *r, struct http *h, const struct registry_ge
                              .offset = g->offset,
                              .max_bytes = g->max_bytes,
                              .plain = r->plain,
+                             .public_only = r->public_only,
                              .on_data = g->on_data,
                              .context = g->context};
     return http_do(h, &q, ret, err);
@@ -278,6 +280,7 @@ static int try_endpoint(struct registry *r, const char *url, struct http *h, str
         return no_memory(err);
     r->plain = str_startswith(url, "http://") != NULL;
     r->authority = registries_authority(r->settings, host);
+    r->public_only = registries_public_only(r->settings, host);
     const char *filed = strcmp(host, "registry-1.docker.io") == 0 ? "docker.io" : host;
     if (registries_credentials(r->settings, filed, &r->credentials, err) < 0)
         return -1;

@@ -19,6 +19,7 @@ struct registry {
     char *base;                        /* URL before "/v2/": the one that answered */
     const char *authority;             /* of its host; borrowed from the settings */
     bool plain;                        /* http is allowed */
+    bool public_only;                  /* no address that is not public is asked */
     struct credentials credentials;
     pthread_mutex_t lock;
     char *token;     /* [lock] or NULL */

@@ -7,6 +7,7 @@
 
 #include "base/util.h"
 #include "image/export.h"
+#include "image/fetch.h"
 #include "image/import.h"
 #include "image/pull.h"
 #include "image/reference.h"
@@ -323,6 +324,8 @@ int verb_run(struct verb_world *w, struct err *err)
         return verb_pull(w, err);
     case VERB_EXPORT:
         return verb_export(w, err);
+    case VERB_FETCH:
+        return fetch_run(w, err);
     case VERB_MAX:
         break;
     }

@@ -5,6 +5,7 @@
 #include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
@@ -59,6 +60,31 @@ void child_become_daemon(const struct options *options, int words, int launch)
     (void)execv(options->daemon_argv[0], options->daemon_argv);
     log_event(LOG_ERROR, "daemon_not_started", "path=\"%s\" errno=%d text=\"%s\"",
               options->daemon_argv[0], errno, strerror(errno));
+    _exit(1);
+}
+
+/* In the child. What the daemon sent reaches the program as two descriptors and is not looked at here: neither its command
+ * line nor its environment has anything of it. */
+void child_become_fetch(const struct options *options, int input, int output)
+{
+    const char *argv[] = {
+        options->image_path, "fetch", "--store", options->images_dir, NULL, NULL, NULL};
+    size_t n = 4;
+
+    if (options->image_public_only)
+        argv[n++] = "--public-only";
+    if (!options->image_logins)
+        argv[n++] = "--no-logins";
+    if (setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        _exit(1);
+    default_signals();
+    if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0)
+        _exit(1);
+    (void)close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+    (void)unsetenv("NOTIFY_SOCKET");
+    (void)execv(options->image_path, (char *const *)argv);
+    log_event(LOG_ERROR, "fetch_not_started", "path=\"%s\" errno=%d text=\"%s\"",
+              options->image_path, errno, strerror(errno));
     _exit(1);
 }
 

@@ -15,6 +15,9 @@ __attribute__((noreturn)) void child_become_engine(const struct options *options
 /** child_become_daemon() - @words are those with the supervisor, @launch those with the engine. */
 __attribute__((noreturn)) void child_become_daemon(const struct options *options, int words,
                                                    int launch);
+/** child_become_fetch() - cwsandbox-image, with the daemon's @input and @output. */
+__attribute__((noreturn)) void child_become_fetch(const struct options *options, int input,
+                                                  int output);
 /** child_become_front() - of a renewal: @front is where it says what it opened (renew.h). */
 __attribute__((noreturn)) void child_become_front(const struct options *options, int words,
                                                   int launch, int front);

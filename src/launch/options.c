@@ -96,6 +96,15 @@ static int parse_option(int c, struct options *o)
     case 'A': /* options_parse() made room */
         o->front_args[o->n_front_args++] = optarg;
         return 0;
+    case 'P':
+        o->image_path = optarg;
+        return 0;
+    case 'O':
+        o->image_public_only = true;
+        return 0;
+    case 'N':
+        o->image_logins = true;
+        return 0;
     case 'R':
         o->remove_data = optarg;
         return 0;
@@ -123,6 +132,9 @@ int options_parse(int argc, char **argv, struct options *o)
         {"tls-key", required_argument, NULL, 'M'},
         {"socket-file", required_argument, NULL, 'F'},
         {"front-argument", required_argument, NULL, 'A'},
+        {"image-path", required_argument, NULL, 'P'},
+        {"image-public-only", no_argument, NULL, 'O'},
+        {"image-logins", no_argument, NULL, 'N'},
         {"remove-data", required_argument, NULL, 'R'},
         {NULL, 0, NULL, 0},
     };

@@ -33,6 +33,9 @@ struct options {
     size_t n_socket_files;
     const char **front_args; /* what cwsandboxd was started with, but for its name */
     size_t n_front_args;
+    const char *image_path; /* cwsandbox-image; NULL: images are not brought */
+    bool image_public_only; /* see fetches.h */
+    bool image_logins;
     const char *remove_data; /* the data directory, when it is to go at the end */
 };
 

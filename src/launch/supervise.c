@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "launch/children.h"
+#include "launch/fetches.h"
 #include "launch/listeners.h"
 #include "launch/notify.h"
 #include "launch/renew.h"
@@ -63,6 +64,7 @@ struct supervisor {
     uint64_t kill_ns;          /* when the daemon is killed; 0: not */
     uint32_t delay_ms;
     int status;
+    struct fetches fetches;
     struct renewal renewal;
     struct program program;       /* the daemon's, when it was started */
     bool reload, reload_programs; /* asked for while a renewal was under way */
@@ -321,14 +323,22 @@ static void on_stopping(struct supervisor *s)
 static void on_word(struct supervisor *s)
 {
     uint8_t packet[2] = {0};
-    ssize_t n = recv(s->daemon_fd, packet, sizeof(packet), MSG_DONTWAIT);
+    int fds[HANDOVER_MAX_FDS];
+    size_t n_fds;
+    ssize_t n = handover_receive(s->daemon_fd, packet, fds, &n_fds);
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n == -EAGAIN || n == -EINTR)
         return;
     if (n <= 0) {
         cleanup_fd(&s->daemon_fd); /* its end comes as SIGCHLD */
         return;
     }
+    if (packet[0] == HANDOVER_WORD_FETCH) {
+        fetches_start(&s->fetches, s->options, fds, n_fds);
+        return;
+    }
+    while (n_fds > 0)
+        (void)close(fds[--n_fds]); /* no other word brings any */
     switch (packet[0]) {
     case HANDOVER_WORD_READY:
         on_ready(s);
@@ -407,6 +417,8 @@ static void reap(struct supervisor *s)
         else if (pid == s->renewal.pid) {
             s->renewal.pid = 0;
             fail_renewal(s, "the new daemon ended before it was ready");
+        } else {
+            (void)fetches_reaped(&s->fetches, pid);
         }
     }
 }

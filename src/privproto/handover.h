@@ -46,6 +46,8 @@ enum handover_word {
     HANDOVER_WORD_RELOAD = 'L', /* supervisor: these secrets are new, one descriptor each */
     HANDOVER_WORD_ACCEPTED =
         'A', /* daemon: these of the last RELOAD are in use; of the others the old ones */
+    HANDOVER_WORD_FETCH =
+        'F', /* daemon: start cwsandbox-image to bring an image; descriptors: its input, its output (image/fetch.h) */
     HANDOVER_WORD_DAEMON = 'D', /* supervisor to engine: the socket of the next daemon */
 
     /* A new daemon in the place of one that serves (launch/renew.h); the first is a front's, not a daemon's. */
@@ -55,6 +57,8 @@ enum handover_word {
     HANDOVER_WORD_LEAVE = 'Q',    /* supervisor: answer what is short, exit, end no sandbox */
 };
 #define HANDOVER_MAX_FDS (1 + HANDOVER_N_SECRETS + HANDOVER_MAX_LISTENERS)
+#define HANDOVER_MAX_FETCHES \
+    8 /* chosen: at once; the daemon, whom nobody believes, asks for half */
 #define HANDOVER_MAX_ARGV_BYTES (1u << 20) /* chosen: options are a few hundred bytes */
 
 /** handover_send() - one packet with descriptors (at most HANDOVER_MAX_FDS); never waits. 0 or -errno. */

@@ -355,13 +355,14 @@ struct cell *cell_take(struct runtime *rt, struct sandbox *sb, const struct cell
     struct cell *cell = NULL;
 
     /* The oldest is READY if any is; if none is, the one under way is nearer than a new one. */
-    if (!list_empty(&pool->shelf.blanks) && cell_kind_equal(kind, &pool->shelf.kind)) {
+    bool any = sb->id[0] == '\0'; /* a blank has an id already */
+    if (any && !list_empty(&pool->shelf.blanks) && cell_kind_equal(kind, &pool->shelf.kind)) {
         cell = CONTAINER_OF(list_first(&pool->shelf.blanks), struct cell, link);
         leave_pool(cell);
         if (pool->retry_ms == 0)
             (void)uv_timer_start(&pool->retry_timer, on_retry, POOL_REST_MS, 0);
     } else {
-        cell = cell_new(rt, NULL, kind);
+        cell = cell_new(rt, any ? NULL : sb->id, kind);
         if (!cell)
             return NULL;
         list_append(&pool->queue, &cell->link);

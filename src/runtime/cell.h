@@ -91,7 +91,7 @@ void pool_close(struct runtime *rt);
 void pool_refill(struct runtime *rt);
 /** cell_make_id() - "sb-" and 64 random bits: collisions are not a concern below billions. */
 void cell_make_id(char ret_id[static LAUNCH_MAX_ID]);
-/** cell_take() - a cell of @kind (the pool's or @sb's own) for @sb, READY if the pool had one; else
+/** cell_take() - a cell of @kind (the pool's or @sb's own) for @sb, under the id that it has, if it has one. READY if the pool had one; else
  * sandbox_on_cell_ready/failed follows. NULL: out of memory. */
 struct cell *cell_take(struct runtime *rt, struct sandbox *sb, const struct cell_kind *kind);
 /** cell_forget() - launch ends it, and nobody hears of it. */

@@ -46,8 +46,8 @@ static int check(const char *name, const struct runtime_image *image, struct err
     return 0;
 }
 
-int image_find(const struct runtime *rt, const char *name, struct runtime_image *ret,
-               struct err *err)
+int image_find(const struct runtime *rt, const char *name, bool brought,
+               struct runtime_image *ret, struct err *err)
 {
     CLEANUP_IMAGE struct runtime_image image = {0};
     *ret = image;
@@ -58,8 +58,9 @@ int image_find(const struct runtime *rt, const char *name, struct runtime_image 
                        "image `%s` is not available on this service: only `%s` and the names "
                        "mapped to it (--image-alias) are",
                        name, DEFAULT_IMAGE);
-    if (rt->config.find_image(rt->config.user, name, &image, err) < 0)
-        return -1;
+    int r = rt->config.find_image(rt->config.user, name, brought, &image, err);
+    if (r != 0)
+        return r;
     if (image.layers)
         drop_repeated(image.layers);
     if (check(name, &image, err) < 0)

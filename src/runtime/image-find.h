@@ -12,10 +12,11 @@ struct runtime;
 
 /**
  * image_find() - what @name, which is resolved, gives to a sandbox; of "host" nothing
- * Errors: the callback's; FAILED_PRECONDITION when a sandbox cannot be made of it. @ret is empty then.
+ * 1: it must be brought first; @brought: it was. Else @ret is empty.
+ * Errors: the callback's; FAILED_PRECONDITION when a sandbox cannot be made of it.
  */
-int image_find(const struct runtime *rt, const char *name, struct runtime_image *ret,
-               struct err *err);
+int image_find(const struct runtime *rt, const char *name, bool brought,
+               struct runtime_image *ret, struct err *err);
 /** image_kind() - of the cells that sandboxes of @image are; one allocation, for free(). NULL: out of memory. */
 struct cell_kind *image_kind(const struct runtime *rt, const struct runtime_image *image);
 

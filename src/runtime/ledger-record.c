@@ -93,7 +93,10 @@ static int compose_body(struct buf *b, const struct sandbox *sb,
     return 0;
 }
 
-int ledger_record_add(struct sandbox *sb, const struct sandbox_spec *spec, struct err *err)
+static int write_whole(struct sandbox *sb, const struct sandbox_spec *spec,
+                       int (*write)(struct ledger *l, const struct ledger_record *record,
+                                    struct ledger_slot *slot, struct err *err),
+                       struct err *err)
 {
     CLEANUP_BUF struct buf body = {0};
     struct record_head head;
@@ -103,7 +106,17 @@ int ledger_record_add(struct sandbox *sb, const struct sandbox_spec *spec, struc
     struct ledger_record record = record_of(sb, &head);
     record.body = buf_head(&body);
     record.body_bytes = buf_len(&body);
-    return ledger_put(&sb->rt->ledger, &record, &sb->slot, err);
+    return write(&sb->rt->ledger, &record, &sb->slot, err);
+}
+
+int ledger_record_add(struct sandbox *sb, const struct sandbox_spec *spec, struct err *err)
+{
+    return write_whole(sb, spec, ledger_put, err);
+}
+
+int ledger_record_replace(struct sandbox *sb, const struct sandbox_spec *spec, struct err *err)
+{
+    return write_whole(sb, spec, ledger_replace, err);
 }
 
 void ledger_record_update(struct sandbox *sb)
@@ -236,7 +249,7 @@ static void read_head(struct sandbox *sb, const struct record_head *h)
 
 static bool head_is_sane(const struct record_head *h)
 {
-    return h->seq > 0 && h->state >= SANDBOX_CREATING && h->state <= SANDBOX_PENDING &&
+    return h->seq > 0 && h->state >= SANDBOX_CREATING && h->state <= SANDBOX_PREPARING &&
            memchr(h->reason, '\0', sizeof(h->reason)) &&
            memchr(h->boot_id, '\0', sizeof(h->boot_id));
 }

@@ -14,6 +14,8 @@
 
 /** ledger_record_add() - @sb is new, with its id and number. Errors: as ledger_put(). */
 int ledger_record_add(struct sandbox *sb, const struct sandbox_spec *spec, struct err *err);
+/** ledger_record_replace() - it has another plan than it was added with. Errors: as ledger_put(). */
+int ledger_record_replace(struct sandbox *sb, const struct sandbox_spec *spec, struct err *err);
 /** ledger_record_update() - @sb as it is now. */
 void ledger_record_update(struct sandbox *sb);
 /** ledger_record_remove() - it is forgotten. */

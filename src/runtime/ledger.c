@@ -299,6 +299,33 @@ int ledger_put(struct ledger *l, const struct ledger_record *record, struct ledg
     return 0;
 }
 
+/* One write of the page; a long body is in its file before. SIGKILL between the two leaves a record that is damaged. */
+int ledger_replace(struct ledger *l, const struct ledger_record *record,
+                   struct ledger_slot *slot, struct err *err)
+{
+    CHECK(slot->page > 0 && record->head_bytes <= LEDGER_MAX_HEAD);
+    union page page = {0};
+    if (record->body_bytes > LEDGER_MAX_BODY)
+        return put_error(l, record->id, EFBIG, err);
+    const struct ledger_slot old = *slot;
+    struct ledger_slot new = {.page = old.page,
+                              .body_bytes = (uint32_t)record->body_bytes,
+                              .body_sum = checksum(record->body, record->body_bytes)};
+    bool in_page = record->body_bytes <= BODY_IN_PAGE;
+    int r = in_page ? 0 : write_long_body(l, record);
+    if (in_page)
+        memcpy(page.bytes + LEDGER_HEAD_BYTES, record->body, record->body_bytes);
+    fill_head(&page.head, &new, record);
+    if (r == 0)
+        r = write_page(l, new.page, page.bytes, sizeof(page));
+    if (r < 0)
+        return put_error(l, record->id, -r, err);
+    if (in_page)
+        remove_long_body(l, &old, record->id);
+    *slot = new;
+    return 0;
+}
+
 int ledger_update(struct ledger *l, const struct ledger_slot *slot,
                   const struct ledger_record *record, struct err *err)
 {

@@ -72,6 +72,9 @@ int ledger_load(struct ledger *l, const struct ledger_events *events, struct err
  */
 int ledger_put(struct ledger *l, const struct ledger_record *record, struct ledger_slot *ret,
                struct err *err);
+/** ledger_replace() - another head and body in the place of the record at @slot. Errors: as ledger_put(). */
+int ledger_replace(struct ledger *l, const struct ledger_record *record,
+                   struct ledger_slot *slot, struct err *err);
 /** ledger_update() - a new head of the record at @slot. @record's body is not looked at. */
 int ledger_update(struct ledger *l, const struct ledger_slot *slot,
                   const struct ledger_record *record, struct err *err);

@@ -33,10 +33,9 @@ int path_check(const char *path, const char *field, struct err *err)
     return 0;
 }
 
-/* @n_image: beside those, of the image. */
-static int check_env(const struct string_pair *env, size_t n, size_t n_image, struct err *err)
+static int check_env(const struct string_pair *env, size_t n, struct err *err)
 {
-    if (n + n_image > PLAN_MAX_ENV)
+    if (n > PLAN_MAX_ENV)
         return invalid(err, "env", "has more than 1024 variables");
     for (size_t i = 0; i < n; i++)
         if (env[i].key[0] == '\0' || strchr(env[i].key, '='))
@@ -54,7 +53,7 @@ int process_spec_check(const struct process_spec *spec, struct err *err)
         return invalid(err, "command", "has too many arguments");
     if (spec->user && strlen(spec->user) > PLAN_MAX_USER)
         return invalid(err, "user", "is longer than 255 bytes");
-    return check_env(spec->env, spec->n_env, 0, err);
+    return check_env(spec->env, spec->n_env, err);
 }
 
 static int check_files(const struct sandbox_spec *spec, struct err *err)
@@ -75,43 +74,11 @@ static int check_files(const struct sandbox_spec *spec, struct err *err)
     return 0;
 }
 
-/* As with containers: a command takes the place of the entry point, arguments take that of the image's. The image's arguments
- * alone are no main process: those of most images are a shell or an interpreter, which ends at once without input. */
-struct main_words {
-    size_t n_head, n_tail;
-    const char *const *head, *const *tail;
-};
-
-static struct main_words choose_words(const struct sandbox_spec *spec,
-                                      const struct runtime_image *image)
+static int check_spec(const struct sandbox_spec *spec, struct err *err)
 {
-    bool own = spec->command[0] != '\0';
-    struct main_words w = {
-        .head = own ? &spec->command : (const char *const *)image->entrypoint,
-        .n_head = own ? 1 : strings_count(image->entrypoint),
-        .tail = spec->args,
-        .n_tail = spec->n_args,
-    };
-    if (!own && w.n_head > 0 && w.n_tail == 0) {
-        w.tail = (const char *const *)image->cmd;
-        w.n_tail = strings_count(image->cmd);
-    }
-    return w;
-}
-
-static int check_spec(const struct sandbox_spec *spec, const struct runtime_image *image,
-                      struct err *err)
-{
-    struct main_words w = choose_words(spec, image);
-    const char *first = w.n_head > 0 ? w.head[0] : w.n_tail > 0 ? w.tail[0] : NULL;
-    size_t n_image_env = strings_count(image->env);
-    if (first && first[0] == '\0')
-        return invalid(err, "command", "must not be empty when there are arguments");
-    if (w.n_head + w.n_tail + spec->n_env + n_image_env > INIT_MAX_STRINGS - 16)
-        return invalid(err, "args", "are too many");
     if (spec->working_dir[0] != '\0' && spec->working_dir[0] != '/')
         return invalid(err, "working_dir", "`%s` is not an absolute path", spec->working_dir);
-    if (check_env(spec->env, spec->n_env, n_image_env, err) < 0)
+    if (check_env(spec->env, spec->n_env, err) < 0)
         return -1;
     return check_files(spec, err);
 }
@@ -144,46 +111,30 @@ static void cleanup_plan(struct plan **plan)
     plan_free(*plan);
 }
 
-/* Behind the @at strings that @to has. */
-static bool copy_strings(char **to, size_t at, const char *const *from, size_t n)
+static bool copy_argv(struct plan *plan, const struct sandbox_spec *spec)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!(to[at + i] = strdup(from[i])))
+    size_t n = 0;
+    plan->own_command = spec->command[0] != '\0';
+    plan->argv = calloc(spec->n_args + 2, sizeof(char *));
+    if (!plan->argv || (plan->own_command && !(plan->argv[n++] = strdup(spec->command))))
+        return false;
+    for (size_t i = 0; i < spec->n_args; i++)
+        if (!(plan->argv[n++] = strdup(spec->args[i])))
             return false;
     return true;
 }
 
-static bool copy_argv(struct plan *plan, const struct main_words *w)
+static bool copy_env(struct plan *plan, const struct sandbox_spec *spec)
 {
-    plan->argv = calloc(w->n_head + w->n_tail + 1, sizeof(char *));
-    return plan->argv && copy_strings(plan->argv, 0, w->head, w->n_head) &&
-           copy_strings(plan->argv, w->n_head, w->tail, w->n_tail);
-}
-
-static bool copy_env(struct plan *plan, const struct sandbox_spec *spec,
-                     const struct runtime_image *image)
-{
-    size_t n = strings_count(image->env);
-    plan->env = calloc(n + spec->n_env + 1, sizeof(char *));
-    if (!plan->env || !copy_strings(plan->env, 0, (const char *const *)image->env, n))
+    plan->env = calloc(spec->n_env + 1, sizeof(char *));
+    if (!plan->env)
         return false;
     for (size_t i = 0; i < spec->n_env; i++)
-        if (asprintf(&plan->env[n + i], "%s=%s", spec->env[i].key, spec->env[i].value) < 0) {
-            plan->env[n + i] = NULL;
+        if (asprintf(&plan->env[i], "%s=%s", spec->env[i].key, spec->env[i].value) < 0) {
+            plan->env[i] = NULL;
             return false;
         }
     return true;
-}
-
-/* "host" has no home directory of its own choice, but always /root. */
-static const char *choose_cwd(const struct sandbox_spec *spec,
-                              const struct runtime_image *image)
-{
-    if (spec->working_dir[0] != '\0')
-        return spec->working_dir;
-    if (!image->layers)
-        return "/root";
-    return image->working_dir ? image->working_dir : "/";
 }
 
 static bool copy_files(struct plan *plan, const struct sandbox_spec *spec)
@@ -205,19 +156,88 @@ static bool copy_files(struct plan *plan, const struct sandbox_spec *spec)
     return true;
 }
 
+/* ---- what the image has ---- */
+
+static int no_memory(struct err *err)
+{
+    return err_set(err, ERR_RESOURCE_EXHAUSTED,
+                   "copy the sandbox's specification: out of memory");
+}
+
+/* Copies of @from in front of what @to has, which may be NULL. */
+static bool put_before(char ***to, char *const *from)
+{
+    size_t n_from = strings_count(from), n_to = strings_count(*to), n = 0;
+    if (n_from == 0)
+        return true;
+    char **both = calloc(n_from + n_to + 1, sizeof(char *));
+    while (both && n < n_from && (both[n] = strdup(from[n])))
+        n++;
+    if (n < n_from) {
+        strings_free(both);
+        return false;
+    }
+    for (size_t i = 0; i < n_to; i++)
+        both[n + i] = (*to)[i];
+    free(*to);
+    *to = both;
+    return true;
+}
+
+/* As with containers: a command takes the place of the entry point, arguments take that of the image's. The image's arguments
+ * alone are no main process: those of most images are a shell or an interpreter, which ends at once without input. */
+static int add_words(struct plan *plan, const struct runtime_image *image, struct err *err)
+{
+    bool entry = !plan->own_command && strings_count(image->entrypoint) > 0;
+    if (entry && !plan->argv[0] && !put_before(&plan->argv, image->cmd))
+        return no_memory(err);
+    if (entry && !put_before(&plan->argv, image->entrypoint))
+        return no_memory(err);
+    if (plan->argv[0] && plan->argv[0][0] == '\0')
+        return invalid(err, "command", "must not be empty when there are arguments");
+    if (!put_before(&plan->env, image->env))
+        return no_memory(err);
+    size_t n_env = strings_count(plan->env);
+    if (n_env > PLAN_MAX_ENV)
+        return invalid(err, "env", "has more than 1024 variables");
+    if (strings_count(plan->argv) + n_env > INIT_MAX_STRINGS - 16)
+        return invalid(err, "args", "are too many");
+    return 0;
+}
+
+/* "host" has no home directory of its own choice, but always /root. */
+static const char *image_cwd(const struct runtime_image *image)
+{
+    if (!image->layers)
+        return "/root";
+    return image->working_dir ? image->working_dir : "/";
+}
+
+int plan_add_image(struct plan *plan, const struct runtime_image *image, struct err *err)
+{
+    if (plan->cwd[0] == '\0') {
+        free(plan->cwd);
+        plan->cwd = strdup(image_cwd(image));
+    }
+    free(plan->user);
+    plan->user = strdup(image->user ? image->user : "");
+    if (!plan->cwd || !plan->user)
+        return no_memory(err);
+    return add_words(plan, image, err);
+}
+
 struct plan *plan_new(const struct sandbox_spec *spec, const struct runtime_image *image,
                       struct err *err)
 {
-    if (check_spec(spec, image, err) < 0)
+    if (check_spec(spec, err) < 0)
         return NULL;
-    struct main_words words = choose_words(spec, image);
     CLEANUP(cleanup_plan) struct plan *plan = calloc(1, sizeof(*plan));
-    if (!plan || !(plan->cwd = strdup(choose_cwd(spec, image))) ||
-        !(plan->user = strdup(image->user ? image->user : "")) || !copy_argv(plan, &words) ||
-        !copy_env(plan, spec, image) || !copy_files(plan, spec)) {
-        (void)err_set(err, ERR_RESOURCE_EXHAUSTED,
-                      "copy the sandbox's specification: out of memory");
+    if (!plan || !(plan->cwd = strdup(spec->working_dir)) || !(plan->user = strdup("")) ||
+        !copy_argv(plan, spec) || !copy_env(plan, spec) || !copy_files(plan, spec)) {
+        (void)no_memory(err);
         return NULL;
     }
+    if (image && plan_add_image(plan, image, err) < 0)
+        return NULL;
     return TAKE_PTR(plan);
 }

@@ -27,17 +27,22 @@ struct plan_file {
 
 struct plan {
     char **argv; /* NULL-terminated; argv[0] == NULL: no main process */
+    bool
+        own_command; /* argv[0] is the specification's: the image's entry point does not count */
     char **
         env; /* "KEY=value", NULL-terminated, without our defaults; of two the later one counts */
-    char *cwd;  /* absolute */
+    char *cwd;  /* absolute; "" until the image is known, when only that has one */
     char *user; /* "": root */
     struct plan_file *files;
     size_t n_files;
 };
 
-/** plan_new() - @image has what @spec does not say. INVALID_ARGUMENT with a violation for each bad field. */
+/** plan_new() - @image has what @spec does not say; NULL: plan_add_image() follows. INVALID_ARGUMENT with a violation for each
+ * bad field. */
 struct plan *plan_new(const struct sandbox_spec *spec, const struct runtime_image *image,
                       struct err *err);
+/** plan_add_image() - once. INVALID_ARGUMENT: with the image's words it is too much; then @plan may only be freed. */
+int plan_add_image(struct plan *plan, const struct runtime_image *image, struct err *err);
 void plan_free(struct plan *plan);
 /** plan_drop_files() - their content is not needed after the set-up. */
 void plan_drop_files(struct plan *plan);

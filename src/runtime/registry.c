@@ -12,6 +12,7 @@
 #include "runtime/image-find.h"
 #include "runtime/ledger-record.h"
 #include "runtime/log-file.h"
+#include "runtime/prepare.h"
 #include "runtime/retained.h"
 #include "runtime/sandbox.h"
 
@@ -259,18 +260,6 @@ static int doom(struct sandbox *sb, const struct err *why, struct err *err)
     return 0;
 }
 
-static int get_cell(struct sandbox *sb, const struct runtime_image *image, struct err *err)
-{
-    if (image->layers)
-        sb->kind = image_kind(sb->rt, image);
-    if (sb->kind || !image->layers)
-        sb->cell = cell_take(sb->rt, sb, sb->kind ? sb->kind : &sb->rt->pool.shelf.kind);
-    if (!sb->cell)
-        return err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
-    memcpy(sb->id, sb->cell->id, sizeof(sb->id));
-    return 0;
-}
-
 /* On disk before anybody hears of it: a full one refuses it here. */
 static int enter_new(struct runtime *rt, struct sandbox *sb, const struct sandbox_spec *spec,
                      struct err *err)
@@ -294,13 +283,16 @@ static struct sandbox *make(struct runtime *rt, const struct sandbox_spec *spec,
     if (check_create(rt, spec, err) < 0)
         return NULL;
     resolved.image = resolve_image(rt, spec->image);
-    bool found = image_find(rt, resolved.image, &image, &unknown) == 0;
-    struct sandbox *sb = sandbox_new(rt, &resolved, &image, err);
+    int found = image_find(rt, resolved.image, false, &image, &unknown);
+    struct sandbox *sb = sandbox_new(rt, &resolved, found > 0 ? NULL : &image, err);
     if (!sb)
         return NULL;
-    if ((found ? get_cell(sb, &image, err) : doom(sb, &unknown, err)) == 0 &&
-        enter_new(rt, sb, spec, err) == 0)
+    int r = found < 0   ? doom(sb, &unknown, err)
+            : found > 0 ? prepare_new(sb, spec, err)
+                        : sandbox_get_cell(sb, &image, err);
+    if (r == 0 && enter_new(rt, sb, spec, err) == 0)
         return sb;
+    prepare_end(sb);
     if (sb->cell)
         sandbox_orphan_cell(sb);
     sandbox_unref(sb);

@@ -28,6 +28,12 @@ struct string_pair {
     const char *value;
 };
 
+/* Somebody who waits for an image to be there. */
+struct image_wait {
+    struct list link; /* whose get_image() it is may use it while it waits */
+    void (*cb)(struct image_wait *wait, const struct err *why); /* NULL: it is there */
+};
+
 struct image_alias {
     const char *pattern; /* fnmatch(3) on the requested image name */
     const char *image;   /* "host" */
@@ -58,8 +64,15 @@ struct runtime_config {
     const struct image_alias *image_aliases; /* borrowed for the runtime's life */
     size_t n_image_aliases;
     /* find_image() - the image @name into @ret, which is empty; on the loop, so it may read a little. The text of its error
-     * tells why the sandbox FAILED. NULL: there is none but "host". */
-    int (*find_image)(void *user, const char *name, struct runtime_image *ret, struct err *err);
+     * tells why the sandbox FAILED. NULL: there is none but "host". 1: it must be brought first, which get_image() does;
+     * @brought: it was, for this sandbox, and 1 is no answer any more. */
+    int (*find_image)(void *user, const char *name, bool brought, struct runtime_image *ret,
+                      struct err *err);
+    /* get_image() - bring the image @name for the sandbox with @user_data. wait->cb follows, from the loop and never inside
+     * the call, unless it fails or drop_image() comes before. NULL both: find_image() never says 1. */
+    int (*get_image)(void *user, const char *name, void *user_data, struct image_wait *wait,
+                     struct err *err);
+    void (*drop_image)(void *user, struct image_wait *wait);
     /* Sandboxes of an earlier service come back with what it gave as sandbox_spec.kept; NULL: it
      * means nothing any more, and the sandbox is forgotten. Both NULL: nothing is kept. */
     void *(*restore)(void *user, const uint8_t *kept, size_t n);
@@ -96,7 +109,13 @@ enum sandbox_state { /* numbers of wire.md State */
                      SANDBOX_TERMINATING = 5,
                      SANDBOX_TERMINATED = 6,
                      SANDBOX_PENDING = 7,
+                     SANDBOX_PREPARING = 9, /* its image is being brought */
 };
+/** sandbox_state_starting() - on its way to RUNNING. */
+static inline bool sandbox_state_starting(enum sandbox_state s)
+{
+    return s == SANDBOX_PREPARING || s == SANDBOX_PENDING || s == SANDBOX_CREATING;
+}
 static inline bool sandbox_state_terminal(enum sandbox_state s)
 {
     return s == SANDBOX_COMPLETED || s == SANDBOX_FAILED || s == SANDBOX_TERMINATED;

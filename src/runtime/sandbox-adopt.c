@@ -91,7 +91,7 @@ void sandbox_adopt(struct sandbox *sb, int take_control_fd)
                (sb->state == SANDBOX_TERMINATING && sb->grace_end_ns == 0)) {
         sandbox_adopted(sb);
         sandbox_kill(sb); /* it was dying */
-    } else if (sb->state == SANDBOX_PENDING || sb->state == SANDBOX_CREATING) {
+    } else if (sandbox_state_starting(sb->state)) {
         sandbox_adopted(sb);
         sandbox_fail(sb, UNMADE);
     } else {

@@ -11,6 +11,7 @@
 #include "runtime/image.h"
 #include "runtime/ledger-record.h"
 #include "runtime/log-stream.h"
+#include "runtime/prepare.h"
 
 static void on_notify(struct deferred *d);
 static void on_timer(uv_timer_t *timer);
@@ -32,6 +33,8 @@ const char *sandbox_state_name(enum sandbox_state state)
         return "TERMINATED";
     case SANDBOX_PENDING:
         return "PENDING";
+    case SANDBOX_PREPARING:
+        return "PREPARING";
     }
     return "UNKNOWN";
 }
@@ -40,7 +43,8 @@ const char *sandbox_state_name(enum sandbox_state state)
 
 static void sandbox_free(struct sandbox *sb)
 {
-    CHECK(!sb->cell && list_empty(&sb->waiters) && list_empty(&sb->processes));
+    CHECK(!sb->cell && !sb->preparation && list_empty(&sb->waiters) &&
+          list_empty(&sb->processes));
     deferred_cancel(&sb->notify);
     deferred_cancel(&sb->start_more);
     log_sessions_free(sb);
@@ -135,7 +139,8 @@ struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
     sb->create_wall_ns = clock_wall_ns();
     sb->create_boot_ns = boot_now_ns();
     fill_limits(sb, spec);
-    sb->kept_bytes += runtime_image_bytes(image);
+    if (image)
+        sb->kept_bytes += runtime_image_bytes(image);
     sb->plan = plan_new(spec, image, err);
     if (!sb->plan)
         return NULL;
@@ -198,6 +203,7 @@ int sandbox_wait(struct sandbox *sb, struct sandbox_waiter *w, struct err *err)
     switch (sb->state) {
     case SANDBOX_RUNNING:
         return 1;
+    case SANDBOX_PREPARING:
     case SANDBOX_PENDING:
     case SANDBOX_CREATING:
         list_append(&sb->waiters, &w->link);
@@ -291,6 +297,7 @@ void sandbox_end(struct sandbox *sb, enum sandbox_state state, const char *reaso
     sb->end_wall_ns = clock_wall_ns();
     sb->end_boot_ns = boot_now_ns();
     close_timer(sb);
+    prepare_end(sb);
     sandbox_set_state(sb, state);
     plan_drop_files(sb->plan);
     sandbox_kill(sb);
@@ -334,14 +341,16 @@ static void open_timer(struct sandbox *sb)
 void sandbox_begin(struct sandbox *sb)
 {
     open_timer(sb);
-    if (!sb->cell) {
+    if (!sb->cell && !sb->preparation) {
         sandbox_end(sb, SANDBOX_FAILED, "");
         return;
     }
     if (sb->lifetime_ns > 0)
         (void)uv_timer_start(&sb->timer, on_timer,
                              (sb->lifetime_ns + NS_PER_MS - 1) / NS_PER_MS, 0);
-    if (sb->cell->state == CELL_READY)
+    if (sb->preparation)
+        prepare_begin(sb);
+    else if (sb->cell->state == CELL_READY)
         sandbox_on_cell_ready(sb);
 }
 

@@ -1,6 +1,8 @@
 /*
  * struct sandbox: one sandbox as its users see it. States and who moves them:
  *
+ *   PREPARING (its image is being brought: prepare.h), then as
+ *
  *   PENDING ---cell ready---> CREATING ---set-up done, main process runs---> RUNNING
  *      |                         |                                             |
  *      |                         +--- main process ended by itself ------------+--> COMPLETED
@@ -68,6 +70,7 @@ struct sandbox {
     void *user_data;
     void (*free_user_data)(void *);
 
+    struct preparation *preparation; /* PREPARING; else NULL */
     struct plan *plan;
     struct cell_kind *kind; /* of an image; NULL: the default one */
     struct cell *cell;      /* NULL: ended and nothing left */
@@ -98,6 +101,7 @@ struct sandbox {
 };
 
 /* sandbox.c */
+/** sandbox_new() - @image: NULL when it is yet to be brought. */
 struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
                             const struct runtime_image *image, struct err *err);
 /** sandbox_new_empty() - nothing of it set but its lists. */
@@ -107,7 +111,7 @@ const char *sandbox_state_name(enum sandbox_state state);
 char *sandbox_request_key(const struct sandbox_spec *spec);
 /** sandbox_orphan_cell() - of a sandbox that is not to be after all. */
 void sandbox_orphan_cell(struct sandbox *sb);
-/** sandbox_begin() - a new sandbox, registered; without a cell (nothing is known of its image) it fails, for the reason it
+/** sandbox_begin() - a new sandbox, registered; without a cell and a preparation (nothing is known of its image) it fails, for the reason it
  * has. */
 void sandbox_begin(struct sandbox *sb);
 void sandbox_set_state(struct sandbox *sb, enum sandbox_state state);

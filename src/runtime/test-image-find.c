@@ -25,9 +25,12 @@ static char *layer_name(size_t n)
     return name;
 }
 
-static int find(void *user, const char *name, struct runtime_image *ret, struct err *err)
+static int find(void *user, const char *name, bool brought, struct runtime_image *ret,
+                struct err *err)
 {
     const struct sample *f = user;
+    if (strcmp(name, "far") == 0 && !brought)
+        return 1;
     if (strcmp(name, "none") == 0)
         return err_set(err, ERR_NOT_FOUND, "no `%s` here", name);
     ret->layers = calloc(f->n_layers + 1, sizeof(char *));
@@ -57,7 +60,7 @@ static void assert_found(struct sample f, const char *says)
     struct runtime rt = runtime_of(&f);
     CLEANUP_IMAGE struct runtime_image image = {0};
     CLEANUP_ERR struct err err = {0};
-    int r = image_find(&rt, "name", &image, &err);
+    int r = image_find(&rt, "name", false, &image, &err);
     assert_int_equal(r, *says ? -1 : 0);
     if (!*says)
         return;
@@ -86,7 +89,7 @@ static void test_of_a_repeated_layer_the_upper_one_stays(void **state)
     CLEANUP_IMAGE struct runtime_image image = {0};
     CLEANUP_FREE char *first = layer_name(0), *second = layer_name(1);
     (void)state;
-    assert_int_equal(image_find(&rt, "name", &image, NULL), 0);
+    assert_int_equal(image_find(&rt, "name", false, &image, NULL), 0);
     assert_int_equal(strings_count(image.layers), 2);
     assert_string_equal(image.layers[0], second);
     assert_string_equal(image.layers[1], first);
@@ -104,7 +107,7 @@ static void test_where_there_is_one_user_the_images_is_left_out(void **state)
     for (int root = 0; root < 2; root++) {
         CLEANUP_IMAGE struct runtime_image image = {0};
         rt.features.root = root;
-        assert_int_equal(image_find(&rt, "name", &image, NULL), 0);
+        assert_int_equal(image_find(&rt, "name", false, &image, NULL), 0);
         assert_true(root ? strcmp(image.user, "app") == 0 : image.user == NULL);
     }
 }
@@ -115,13 +118,25 @@ static void test_host_is_asked_of_nobody_and_unknown_names_are_the_callbacks(voi
     CLEANUP_IMAGE struct runtime_image image = {0};
     CLEANUP_ERR struct err err = {0};
     (void)state;
-    assert_int_equal(image_find(&rt, "host", &image, NULL), 0);
+    assert_int_equal(image_find(&rt, "host", false, &image, NULL), 0);
     assert_null(image.layers);
-    assert_int_equal(image_find(&rt, "none", &image, &err), -1);
+    assert_int_equal(image_find(&rt, "none", false, &image, &err), -1);
     assert_string_equal(err_text(&err), "no `none` here");
     rt.config.find_image = NULL;
-    assert_int_equal(image_find(&rt, "other", &image, &err), -1);
+    assert_int_equal(image_find(&rt, "other", false, &image, &err), -1);
     assert_non_null(strstr(err_text(&err), "`other` is not available"));
+}
+
+static void test_what_must_be_brought_is_nothing_before(void **state)
+{
+    struct sample f = {.n_layers = 1};
+    struct runtime rt = runtime_of(&f);
+    CLEANUP_IMAGE struct runtime_image image = {0};
+    (void)state;
+    assert_int_equal(image_find(&rt, "far", false, &image, NULL), 1);
+    assert_null(image.layers);
+    assert_int_equal(image_find(&rt, "far", true, &image, NULL), 0);
+    assert_non_null(image.layers);
 }
 
 int main(void)
@@ -130,6 +145,7 @@ int main(void)
         cmocka_unit_test(test_what_no_sandbox_can_have_is_refused_by_name),
         cmocka_unit_test(test_of_a_repeated_layer_the_upper_one_stays),
         cmocka_unit_test(test_where_there_is_one_user_the_images_is_left_out),
+        cmocka_unit_test(test_what_must_be_brought_is_nothing_before),
         cmocka_unit_test(test_host_is_asked_of_nobody_and_unknown_names_are_the_callbacks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

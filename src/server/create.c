@@ -39,7 +39,7 @@ static bool settled(struct sandbox *sb)
 {
     struct sandbox_info info;
     sandbox_get_info(sb, &info);
-    return info.state != SANDBOX_PENDING && info.state != SANDBOX_CREATING;
+    return !sandbox_state_starting(info.state);
 }
 
 static void on_state(void *user, struct sandbox *sb)

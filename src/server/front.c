@@ -271,10 +271,15 @@ static int make_argv(const struct front *f, const struct opened *opened, struct 
         {"--api-keys", o->api_keys},
         {"--tls-cert", o->tls_cert},
         {"--tls-key", o->tls_key},
+        {"--image-path", o->image_path},
         {"--remove-data", o->data_dir_chosen ? o->data_dir : NULL},
     };
     for (size_t i = 0; i < ARRAY_SIZE(pairs) && r == 0; i++)
         r = add_pair(argv, pairs[i][0], pairs[i][1]);
+    if (r == 0 && !o->embedded && !o->image_private_registries)
+        r = text_list_add(argv, "--image-public-only");
+    if (r == 0 && o->embedded) /* whose user is the one that logged in */
+        r = text_list_add(argv, "--image-logins");
     for (size_t i = 0; i < opened->n_listeners && r == 0; i++)
         r = add_pair(argv, "--socket-file", opened->listeners[i].path);
     for (size_t i = 1; f->argv[i] != NULL && r == 0; i++)

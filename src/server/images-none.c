@@ -1,11 +1,22 @@
 /* See images.h. */
 #include "server/images.h"
 
-int images_find(void *user, const char *name, struct runtime_image *ret, struct err *err)
+int images_find(void *service, const char *name, bool brought, struct runtime_image *ret,
+                struct err *err)
 {
     return err_set(err, ERR_UNIMPLEMENTED,
                    "image `%s` is not available: this service was built without images "
                    "(libjansson was missing); only `host` and the names mapped to it "
                    "(--image-alias) are there",
                    name);
+}
+
+int images_get(void *service, const char *name, void *record, struct image_wait *wait,
+               struct err *err)
+{
+    return err_set(err, ERR_UNIMPLEMENTED, "image `%s` cannot be pulled", name);
+}
+
+void images_drop(void *service, struct image_wait *wait)
+{
 }

@@ -7,6 +7,7 @@
 #include "image/reference.h"
 #include "image/value.h"
 #include "runtime/image.h"
+#include "server/service.h"
 
 #define STORE "images" /* in the data directory, where we are: main.c */
 
@@ -39,22 +40,33 @@ static int read_image(const char *reference, struct image_value *ret, struct err
     return value_read(&store, reference, ret, err);
 }
 
-int images_find(void *user, const char *name, struct runtime_image *ret, struct err *err)
+int images_find(void *service, const char *name, bool brought, struct runtime_image *ret,
+                struct err *err)
 {
+    const struct service *s = service;
+    enum image_pull pull = s->options->image_pull;
     CLEANUP_REFERENCE struct reference r = {0};
     CLEANUP_VALUE struct image_value v = {0};
     if (reference_parse(name, &r, err) < 0)
         return -1;
+    if (pull == IMAGE_PULL_ALWAYS && !brought)
+        return 1;
     CLEANUP_FREE char *reference = reference_format(&r);
     if (!reference)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
     if (read_image(reference, &v, err) < 0) {
-        if (err->code == ERR_NOT_FOUND || err->sys_errno == ENOENT)
-            return err_set(err, ERR_NOT_FOUND,
-                           "image `%s` is not available on this service: `cwsandbox image pull "
-                           "%s` gets it into the store (%s is not there)",
-                           name, name, reference);
-        return -1;
+        if (err->code != ERR_NOT_FOUND && err->sys_errno != ENOENT)
+            return -1;
+        if (pull != IMAGE_PULL_NEVER && !brought) {
+            err_done(err);
+            return 1;
+        }
+        return err_set(
+            err, ERR_NOT_FOUND,
+            "ErrImageNeverPull: image `%s` is not available on this service, which "
+            "pulls none: `cwsandbox image pull %s` gets it into the store (%s is not "
+            "there)",
+            name, name, reference);
     }
     char **layers = copy_layers(&v.config);
     if (!layers)
@@ -68,4 +80,18 @@ int images_find(void *user, const char *name, struct runtime_image *ret, struct 
         .working_dir = TAKE_PTR(v.config.working_dir),
     };
     return 0;
+}
+
+int images_get(void *service, const char *name, void *record, struct image_wait *wait,
+               struct err *err)
+{
+    struct service *s = service;
+    (void)record;
+    return pulls_wait(&s->pulls, &(struct pull_request){.reference = name}, wait, err);
+}
+
+void images_drop(void *service, struct image_wait *wait)
+{
+    struct service *s = service;
+    pulls_drop(&s->pulls, wait);
 }

@@ -1,13 +1,19 @@
 /*
  * Images for the runtime, from the store beside us: `images` in the working directory, of which we may read refs/ and configs/
- * (docs/images.md). A pair: images-none.c where the build has no room `image`.
+ * (docs/images.md). What is missing there is brought as the operator allows it (pulls.h). A pair: images-none.c where the build has no room `image`.
  */
 #ifndef CWS_SERVER_IMAGES_H
 #define CWS_SERVER_IMAGES_H
 
 #include "runtime/runtime.h"
 
-/** images_find() - runtime_config.find_image; @user is not used. */
-int images_find(void *user, const char *name, struct runtime_image *ret, struct err *err);
+struct service;
+
+/* The three of runtime_config; @service: struct service. */
+int images_find(void *service, const char *name, bool brought, struct runtime_image *ret,
+                struct err *err);
+int images_get(void *service, const char *name, void *record, struct image_wait *wait,
+               struct err *err);
+void images_drop(void *service, struct image_wait *wait);
 
 #endif

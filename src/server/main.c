@@ -94,6 +94,8 @@ static int start_runtime(struct daemon *d, struct err *err)
     config.image_aliases = o->aliases;
     config.n_image_aliases = o->n_aliases;
     config.find_image = images_find;
+    config.get_image = images_get;
+    config.drop_image = images_drop;
     config.restore = record_restore;
     config.free_restored = record_free;
     config.on_warning = on_warning;

@@ -66,7 +66,7 @@ static bool fronts_own(const char *name)
 {
     static const char *const names[] = {"config",       "ready-fd", "check-config", "help",
                                         "version",      "data-dir", "launch-path",  "init-path",
-                                        "service-name", "user"};
+                                        "service-name", "user",     "image-path"};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (strcmp(name, names[i]) == 0)
             return true;

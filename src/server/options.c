@@ -307,6 +307,19 @@ static int derive_uids(struct options *o, struct err *err)
     return 0;
 }
 
+static int derive_image_pull(struct options *o, struct err *err)
+{
+    static const char *const words[IMAGE_PULL_MAX] = {"missing", "always", "never"};
+    for (size_t i = 0; i < IMAGE_PULL_MAX; i++) {
+        if (strcmp(o->image_pull_text, words[i]) == 0) {
+            o->image_pull = (enum image_pull)i;
+            return 0;
+        }
+    }
+    return err_set(err, ERR_INVALID_ARGUMENT,
+                   "--image-pull: `%s` is none of missing, always, never", o->image_pull_text);
+}
+
 static int options_check(struct options *o, struct err *err)
 {
     if (o->max_sandboxes == 0)
@@ -345,6 +358,8 @@ static int options_check(struct options *o, struct err *err)
                        name);
     if (o->embedded && !o->idle_given)
         o->idle_ns = 60 * NS_PER_SEC;
+    if (derive_image_pull(o, err) < 0)
+        return -1;
     if (derive_aliases(o, err) < 0)
         return -1;
     return derive_uids(o, err);

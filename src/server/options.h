@@ -24,6 +24,9 @@ struct text_list {
     size_t n_items;
 };
 
+/* When an image is brought for a sandbox. */
+enum image_pull { IMAGE_PULL_MISSING, IMAGE_PULL_ALWAYS, IMAGE_PULL_NEVER, IMAGE_PULL_MAX };
+
 struct options {
     /* One field per table row, in the table's order. */
     char *config;
@@ -36,6 +39,8 @@ struct options {
     struct text_list unix_allow_uid;
     char *data_dir;
     struct text_list image_alias;
+    char *image_pull_text;
+    bool image_private_registries;
     uint64_t warm_pool;
     uint64_t max_sandboxes;
     char *root_backing;
@@ -53,6 +58,7 @@ struct options {
     bool accept_unenforced_limits;
     char *launch_path;
     char *init_path;
+    char *image_path; /* NULL after paths_fill(): there is none */
     char *runner_id;
     char *service_name;
     char *user;
@@ -70,6 +76,7 @@ struct options {
     bool data_dir_chosen;  /* by paths_fill(), for this embedded service alone */
 
     /* Derived by options_check(). */
+    enum image_pull image_pull;
     uid_t *allowed_uids;
     size_t n_allowed_uids;
     struct image_alias

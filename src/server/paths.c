@@ -126,11 +126,30 @@ static int fill_listen(struct options *o, struct err *err)
     return 0;
 }
 
+/* A build without libcurl has none: then images come into the store by other ways alone. */
+static int fill_image_program(struct options *o, struct err *err)
+{
+    bool chosen = o->image_path != NULL;
+    if (o->image_pull == IMAGE_PULL_NEVER)
+        return 0;
+    if (fill_program(&o->image_path, "cwsandbox-image", "image-path", err) == 0)
+        return 0;
+    if (chosen || o->image_path == NULL || o->image_pull == IMAGE_PULL_ALWAYS)
+        return -1;
+    err_done(err);
+    free(TAKE_PTR(o->image_path));
+    free(o->image_pull_text);
+    o->image_pull = IMAGE_PULL_NEVER;
+    o->image_pull_text = strdup("never"); /* what the daemon is told */
+    return o->image_pull_text != NULL ? 0
+                                      : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+}
+
 int paths_fill(struct options *o, struct err *err)
 {
     if (fill_program(&o->launch_path, "cwsandbox-launch", "launch-path", err) < 0 ||
         fill_program(&o->init_path, "cwsandbox-init", "init-path", err) < 0 ||
-        fill_data_dir(o, err) < 0 || fill_listen(o, err) < 0)
+        fill_image_program(o, err) < 0 || fill_data_dir(o, err) < 0 || fill_listen(o, err) < 0)
         return -1;
     if (o->service_name == NULL)
         o->service_name = make_service_name(o->data_dir);

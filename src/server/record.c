@@ -59,7 +59,7 @@ static void count(struct record *r, enum sandbox_state state)
 {
     struct account *a = r->account;
     if (a == NULL || state == SANDBOX_PENDING || state == SANDBOX_CREATING)
-        return;
+        return; /* one that is PREPARING waits for a registry, and others need not wait with it */
     end_creating(r);
     if (sandbox_state_terminal(state))
         end_living(r);

@@ -34,7 +34,7 @@ static bool reached(struct sandbox *sb, enum call_wait wait)
     if (wait == CALL_WAIT_TERMINAL)
         return sandbox_state_terminal(info.state);
     if (wait == CALL_WAIT_STABLE)
-        return info.state != SANDBOX_PENDING && info.state != SANDBOX_CREATING;
+        return !sandbox_state_starting(info.state);
     return true;
 }
 

@@ -35,6 +35,7 @@ static void on_runtime_closed(void *user)
     log_event(LOG_INFO, "stopped", "exit_status=%d", s->exit_status);
     listeners_close(s); /* should the supervisor's answer still be on its way */
     supervisor_close(s);
+    pulls_done(&s->pulls);
     timers_close(&s->timers);
     for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
         uv_close((uv_handle_t *)&s->signals[i], NULL);
@@ -180,6 +181,7 @@ int service_start(struct service *s, struct err *err)
     s->start_wall_ns = clock_wall_ns();
     if (timers_init(&s->timers, s->loop) < 0)
         return err_set(err, ERR_INTERNAL, "start a timer");
+    pulls_init(&s->pulls, s->loop, &s->timers, supervisor_fetch);
     if (start_signals(s, err) < 0)
         return -1;
     runtime_on_lost(s->runtime, on_runtime_lost, s);

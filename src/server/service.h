@@ -15,6 +15,7 @@
 #include "server/descriptors.h"
 #include "server/keys.h"
 #include "server/options.h"
+#include "server/pulls.h"
 #include "transport/transport.h"
 
 /* What an owner may hold: account.c. */
@@ -58,6 +59,7 @@ struct service {
     size_t n_calls;
     struct accounts accounts;
     struct descriptors descriptors;
+    struct pulls pulls;
     bool stopping;
     bool leaving; /* stopping, and the next daemon takes the sandboxes over */
     int exit_status;

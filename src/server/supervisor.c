@@ -37,6 +37,13 @@ void supervisor_say_stopping(struct service *s)
     say(HANDOVER_WORD_STOPPING, 0);
 }
 
+int supervisor_fetch(int input, int output)
+{
+    const uint8_t packet[2] = {HANDOVER_WORD_FETCH, 0};
+    const int fds[] = {input, output};
+    return handover_send(HANDOVER_SUPER, packet, fds, ARRAY_SIZE(fds));
+}
+
 /* ---- secrets ---- */
 
 /* By a path, because those who read certificates know files only; the memory is ours (mode 0600). */

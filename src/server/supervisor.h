@@ -21,6 +21,8 @@ void supervisor_say_prepared(struct service *s);
 void supervisor_say_ready(struct service *s);
 /** supervisor_say_stopping() - service_unlinked() follows when the socket files are gone. */
 void supervisor_say_stopping(struct service *s);
+/** supervisor_fetch() - start cwsandbox-image with these; both stay the caller's. 0 or -errno. */
+int supervisor_fetch(int input, int output);
 /** supervisor_close() - listen no more. */
 void supervisor_close(struct service *s);
 /** supervisor_load_secrets() - keys and certificate of the first time. */

@@ -17,8 +17,12 @@
 #include "runtime/image.h"
 #include "server/confine.h"
 #include "server/images.h"
+#include "server/service.h"
 
 #define LAYER "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static struct options options;
+static struct service service = {.options = &options};
 
 /* The working directory is one with an empty store. */
 static int enter(void **state)
@@ -64,7 +68,7 @@ static void test_an_image_is_found_by_every_name_that_means_it(void **state)
         static const char *const names[] = {"tool", "tool:latest",
                                             "docker.io/library/tool:latest"};
         CLEANUP_IMAGE struct runtime_image image = {0};
-        assert_int_equal(images_find(NULL, names[i], &image, NULL), 0);
+        assert_int_equal(images_find(&service, names[i], false, &image, NULL), 0);
         assert_string_equal(image.layers[0], LAYER);
         assert_null(image.layers[1]);
         assert_string_equal(image.env[0], "A=1");
@@ -80,15 +84,43 @@ static void test_what_cannot_be_had_is_named(void **state)
 {
     CLEANUP_IMAGE struct runtime_image image = {0};
     CLEANUP_ERR struct err err = {0};
-    assert_int_equal(images_find(NULL, "tool:2", &image, &err), -1);
+    options.image_pull = IMAGE_PULL_NEVER;
+    assert_int_equal(images_find(&service, "tool:2", false, &image, &err), -1);
     assert_int_equal(err.code, ERR_NOT_FOUND);
     assert_non_null(strstr(err_text(&err), "`cwsandbox image pull tool:2`"));
-    assert_int_equal(images_find(NULL, "../tool", &image, &err), -1);
+    assert_int_equal(images_find(&service, "../tool", false, &image, &err), -1);
     assert_int_equal(err.code, ERR_INVALID_ARGUMENT);
     put(state, "docker.io/library/other:latest", "{\"Env\": [\"no variable\"]}");
-    assert_int_equal(images_find(NULL, "other", &image, &err), -1);
+    assert_int_equal(images_find(&service, "other", false, &image, &err), -1);
     assert_int_equal(err.code, ERR_DATA_LOSS);
     assert_null(image.layers);
+}
+
+static void test_when_an_image_must_be_brought(void **state)
+{
+    static const struct {
+        enum image_pull pull;
+        bool there, brought;
+        int answer;
+    } rows[] = {
+        {IMAGE_PULL_MISSING, true, false, 0}, {IMAGE_PULL_MISSING, false, false, 1},
+        {IMAGE_PULL_MISSING, true, true, 0},  {IMAGE_PULL_MISSING, false, true, -1},
+        {IMAGE_PULL_ALWAYS, true, false, 1},  {IMAGE_PULL_ALWAYS, false, false, 1},
+        {IMAGE_PULL_ALWAYS, true, true, 0},   {IMAGE_PULL_ALWAYS, false, true, -1},
+        {IMAGE_PULL_NEVER, true, false, 0},   {IMAGE_PULL_NEVER, false, false, -1},
+    };
+    put(state, "docker.io/library/tool:latest", "{}");
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        CLEANUP_IMAGE struct runtime_image image = {0};
+        CLEANUP_ERR struct err err = {0};
+        options.image_pull = rows[i].pull;
+        assert_int_equal(images_find(&service, rows[i].there ? "tool" : "none", rows[i].brought,
+                                     &image, &err),
+                         rows[i].answer);
+        assert_true((err.code != ERR_OK) == (rows[i].answer < 0));
+        assert_true((image.layers != NULL) == (rows[i].answer == 0));
+    }
+    options.image_pull = IMAGE_PULL_MISSING;
 }
 
 static void test_the_filter_lets_a_store_be_read(void **state)
@@ -100,7 +132,7 @@ static void test_the_filter_lets_a_store_be_read(void **state)
         CLEANUP_IMAGE struct runtime_image image = {0};
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || confine(NULL) < 0)
             _exit(99);
-        _exit(images_find(NULL, "tool", &image, NULL) < 0);
+        _exit(images_find(&service, "tool", false, &image, NULL) < 0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
@@ -112,6 +144,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_image_is_found_by_every_name_that_means_it,
                                         enter, leave),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_had_is_named, enter, leave),
+        cmocka_unit_test_setup_teardown(test_when_an_image_must_be_brought, enter, leave),
         cmocka_unit_test_setup_teardown(test_the_filter_lets_a_store_be_read, enter, leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,7 @@ class ScriptedRegistry:
         self.break_after: dict[str, int] = {}  # digest: bytes of each answer before the connection is cut
         self.ranges, self.redirect, self.token, self.add = True, None, None, b""
         self.failures = 0  # answers 503 so often
+        self.gate: threading.Event | None = None  # blobs are not answered before it is set
         self.asked: list[tuple[str, str, str | None]] = []  # path, Range, Authorization
         registry = self
 
@@ -119,6 +120,8 @@ class ScriptedRegistry:
         if self.token and authorization != f"Bearer {self.token}":
             challenge = f'Bearer realm="http://{self.host}/token?x=1",service="svc, with comma",scope="repository:any/name:pull"'
             return self.answer(h, 401, b"", {"WWW-Authenticate": challenge})
+        if self.gate and "/blobs/" in h.path:
+            self.gate.wait(60)
         digest = h.path.rsplit("/", 1)[1].removeprefix("sha256:")
         if "/manifests/" in h.path and digest not in self.layout.blobs:
             digest = self.descriptor["digest"][7:]

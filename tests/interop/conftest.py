@@ -50,6 +50,7 @@ def pytest_configure(config):
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     sys.path[:0] = [str(_generate(venv)), str(venv / "lib" / version / "site-packages"),
                     str(Path(__file__).parent), str(REPO / "tests")]
+    sys.path.append(str(REPO / "tests" / "image"))
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ class Service(Daemon):
         """Also once more, after halt(): in the same directory, on the same addresses."""
         _, launch, init = programs()
         options = ["--listen", f"http://127.0.0.1:{self.port}", "--launch-path", str(launch), "--init-path", str(init),
-                   "--log-level", "debug", "--image-alias", "python:*=host"]
+                   "--log-level", "debug", "--image-alias", "python:*=host", "--image-pull", "never"]
         if self.keys:
             options += ["--api-keys", str(self.dir / "keys")]
         super().start([*options, *self.extra], self.wrapper)
