@@ -42,31 +42,32 @@ static void *leave_with_the_reader(void *unused)
     _exit(1);
 }
 
-static int fetch(struct verb_world *w, const struct request *q, struct err *err)
+static int fetch(struct store *s, struct registries *r, const struct request *q,
+                 struct err *err)
 {
-    CLEANUP_REFERENCE struct reference r = {0};
+    CLEANUP_REFERENCE struct reference reference = {0};
     struct pull_progress progress = {0};
     pthread_t thread;
     if (q->words[REGISTRY][0] != '\0' &&
-        registries_set_login(&w->registries, q->words[REGISTRY], q->words[USER],
-                             q->words[PASSWORD], err) < 0)
+        registries_set_login(r, q->words[REGISTRY], q->words[USER], q->words[PASSWORD], err) <
+            0)
         return -1;
     if (pthread_create(&thread, NULL, leave_with_the_reader, NULL) == 0)
         (void)pthread_detach(thread);
-    if (reference_parse(q->words[REFERENCE], &r, err) < 0 ||
-        store_lock(&w->store, false, err) < 0)
+    if (reference_parse(q->words[REFERENCE], &reference, err) < 0 ||
+        store_lock(s, false, err) < 0)
         return -1;
-    return pull_image(&w->store, &w->registries, &r, &progress, err);
+    return pull_image(s, r, &reference, &progress, err);
 }
 
-int fetch_run(struct verb_world *w, struct err *err)
+int fetch_run(struct store *s, struct registries *r, struct err *err)
 {
     static struct request request;
-    int r = read_request(&request, err);
-    if (r == 0)
-        r = fetch(w, &request, err);
+    int result = read_request(&request, err);
+    if (result == 0)
+        result = fetch(s, r, &request, err);
     explicit_bzero(&request, sizeof(request));
-    return r;
+    return result;
 }
 
 int fetch_answer(const struct err *why)

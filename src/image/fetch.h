@@ -9,10 +9,11 @@
 #ifndef CWS_IMAGE_FETCH_H
 #define CWS_IMAGE_FETCH_H
 
-#include "image/verbs.h"
+#include "image/registries.h"
+#include "image/store.h"
 
 /** fetch_run() - what the input asks for. Errors: INVALID_ARGUMENT (the input), those of pull_image(). */
-int fetch_run(struct verb_world *w, struct err *err);
+int fetch_run(struct store *s, struct registries *r, struct err *err);
 /** fetch_answer() - @why: NULL when it is in the store. The exit status. */
 int fetch_answer(const struct err *why);
 

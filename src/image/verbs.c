@@ -325,7 +325,7 @@ int verb_run(struct verb_world *w, struct err *err)
     case VERB_EXPORT:
         return verb_export(w, err);
     case VERB_FETCH:
-        return fetch_run(w, err);
+        return fetch_run(&w->store, &w->registries, err);
     case VERB_MAX:
         break;
     }

@@ -44,6 +44,23 @@ static int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *
     return parse_u64(text, max, ret) < 0 || *ret < min ? -EINVAL : 0;
 }
 
+static int parse_image_option(int c, struct options *o)
+{
+    switch (c) {
+    case 'P':
+        o->image_path = optarg;
+        return 0;
+    case 'O':
+        o->image_public_only = true;
+        return 0;
+    case 'N':
+        o->image_logins = true;
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
 static int parse_option(int c, struct options *o)
 {
     uint64_t number = 0;
@@ -96,20 +113,11 @@ static int parse_option(int c, struct options *o)
     case 'A': /* options_parse() made room */
         o->front_args[o->n_front_args++] = optarg;
         return 0;
-    case 'P':
-        o->image_path = optarg;
-        return 0;
-    case 'O':
-        o->image_public_only = true;
-        return 0;
-    case 'N':
-        o->image_logins = true;
-        return 0;
     case 'R':
         o->remove_data = optarg;
         return 0;
     default:
-        return -EINVAL;
+        return parse_image_option(c, o);
     }
 }
 

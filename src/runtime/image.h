@@ -4,7 +4,8 @@
 #ifndef CWS_RUNTIME_IMAGE_H
 #define CWS_RUNTIME_IMAGE_H
 
-#include "base/macros.h"
+#include "base/err.h"
+#include "base/list.h"
 
 /* Arrays end with NULL; they and their strings are on the heap, and may be NULL. Without layers it is "host", the machine's
  * own root. */
@@ -14,6 +15,13 @@ struct runtime_image {
     char **entrypoint, **cmd;
     char *user;        /* "": root */
     char *working_dir; /* absolute */
+};
+
+/* Somebody who waits for an image to be there. */
+struct image_wait {
+    struct list link; /* for whom runtime_config.get_image belongs to, while it waits */
+    void (*cb)(struct image_wait *wait,
+               const struct err *why); /* from the loop; NULL: it is there */
 };
 
 /** runtime_image_bytes() - of its words: what each sandbox of it has a copy of. */

@@ -1,10 +1,16 @@
-/* See prepare.h. */
-#include "runtime/prepare.h"
-
+/*
+ * From an image to a cell: at once where the image is there, else PREPARING until somebody has brought it.
+ *
+ *   #1 prepare_new(): an id, a record    #2 prepare_begin(): runtime_config.get_image()
+ *   #3 it is there: the plan gets the image's words, the record is written once more, a cell -> PENDING
+ *
+ * The end of the sandbox before #3 is prepare_end(), whoever ends it.
+ */
 #include <string.h>
 
 #include "base/util.h"
 #include "runtime/image-find.h"
+#include "runtime/image.h"
 #include "runtime/ledger-record.h"
 #include "runtime/sandbox.h"
 

@@ -12,7 +12,6 @@
 #include "runtime/image-find.h"
 #include "runtime/ledger-record.h"
 #include "runtime/log-file.h"
-#include "runtime/prepare.h"
 #include "runtime/retained.h"
 #include "runtime/sandbox.h"
 

@@ -19,6 +19,7 @@
 #include "base/list.h"
 #include "privproto/launchproto.h"
 
+struct image_wait;
 struct runtime;
 struct runtime_image;
 struct sandbox;
@@ -26,12 +27,6 @@ struct sandbox;
 struct string_pair {
     const char *key;
     const char *value;
-};
-
-/* Somebody who waits for an image to be there. */
-struct image_wait {
-    struct list link; /* whose get_image() it is may use it while it waits */
-    void (*cb)(struct image_wait *wait, const struct err *why); /* NULL: it is there */
 };
 
 struct image_alias {
@@ -43,10 +38,9 @@ struct runtime_config {
     int launch_socket; /* to cwsandbox-launch; taken by runtime_new(), unless it says INVALID_ARGUMENT */
     const char *data_dir; /* exists and is ours to write in; logs/ below it. May be relative */
     uint32_t warm_pool;   /* blanks of the default image kept ready; default 4 */
-    uint32_t max_sandboxes; /* alive at once; default 10000 */
-    uint64_t
-        root_size_bytes; /* per sandbox; default 1 GiB (tmpfs: only what is written costs memory) */
-    bool root_on_disk; /* what sandboxes write goes to a disk, where launch has them */
+    uint32_t max_sandboxes;   /* alive at once; default 10000 */
+    uint64_t root_size_bytes; /* per sandbox; default 1 GiB; what is written costs memory */
+    bool root_on_disk;        /* what sandboxes write goes to a disk, where launch has them */
     uint64_t default_memory_bytes; /* 0 = no limit */
     uint32_t default_cpu_millis;   /* 0 = no limit */
     uint32_t pids_max;             /* default 1024; 0 = no limit */
@@ -63,18 +57,17 @@ struct runtime_config {
     bool accept_unenforced_limits;
     const struct image_alias *image_aliases; /* borrowed for the runtime's life */
     size_t n_image_aliases;
-    /* find_image() - the image @name into @ret, which is empty; on the loop, so it may read a little. The text of its error
-     * tells why the sandbox FAILED. NULL: there is none but "host". 1: it must be brought first, which get_image() does;
-     * @brought: it was, for this sandbox, and 1 is no answer any more. */
+    /* The image @name into @ret, which is empty; on the loop, so it may read a little. The text of its error tells why the
+     * sandbox FAILED. 1: it must be brought first; @brought: it was, for this sandbox. NULL: there is none but "host". */
     int (*find_image)(void *user, const char *name, bool brought, struct runtime_image *ret,
                       struct err *err);
-    /* get_image() - bring the image @name for the sandbox with @user_data. wait->cb follows, from the loop and never inside
-     * the call, unless it fails or drop_image() comes before. NULL both: find_image() never says 1. */
+    /* Bring it, for the sandbox with @user_data. wait->cb follows (runtime/image.h), never inside the call, unless it fails or
+     * drop_image() comes before. NULL both: find_image() never says 1. */
     int (*get_image)(void *user, const char *name, void *user_data, struct image_wait *wait,
                      struct err *err);
     void (*drop_image)(void *user, struct image_wait *wait);
-    /* Sandboxes of an earlier service come back with what it gave as sandbox_spec.kept; NULL: it
-     * means nothing any more, and the sandbox is forgotten. Both NULL: nothing is kept. */
+    /* Sandboxes of an earlier service come back with what it gave as sandbox_spec.kept; NULL: it means nothing any more, and
+     * the sandbox is forgotten. Both NULL: nothing is kept. */
     void *(*restore)(void *user, const uint8_t *kept, size_t n);
     void (*free_restored)(void *user_data);
     /* What went wrong and ends nothing: a damaged or unwritten record. For the log. */
@@ -111,15 +104,11 @@ enum sandbox_state { /* numbers of wire.md State */
                      SANDBOX_PENDING = 7,
                      SANDBOX_PREPARING = 9, /* its image is being brought */
 };
-/** sandbox_state_starting() - on its way to RUNNING. */
-static inline bool sandbox_state_starting(enum sandbox_state s)
-{
-    return s == SANDBOX_PREPARING || s == SANDBOX_PENDING || s == SANDBOX_CREATING;
-}
 static inline bool sandbox_state_terminal(enum sandbox_state s)
 {
     return s == SANDBOX_COMPLETED || s == SANDBOX_FAILED || s == SANDBOX_TERMINATED;
 }
+bool sandbox_state_starting(enum sandbox_state s); /* on its way to RUNNING */
 
 struct sandbox_file {
     const char *path;
@@ -198,8 +187,7 @@ struct sandbox_watch {
     void *user;
 };
 void sandbox_watch_add(struct sandbox *sb, struct sandbox_watch *w);
-void sandbox_watch_remove(
-    struct sandbox_watch *w); /* harmless when never added (zeroed) or already removed */
+void sandbox_watch_remove(struct sandbox_watch *w); /* harmless when it is not there */
 
 struct sandbox_usage {
     uint64_t cpu_ns, memory_bytes, memory_peak_bytes, n_oom_kills;

@@ -11,7 +11,6 @@
 #include "runtime/image.h"
 #include "runtime/ledger-record.h"
 #include "runtime/log-stream.h"
-#include "runtime/prepare.h"
 
 static void on_notify(struct deferred *d);
 static void on_timer(uv_timer_t *timer);
@@ -37,6 +36,11 @@ const char *sandbox_state_name(enum sandbox_state state)
         return "PREPARING";
     }
     return "UNKNOWN";
+}
+
+bool sandbox_state_starting(enum sandbox_state s)
+{
+    return s == SANDBOX_PREPARING || s == SANDBOX_PENDING || s == SANDBOX_CREATING;
 }
 
 /* ---- birth and death of the object ---- */

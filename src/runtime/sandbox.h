@@ -1,7 +1,7 @@
 /*
  * struct sandbox: one sandbox as its users see it. States and who moves them:
  *
- *   PREPARING (its image is being brought: prepare.h), then as
+ *   PREPARING (its image is being brought: prepare.c), then as
  *
  *   PENDING ---cell ready---> CREATING ---set-up done, main process runs---> RUNNING
  *      |                         |                                             |
@@ -137,6 +137,15 @@ void sandbox_on_cell_ready(struct sandbox *sb);
 void sandbox_on_cell_failed(struct sandbox *sb, const struct err *why, bool wait);
 /** @exited: NULL when launch is gone. */
 void sandbox_on_cell_exited(struct sandbox *sb, const struct launch_exited *exited);
+
+/* prepare.c: from an image to a cell */
+/** sandbox_get_cell() - of what @image is; its id is the sandbox's, or becomes it. RESOURCE_EXHAUSTED. */
+int sandbox_get_cell(struct sandbox *sb, const struct runtime_image *image, struct err *err);
+/** prepare_new() - @sb, which is new, waits for its image. RESOURCE_EXHAUSTED. */
+int prepare_new(struct sandbox *sb, const struct sandbox_spec *spec, struct err *err);
+void prepare_begin(struct sandbox *sb);
+/** prepare_end() - the image is not needed any more, or is there. Harmless when none was awaited. */
+void prepare_end(struct sandbox *sb);
 
 /* setup.c: from a blank cell to a running sandbox. */
 void setup_begin(struct sandbox *sb);

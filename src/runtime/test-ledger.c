@@ -148,8 +148,11 @@ static uint8_t *filled(size_t n, uint8_t byte)
     return data;
 }
 
-static int put(struct place *p, const char *id, uint8_t byte, size_t body_bytes,
-               struct ledger_slot *ret, struct err *err)
+typedef int write_record(struct ledger *l, const struct ledger_record *record,
+                         struct ledger_slot *slot, struct err *err);
+
+static int write_with(write_record *write, struct place *p, const char *id, uint8_t byte,
+                      size_t body_bytes, struct ledger_slot *slot, struct err *err)
 {
     CLEANUP_FREE uint8_t *head = filled(LEDGER_MAX_HEAD, byte);
     CLEANUP_FREE uint8_t *body = filled(body_bytes, byte);
@@ -158,7 +161,13 @@ static int put(struct place *p, const char *id, uint8_t byte, size_t body_bytes,
                                    .head_bytes = LEDGER_MAX_HEAD,
                                    .body = body,
                                    .body_bytes = body_bytes};
-    return ledger_put(&p->l, &record, ret, err);
+    return write(&p->l, &record, slot, err);
+}
+
+static int put(struct place *p, const char *id, uint8_t byte, size_t body_bytes,
+               struct ledger_slot *ret, struct err *err)
+{
+    return write_with(ledger_put, p, id, byte, body_bytes, ret, err);
 }
 
 static int update(struct place *p, const char *id, uint8_t byte, const struct ledger_slot *slot,
@@ -216,6 +225,34 @@ static void test_records_come_back_as_last_written(void **state)
         assert_true(sizes[i] == 0 || s->body0 == 10 + i);
         assert_memory_equal(&s->slot, &slots[i], sizeof(s->slot));
     }
+    place_done(&p);
+}
+
+static void test_a_replaced_record_is_the_new_one_whole(void **state)
+{
+    CLEANUP_ERR struct err err = {0};
+    static const size_t sizes[][2] = {
+        {10, 20}, {10, 2 * IN_PAGE}, {2 * IN_PAGE, 10}, {2 * IN_PAGE, 3 * IN_PAGE}};
+    struct place p;
+    place_open(&p);
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        char id[] = {'s', 'b', '-', (char)('a' + i), 0};
+        struct ledger_slot slot;
+        assert_int_equal(put(&p, id, 1, sizes[i][0], &slot, &err), 0);
+        assert_int_equal(write_with(ledger_replace, &p, id, 2, sizes[i][1], &slot, &err), 0);
+        assert_int_equal(update(&p, id, 3, &slot, &err), 0);
+    }
+    place_reopen(&p);
+    assert_int_equal(p.n_seen, ARRAY_SIZE(sizes));
+    assert_int_equal(p.n_damaged, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        char id[] = {'s', 'b', '-', (char)('a' + i), 0};
+        const struct seen *s = find_seen(&p, id);
+        assert_non_null(s);
+        assert_true(s->uniform && s->head0 == 3 && s->body0 == 2);
+        assert_int_equal(s->body_bytes, sizes[i][1]);
+    }
+    assert_int_equal(n_files(p.ledger), 1 + 2); /* a body only beside those that need it */
     place_done(&p);
 }
 
@@ -523,6 +560,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_records_come_back_as_last_written),
+        cmocka_unit_test(test_a_replaced_record_is_the_new_one_whole),
         cmocka_unit_test(test_removed_pages_are_used_again),
         cmocka_unit_test(test_without_records_nothing_stays_on_disk),
         cmocka_unit_test(test_damaged_record_is_set_aside_and_reported),

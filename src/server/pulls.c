@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "privproto/handover.h"
+#include "runtime/image.h"
 
 #define ANSWER_BYTES_MAX ((size_t)4096) /* of words why not; the rest is not kept */
 

@@ -386,7 +386,7 @@ def test_a_call_while_another_thread_closes_the_session_fails(tmp_path):
 
 
 def test_start_up_errors_reach_every_ref(fresh):
-    with Session(SandboxDefaults(container_image="no-such-image-anywhere")) as session:
+    with Session(SandboxDefaults(container_image="127.0.0.1:1/no-such-image")) as session:
 
         @session.function(fresh=fresh)
         def f():

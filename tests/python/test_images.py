@@ -19,8 +19,8 @@ def test_an_image_of_the_store(tmp_path):
     (tmp_path / "root" / "bin").mkdir(parents=True)
     shutil.copy(BUSYBOX, tmp_path / "root" / "bin" / "busybox")
     (tmp_path / "root" / "bin" / "sh").symlink_to("busybox")
-    with pytest.raises(SandboxFailedError, match="`cwsandbox image pull cws-test/python:1`"):
-        Sandbox.run(container_image="cws-test/python:1").wait()
+    with pytest.raises(SandboxFailedError, match="ErrImagePull: image `127.0.0.1:1/none:1`"):
+        Sandbox.run(container_image="127.0.0.1:1/none:1").wait()
     program = Path(os.environ["CWS_STAGE"]) / "bin" / "cwsandbox"
     subprocess.run([program, "image", "import", tmp_path / "root", "cws-test/python:1"], check=True, timeout=60)
     with Sandbox.run(container_image="cws-test/python:1", environment_variables={"A": "given"}, working_dir="/bin") as sandbox:

@@ -132,7 +132,7 @@ def test_termination_raises_unless_told_not_to(consume):
 
 
 def test_an_image_that_does_not_exist_fails_the_sandbox():
-    sandbox = Sandbox(container_image="no-such-image:1")
+    sandbox = Sandbox(container_image="127.0.0.1:1/no-such-image:1")
     with pytest.raises(SandboxFailedError):
         sandbox.wait()
     assert sandbox.status == "failed"
@@ -145,9 +145,9 @@ def test_get_status_needs_a_start():
 
 
 def test_operations_on_a_failed_sandbox_say_why_it_failed():
-    sandbox = Sandbox.run(container_image="no-such-image:1")
+    sandbox = Sandbox.run(container_image="127.0.0.1:1/no-such-image:1")
     for operation in (lambda: sandbox.exec(["true"]).result(), lambda: sandbox.read_file("/x").result()):
-        with pytest.raises(SandboxNotRunningError, match="image `no-such-image:1` is not available"):
+        with pytest.raises(SandboxNotRunningError, match="ErrImagePull: image `127.0.0.1:1/no-such-image:1`"):
             operation()
 
 

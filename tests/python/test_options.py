@@ -56,7 +56,7 @@ def test_documented_values_are_sent_only_when_chosen():
     ):  # fmt: skip
         assert _defaults.is_hosted(url) is hosted
     with pytest.raises(cwsandbox.SandboxFailedError):  # the chosen image goes to this service too
-        Sandbox(defaults=SandboxDefaults(container_image="no-such-image:1")).wait()
+        Sandbox(defaults=SandboxDefaults(container_image="127.0.0.1:1/no-such-image:1")).wait()
     with Sandbox.run(defaults=SandboxDefaults()) as sandbox:
         sandbox.wait()
 

@@ -67,7 +67,7 @@ def test_failures_count_as_done(shared):
     ref = shared.read_file("/no/such/file")
     done, pending = cwsandbox.wait([ref])
     assert done == [ref] and pending == []
-    sandbox = Sandbox(container_image="no-such-image:1")
+    sandbox = Sandbox(container_image="127.0.0.1:1/no-such-image:1")
     assert cwsandbox.wait([sandbox]) == ([sandbox], [])
     with pytest.raises(SandboxFailedError):
         sandbox.wait()
