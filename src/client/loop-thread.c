@@ -60,7 +60,7 @@ static void on_last_task(struct task *task)
 static void close_handles(struct loop_thread *t)
 {
     uv_close((uv_handle_t *)&t->wake, NULL);
-    timers_close(&t->timers);
+    timers_close(&t->timers, NULL);
     (void)uv_run(&t->uv, UV_RUN_DEFAULT);
 }
 

@@ -162,6 +162,10 @@ void tree_kill(pid_t leader);
 /** copy_main() - [child] the READ or WRITE that is in->packet; *@ret, in shared memory, says what became of it. */
 __attribute__((noreturn)) void copy_main(struct init *in, struct init_packet *ret);
 
+/* connect.c */
+/** connect_answer() - to a CONNECT. */
+void connect_answer(const struct init_packet *request);
+
 /* privilege.c */
 /** privilege_start() - signal dispositions, dumpable, descriptors, resource limits. */
 void privilege_start(void);

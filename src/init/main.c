@@ -34,6 +34,9 @@ static void dispatch(struct init *in)
     case INIT_WRITE:
         exec_copy(in);
         break;
+    case INIT_CONNECT:
+        connect_answer(&in->packet.head);
+        break;
     case INIT_SYNC:
         sync_answer(in);
         break;

@@ -61,7 +61,7 @@ static void test_timers_fire_in_order_and_removed_ones_do_not(void **state)
     (void)uv_run(&loop, UV_RUN_DEFAULT); /* ends when no timer is left */
     for (size_t i = 0; i < N; i++)
         assert_int_equal(items[i].fired, i % 3 != 0);
-    timers_close(&timers);
+    timers_close(&timers, NULL);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&loop), 0);
 }
@@ -96,7 +96,7 @@ static void test_callbacks_may_free_and_set_timers(void **state)
     }
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(last_fired_ns, 10);
-    timers_close(&timers);
+    timers_close(&timers, NULL);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&loop), 0);
 }
@@ -140,7 +140,7 @@ static void test_timers_that_are_not_due_yet_fire_in_order_later(void **state)
                 alarms[i].timer.deadline_ns < alarms[k].timer.deadline_ns)
                 assert_true(alarms[i].order < alarms[k].order);
     }
-    timers_close(&ts);
+    timers_close(&ts, NULL);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&loop), 0);
 }
@@ -157,7 +157,7 @@ static void test_nothing_fires_after_the_close(void **state)
         alarms[i].next = &fired;
         timer_start(&ts, &alarms[i].timer, 1, on_alarm);
     }
-    timers_close(&ts);
+    timers_close(&ts, NULL);
     for (int i = 0; i < 3; i++)
         assert_false(timer_armed(&alarms[i].timer));
     (void)uv_run(&loop, UV_RUN_DEFAULT);

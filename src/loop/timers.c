@@ -119,11 +119,11 @@ int timers_init(struct timers *ts, uv_loop_t *loop)
     return uv_timer_init(loop, &ts->uv);
 }
 
-void timers_close(struct timers *ts)
+void timers_close(struct timers *ts, uv_close_cb on_closed)
 {
     while (ts->root)
         heap_remove(ts, ts->root);
-    uv_close((uv_handle_t *)&ts->uv, NULL);
+    uv_close((uv_handle_t *)&ts->uv, on_closed);
 }
 
 void timer_start(struct timers *ts, struct timer *t, uint64_t deadline_ns,

@@ -27,8 +27,8 @@ struct timers {
 
 /** timers_init() - as uv_timer_init(), which cannot fail. */
 int timers_init(struct timers *ts, uv_loop_t *loop);
-/** timers_close() - nothing fires after this; the handle closes with the loop's next pass. */
-void timers_close(struct timers *ts);
+/** timers_close() - nothing fires after this; the handle closes with the loop's next pass, and then @on_closed (may be NULL) gets `ts->uv`. */
+void timers_close(struct timers *ts, uv_close_cb on_closed);
 /** timer_start() - (re)arm for @deadline_ns (CLOCK_MONOTONIC; 0 = on the next pass). Never
  * fires inside this call. */
 void timer_start(struct timers *ts, struct timer *t, uint64_t deadline_ns,

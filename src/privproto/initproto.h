@@ -28,6 +28,9 @@
  *        Both: answer COPIED {id, status, size_bytes}, then EXITED; no COPIED of a child that was killed.
  *        -EINVAL with st_mode in `aux`: not a regular file. No child at all: STARTED with its status, and nothing else.
  *        The child is killed as an exec is. Relative paths are resolved against "/".
+ * CONNECT {id, value=port, aux=INIT_CONNECT_IPV4 | _IPV6}: a TCP socket of the sandbox's network, on its way to the port of its loopback.
+ *        Answer: CONNECTED {id, value}: 0 with the socket, or -errno without. init does not wait for the connection: the daemon sees
+ *        by the socket what became of it, and nothing of it stays here.
  * LIMITS from launch, which keeps the daemon's end as well; no answer. What a child of init does to come under the limits
  *        of the load, which init itself is not under: it writes "0" to the `tasks` files of version 1 hierarchies that come
  *        along, in the order of the INIT_ENTER_ flags (PIDS brings a second one, pids.current). Replaces the LIMITS before it.
@@ -61,12 +64,16 @@ enum init_type {
     INIT_WRITE,
     INIT_LIMITS, /* of launch */
     INIT_SYNC,
+    INIT_CONNECT,
     INIT_STARTED = 64,
     INIT_EXITED,
     INIT_COPIED,
     INIT_SYNCED,
+    INIT_CONNECTED,
     INIT_TYPE_MAX,
 };
+
+enum init_connect_to { INIT_CONNECT_IPV4 = 4, INIT_CONNECT_IPV6 = 6 };
 
 enum init_flags {
     INIT_TTY = 1 << 0,
@@ -86,8 +93,8 @@ struct init_packet {
     uint32_t type; /* enum init_type */
     uint32_t id;
     uint32_t flags; /* enum init_flags */
-    int32_t value;  /* signo, open flags, status (-errno), wait status */
-    uint32_t aux;   /* mode bits (WRITE, COPIED); pid as seen inside (STARTED) */
+    int32_t value;  /* signo, open flags, port, status (-errno), wait status */
+    uint32_t aux;   /* mode bits (WRITE, COPIED); pid as seen inside (STARTED); enum init_connect_to */
     uint32_t n_args, n_envs;
     uint32_t tty_width, tty_height;
     uint32_t body_size;

@@ -152,8 +152,7 @@ int control_check_packet(const void *data, size_t n, struct init_packet *ret)
     for (char *s = ret->stage; *s; s++)
         if (*s < ' ' || *s > '~')
             return -EBADMSG; /* it goes into error texts */
-    if (ret->type != INIT_STARTED && ret->type != INIT_EXITED && ret->type != INIT_COPIED &&
-        ret->type != INIT_SYNCED)
+    if (ret->type < INIT_STARTED || ret->type >= INIT_TYPE_MAX)
         return -EBADMSG;
     return ret->body_size == 0 ? 0 : -EBADMSG;
 }

@@ -1,8 +1,8 @@
 /*
- * What goes on inside a running sandbox: processes, files, the log of the main process. The rules of runtime/runtime.h
+ * What goes on inside a running sandbox: processes, files, the log of the main process, connections to its ports. The rules of runtime/runtime.h
  * hold here too: one loop, nothing blocks, every callback exactly once.
  *
- * A `struct process` or `struct log_stream` is owned by its starter and released with *_free(), which may be called at any
+ * A `struct process`, `struct log_stream` or `struct tunnel` is owned by its starter and released with *_free(), which may be called at any
  * time, also inside its own callbacks; a free before the end kills the process.
  */
 #ifndef CWS_RUNTIME_IO_H
@@ -13,6 +13,7 @@
 struct budget;
 struct process;
 struct log_stream;
+struct tunnel;
 
 /* ---- processes ---- */
 
@@ -90,6 +91,49 @@ struct file_call *sandbox_write_file(struct sandbox *sb, const char *path,
 void file_call_charge(struct file_call *call, struct budget *budget);
 /** file_call_cancel() - no callback comes; its process is killed. Of a file that is being written the content may be cut. */
 void file_call_cancel(struct file_call *call);
+
+/* ---- ports ---- */
+
+#define TUNNEL_REFUSED \
+    "CWSANDBOX_PORT_NOT_LISTENING" /* reason: nobody accepted the connection */
+
+struct tunnel_spec {
+    uint16_t port;
+    uint64_t timeout_ns; /* for the connection, from now on; 0: 10 s */
+};
+
+struct tunnel_events {
+    void (*on_open)(void *user, struct tunnel *t);
+    /* @take is the callee's to empty (buf_take) or leave. At most 64 KiB, at least 1 byte. */
+    void (*on_data)(void *user, struct tunnel *t, struct buf *take);
+    void (*on_eof)(void *user,
+                   struct tunnel *t); /* the inside has sent all; it may still read */
+    void (*on_drain)(
+        void *user,
+        struct tunnel
+            *t); /* what is queued fell below 64 KiB after having been above 256 KiB */
+    /* Exactly once. NULL: both sides have sent all, or the sandbox ended after it had. FAILED_PRECONDITION + TUNNEL_REFUSED: nothing
+     * listens there; DEADLINE_EXCEEDED + TUNNEL_REFUSED: nobody accepted in time; ABORTED: the inside broke it off; UNAVAILABLE:
+     * the sandbox ended before there was a connection; RESOURCE_EXHAUSTED. */
+    void (*on_end)(void *user, struct tunnel *t, const struct err *why);
+};
+
+/** tunnel_open() - a TCP connection to a port of the sandbox's loopback: 127.0.0.1, and [::1] when that refuses. Works without
+ *  any network of the sandbox. Errors: INVALID_ARGUMENT (port 0), FAILED_PRECONDITION when the sandbox is not RUNNING (one in
+ *  PENDING/CREATING queues it), RESOURCE_EXHAUSTED + CWSANDBOX_RUNNER_OVERLOADED above 256 at once in a sandbox. */
+int tunnel_open(struct sandbox *sb, const struct tunnel_spec *spec,
+                const struct tunnel_events *events, void *user, struct tunnel **ret,
+                struct err *err);
+/** tunnel_write() - queue bytes (copied), also before on_open. What the inside does not take any more is dropped. 0 or -ENOMEM. */
+int tunnel_write(struct tunnel *t, const uint8_t *data, size_t n);
+size_t tunnel_queued(const struct tunnel *t);
+/** tunnel_close_write() - end of file for the inside, behind what is queued. */
+void tunnel_close_write(struct tunnel *t);
+/** tunnel_pause() - stop reading (back-pressure); nests not. */
+void tunnel_pause(struct tunnel *t);
+void tunnel_resume(struct tunnel *t);
+/** tunnel_free() - closes it; no callback after this. Accepts NULL. */
+void tunnel_free(struct tunnel *t);
 
 /* ---- logs of the main process ---- */
 

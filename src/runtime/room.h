@@ -13,6 +13,7 @@
 #include "base/strmap.h"
 #include "loop/deferred.h"
 #include "loop/poller.h"
+#include "loop/timers.h"
 #include "runtime/boot.h"
 #include "runtime/cell-driver.h"
 #include "runtime/cell.h"
@@ -29,6 +30,7 @@ struct runtime {
     struct cell_driver *driver;
     struct pool pool;
     struct deferred_queue deferred;
+    struct timers timers;
     struct err lost; /* code != OK: launch is gone */
     void (*on_lost)(void *user, const struct err *why);
     void *on_lost_user;

@@ -21,6 +21,7 @@
 #include "runtime/log-stream.h"
 #include "runtime/process.h"
 #include "runtime/sandbox.h"
+#include "runtime/tunnel.h"
 
 /* ---- start ---- */
 
@@ -76,6 +77,7 @@ static int attach(struct runtime *rt, uv_loop_t *loop, struct err *err)
         return err_set(err, ERR_INTERNAL, "start polling: %s", uv_strerror(r));
     rt->driver->ops->attach(rt->driver, loop);
     deferred_queue_init(&rt->deferred, loop); /* cannot fail, nor can timers */
+    (void)timers_init(&rt->timers, loop);
     pool_open(rt);
     registry_open(rt);
     return 0;
@@ -202,6 +204,11 @@ static void on_poller_closed(uv_handle_t *handle)
     on_handle_closed(CONTAINER_OF((uv_poll_t *)handle, struct runtime, poller.handle));
 }
 
+static void on_timers_closed(uv_handle_t *handle)
+{
+    on_handle_closed(CONTAINER_OF((uv_timer_t *)handle, struct runtime, timers.uv));
+}
+
 static void close_handles(struct runtime *rt);
 
 /* #3 */
@@ -211,6 +218,7 @@ static void on_driver_closed(void *user)
     cells_lose(rt); /* those that a launch that hangs left behind */
     for (size_t i = 0; i < rt->n_sandboxes; i++) {
         processes_end_now(rt->by_seq[i]);
+        tunnels_end_now(rt->by_seq[i]);
         log_streams_end_now(rt->by_seq[i]);
     }
     deferred_queue_run(
@@ -225,10 +233,11 @@ static void close_handles(struct runtime *rt)
     if (rt->n_jobs > 0)
         return; /* runtime_job_end() comes back */
     logs_close(rt);
-    rt->n_closing = 4;
+    rt->n_closing = 5;
     deferred_queue_close(&rt->deferred, on_deferred_closed);
     uv_close((uv_handle_t *)&rt->pool.retry_timer, on_pool_timer_closed);
     uv_close((uv_handle_t *)&rt->retention_timer, on_retention_timer_closed);
+    timers_close(&rt->timers, on_timers_closed);
     poller_close(&rt->poller, on_poller_closed);
 }
 

@@ -48,7 +48,7 @@ bool sandbox_state_starting(enum sandbox_state s)
 static void sandbox_free(struct sandbox *sb)
 {
     CHECK(!sb->cell && !sb->preparation && list_empty(&sb->waiters) &&
-          list_empty(&sb->processes));
+          list_empty(&sb->processes) && list_empty(&sb->tunnels));
     deferred_cancel(&sb->notify);
     deferred_cancel(&sb->start_more);
     log_sessions_free(sb);
@@ -127,6 +127,7 @@ struct sandbox *sandbox_new_empty(struct runtime *rt, struct err *err)
     list_init(&sb->file_jobs);
     list_init(&sb->processes);
     list_init(&sb->starts);
+    list_init(&sb->tunnels);
     list_init(&sb->streams);
     list_init(&sb->log_sessions);
     list_init(&sb->watches);

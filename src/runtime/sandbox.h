@@ -94,6 +94,8 @@ struct sandbox {
     struct list starts;    /* struct process.start_link, first come first served */
     struct deferred start_more;
     uint32_t n_starting; /* EXEC sent, STARTED not here yet */
+    struct list tunnels; /* struct tunnel.link, until ended */
+    uint32_t n_tunnels;
     struct list streams; /* struct log_stream.link */
     struct list log_sessions;
     struct list watches; /* struct sandbox_watch */

@@ -36,7 +36,7 @@ static void on_runtime_closed(void *user)
     listeners_close(s); /* should the supervisor's answer still be on its way */
     supervisor_close(s);
     pulls_done(&s->pulls);
-    timers_close(&s->timers);
+    timers_close(&s->timers, NULL);
     for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
         uv_close((uv_handle_t *)&s->signals[i], NULL);
 }
