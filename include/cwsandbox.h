@@ -813,6 +813,33 @@ CWS_API size_t cws_process_copy_output(const cws_process *p, cws_stream s, void 
 CWS_API int cws_process_resize(cws_process *p, uint32_t width, uint32_t height,
                                cws_error **error);
 
+/* ------------------------------------------------------------------- ports */
+
+typedef struct cws_forward_options { /* zero it; NULL = zeroed */
+    uint16_t local_port;             /* on 127.0.0.1; 0: any that is free */
+    /* Each connection that could not be made or broke, NULL: not told. On the client's thread: must not block. @error is
+     * borrowed. May come until the forward is closed, so what @user points to must live as long. */
+    void (*on_error)(void *user, const cws_error *error);
+    void *user;
+} cws_forward_options;
+
+/**
+ * cws_sandbox_forward() - a port of a sandbox as a port of this machine's loopback; starts the sandbox and waits for RUNNING if needed
+ * @port: of the sandbox's loopback, TCP, 1 to 65535
+ *
+ * The sandbox needs no network for it. Every connection to the local port is one to the sandbox's, made anew; either side may end
+ * its direction first. One that nobody takes inside is reset.
+ * The handle: done when connections are taken; cws_op_int() is the local port. It goes on until cws_forward_close(), or the client's
+ * end; dropping the handle does not end it.
+ * Errors at once: CWS_E_INVALID (port 0). In the handle: CWS_E_GENERIC (the local port is taken), CWS_E_SANDBOX (a service that is not
+ * ours and forwards no ports), and those of every operation in a sandbox.
+ */
+CWS_API cws_op *cws_sandbox_forward(cws_sandbox *sb, uint16_t port,
+                                    const cws_forward_options *options, cws_error **error);
+/** cws_forward_close() - stop listening, reset the connections. Any thread; does not wait; again does no harm. Only for a handle
+ *  of cws_sandbox_forward(). */
+CWS_API void cws_forward_close(cws_op *op);
+
 /* ----------------------------------------------------------------- streams */
 
 typedef enum cws_read_result {

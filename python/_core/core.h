@@ -69,7 +69,8 @@ enum late {
 
 /* Module state: every object of this module, so that subinterpreters do not share any. */
 struct core_state {
-    PyTypeObject *ref_type, *process_type, *terminal_type, *reader_type, *writer_type;
+    PyTypeObject *ref_type, *process_type, *terminal_type, *reader_type, *writer_type,
+        *forward_type;
     PyTypeObject *sandbox_type, *options_type, *target_type, *awaiter_type, *hook_type;
     PyObject *errors[N_ERROR_KINDS]; /* by cws_error_kind */
     PyObject *late[LATE_MAX];        /* NULL until asked for */

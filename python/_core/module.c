@@ -59,9 +59,9 @@ static int core_exec(PyObject *module)
 
     if (names_init(st) < 0 || py_errors_init(st) < 0 || py_ref_init(module, st) < 0 ||
         py_process_init(module, st) < 0 || py_reader_init(module, st) < 0 ||
-        py_writer_init(module, st) < 0 || py_await_init(module, st) < 0 ||
-        py_completions_init(module, st) < 0 || py_options_init(module, st) < 0 ||
-        py_sandbox_init(module, st) < 0)
+        py_writer_init(module, st) < 0 || py_forward_init(module, st) < 0 ||
+        py_await_init(module, st) < 0 || py_completions_init(module, st) < 0 ||
+        py_options_init(module, st) < 0 || py_sandbox_init(module, st) < 0)
         return -1;
     if (PyModule_AddFunctions(module, py_client_functions) < 0 ||
         PyModule_AddFunctions(module, py_query_functions) < 0)
@@ -80,6 +80,7 @@ static int for_each_object(struct core_state *st,
         (PyObject **)&st->terminal_type,
         (PyObject **)&st->reader_type,
         (PyObject **)&st->writer_type,
+        (PyObject **)&st->forward_type,
         (PyObject **)&st->sandbox_type,
         (PyObject **)&st->options_type,
         (PyObject **)&st->target_type,

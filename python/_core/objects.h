@@ -65,6 +65,13 @@ struct py_writer {
 int py_writer_init(PyObject *module, struct core_state *st);
 PyObject *py_writer_new(struct core_state *st, cws_writer *take_w);
 
+/* ------------------------------------------------------------------ ports */
+
+int py_forward_init(PyObject *module, struct core_state *st);
+/** py_sandbox_forward() - Sandbox.forward(). */
+PyObject *py_sandbox_forward(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
+                             PyObject *kwnames);
+
 /* --------------------------------------------------------------- awaiting */
 
 int py_await_init(PyObject *module, struct core_state *st);

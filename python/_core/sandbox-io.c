@@ -449,6 +449,17 @@ PyDoc_STRVAR(
     "request_timeout_seconds (300).\n"
     "SandboxFileError (filepath, reason): missing, a directory, not allowed, or cut off.");
 
+PyDoc_STRVAR(
+    forward_doc,
+    "forward($self, /, port, *, local_port=None)\n--\n\n"
+    "Handle for a PortForward: a port of the sandbox as one of this machine's loopback.\n\n"
+    "port: int, of the sandbox's loopback, TCP. local_port: int, on 127.0.0.1; None or 0: any "
+    "that is free.\n"
+    "Works without a network of the sandbox. Starts the sandbox if needed. A connection that "
+    "nobody takes inside\n"
+    "is reset. CWSandboxError: the local port is taken; SandboxError: a service that is not "
+    "ours.");
+
 #define FAST(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL | METH_KEYWORDS
 
 PyMethodDef py_sandbox_io_methods[] = {
@@ -457,6 +468,7 @@ PyMethodDef py_sandbox_io_methods[] = {
     {"read_file", FAST(sandbox_read_file), read_doc},
     {"write_file", FAST(sandbox_write_file), write_doc},
     {"read_file_streaming", FAST(sandbox_read_file_streaming), read_stream_doc},
+    {"forward", FAST(py_sandbox_forward), forward_doc},
     {"_write_file_stream", FAST(sandbox_write_file_stream), NULL},
     {"_logs", (PyCFunction)(void (*)(void))sandbox_logs, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ._batch import Waitable as Waitable, as_completed as as_completed, results as results, wait as wait
     from ._core import (
         OperationRef as OperationRef,
+        PortForward as PortForward,
         Process as Process,
         StreamReader as StreamReader,
         StreamWriter as StreamWriter,
@@ -154,6 +155,7 @@ __all__ = [
     "OperationRef",
     "PlacementMode",
     "PlacementSpillover",
+    "PortForward",
     "PortRange",
     "Process",
     "ProcessResult",
@@ -273,6 +275,7 @@ _HOME = {
     "OperationRef": "_lib",
     "PlacementMode": "_options",
     "PlacementSpillover": "_options",
+    "PortForward": "_lib",
     "PortRange": "_network",
     "Process": "_lib",
     "ProcessResult": "_types",

@@ -124,6 +124,30 @@ class StreamWriter:
     def close(self) -> OperationRef[None]:
         """Send end-of-file behind what is queued. May be called again."""
 
+class PortForward:
+    """A port of a sandbox on this machine's loopback, from Sandbox.forward().
+
+    Connections to (host, port) reach remote_port in the sandbox until close(), the end of a with
+    block, or until this object goes.
+    """
+
+    @property
+    def host(self) -> str:
+        """str: where it listens here, 127.0.0.1"""
+    @property
+    def port(self) -> int:
+        """int: where it listens here"""
+    @property
+    def remote_port(self) -> int:
+        """int: the port in the sandbox"""
+    @property
+    def closed(self) -> bool:
+        """bool: close() was called"""
+    def close(self) -> None:
+        """Stop listening and reset the connections. May be called again."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exc: object) -> None: ...
+
 class Target:
     def __new__(cls, base_url: str | None = None, headers: dict[str, str] | None = None) -> Self: ...
     @property
@@ -319,6 +343,13 @@ class SandboxBase:
 
         filepath: str or bytes, absolute. timeout_seconds: until the whole file is read, default request_timeout_seconds (300).
         SandboxFileError (filepath, reason): missing, a directory, not allowed, or cut off.
+        """
+    def forward(self, port: int, *, local_port: int | None = None) -> OperationRef[PortForward]:
+        """Handle for a PortForward: a port of the sandbox as one of this machine's loopback.
+
+        port: int, of the sandbox's loopback, TCP. local_port: int, on 127.0.0.1; None or 0: any that is free.
+        Works without a network of the sandbox. Starts the sandbox if needed. A connection that nobody takes inside
+        is reset. CWSandboxError: the local port is taken; SandboxError: a service that is not ours.
         """
     def _open(self) -> None: ...
     def _attach(self, target: Target, options: Options) -> None: ...

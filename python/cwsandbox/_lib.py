@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from . import _core
-from ._core import OperationRef, Process, StreamReader, StreamWriter, TerminalSession
+from ._core import OperationRef, PortForward, Process, StreamReader, StreamWriter, TerminalSession
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._auth import AuthConfig
 
-__all__ = ["OperationRef", "Process", "StreamReader", "StreamWriter", "TerminalSession", "make_target"]
+__all__ = ["OperationRef", "PortForward", "Process", "StreamReader", "StreamWriter", "TerminalSession", "make_target"]
 
 _programs = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_bin")
 if os.path.exists(os.path.join(_programs, "cwsandboxd")):

@@ -15,6 +15,7 @@ static const struct verb *const all[] = {
     &verb_logs,
     &verb_files_read,
     &verb_files_write,
+    &verb_forward,
     &verb_snapshots_create,
     &verb_snapshots_get,
     &verb_snapshots_list,

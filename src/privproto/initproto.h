@@ -94,7 +94,8 @@ struct init_packet {
     uint32_t id;
     uint32_t flags; /* enum init_flags */
     int32_t value;  /* signo, open flags, port, status (-errno), wait status */
-    uint32_t aux;   /* mode bits (WRITE, COPIED); pid as seen inside (STARTED); enum init_connect_to */
+    uint32_t
+        aux; /* mode bits (WRITE, COPIED); pid as seen inside (STARTED); enum init_connect_to */
     uint32_t n_args, n_envs;
     uint32_t tty_width, tty_height;
     uint32_t body_size;

@@ -21,7 +21,6 @@
 #include "runtime/log-stream.h"
 #include "runtime/process.h"
 #include "runtime/sandbox.h"
-#include "runtime/tunnel.h"
 
 /* ---- start ---- */
 

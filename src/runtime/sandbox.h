@@ -176,6 +176,10 @@ void sandbox_adopt(struct sandbox *sb, int take_control_fd);
 /** sandboxes_end_unfound() - those that launch does not have. */
 void sandboxes_end_unfound(struct runtime *rt);
 
+/* tunnel.c */
+/** tunnels_end_now() - at the close of the runtime. */
+void tunnels_end_now(struct sandbox *sb);
+
 /* registry.c */
 void registry_open(struct runtime *rt);
 /** registry_close() - forgets every sandbox; their references must be gone but for ours. */

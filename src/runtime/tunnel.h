@@ -50,7 +50,4 @@ struct tunnel {
     struct err err;     /* why it ended */
 };
 
-/** tunnels_end_now() - at the close of the runtime. */
-void tunnels_end_now(struct sandbox *sb);
-
 #endif

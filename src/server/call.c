@@ -356,9 +356,12 @@ static const struct method unknown_method = {
 
 static int read_exec_headers(struct call *call, const struct grpc_request *req, struct err *err)
 {
-    return exec_headers_read(
-        &call->exec, grpc_header_find(req->headers, req->n_headers, EXEC_CWD_HEADER),
-        grpc_header_find(req->headers, req->n_headers, EXEC_USER_HEADER), err);
+    struct exec_headers_text text = {
+        .cwd_base64 = grpc_header_find(req->headers, req->n_headers, EXEC_CWD_HEADER),
+        .user = grpc_header_find(req->headers, req->n_headers, EXEC_USER_HEADER),
+        .port = grpc_header_find(req->headers, req->n_headers, EXEC_PORT_HEADER),
+    };
+    return exec_headers_read(&call->exec, &text, err);
 }
 
 /* Ends what may not be served; the call is bound, so all ways lead to on_close. */

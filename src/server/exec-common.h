@@ -28,6 +28,11 @@ int call_start_process(struct call *call, const struct exec_request *req,
                        struct err *err);
 /** call_tell_facts() - in the trailers of @call, whose process has ended (wire/exec-facts.h). */
 void call_tell_facts(struct call *call, const struct process *p);
+/** call_send_exec_ready(), call_reply_exec_exit() - two messages of a StreamExec; the second one ends the call. */
+int call_send_exec_ready(struct call *call);
+void call_reply_exec_exit(struct call *call, int exit_code);
+/** stream_port_begin() - @call is a StreamExec with a port; it becomes another method. */
+void stream_port_begin(struct call *call, const Pb__ExecStreamInit *init);
 /** exec_tty_size() - clamped to what a terminal can have. */
 uint16_t exec_tty_size(uint32_t n);
 

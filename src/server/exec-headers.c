@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/util.h"
 #include "server/spec.h"
 #include "wire/status.h"
 
@@ -25,16 +26,21 @@ static char *decode_path(const char *base64, struct err *err)
     return (char *)buf_take(&raw, &len);
 }
 
-int exec_headers_read(struct exec_headers *ret, const char *cwd_base64, const char *user,
+int exec_headers_read(struct exec_headers *ret, const struct exec_headers_text *text,
                       struct err *err)
 {
-    if (cwd_base64 != NULL && (ret->cwd = decode_path(cwd_base64, err)) == NULL)
+    uint64_t port = 0;
+
+    if (text->cwd_base64 != NULL && (ret->cwd = decode_path(text->cwd_base64, err)) == NULL)
         return -1;
-    if (user == NULL)
+    if (text->port != NULL && (parse_u64(text->port, UINT16_MAX, &port) < 0 || port == 0))
+        return err_invalid(err, "port", "must be 1 to 65535");
+    ret->port = (uint16_t)port;
+    if (text->user == NULL)
         return 0;
-    if (*user == '\0')
+    if (*text->user == '\0')
         return err_invalid(err, "user", "must not be empty");
-    ret->user = strdup(user);
+    ret->user = strdup(text->user);
     return ret->user != NULL ? 0 : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
 }
 

@@ -47,6 +47,8 @@ int call_start_process(struct call *call, const struct exec_request *req,
         sandbox_find(call->service->runtime, call->owner, req->sandbox_id, err);
     if (sb == NULL || sandbox_check_container(sb, req->container, err) < 0)
         return -1;
+    if (call->exec.port != 0)
+        return err_invalid(err, "port", "only StreamExec connects to one");
     if (req->n_command == 0 || req->command[0][0] == '\0')
         return err_invalid(err, "command", "must not be empty");
     if (req->n_command > COMMAND_MAX_ARGS)

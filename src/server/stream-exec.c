@@ -29,10 +29,8 @@ struct stream_exec {
     bool output_paused;
 };
 
-static int send_ready(struct stream_exec *e)
+int call_send_exec_ready(struct call *call)
 {
-    if (e->ready_sent)
-        return 0;
     Pb__ExecStreamResponse response = PB__EXEC_STREAM_RESPONSE__INIT;
     Pb__ExecStreamReady ready = PB__EXEC_STREAM_READY__INIT;
     Pb__Timestamp now;
@@ -40,8 +38,28 @@ static int send_ready(struct stream_exec *e)
     ready.ready_time = &now;
     response.message_case = PB__EXEC_STREAM_RESPONSE__MESSAGE_READY;
     response.ready = &ready;
+    return call_send_message(call, &response);
+}
+
+void call_reply_exec_exit(struct call *call, int exit_code)
+{
+    Pb__ExecStreamResponse response = PB__EXEC_STREAM_RESPONSE__INIT;
+    Pb__ExecStreamExit end = PB__EXEC_STREAM_EXIT__INIT;
+    Pb__Timestamp now;
+    timestamp_fill(&now, clock_wall_ns());
+    end.exit_code = exit_code;
+    end.completed_time = &now;
+    response.message_case = PB__EXEC_STREAM_RESPONSE__MESSAGE_EXIT;
+    response.exit = &end;
+    call_reply(call, &response);
+}
+
+static int send_ready(struct stream_exec *e)
+{
+    if (e->ready_sent)
+        return 0;
     e->ready_sent = true;
-    return call_send_message(e->call, &response);
+    return call_send_exec_ready(e->call);
 }
 
 static void fail_memory(struct stream_exec *e)
@@ -77,23 +95,15 @@ static void on_output(void *user, struct process *p, enum output_stream s, struc
 static void on_end(void *user, struct process *p, int exit_code)
 {
     struct stream_exec *e = user;
-    Pb__ExecStreamResponse response = PB__EXEC_STREAM_RESPONSE__INIT;
-    Pb__ExecStreamExit end = PB__EXEC_STREAM_EXIT__INIT;
-    Pb__Timestamp now;
     call_tell_facts(e->call, p);
     if (e->call->expired) {
         call_expire(e->call);
         return;
     }
-    timestamp_fill(&now, clock_wall_ns());
-    end.exit_code = exit_code;
-    end.completed_time = &now;
-    response.message_case = PB__EXEC_STREAM_RESPONSE__MESSAGE_EXIT;
-    response.exit = &end;
     if (send_ready(e) < 0)
         fail_memory(e);
     else
-        call_reply(e->call, &response);
+        call_reply_exec_exit(e->call, exit_code);
 }
 
 /* No exit code was seen, so none is invented: the call fails. */
@@ -229,6 +239,10 @@ static void begin(struct call *call, const uint8_t *data, size_t n)
     if (message->message_case != PB__EXEC_STREAM_REQUEST__MESSAGE_INIT) {
         (void)err_invalid(&err, "init", "must be the first message");
         call_finish(call, &err);
+        return;
+    }
+    if (call->exec.port != 0) {
+        stream_port_begin(call, message->init);
         return;
     }
     struct stream_exec *e = calloc(1, sizeof(*e));

@@ -4,6 +4,10 @@
  * The service names in the initial metadata of every answer what it takes, EXEC_FIELDS_HEADER; only then may a client of
  * Exec and StreamExec send EXEC_CWD_HEADER (an absolute path in base64) and EXEC_USER_HEADER ("NAME|UID[:GROUP|GID]").
  *
+ * StreamExec with EXEC_PORT_HEADER (1 to 65535) and no command is a TCP connection to that port of the sandbox's loopback: `ready`
+ * when there is one, stdin_data to the inside, stdout from it; `close` or a half-close is the caller's end of file, an output
+ * without bytes is that of the inside, and `exit` 0 follows both. Nobody listens: CWSANDBOX_PORT_NOT_LISTENING.
+ *
  * What our own service tells of a command's end beside its exit code: the trailer EXEC_FACTS_HEADER of Exec and StreamExec,
  *
  *     x-cwsandbox-exec-facts: signal=9 oom_killed=1 duration_ns=1500000 cpu_ns=900000 peak_memory_bytes=3145728
@@ -16,9 +20,10 @@
 #include "base/macros.h"
 
 #define EXEC_FIELDS_HEADER "x-cwsandbox-exec-fields"
-#define EXEC_FIELDS "cwd user"
+#define EXEC_FIELDS "cwd user port"
 #define EXEC_CWD_HEADER "x-cwsandbox-exec-cwd-bin"
 #define EXEC_USER_HEADER "x-cwsandbox-exec-user"
+#define EXEC_PORT_HEADER "x-cwsandbox-exec-port"
 #define EXEC_FACTS_HEADER "x-cwsandbox-exec-facts"
 #define EXEC_FACTS_MAX 192 /* the five words with the largest numbers are 142 bytes */
 

@@ -39,7 +39,7 @@ def test_every_verb_is_offered_and_nothing_hidden(ordinary_home):
     assert list(answers(ordinary_home, "--")) == ["--auth", "--version", "--help"]
 
 
-@pytest.mark.parametrize("verb", ["run", "exec", "sh", "ls", "get", "logs", "files read", "files write", "snapshots create",
+@pytest.mark.parametrize("verb", ["run", "exec", "sh", "ls", "get", "logs", "files read", "files write", "forward", "snapshots create",
                                   "snapshots get", "snapshots list", "snapshots delete", "image pull", "image import", "image export", "image ls",
                                   "image inspect", "image rm", "image prune", "stop", "delete",
                                   "doctor", "completion", "version"])
