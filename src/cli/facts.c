@@ -152,9 +152,10 @@ char *facts_usage(const cws_record *told)
     const cws_record *usage = part(told, "status", "resource_usage");
     if (!usage)
         return NULL;
-    char *text = text_printf("cpu=%" PRId64 "m memory=%" PRId64 "M",
-                             cws_record_int(usage, "cpu_millicores", 0),
-                             cws_record_int(usage, "memory_mb", 0));
+    char *text = text_printf("cpu=%" PRId64 "m", cws_record_int(usage, "cpu_millicores", 0));
+    int64_t memory = cws_record_int(usage, "memory_mb", 0);
+    if (memory) /* 0: nobody counts it */
+        text = joined(text, " ", text_printf("memory=%" PRId64 "M", memory));
     int64_t gpus = cws_record_int(usage, "gpu_count", 0);
     return gpus ? joined(text, " ", text_printf("gpu=%" PRId64, gpus)) : text;
 }

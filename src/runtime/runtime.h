@@ -189,12 +189,17 @@ struct sandbox_watch {
 void sandbox_watch_add(struct sandbox *sb, struct sandbox_watch *w);
 void sandbox_watch_remove(struct sandbox_watch *w); /* harmless when it is not there */
 
-struct sandbox_usage {
+struct sandbox_usage { /* 0: also what nobody counts here */
     uint64_t cpu_ns, memory_bytes, memory_peak_bytes, n_oom_kills;
+    uint32_t
+        cpu_millis; /* since the figures before these; of the first since the start; after the end 0 */
 };
-/** sandbox_usage() - asks launch; for an ended sandbox the last figures. */
-void sandbox_usage(struct sandbox *sb,
-                   void (*cb)(void *user, const struct sandbox_usage *u, const struct err *err),
-                   void *user);
+/** sandbox_usage_last() - the figures that the last sandbox_usage() got; zeros before. Borrowed. */
+const struct sandbox_usage *sandbox_usage_last(const struct sandbox *sb);
+/** sandbox_usage_is_stale() - it runs, and its last figures are older than a second. */
+bool sandbox_usage_is_stale(const struct sandbox *sb);
+/** sandbox_usage() - asks launch; for an ended sandbox the last figures, which @cb borrows. 0, or -ENOMEM and no @cb. */
+int sandbox_usage(struct sandbox *sb, void (*cb)(void *user, const struct sandbox_usage *u),
+                  void *user) WARN_UNUSED;
 
 #endif

@@ -82,7 +82,8 @@ struct sandbox {
     uv_timer_t timer; /* lifetime; while TERMINATING: grace */
     bool timer_open;
     uint64_t grace_end_ns;
-    struct sandbox_usage usage; /* after the end */
+    struct sandbox_usage usage; /* the last figures */
+    uint64_t usage_wall_ns;     /* of the last that launch told; 0: none */
 
     struct list ended_link;
     uint64_t kept_bytes;   /* memory, once it ended */

@@ -13,6 +13,7 @@
 #include "server/page-token.h"
 #include "server/record.h"
 #include "server/spec.h"
+#include "server/usage-wait.h"
 
 #define PAGE_DEFAULT 100
 #define PAGE_MAX 1000
@@ -22,6 +23,7 @@
     16 /* chosen: records between two looks at the clock; one takes 0.1 to 30 us */
 /* A sandbox has no more tags, so that a longer filter asks for nothing; every record is held against the whole filter. */
 #define FILTER_MAX SPEC_MAX_TAGS
+#define LOOK_LATER 2
 #define PAGE_MAX_BYTES \
     (16u << 20) /* chosen: far below the clients' 100 MiB; a page ends early instead */
 
@@ -83,7 +85,9 @@ struct listing {
     struct buf body;
     size_t left;  /* entries that the page still has room for */
     uint64_t seq; /* records up to this one were looked at, in the order of the list; 0: none */
-    uint64_t page_seq; /* the last one that is in the page: where the next page begins */
+    uint64_t page_seq;        /* the last one that is in the page: where the next page begins */
+    struct sandbox *asked;    /* reference; its figures are waited for */
+    struct usage_wait *usage; /* NULL: no more */
 };
 
 static int check_list(const struct call *call, const Pb__ListSandboxesRequest *req,
@@ -136,7 +140,16 @@ static int put_token(struct listing *l)
     return proto_pack(&tail, &l->body);
 }
 
-/* One record: 1 when the page is complete (full, and something matches behind it), -ENOMEM, else 0. */
+static int put(struct listing *l, struct sandbox *sb)
+{
+    l->left--;
+    l->page_seq = l->seq;
+    return put_entry(sb, &l->body);
+}
+
+static void on_usage(void *user);
+
+/* One record: LOOK_LATER when its figures are asked for, 1 when the page is complete (full, and something matches behind it), -ENOMEM, else 0. */
 static int look_at(struct listing *l, struct sandbox *sb)
 {
     const Pb__ListSandboxesRequest *req = l->call->request;
@@ -147,9 +160,11 @@ static int look_at(struct listing *l, struct sandbox *sb)
         return 0;
     if (l->left == 0 || buf_len(&l->body) >= PAGE_MAX_BYTES)
         return put_token(l) < 0 ? -ENOMEM : 1;
-    l->left--;
-    l->page_seq = info.seq;
-    return put_entry(sb, &l->body);
+    l->usage = usage_wait_new(sb, on_usage, l);
+    if (l->usage == NULL)
+        return put(l, sb);
+    l->asked = sandbox_ref(sb);
+    return LOOK_LATER;
 }
 
 static void finish(struct listing *l, int r)
@@ -172,6 +187,8 @@ static void on_turn(struct timer *t)
         struct sandbox *sb =
             down ? sandbox_before(s->runtime, l->seq) : sandbox_after(s->runtime, l->seq);
         int r = sb != NULL ? look_at(l, sb) : 1;
+        if (r == LOOK_LATER)
+            return;
         if (r != 0) {
             finish(l, r);
             return;
@@ -180,12 +197,29 @@ static void on_turn(struct timer *t)
     timer_start(&s->timers, &l->turn, 0, on_turn);
 }
 
+/* One question at a time, so that a long list is no burst for launch. */
+static void on_usage(void *user)
+{
+    struct listing *l = user;
+    struct sandbox *sb = l->asked;
+    l->usage = NULL;
+    l->asked = NULL;
+    int r = matches(l->call, l->call->request, sb) ? put(l, sb) : 0; /* it may have ended */
+    sandbox_unref(sb);
+    if (r < 0)
+        finish(l, r);
+    else
+        on_turn(&l->turn);
+}
+
 void list_on_release(struct call *call)
 {
     struct listing *l = call->state;
     if (l == NULL)
         return;
     timer_stop(&call->service->timers, &l->turn);
+    usage_wait_cancel(l->usage);
+    sandbox_unref(l->asked);
     buf_done(&l->body);
     free(l);
 }

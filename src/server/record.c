@@ -11,6 +11,8 @@
 #include "server/dispatch.h"
 #include "server/spec.h"
 
+#define MIB ((uint64_t)1 << 20)
+
 struct record *record_new(struct service *s, Pb__SandboxSpec *take_spec)
 {
     struct record *r = calloc(1, sizeof(*r));
@@ -204,6 +206,18 @@ static void fill_requirements(struct sandbox_message *m, const Pb__Container *c,
     m->status.effective_resources = r;
 }
 
+/* Of what runs, and as far as it is counted here: a machine without cgroups for this user tells nothing. */
+static void fill_usage(struct sandbox_message *m, const struct sandbox *sb)
+{
+    const struct sandbox_usage *u = sandbox_usage_last(sb);
+    if (m->status.state != PB__STATE__STATE_RUNNING || (u->cpu_ns == 0 && u->memory_bytes == 0))
+        return;
+    m->usage = (Pb__ResourceUsage)PB__RESOURCE_USAGE__INIT;
+    m->usage.cpu_millicores = (int64_t)u->cpu_millis;
+    m->usage.memory_mb = (int64_t)((u->memory_bytes + MIB - 1) / MIB);
+    m->status.resource_usage = &m->usage;
+}
+
 static void fill_status(struct sandbox_message *m, const struct record *r,
                         const struct sandbox_info *info)
 {
@@ -243,6 +257,7 @@ void sandbox_message_fill(struct sandbox_message *m, struct sandbox *sb)
     sandbox_get_info(sb, &info);
     struct record *r = info.user_data;
     fill_status(m, r, &info);
+    fill_usage(m, sb);
     m->message = (Pb__Sandbox)PB__SANDBOX__INIT;
     m->message.sandbox_id = (char *)info.id;
     m->message.spec = r->spec;

@@ -42,6 +42,7 @@ struct sandbox_message {
     Pb__ContainerStatus *containers[1];
     Pb__ResourceRequirements requirements;
     Pb__Resources resources;
+    Pb__ResourceUsage usage;
     char cpu[32], memory[32];
 };
 /** sandbox_message_fill() - @m needs no cleanup; must not move afterwards. */

@@ -8,6 +8,7 @@
 #include "server/dispatch.h"
 #include "server/record.h"
 #include "server/spec.h"
+#include "server/usage-wait.h"
 
 #define WAIT_DEFAULT_NS (60 * NS_PER_SEC) /* a wait without a deadline */
 #define WAIT_MARGIN_NS (50 * NS_PER_MS)   /* the answer leaves so long before the deadline */
@@ -18,6 +19,7 @@ struct get_wait {
     struct sandbox *sandbox; /* reference */
     struct sandbox_watch watch;
     struct timer timer;
+    struct usage_wait *usage; /* NULL: not asked for */
 };
 
 static void reply_sandbox(struct call *call, struct sandbox *sb)
@@ -65,22 +67,53 @@ void get_on_release(struct call *call)
         return;
     sandbox_watch_remove(&w->watch);
     timer_stop(&call->service->timers, &w->timer);
+    usage_wait_cancel(w->usage);
     sandbox_unref(w->sandbox);
     free(w);
 }
 
-static void wait_for(struct call *call, struct sandbox *sb)
+static struct get_wait *wait_new(struct call *call, struct sandbox *sb)
 {
     struct get_wait *w = calloc(1, sizeof(*w));
     if (w == NULL) {
         call_refuse(call, ERR_RESOURCE_EXHAUSTED, NULL, "out of memory");
-        return;
+        return NULL;
     }
     w->call = call;
     w->sandbox = sandbox_ref(sb);
+    call->state = w;
+    return w;
+}
+
+static void on_usage(void *user)
+{
+    struct get_wait *w = user;
+    w->usage = NULL;
+    reply_sandbox(w->call, w->sandbox);
+}
+
+/* What it uses is part of the answer, which a second's old figures are good for. */
+static void reply_with_usage(struct call *call, struct sandbox *sb)
+{
+    if (!sandbox_usage_is_stale(sb) || call->service->stopping) {
+        reply_sandbox(call, sb);
+        return;
+    }
+    struct get_wait *w = wait_new(call, sb);
+    if (w == NULL)
+        return;
+    w->usage = usage_wait_new(sb, on_usage, w);
+    if (w->usage == NULL)
+        reply_sandbox(call, sb);
+}
+
+static void wait_for(struct call *call, struct sandbox *sb)
+{
+    struct get_wait *w = wait_new(call, sb);
+    if (w == NULL)
+        return;
     w->watch.cb = on_state;
     w->watch.user = w;
-    call->state = w;
     sandbox_watch_add(sb, &w->watch);
     uint64_t when_ns = call->deadline_ns > WAIT_MARGIN_NS ? call->deadline_ns - WAIT_MARGIN_NS
                                                           : call->start_ns + WAIT_DEFAULT_NS;
@@ -96,7 +129,7 @@ void get_on_request(struct call *call, void *request)
     if (sb == NULL)
         call_finish(call, &err);
     else if (reached(sb, call->wait) || call->service->stopping)
-        reply_sandbox(call, sb);
+        reply_with_usage(call, sb);
     else
         wait_for(call, sb);
 }

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import time
 from datetime import datetime, timezone
 
@@ -158,9 +159,28 @@ def test_why_a_sandbox_is_dead_is_shown(home):
         assert (result.returncode, reason in result.stderr.decode()) == (1, True), result.stderr
 
 
+def test_what_a_sandbox_uses_is_shown(root_home):
+    holder = "x = bytearray(64 << 20); print('held', flush=True); import signal; signal.pause()"
+    sandbox_id = root_home.run("run", "-d", "--memory", "256Mi", "--", "python3", "-c", holder).stdout.decode().strip()
+    with root_home.start("logs", "-f", sandbox_id) as process:
+        process.read_until(b"held")
+        process.kill(signal.SIGINT)
+    for _ in range(1000):  # figures may be a second old
+        shown = json.loads(root_home.run("get", "-o", "json", sandbox_id).stdout)["usage"]
+        if shown["memory_mb"] >= 64:
+            break
+    assert 64 <= shown["memory_mb"] <= 256 and shown["cpu_millicores"] >= 0 == shown["gpu_count"]
+    (listed,) = [entry["usage"] for entry in json.loads(root_home.run("ls", "-o", "json").stdout) if entry["sandbox_id"] == sandbox_id]
+    assert listed["memory_mb"] >= 64
+    assert re.search(r"^USAGE +cpu=\d+m memory=\d+M$", root_home.run("get", sandbox_id).stdout.decode(), re.MULTILINE)
+    assert root_home.run("stop", "--graceful-shutdown-seconds", "0", sandbox_id).returncode == 0
+    assert json.loads(root_home.run("get", "-o", "json", sandbox_id).stdout)["usage"] is None
+
+
 def test_everything_that_is_told_is_shown(ordinary_home, scripted):
     env = {"CWSANDBOX_BASE_URL": scripted.url}
-    scripted.on("GetSandbox", full())
+    told = full()
+    scripted.on("GetSandbox", told)
     lines = ordinary_home.run("get", ID, env=env).stdout.decode().splitlines()
     shown = {line[:15].strip(): line[17:] for line in lines[:13]}
     assert shown["REASON"] == "out of memory" and shown["AGE"] == "3h"
@@ -178,7 +198,7 @@ def test_everything_that_is_told_is_shown(ordinary_home, scripted):
     assert parsed["containers"] == [{"name": "db", "image": "postgres", "primary": False}, {"name": "app", "image": "python:3.11", "primary": True}]
     assert parsed["container_statuses"] == [{"name": "app", "state": "failed", "exit_code": 3, "restart_count": 2},
                                             {"name": "db", "state": "running", "exit_code": None, "restart_count": 0}]
-    scripted.on("ListSandboxes", pb.ListSandboxesResponse(sandboxes=[full()]))
+    scripted.on("ListSandboxes", pb.ListSandboxesResponse(sandboxes=[told]))
     assert json.loads(ordinary_home.run("ls", "-o", "json", env=env).stdout) == [parsed]
 
 
