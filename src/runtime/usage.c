@@ -1,5 +1,6 @@
-/* What a sandbox has used: asked of launch while it lives, remembered from its end after that.
- */
+/* See usage.h. Asked of launch while the sandbox lives, remembered from its end after that. */
+#include "runtime/usage.h"
+
 #include <errno.h>
 #include <string.h>
 

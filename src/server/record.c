@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "runtime/usage.h"
 #include "server/dispatch.h"
 #include "server/spec.h"
 

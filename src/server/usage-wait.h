@@ -4,7 +4,7 @@
 #ifndef CWS_SERVER_USAGE_WAIT_H
 #define CWS_SERVER_USAGE_WAIT_H
 
-#include "runtime/runtime.h"
+#include "runtime/usage.h"
 
 struct usage_wait;
 /** usage_wait_new() - @done later, once, with new figures or without. NULL: there is nothing to wait for. */

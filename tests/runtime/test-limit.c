@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "runtime/process.h"
+#include "runtime/usage.h"
 
 static struct sandbox_spec base_spec(void)
 {
