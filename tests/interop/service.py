@@ -17,6 +17,7 @@ from support.processes import daemon_below
 
 KEY = "interop-key-1"
 OTHER_KEY = "interop-key-2"
+WANDB_KEY = "0123456789abcdef" * 2 + "01234567"  # as long as those of W&B
 OPTIONS = [("grpc.max_receive_message_length", 200 << 20), ("grpc.max_send_message_length", 200 << 20)]
 TIMEOUT = 60  # of every call: a test that hangs fails
 
@@ -44,7 +45,7 @@ class Service(Daemon):
     def __enter__(self):
         self.port = free_port()
         keys = self.dir / "keys"
-        keys.write_text(f"# interop\nalice:{KEY}\nbob:{OTHER_KEY}\n")
+        keys.write_text(f"# interop\nalice:{KEY}\nbob:{OTHER_KEY}\ncarol:{WANDB_KEY}\n")
         keys.chmod(0o600)
         self.give(keys)
         self.start()

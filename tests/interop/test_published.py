@@ -5,9 +5,10 @@ import subprocess
 
 import pytest
 
-from service import KEY, clean_env
+from service import KEY, WANDB_KEY, clean_env
 
 OLDEST, NEWEST = "1.6.0", "1.22.0"
+WANDB = "wandb==0.31.0"
 EXPECTED = ["create", "exec", "stream", "stdin", "python", "files", "big-files", "timeout", "shell", "list", "stop",
             "ended", "complete", "not-found", "many"]
 EXPECTED_OF_NEWEST = ["unnamed", "copy", "entry-point", "isolation", "not-built", "network", "list", "targets", "data-plane", "volumes",
@@ -17,9 +18,16 @@ NOT_CALLED = {"AuthProvider.resolve_auth", "StreamWriter.set_exception"}
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def run_isolated(python, program, env):
+    """Isolated (-I): a PYTHONPATH may lead to our own package."""
+    done = subprocess.run([python, "-I", os.path.join(HERE, program)], env=env, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.split()
+
+
 @pytest.fixture
 def published(venv_factory):
-    """Runs a program of this directory with a version of the client. Isolated (-I): a PYTHONPATH may lead to our own package."""
+    """Runs a program of this directory with a version of the client."""
     def run(version, program, service):
         try:
             python = str(venv_factory(f"published-{version}", [f"cwsandbox=={version}"]) / "bin" / "python")
@@ -29,9 +37,7 @@ def published(venv_factory):
         found = subprocess.run([python, "-I", "-c", "import cwsandbox; print(cwsandbox.__version__)"], env=env,
                                capture_output=True, text=True, timeout=60, check=True)
         assert found.stdout.strip() == version, "another package is imported"
-        done = subprocess.run([python, "-I", os.path.join(HERE, program)], env=env, capture_output=True, text=True, timeout=180)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout.split()
+        return run_isolated(python, program, env)
 
     return run
 
@@ -52,3 +58,15 @@ def test_everything_public_of_the_newest_client_is_called(service, published):
 def test_a_create_of_the_newest_client_waits_for_a_place(own_service, published):
     service = own_service(args=["--max-sandboxes", "1"])
     assert published(NEWEST, "published_full.py", service) == ["refused", "waited"]
+
+
+def test_the_newest_client_with_its_own_wandb_login(own_service, venv_factory):
+    """No call to anybody but the service: the login is a variable, and the service has a static map."""
+    try:
+        python = str(venv_factory("published-wandb", [f"cwsandbox=={NEWEST}", WANDB]) / "bin" / "python")
+    except subprocess.CalledProcessError:
+        pytest.skip(f"the package registry does not give {WANDB}")
+    service = own_service(args=["--accept-wandb-keys"])
+    env = clean_env(service.dir, WANDB_API_KEY=WANDB_KEY, HOME=str(service.dir), CWSANDBOX_BASE_URL=f"http://{service.tcp}")
+    assert run_isolated(python, "published_wandb.py", env) == ["strategy", "team", "session"]
+    assert "owner=carol" in service.log() and WANDB_KEY not in service.log()
