@@ -15,6 +15,7 @@
 #include "privproto/initproto.h"
 
 #define CGROUP_FD 4 /* v2 directory of the load; may be absent */
+#define VIEW_FD 5   /* what is mounted at /sys, to be written */
 #define CHILD_STACK_SIZE \
     (256 * 1024) /* chosen: the child's deepest frame holds one PATH_MAX buffer */
 
@@ -116,6 +117,12 @@ void slots_restart(struct slots *s);
 int slots_kill(struct slots *s, int index);
 /** slots_kill_ended() - what the finished exec @id left behind. */
 void slots_kill_ended(struct slots *s, uint32_t id);
+
+/* view.c */
+/** view_write() - what is seen of limits inside, from now on. Nothing while there never was one of memory or CPU. */
+void view_write(const struct limits *l, uint32_t n_slots);
+/** view_add_slot() - a process in slot @index sees them, too. */
+void view_add_slot(uint32_t index);
 
 /* spawn.c */
 /** spawn_run() - pid, or -errno with @s->stage set; the failed child is already reaped. Waits for the execve. */

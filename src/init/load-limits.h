@@ -4,6 +4,7 @@
 #ifndef CWS_INIT_LOAD_LIMITS_H
 #define CWS_INIT_LOAD_LIMITS_H
 
+#include <sched.h>
 #include <sys/types.h>
 
 #include "init/control.h"
@@ -12,7 +13,10 @@ struct limits {
     int fds[INIT_LIMITS_FDS]; /* -1: nothing to enter */
     uint64_t
         n_oom_told; /* of the kills that were counted so many have been told as an exec's end */
+    uint64_t memory_bytes; /* 0: no limit; so with the others */
+    uint32_t cpu_millis;
     uint32_t pids;
+    cpu_set_t cpus; /* empty: all */
     bool tight;
 };
 

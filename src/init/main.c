@@ -43,6 +43,7 @@ static void dispatch(struct init *in)
     case INIT_LIMITS:
         if (limits_take(&in->limits, &in->packet) < 0)
             _exit(2);
+        view_write(&in->limits, in->slots.n);
         break;
     default:
         _exit(2); /* a daemon of another build: nothing it says can be trusted to mean what we

@@ -44,6 +44,7 @@ static int slot_open(struct slots *s, uint32_t index)
         return -error;
     }
     s->all[index] = slot;
+    view_add_slot(index);
     return 0;
 }
 

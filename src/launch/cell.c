@@ -62,6 +62,7 @@ static void cell_free(struct engine *e, struct cell *cell)
 {
     kills_end(e, cell);
     e->n_disks -= cell->loop >= 0;
+    cpus_give(&e->cpus, &cell->cpus);
     layers_release(e, cell);
     list_remove(&cell->node);
     (void)strmap_remove(&e->by_id, cell->id);

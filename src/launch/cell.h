@@ -31,6 +31,7 @@ struct cell {
     bool ending;    /* cell_kill(): its CPU time stays unlimited */
     uint32_t n_kills;    /* kills.c: under way */
     uint32_t cpu_millis; /* what LIMITS said last */
+    cpu_set_t cpus;      /* cpus_take() */
     int wait_status;
     struct launch_created created; /* what will be answered */
     uint32_t limits_seq;           /* 0, or of a LIMITS that waits for init */

@@ -20,6 +20,7 @@
 
 #define CONTROL_FD 3 /* init/init.h */
 #define CGROUP_FD 4
+#define VIEW_FD 5
 #define SAFE_FD 64 /* chosen: above every fixed number below */
 
 void child_fail(int status_fd, const char *stage, int error)
@@ -79,21 +80,22 @@ static int move_up(int fd)
     return fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, SAFE_FD);
 }
 
-/* 0..2: /dev/null of the sandbox; 3: control socket; 4: cgroup of the load; everything else closes in
+/* 0..2: /dev/null of the sandbox; 3: control socket; 4: cgroup of the load; 5: what is seen at /sys; everything else closes in
  * execveat. */
-static int arrange_fds(const struct child_args *args, int *ret_init_fd)
+static int arrange_fds(const struct child_args *args, int view_fd, int *ret_init_fd)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int control = move_up(args->control_fd), load = move_up(args->load_fd);
-    int init = move_up(args->engine->init_fd);
+    int init = move_up(args->engine->init_fd), view = move_up(view_fd);
 
-    if (null < 0 || control < 0 || init < 0)
+    if (null < 0 || control < 0 || init < 0 || view < 0)
         return -errno;
     for (int i = 0; i < 3; i++) {
         if (dup2(null, i) < 0)
             return -errno;
     }
-    if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0 || dup2(control, CONTROL_FD) < 0)
+    if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0 || dup2(control, CONTROL_FD) < 0 ||
+        dup2(view, VIEW_FD) < 0)
         return -errno;
     (void)close(CGROUP_FD);
     if (load >= 0 && dup2(load, CGROUP_FD) < 0)
@@ -107,7 +109,7 @@ void child_main(const struct child_args *args)
     static char *const argv[] = {(char *)(uintptr_t) "cwsandbox-init", NULL};
     static char *const envp[] = {NULL};
     /* Out of the way first: arrange_fds() fills the low numbers. */
-    int r, init_fd = -1, status_fd = move_up(args->status_fd);
+    int r, init_fd = -1, view_fd = -1, status_fd = move_up(args->status_fd);
     const char *stage = "mounts";
     char byte;
 
@@ -128,10 +130,10 @@ void child_main(const struct child_args *args)
         child_fail(status_fd, "enter cgroup", errno);
     if (sethostname(args->create->id, strlen(args->create->id)) < 0)
         child_fail(status_fd, "sethostname", errno);
-    r = mounts_build(args, &stage);
+    r = mounts_build(args, &view_fd, &stage);
     if (r < 0)
         child_fail(status_fd, stage, -r);
-    r = arrange_fds(args, &init_fd);
+    r = arrange_fds(args, view_fd, &init_fd);
     if (r < 0)
         child_fail(status_fd, "descriptors", -r);
     r = limit_resources();

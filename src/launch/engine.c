@@ -117,6 +117,7 @@ int engine_start(struct engine *e, const struct options *options, const char **r
     e->netns.home = e->netns.proc = -1;
     e->cgroups = CGROUPS_NONE;
     list_init(&e->cells);
+    cpus_init(&e->cpus);
     e->map = (struct id_map){.root = uid == 0,
                              .base = options->uid_base,
                              .count = uid == 0 ? UID_COUNT : 1,

@@ -14,6 +14,7 @@
 #include "base/macros.h"
 #include "base/strmap.h"
 #include "launch/cgroup.h"
+#include "launch/cpus.h"
 #include "launch/disk.h"
 #include "launch/leanroot.h"
 #include "launch/options.h"
@@ -43,6 +44,7 @@ struct engine {
     struct id_map map;
     struct lean_root lean;
     struct cgroups cgroups;
+    struct cpus cpus;
     struct netns_pool netns;
     struct disks disks;
     uint32_t n_disks; /* cells that have one */
@@ -82,8 +84,9 @@ __attribute__((noreturn)) void child_main(const struct child_args *args);
 __attribute__((noreturn)) void child_fail(int status_fd, const char *stage, int error);
 
 /* mounts.c */
-/** mounts_build() - [child] everything under "/": returns 0 or -errno with @ret_stage set. */
-int mounts_build(const struct child_args *args, const char **ret_stage);
+/** mounts_build() - [child] everything under "/": returns 0 or -errno with @ret_stage set.
+ * @ret_view: what is seen at /sys, to be written. */
+int mounts_build(const struct child_args *args, int *ret_view, const char **ret_stage);
 /** mounts_probe_masks() - which rows of the mask table exist. */
 uint32_t mounts_probe_masks(void);
 

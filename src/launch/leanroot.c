@@ -18,6 +18,7 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "base/util.h"
 #include "launch/launch.h"
 #include "launch/mounttree.h"
 
@@ -165,6 +166,17 @@ static int make_dirs(const struct lean_root *lean, const struct id_map *map)
     return 0;
 }
 
+/* What a machine with cgroups of version 2 alone has: the version that sandboxes see (mounts.c). */
+static int write_cgroups(void)
+{
+    static const char text[] =
+        "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpuset\t0\t1\t1\n"
+        "cpu\t0\t1\t1\ncpuacct\t0\t1\t1\nmemory\t0\t1\t1\npids\t0\t1\t1\n";
+    CLEANUP_FD int fd = open("cgroups", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+
+    return fd < 0 ? -errno : fd_write_all(fd, text, sizeof(text) - 1);
+}
+
 /*
  * Whether a tmpfs keeps user.* attributes (since Linux 6.6). Overlayfs marks a directory that
  * hides one below it with such an attribute; without, it refuses to make the mark (EIO).
@@ -279,6 +291,8 @@ int lean_root_build(struct lean_root *lean, const struct id_map *map,
         chdir(options->state_dir) < 0)
         return -errno;
     r = make_dirs(lean, map);
+    if (r == 0)
+        r = write_cgroups();
     if (r < 0)
         return r;
     lean->user_xattr = probe_user_xattr("skel");

@@ -9,16 +9,26 @@
 
 #include "launch/cell.h"
 
-static int tell_init(const struct cell *cell, const struct cgroup_entry *entry)
+static int tell_init(const struct cell *cell, const struct launch_limits *limits,
+                     const struct cgroup_entry *entry)
 {
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int) * INIT_LIMITS_FDS)];
     } control = {0};
     struct init_packet packet = {
-        .type = INIT_LIMITS, .flags = entry->flags, .aux = entry->pids};
-    struct iovec iov = {.iov_base = &packet, .iov_len = sizeof(packet)};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+        .type = INIT_LIMITS,
+        .flags = entry->flags,
+        .aux = entry->pids,
+        .size_bytes = limits->memory_bytes,
+        .value = (int32_t)limits->cpu_millis,
+        .body_size = CPU_COUNT(&cell->cpus) > 0 ? sizeof(cell->cpus) : 0,
+    };
+    struct iovec iov[2] = {
+        {.iov_base = &packet, .iov_len = sizeof(packet)},
+        {.iov_base = (void *)(uintptr_t)&cell->cpus, .iov_len = packet.body_size},
+    };
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
     size_t n_bytes = sizeof(int) * entry->n_fds;
 
     if (entry->n_fds > 0) {
@@ -55,8 +65,10 @@ static int apply(struct engine *e, struct cell *cell, const struct launch_limits
     cell->cpu_millis = limits->cpu_millis;
     if (cell->n_kills > 0 || cell->ending)
         cgroup_lift_cpu(&e->cgroups, cell->id, cell->cpu_millis, true);
+    cpus_give(&e->cpus, &cell->cpus);
+    cpus_take(&e->cpus, limits->cpu_millis, &cell->cpus);
     *ret_stage = "tell init";
-    return tell_init(cell, &entry);
+    return tell_init(cell, limits, &entry);
 }
 
 static void answer(struct engine *e, uint32_t seq, int status, const char *stage)

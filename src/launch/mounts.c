@@ -5,9 +5,9 @@
  * for each memory cgroup in each superblock, so their product is what grows): one tmpfs, one overlay per real host directory plus
  * the root's, proc, devpts.
  *
- *   /box          tmpfs, or the sandbox's disk: upper work root, upper-usr work-usr ..., tmp, shm
+ *   /box          tmpfs, or the sandbox's disk: upper work root, upper-usr work-usr ..., tmp, shm, sys
  *   /box/root     overlay; on it: usr (overlay), dev (template, read-only), dev/pts, dev/shm,
- * tmp, proc
+ * tmp, proc, sys (read-only), sys/fs/cgroup (cgroup2, and sys/fs/cgroup of the space over it)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,12 +37,14 @@ struct build {
     int disk; /* struct disk; -1: none */
     int box;  /* the sandbox's space: LEAN_BOX */
     int root; /* its root: LEAN_BOX "/root" */
+    int view; /* LEAN_BOX "/sys" */
 };
 
 enum mask_how {
     MASK_FILE,      /* /dev/null over it */
     MASK_DIR,       /* an empty directory over it */
     MASK_READ_ONLY, /* itself, read-only */
+    MASK_CGROUPS,   /* LEAN_CGROUPS over it */
 };
 
 /* Sorted. What a fresh /proc still says about, or does to, the whole machine. */
@@ -53,6 +55,7 @@ static const struct {
 } masks[] = {
     {"acpi", MASK_DIR},            /* machine state */
     {"bus", MASK_READ_ONLY},       /* PCI configuration */
+    {"cgroups", MASK_CGROUPS},     /* how many there are; and programs ask which version to look for at /sys/fs/cgroup */
     {"fs", MASK_READ_ONLY},        /* per-filesystem switches */
     {"irq", MASK_READ_ONLY},       /* interrupt affinity */
     {"kcore", MASK_FILE},          /* kernel memory */
@@ -178,7 +181,11 @@ static int make_space(struct build *b)
     if (mkdirat(b->box, "root", 0755) < 0 || mkdirat(b->box, "tmp", 01777) < 0 ||
         mkdirat(b->box, "shm", 01777) < 0)
         return -errno;
-    return 0;
+    b->view = make_in_space(b, "sys");
+    if (b->view < 0)
+        return b->view;
+    return mkdirat(b->view, "fs", 0755) < 0 || mkdirat(b->view, "fs/cgroup", 0755) < 0 ? -errno
+                                                                                       : 0;
 }
 
 /* What a directory shows is what its upper has: the root's owner and mode are those of the topmost layer's. */
@@ -341,6 +348,8 @@ static int make_mask(int proc, const char *name, enum mask_how how)
         return mount_tree_clone_all(AT_FDCWD, LEAN_DEV "/null");
     case MASK_DIR:
         return mount_tree_clone_all(AT_FDCWD, LEAN_EMPTY);
+    case MASK_CGROUPS:
+        return mount_tree_clone_all(AT_FDCWD, LEAN_CGROUPS);
     case MASK_READ_ONLY:
         tree = mount_tree_clone_all(proc, name);
         if (tree < 0)
@@ -372,6 +381,30 @@ static int mount_proc(const struct build *b, const char *target)
             return r;
     }
     return 0;
+}
+
+static int clone_read_only(int dir, const char *path)
+{
+    CLEANUP_FD int tree = mount_tree_clone_all(dir, path);
+    int r = tree < 0 ? tree : mount_tree_read_only(tree);
+
+    return r < 0 ? r : TAKE_FD(tree);
+}
+
+/* The JVM believes limits only where a file system of the type is mounted, so there is one, the sandbox's own; what shows is what lies
+ * over it, because the limits of our sandboxes are in the files of one version or the other. A kernel that has none of the
+ * type goes without. */
+static int mount_sys(const struct build *b, const char *target)
+{
+    CLEANUP_FD int sys = clone_read_only(b->view, "");
+    CLEANUP_FD int files = clone_read_only(b->view, "fs/cgroup");
+    CLEANUP_FD int fs = fs_open("cgroup2");
+    CLEANUP_FD int cgroup = fs < 0 ? fs : fs_mount(fs, MOUNT_ATTR_RDONLY | PROC_ATTRIBUTES);
+    int r = files < 0 ? files : attach_in_root(b, sys, target);
+
+    if (r == 0 && cgroup >= 0)
+        r = mount_tree_attach_at(cgroup, sys, "fs/cgroup");
+    return r < 0 ? r : mount_tree_attach_at(files, sys, "fs/cgroup");
 }
 
 /* The bytes of a file of the skeleton, a few hundred. */
@@ -428,6 +461,9 @@ static int do_op(const struct build *b, const struct mount_op *op, const char **
     case MOUNT_PROC: /* Of its own process namespace. The masks come with it: there is no row without. */
         *ret_stage = "mount proc";
         return mount_proc(b, op->target);
+    case MOUNT_SYS: /* Read-only: three directories that are empty, of which init alone has a way to write, and its own cgroups. */
+        *ret_stage = "mount sys";
+        return mount_sys(b, op->target);
     case MOUNT_POINT: /* A directory in its own layer. */
         *ret_stage = "make mount points";
         return make_point(b, op->target);
@@ -456,14 +492,19 @@ static void build_done(struct build *b)
 {
     cleanup_fd(&b->box);
     cleanup_fd(&b->root);
+    cleanup_fd(&b->view);
 }
 
-int mounts_build(const struct child_args *args, const char **ret_stage)
+int mounts_build(const struct child_args *args, int *ret_view, const char **ret_stage)
 {
     const struct launch_create *create = args->create;
     CLEANUP(build_done)
-    struct build b = {
-        .e = args->engine, .create = create, .disk = args->disk_fd, .box = -1, .root = -1};
+    struct build b = {.e = args->engine,
+                      .create = create,
+                      .disk = args->disk_fd,
+                      .box = -1,
+                      .root = -1,
+                      .view = -1};
     int r;
 
     *ret_stage = "mount propagation";
@@ -483,5 +524,8 @@ int mounts_build(const struct child_args *args, const char **ret_stage)
             return r;
     }
     *ret_stage = "pivot_root";
-    return switch_root(&b);
+    r = switch_root(&b);
+    if (r == 0)
+        *ret_view = TAKE_FD(b.view);
+    return r;
 }

@@ -36,7 +36,8 @@
  *        along, in the order of the INIT_ENTER_ flags (PIDS brings a second one, pids.current). Replaces the LIMITS before it.
  *        INIT_COUNT_OOM brings the file that counts who was killed for want of memory ("oom_kill N").
  *        INIT_TIGHT: memory or CPU are limited, so a child under them may be slow, and init does not wait for it.
- *        aux: the most processes, 0 = no limit; counts only with INIT_ENTER_PIDS.
+ *        aux: the most processes, 0 = no limit; they are counted only with INIT_ENTER_PIDS. size_bytes, value: the limits of memory and
+ *        of CPU time in thousandths, to be shown inside; body: a cpu_set_t of the CPUs to run on, or nothing: all.
  * SYNC   {id, size_bytes}: the first word of a daemon that takes the sandbox over from another one, of which nothing that init said before
  *        the answer counts. Every exec but the main one is killed and its EXITED not sent. Answer: SYNCED {id, flags, value, aux, size_bytes}:
  *        INIT_MAIN: there is, or was, a main process; aux: its pid inside, 0 when it has ended with the wait status `value`;

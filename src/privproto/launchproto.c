@@ -128,6 +128,7 @@ static const struct {
     [MOUNT_DEV] = {true, NULL},
     [MOUNT_SPACE] = {true, (const char *const[]){"shm", "tmp", NULL}},
     [MOUNT_PROC] = {true, NULL},
+    [MOUNT_SYS] = {true, NULL},
     [MOUNT_POINT] = {true, NULL},
     [MOUNT_FILE] = {true, (const char *const[]){"hostname", "hosts", "resolv.conf", NULL}},
 };

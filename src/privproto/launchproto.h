@@ -78,6 +78,7 @@ enum mount_kind {
     MOUNT_DEV,   /* the few devices, and terminals of its own */
     MOUNT_SPACE, /* source: a directory of the sandbox's writable space, "tmp" or "shm" */
     MOUNT_PROC,  /* its own /proc, without what tells of or changes the machine */
+    MOUNT_SYS,   /* what init writes of the limits; a cgroup file system of its own below it */
     MOUNT_POINT, /* nothing: only that there is a directory */
     MOUNT_FILE, /* source: of /etc of image `host`, "hostname", "hosts" or "resolv.conf": written in the place of the
                        image's, as a file that the sandbox may change */

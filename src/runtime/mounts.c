@@ -4,7 +4,7 @@
 /* Every root has these. */
 static const struct mount_op always[] = {
     {MOUNT_DEV, "", "/dev"},   {MOUNT_SPACE, "shm", "/dev/shm"}, {MOUNT_SPACE, "tmp", "/tmp"},
-    {MOUNT_PROC, "", "/proc"}, {MOUNT_POINT, "", "/sys"},
+    {MOUNT_PROC, "", "/proc"}, {MOUNT_SYS, "", "/sys"},
 };
 
 /* An image has none of these, or those of where it was made. */

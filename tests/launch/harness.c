@@ -231,7 +231,7 @@ void create_add_mounts(struct launch_create *create)
                                            {MOUNT_SPACE, "shm", "/dev/shm"},
                                            {MOUNT_SPACE, "tmp", "/tmp"},
                                            {MOUNT_PROC, "", "/proc"},
-                                           {MOUNT_POINT, "", "/sys"}};
+                                           {MOUNT_SYS, "", "/sys"}};
 
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         create->mounts[create->n_mounts++] = rows[i];

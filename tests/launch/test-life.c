@@ -165,6 +165,42 @@ static void test_a_full_sandbox_refuses_the_next_exec_by_name(void **state)
     end_all(&s, &b);
 }
 
+/* On any host: what is read does not say who enforces it. */
+static void test_limits_are_what_programs_see_of_their_machine(void **state)
+{
+    struct launch_limits limits = {
+        .memory_bytes = 256 << 20, .cpu_millis = 700, .pids = 60, .accept_unenforced = true};
+    struct service s;
+    struct box b;
+
+    (void)state;
+    service_start(&s);
+    box_create(&s, &b);
+    assert_shell(&b, "find /sys -type f", "");
+    assert_int_equal(box_limit(&b, limits, NULL), 0);
+    for (int i = 0; i < 2; i++) { /* of another exec, another cgroup */
+        assert_shell(&b,
+                     "cd /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup) && cat memory.max "
+                     "cpu.max pids.max cgroup.controllers; "
+                     "nproc; getconf _NPROCESSORS_ONLN",
+                     "268435456\n70000 100000\n60\ncpu memory pids\n1\n1\n");
+        run_shell(&b, "sleep 100 > /dev/null 2>&1 &", &result); /* its slot stays taken */
+    }
+    assert_shell(&b, "mount | grep -c ' /sys/fs/cgroup type cgroup2 (ro,'", "1\n");
+    run_shell(&b,
+              "cd /sys/fs/cgroup; rm -f cpu.max; chmod 644 cpu.max; echo max > cpu.max; "
+              "mkdir x; cat cpu.max",
+              &result);
+    assert_non_null(strstr(result.out, "Read-only file system"));
+    assert_non_null(strstr(result.out, "70000 100000\n"));
+    assert_int_equal(box_limit(&b, (struct launch_limits){.accept_unenforced = true}, NULL), 0);
+    assert_shell(&b, "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max",
+                 "max\nmax 100000\n");
+    run_shell(&b, "nproc", &result);
+    assert_int_equal(strtol(result.out, NULL, 10), sysconf(_SC_NPROCESSORS_ONLN));
+    end_all(&s, &b);
+}
+
 static void test_limits_that_cannot_be_enforced_are_named(void **state)
 {
     struct service s;
@@ -459,6 +495,7 @@ int run_life_tests(void)
         cmocka_unit_test(test_cpu_limit_holds),
         cmocka_unit_test(test_a_starved_load_does_not_stop_init),
         cmocka_unit_test(test_a_full_sandbox_refuses_the_next_exec_by_name),
+        cmocka_unit_test(test_limits_are_what_programs_see_of_their_machine),
         cmocka_unit_test(test_limits_that_cannot_be_enforced_are_named),
         cmocka_unit_test(test_root_size_and_inodes_are_limited),
         cmocka_unit_test(test_closing_the_control_socket_leaves_the_sandbox),
