@@ -15,7 +15,7 @@
 #include "privproto/initproto.h"
 
 #define CGROUP_FD 4 /* v2 directory of the load; may be absent */
-#define VIEW_FD 5   /* what is mounted at /sys, to be written */
+#define VIEW_FD 5   /* what is mounted at /sys/fs/cgroup, to be written */
 #define CHILD_STACK_SIZE \
     (256 * 1024) /* chosen: the child's deepest frame holds one PATH_MAX buffer */
 

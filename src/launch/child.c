@@ -80,7 +80,7 @@ static int move_up(int fd)
     return fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, SAFE_FD);
 }
 
-/* 0..2: /dev/null of the sandbox; 3: control socket; 4: cgroup of the load; 5: what is seen at /sys; everything else closes in
+/* 0..2: /dev/null of the sandbox; 3: control socket; 4: cgroup of the load; 5: what is seen at /sys/fs/cgroup; everything else closes in
  * execveat. */
 static int arrange_fds(const struct child_args *args, int view_fd, int *ret_init_fd)
 {

@@ -85,7 +85,7 @@ __attribute__((noreturn)) void child_fail(int status_fd, const char *stage, int 
 
 /* mounts.c */
 /** mounts_build() - [child] everything under "/": returns 0 or -errno with @ret_stage set.
- * @ret_view: what is seen at /sys, to be written. */
+ * @ret_view: what is seen at /sys/fs/cgroup, to be written. */
 int mounts_build(const struct child_args *args, int *ret_view, const char **ret_stage);
 /** mounts_probe_masks() - which rows of the mask table exist. */
 uint32_t mounts_probe_masks(void);

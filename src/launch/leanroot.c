@@ -166,15 +166,40 @@ static int make_dirs(const struct lean_root *lean, const struct id_map *map)
     return 0;
 }
 
-/* What a machine with cgroups of version 2 alone has: the version that sandboxes see (mounts.c). */
-static int write_cgroups(void)
+/* What is the same in every sandbox of what looks like a machine with cgroups of version 2 alone (mounts.c). The rest of /sys is
+ * links to what a sandbox's init writes (init/view.c); they lead nowhere as long as it is not limited. */
+static int write_sys(const struct id_map *map)
 {
-    static const char text[] =
-        "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpuset\t0\t1\t1\n"
-        "cpu\t0\t1\t1\ncpuacct\t0\t1\t1\nmemory\t0\t1\t1\npids\t0\t1\t1\n";
-    CLEANUP_FD int fd = open("cgroups", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    static const char *const dirs[] = {"sys",
+                                       "sys/fs",
+                                       "sys/fs/cgroup",
+                                       "sys/devices",
+                                       "sys/devices/system",
+                                       "sys/devices/system/cpu"};
+    static const char *const files[][2] = {
+        {"cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpuset\t0\t1\t1\n"
+                    "cpu\t0\t1\t1\ncpuacct\t0\t1\t1\nmemory\t0\t1\t1\npids\t0\t1\t1\n"},
+        {"sys/fs/cgroup.controllers", "cpuset cpu memory pids\n"},
+        {"sys/fs/memory.soft_limit_in_bytes", "9223372036854771712\n"}, /* none */
+    };
+    static const char *const cpus[] = {"online", "possible", "present"};
+    int r = 0;
 
-    return fd < 0 ? -errno : fd_write_all(fd, text, sizeof(text) - 1);
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(dirs); i++)
+        r = make_dir(dirs[i], map);
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(files); i++) {
+        CLEANUP_FD int fd = open(files[i][0], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+
+        r = fd < 0 ? -errno : fd_write_all(fd, files[i][1], strlen(files[i][1]));
+    }
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(cpus); i++) {
+        char path[64];
+
+        (void)snprintf(path, sizeof(path), "sys/devices/system/cpu/%s", cpus[i]);
+        if (symlink("/sys/fs/cgroup/cpuset.cpus.effective", path) < 0)
+            r = -errno;
+    }
+    return r;
 }
 
 /*
@@ -292,7 +317,7 @@ int lean_root_build(struct lean_root *lean, const struct id_map *map,
         return -errno;
     r = make_dirs(lean, map);
     if (r == 0)
-        r = write_cgroups();
+        r = write_sys(map);
     if (r < 0)
         return r;
     lean->user_xattr = probe_user_xattr("skel");

@@ -22,6 +22,7 @@
 #define LEAN_DEV "/dev"
 #define LEAN_EMPTY "/empty"
 #define LEAN_CGROUPS "/cgroups" /* for /proc/cgroups */
+#define LEAN_SYS "/sys"
 #define LEAN_IMAGES "/images"
 #define LEAN_BOX "/box" /* mount point of each child's tmpfs, in its own mount namespace */
 

@@ -5,9 +5,9 @@
  * for each memory cgroup in each superblock, so their product is what grows): one tmpfs, one overlay per real host directory plus
  * the root's, proc, devpts.
  *
- *   /box          tmpfs, or the sandbox's disk: upper work root, upper-usr work-usr ..., tmp, shm, sys
+ *   /box          tmpfs, or the sandbox's disk: upper work root, upper-usr work-usr ..., tmp, shm, cgroup
  *   /box/root     overlay; on it: usr (overlay), dev (template, read-only), dev/pts, dev/shm,
- * tmp, proc, sys (read-only), sys/fs/cgroup (cgroup2, and sys/fs/cgroup of the space over it)
+ * tmp, proc, sys (template), sys/fs/cgroup (cgroup2, and cgroup of the space over it, both read-only)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +37,7 @@ struct build {
     int disk; /* struct disk; -1: none */
     int box;  /* the sandbox's space: LEAN_BOX */
     int root; /* its root: LEAN_BOX "/root" */
-    int view; /* LEAN_BOX "/sys" */
+    int view; /* LEAN_BOX "/cgroup" */
 };
 
 enum mask_how {
@@ -181,11 +181,8 @@ static int make_space(struct build *b)
     if (mkdirat(b->box, "root", 0755) < 0 || mkdirat(b->box, "tmp", 01777) < 0 ||
         mkdirat(b->box, "shm", 01777) < 0)
         return -errno;
-    b->view = make_in_space(b, "sys");
-    if (b->view < 0)
-        return b->view;
-    return mkdirat(b->view, "fs", 0755) < 0 || mkdirat(b->view, "fs/cgroup", 0755) < 0 ? -errno
-                                                                                       : 0;
+    b->view = make_in_space(b, "cgroup");
+    return b->view < 0 ? b->view : 0;
 }
 
 /* What a directory shows is what its upper has: the root's owner and mode are those of the topmost layer's. */
@@ -383,25 +380,19 @@ static int mount_proc(const struct build *b, const char *target)
     return 0;
 }
 
-static int clone_read_only(int dir, const char *path)
-{
-    CLEANUP_FD int tree = mount_tree_clone_all(dir, path);
-    int r = tree < 0 ? tree : mount_tree_read_only(tree);
-
-    return r < 0 ? r : TAKE_FD(tree);
-}
-
 /* The JVM believes limits only where a file system of the type is mounted, so there is one, the sandbox's own; what shows is what lies
  * over it, because the limits of our sandboxes are in the files of one version or the other. A kernel that has none of the
  * type goes without. */
 static int mount_sys(const struct build *b, const char *target)
 {
-    CLEANUP_FD int sys = clone_read_only(b->view, "");
-    CLEANUP_FD int files = clone_read_only(b->view, "fs/cgroup");
+    CLEANUP_FD int sys = mount_tree_clone_all(AT_FDCWD, LEAN_SYS);
+    CLEANUP_FD int files = mount_tree_clone_all(b->view, "");
     CLEANUP_FD int fs = fs_open("cgroup2");
     CLEANUP_FD int cgroup = fs < 0 ? fs : fs_mount(fs, MOUNT_ATTR_RDONLY | PROC_ATTRIBUTES);
-    int r = files < 0 ? files : attach_in_root(b, sys, target);
+    int r = files < 0 ? files : mount_tree_read_only(files);
 
+    if (r == 0)
+        r = attach_in_root(b, sys, target);
     if (r == 0 && cgroup >= 0)
         r = mount_tree_attach_at(cgroup, sys, "fs/cgroup");
     return r < 0 ? r : mount_tree_attach_at(files, sys, "fs/cgroup");
@@ -461,7 +452,7 @@ static int do_op(const struct build *b, const struct mount_op *op, const char **
     case MOUNT_PROC: /* Of its own process namespace. The masks come with it: there is no row without. */
         *ret_stage = "mount proc";
         return mount_proc(b, op->target);
-    case MOUNT_SYS: /* Read-only: three directories that are empty, of which init alone has a way to write, and its own cgroups. */
+    case MOUNT_SYS: /* Read-only: the engine's template, its own cgroups, and an empty directory that init alone has a way to write. */
         *ret_stage = "mount sys";
         return mount_sys(b, op->target);
     case MOUNT_POINT: /* A directory in its own layer. */
