@@ -24,11 +24,23 @@ void limits_init(struct limits *l)
     *l = (struct limits){.fds = {-1, -1, -1, -1, -1}};
 }
 
+/* Ourselves, for all that we start: who was to move by itself would stand in a queue once more. Fails where none of them is
+ * ours any more; programs count wrong then, and the limit holds. */
+static void run_on(const cpu_set_t *cpus)
+{
+    cpu_set_t all;
+
+    memset(&all, 0xff, sizeof(all));
+    (void)sched_setaffinity(0, sizeof(all), CPU_COUNT(cpus) > 0 ? cpus : &all);
+}
+
 int limits_take(struct limits *l, struct packet *p)
 {
     static const uint32_t flags[INIT_LIMITS_FDS] = {
         INIT_ENTER_PIDS, INIT_ENTER_PIDS, INIT_ENTER_MEMORY, INIT_ENTER_CPU, INIT_COUNT_OOM};
+    cpu_set_t cpus = {0};
     uint32_t n = 0;
+    bool changed;
 
     for (size_t i = 0; i < INIT_LIMITS_FDS; i++)
         n += (p->head.flags & flags[i]) != 0;
@@ -42,8 +54,11 @@ int limits_take(struct limits *l, struct packet *p)
             n++;
         }
     }
-    CPU_ZERO(&l->cpus);
-    memcpy(&l->cpus, p->body, p->head.body_size);
+    memcpy(&cpus, p->body, p->head.body_size);
+    changed = memcmp(&l->cpus, &cpus, sizeof(cpus)) != 0;
+    l->cpus = cpus;
+    if (changed)
+        run_on(&l->cpus);
     l->memory_bytes = p->head.size_bytes;
     l->cpu_millis = (uint32_t)p->head.value;
     l->pids = p->head.aux;
@@ -74,9 +89,6 @@ int limits_enter(const struct limits *l)
 {
     int r = enter(l->fds[PIDS]);
 
-    /* Fails where none of them is ours any more: programs count wrong then, the limit holds. */
-    if (CPU_COUNT(&l->cpus) > 0)
-        (void)sched_setaffinity(0, sizeof(l->cpus), &l->cpus);
     if (r == 0)
         r = check_pids(l);
     if (r == 0)
