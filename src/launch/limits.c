@@ -66,7 +66,8 @@ static int apply(struct engine *e, struct cell *cell, const struct launch_limits
     if (cell->n_kills > 0 || cell->ending)
         cgroup_lift_cpu(&e->cgroups, cell->id, cell->cpu_millis, true);
     cpus_give(&e->cpus, &cell->cpus);
-    cpus_take(&e->cpus, limits->cpu_millis, &cell->cpus);
+    /* Where nothing holds the load back, init would be in its queue. */
+    cpus_take(&e->cpus, e->features.limit_cpu ? limits->cpu_millis : 0, &cell->cpus);
     *ret_stage = "tell init";
     return tell_init(cell, limits, &entry);
 }
