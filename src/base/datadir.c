@@ -27,6 +27,13 @@ char *datadir_root(void)
     return NULL;
 }
 
+/* Below the root, as those of embedded services are: the root itself stays its owner's, whatever the service gives away. */
+char *datadir_service(void)
+{
+    CLEANUP_FREE char *root = datadir_root();
+    return root != NULL ? str_dup_printf("%s/service", root) : NULL;
+}
+
 /* A user has one embedded service per runtime directory, and each needs a data directory of its own. */
 char *datadir_embedded(void)
 {

@@ -28,7 +28,7 @@ const struct option_def options_table[] = {
     {"unix-allow-uid", NULL, OPTION_LIST, false, 0, NULL, "own uid and root", "UID",
      "another user who may connect to the Unix sockets", FIELD(unix_allow_uid)},
     {"data-dir", "CWSANDBOX_DATA_DIR", OPTION_TEXT, false, 0, NULL,
-     "/var/lib/cwsandbox, or ~/.local/share/cwsandbox", "DIR",
+     "/var/lib/cwsandbox/service, or ~/.local/share/cwsandbox/service", "DIR",
      "logs of sandboxes, images and records; one service per directory", FIELD(data_dir)},
     {"image-alias", NULL, OPTION_LIST, false, 0, NULL, NULL, "PATTERN=IMAGE",
      "serve requests for images that match PATTERN with IMAGE", FIELD(image_alias)},

@@ -85,7 +85,7 @@ static int fill_data_dir(struct options *o, struct err *err)
     if (o->data_dir == NULL && o->embedded)
         return fill_embedded_data_dir(o, err);
     if (o->data_dir == NULL)
-        o->data_dir = datadir_root();
+        o->data_dir = datadir_service();
     if (o->data_dir == NULL)
         return err_set(err, ERR_FAILED_PRECONDITION,
                        "no --data-dir, CWSANDBOX_DATA_DIR or HOME");

@@ -20,7 +20,7 @@ MODULES = ["virtio_pci", "virtio_blk", "ext4", "overlay"]
 PACKAGES = ["bash", "coreutils", "dash", "findutils", "grep", "hostname", "mount", "perl-base", "sed", "util-linux"]
 PROGRAM_DIRS = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/")
 PYTHON_LEFT_OUT = ("test", "idlelib", "lib2to3", "ensurepip", "tkinter", "turtledemo", "dist-packages")
-ROOT_MIB = 200
+ROOT_MIB = 260
 SCRATCH_MIB = 64
 
 # The links of a merged /usr, as Debian makes them.
@@ -29,10 +29,25 @@ ROOT_DIRS = ("dev", "etc", "home", "mnt", "opt", "proc", "root", "run", "srv", "
 ETC = {
     "group": "root:x:0:\nnogroup:x:65534:\n",
     "hostname": "vm\n",
+    "machine-id": "",  # systemd makes one
     "hosts": "127.0.0.1 localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
     "passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
 }
+
+
+# What the machine with systemd boots for.
+GUEST_UNIT = """[Unit]
+Requires=basic.target
+After=basic.target
+
+[Service]
+Type=oneshot
+TimeoutStartSec=infinity
+ExecStart=/usr/libexec/tests/guest-systemd
+StandardOutput=file:/dev/console
+StandardError=file:/dev/console
+"""
 
 
 def output(*words: str) -> str:
@@ -170,6 +185,19 @@ def build_files(build: Path) -> dict[str, str]:
     return files
 
 
+def add_systemd(tree: Tree) -> None:
+    """systemd as its package has it, and the unit that is installed with the service."""
+    for path in output("dpkg", "-L", "systemd").splitlines():
+        if path.startswith(("/lib/systemd/", "/bin/", "/sbin/", "/usr/bin/", "/usr/lib/")) and os.path.lexists(path):
+            tree.add(path)
+    unit = (HERE.parent.parent / "dist/cwsandboxd.service.in").read_text().replace("@bindir@", "/usr/bin")
+    (tree.root / "etc/cwsandbox").mkdir()
+    units = tree.root / "etc/systemd/system"
+    units.mkdir(parents=True)
+    (units / "cwsandboxd.service").write_text(unit)
+    (units / "guest.service").write_text(GUEST_UNIT)
+
+
 def make_disk(build: Path, work: Path) -> Path:
     tree, target = Tree(work / "disk"), work / "disk.ext4"
     for path in package_programs():
@@ -180,7 +208,8 @@ def make_disk(build: Path, work: Path) -> Path:
         tree.add(str(build / name), at)
     for library in build.glob("src/client/libcwsandbox.so.0"):
         tree.add(str(library), "/usr/lib/libcwsandbox.so.0")
-    for name in ("guest-init", "guest-tests"):
+    add_systemd(tree)
+    for name in ("guest-init", "guest-words", "guest-tests", "guest-systemd"):
         tree.add(str(HERE / name), f"/usr/libexec/tests/{name}")
     tree.add(str(HERE.parent.parent / "tools/check-leftovers"), "/usr/libexec/tests/check-leftovers")
     # As an ordinary user: every file shall belong to root in the image.
