@@ -10,7 +10,6 @@
 #include "base/util.h"
 #include "runtime/usage.h"
 #include "server/dispatch.h"
-#include "server/spec.h"
 
 #define MIB ((uint64_t)1 << 20)
 
@@ -219,6 +218,20 @@ static void fill_usage(struct sandbox_message *m, const struct sandbox *sb)
     m->status.resource_usage = &m->usage;
 }
 
+static void fill_services(struct sandbox_message *m, const Pb__SandboxSpec *spec)
+{
+    m->status.n_services = MIN(spec->n_services, (size_t)SPEC_MAX_SERVICES);
+    m->status.services = m->service_list;
+    for (size_t i = 0; i < m->status.n_services; i++) {
+        m->services[i] = (Pb__ServiceStatus)PB__SERVICE_STATUS__INIT;
+        m->services[i].port = spec->services[i]->port;
+        m->services[i].name = spec->services[i]->name;
+        m->services[i].protocol = spec->services[i]->protocol;
+        m->services[i].visibility = spec->services[i]->visibility;
+        m->service_list[i] = &m->services[i];
+    }
+}
+
 static void fill_status(struct sandbox_message *m, const struct record *r,
                         const struct sandbox_info *info)
 {
@@ -250,6 +263,7 @@ static void fill_status(struct sandbox_message *m, const struct record *r,
     status->n_container_statuses = 1;
     status->container_statuses = m->containers;
     fill_requirements(m, c, info);
+    fill_services(m, r->spec);
 }
 
 void sandbox_message_fill(struct sandbox_message *m, struct sandbox *sb)

@@ -7,6 +7,7 @@
 
 #include "runtime/runtime.h"
 #include "server/service.h"
+#include "server/spec.h"
 #include "wire/proto.h"
 
 struct record { /* user_data of a sandbox */
@@ -43,6 +44,8 @@ struct sandbox_message {
     Pb__ResourceRequirements requirements;
     Pb__Resources resources;
     Pb__ResourceUsage usage;
+    Pb__ServiceStatus services[SPEC_MAX_SERVICES];
+    Pb__ServiceStatus *service_list[SPEC_MAX_SERVICES];
     char cpu[32], memory[32];
 };
 /** sandbox_message_fill() - @m needs no cleanup; must not move afterwards. */

@@ -104,20 +104,46 @@ static int check_security(const Pb__SecurityContext *c, struct err *err)
 }
 
 /* Clients know by the reason which kind of endpoint a service does not have. */
+static int check_endpoint(const Pb__EndpointSpec *e, struct err *err)
+{
+    if (e->kind == PB__ENDPOINT_KIND__ENDPOINT_KIND_TLS_PASSTHROUGH)
+        return not_built_because(err, "CWSANDBOX_TLS_PASSTHROUGH_ENDPOINTS_NOT_SUPPORTED",
+                                 SPEC "services.endpoint");
+    if (e->auth == PB__ENDPOINT_AUTH__ENDPOINT_AUTH_SHARE_TOKEN)
+        return not_built_because(err, "CWSANDBOX_HTTPS_SHARE_TOKEN_NOT_SUPPORTED",
+                                 SPEC "services.endpoint");
+    return not_built(err, SPEC "services.endpoint");
+}
+
+/* One that nobody is promised an address of: a port by name, for who reaches it through us. */
+static int check_service(const Pb__Service *service, struct err *err)
+{
+    if (service->port < 1 || service->port > UINT16_MAX)
+        return err_invalid(err, SPEC "services.port", "must be 1 to 65535");
+    if ((uint32_t)service->protocol > PB__SERVICE_PROTOCOL__SERVICE_PROTOCOL_SCTP)
+        return err_invalid(err, SPEC "services.protocol", "%d is not known", service->protocol);
+    if (service->endpoint != NULL)
+        return check_endpoint(service->endpoint, err);
+    if (service->visibility != PB__VISIBILITY__VISIBILITY_UNSPECIFIED)
+        return not_built(err, SPEC "services.visibility");
+    return 0;
+}
+
 static int check_services(const Pb__SandboxSpec *s, struct err *err)
 {
-    if (s->n_services == 0)
-        return 0;
+    if (s->n_services > SPEC_MAX_SERVICES)
+        return err_invalid(err, SPEC "services", "more than %d", SPEC_MAX_SERVICES);
     for (size_t i = 0; i < s->n_services; i++) {
-        const Pb__EndpointSpec *e = s->services[i]->endpoint;
-        if (e != NULL && e->kind == PB__ENDPOINT_KIND__ENDPOINT_KIND_TLS_PASSTHROUGH)
-            return not_built_because(err, "CWSANDBOX_TLS_PASSTHROUGH_ENDPOINTS_NOT_SUPPORTED",
-                                     SPEC "services");
-        if (e != NULL && e->auth == PB__ENDPOINT_AUTH__ENDPOINT_AUTH_SHARE_TOKEN)
-            return not_built_because(err, "CWSANDBOX_HTTPS_SHARE_TOKEN_NOT_SUPPORTED",
-                                     SPEC "services");
+        const Pb__Service *service = s->services[i];
+        if (check_service(service, err) < 0)
+            return -1;
+        for (size_t k = 0; k < i; k++)
+            if (s->services[k]->port == service->port &&
+                s->services[k]->protocol == service->protocol)
+                return err_invalid(err, SPEC "services.port", "%d is there twice",
+                                   service->port);
     }
-    return not_built(err, SPEC "services");
+    return 0;
 }
 
 /* No volume is registered here, so none that a spec names exists. */

@@ -15,6 +15,7 @@
 #define SPEC_MAX_ANNOTATIONS 100 /* as the hosted service */
 #define SPEC_MAX_TAGS 100        /* chosen: as annotations */
 #define SPEC_MAX_NAME 63         /* RFC 1123: a label */
+#define SPEC_MAX_SERVICES 32     /* chosen: what a message of a sandbox has room for */
 #define SPEC_MAX_FILES 256       /* the runtime takes no more: runtime/plan.h */
 #define SPEC_MAX_KEPT \
     (1u << 20) /* chosen: packed spec, kept as long as the sandbox is readable; without the \

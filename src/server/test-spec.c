@@ -115,6 +115,39 @@ static void test_a_missing_or_wrong_field_is_named(void **state)
          f.spec.n_runner_ids = 1);
 }
 
+static void test_services_without_an_address_are_ports_by_name(void **state)
+{
+    Pb__Service one = PB__SERVICE__INIT, two = PB__SERVICE__INIT, *services[] = {&one, &two};
+    Pb__Service *many[SPEC_MAX_SERVICES + 1];
+    Pb__Service each[SPEC_MAX_SERVICES + 1];
+    one.port = 1;
+    two.port = 65535;
+    BEND(ERR_OK, "", f.spec.n_services = 2; f.spec.services = services);
+    two.port = 1;
+    BEND(ERR_INVALID_ARGUMENT, "services.port", f.spec.n_services = 2;
+         f.spec.services = services);
+    two.protocol = PB__SERVICE_PROTOCOL__SERVICE_PROTOCOL_UDP;
+    BEND(ERR_OK, "", f.spec.n_services = 2; f.spec.services = services);
+    two.port = 0;
+    BEND(ERR_INVALID_ARGUMENT, "services.port", f.spec.n_services = 2;
+         f.spec.services = services);
+    two.port = 65536;
+    BEND(ERR_INVALID_ARGUMENT, "services.port", f.spec.n_services = 2;
+         f.spec.services = services);
+    two.port = 2;
+    two.protocol = (Pb__ServiceProtocol)4;
+    BEND(ERR_INVALID_ARGUMENT, "services.protocol", f.spec.n_services = 2;
+         f.spec.services = services);
+    for (int i = 0; i <= SPEC_MAX_SERVICES; i++) {
+        each[i] = (Pb__Service)PB__SERVICE__INIT;
+        each[i].port = i + 1;
+        many[i] = &each[i];
+    }
+    BEND(ERR_OK, "", f.spec.n_services = SPEC_MAX_SERVICES; f.spec.services = many);
+    BEND(ERR_INVALID_ARGUMENT, "services", f.spec.n_services = SPEC_MAX_SERVICES + 1;
+         f.spec.services = many);
+}
+
 static void test_what_is_not_built_is_refused_by_name(void **state)
 {
     Pb__Gpu gpu = PB__GPU__INIT;
@@ -126,6 +159,7 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
     Pb__Probe probe = PB__PROBE__INIT;
     Pb__SandboxVolume volume = PB__SANDBOX_VOLUME__INIT, *volumes[] = {&volume};
     Pb__Service service = PB__SERVICE__INIT, *services[] = {&service};
+    Pb__EndpointSpec endpoint = PB__ENDPOINT_SPEC__INIT;
     Pb__NetworkOptions dns = PB__NETWORK_OPTIONS__INIT;
     dns.dns_egress = PB__DNSEGRESS_MODE__DNS_EGRESS_MODE_ALLOW;
     security.opt_privileged_case = PB__SECURITY_CONTEXT__OPT_PRIVILEGED_PRIVILEGED;
@@ -136,7 +170,13 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
     network.egress = rules;
     BEND(ERR_UNIMPLEMENTED, "containers[1]", f.spec.n_containers = 2);
     BEND(ERR_UNIMPLEMENTED, "volumes", f.spec.n_volumes = 1; f.spec.volumes = volumes);
-    BEND(ERR_UNIMPLEMENTED, "services", f.spec.n_services = 1; f.spec.services = services);
+    service.port = 80;
+    service.visibility = PB__VISIBILITY__VISIBILITY_PUBLIC;
+    BEND(ERR_UNIMPLEMENTED, "services.visibility", f.spec.n_services = 1;
+         f.spec.services = services);
+    service.endpoint = &endpoint;
+    BEND(ERR_UNIMPLEMENTED, "services.endpoint", f.spec.n_services = 1;
+         f.spec.services = services);
     BEND(ERR_UNIMPLEMENTED, "init_containers", f.spec.base.n_unknown_fields = 1;
          f.spec.base.unknown_fields = &init_containers);
     BEND(ERR_UNIMPLEMENTED, "startup_probe", f.container.startup_probe = &probe);
@@ -345,6 +385,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_existing_clients_send_is_accepted),
         cmocka_unit_test(test_a_missing_or_wrong_field_is_named),
+        cmocka_unit_test(test_services_without_an_address_are_ports_by_name),
         cmocka_unit_test(test_what_is_not_built_is_refused_by_name),
         cmocka_unit_test(test_limits_win_over_requests),
         cmocka_unit_test(test_quantities_that_make_no_sense_are_named),

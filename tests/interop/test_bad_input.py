@@ -103,7 +103,10 @@ def test_a_service_without_snapshots_says_so(service, method):
 
 
 @pytest.mark.parametrize("fields, field", [
-    ({"services": [pb.Service(port=80)]}, "services"),
+    ({"services": [pb.Service(port=0)]}, "services.port"),
+    ({"services": [pb.Service(port=80), pb.Service(port=80)]}, "services.port"),
+    ({"services": [pb.Service(port=80, visibility=pb.VISIBILITY_PUBLIC)]}, "services.visibility"),
+    ({"services": [pb.Service(port=i + 1) for i in range(33)]}, "services"),
     ({"services": [pb.Service(port=1, visibility=pb.VISIBILITY_PUBLIC), pb.Service(port=2, visibility=pb.VISIBILITY_PRIVATE)]},
      "services"),
     ({"volumes": [pb.SandboxVolume(name="v")]}, "volumes"),

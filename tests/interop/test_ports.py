@@ -117,6 +117,18 @@ def test_a_command_that_is_not_streamed_has_no_port(box):
     assert error.code == grpc.StatusCode.INVALID_ARGUMENT
 
 
+def test_services_that_need_no_address_are_told_again_and_reached(service):
+    asked = [pb.Service(port=7000, name="web"), pb.Service(port=53, protocol=pb.SERVICE_PROTOCOL_UDP)]
+    b = service.create("python3", ["-c", SERVER], services=asked)
+    b.sh(UP)
+    for answer in (b.message, b.get()):
+        assert list(answer.spec.services) == asked
+        assert [(s.port, s.name, s.protocol, s.visibility, s.url, s.HasField("endpoint")) for s in answer.status.services] == [
+            (7000, "web", 0, 0, "", False), (53, "", pb.SERVICE_PROTOCOL_UDP, 0, "", False)]
+    assert Talk(b, 7000).next().HasField("ready")
+    b.delete()
+
+
 def test_ports_of_another_owners_sandbox_are_not_there(service):
     with grpc.insecure_channel(service.tcp) as channel:
         from coreweave.sandbox.v1 import sandbox_pb2_grpc as rpc
