@@ -56,6 +56,7 @@ static int open_signals(void)
 static void describe(struct engine *e, bool core_limited)
 {
     struct launch_features *f = &e->features;
+    char text[256];
 
     f->root = e->map.root;
     f->idmap = e->lean.idmap;
@@ -68,6 +69,14 @@ static void describe(struct engine *e, bool core_limited)
     if (f->root && !f->idmap)
         add_problem(f, "idmap: a file system below /usr cannot shift owners: files of the "
                        "machine show as nobody");
+    for (uint32_t i = 0; i < e->lean.n_dirs; i++)
+        if (e->lean.dirs[i].whole) {
+            (void)snprintf(text, sizeof(text),
+                           "directories: something is mounted below /%s, so it is read-only "
+                           "inside: start as root to have it writable",
+                           e->lean.dirs[i].name);
+            add_problem(f, text);
+        }
     if (!core_limited)
         add_problem(f,
                     "core: a crash inside runs the machine's core_pattern program: raise the "

@@ -60,7 +60,7 @@ int host_dirs_take(struct lean_root *lean, int userns_fd)
         }
         if (!dir->real)
             continue;
-        dir->tree = r = mount_tree_clone(path);
+        dir->tree = r = mount_tree_clone(path, &dir->whole);
         if (r >= 0)
             r = mount_tree_restrict(dir->tree, userns_fd, &dir->veiled);
         if (r < 0)
@@ -68,7 +68,7 @@ int host_dirs_take(struct lean_root *lean, int userns_fd)
         if (!dir->veiled)
             continue;
         /* A mount once idmapped stays so: the other way out is kept until the veil stands. */
-        dir->plain = r = mount_tree_clone(path);
+        dir->plain = r = mount_tree_clone(path, NULL);
         bool ignored;
         if (r >= 0)
             r = mount_tree_restrict(dir->plain, -1, &ignored);

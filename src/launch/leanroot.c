@@ -85,7 +85,7 @@ static int take_dev_nodes(struct trees *trees)
         char path[32];
 
         (void)snprintf(path, sizeof(path), "/dev/%s", dev_nodes[i].name);
-        trees->dev[i] = mount_tree_clone(path);
+        trees->dev[i] = mount_tree_clone(path, NULL);
         if (trees->dev[i] < 0)
             return trees->dev[i];
         /* The times of a node that a user has bound are the machine's. */

@@ -39,6 +39,8 @@ struct host_dir {
     bool real; /* a directory of its own: overlaid; else a symlink that the skeleton repeats */
     bool
         veiled; /* its owners are shifted and a veil hides what is not for everybody: hostdirs.c */
+    bool
+        whole; /* other file systems are mounted below it, and cannot be left out: no layer for overlayfs */
     int tree,
         plain; /* until host_dirs_show(): detached clones; @plain without shifted owners */
     char link[64];

@@ -252,6 +252,16 @@ static int attach_in_root(const struct build *b, int tree, const char *path)
     return mount_tree_attach_at(tree, target, "");
 }
 
+/* Read-only, as it was taken, with what is mounted below it. */
+static int show_host_dir(const struct build *b, const struct host_dir *dir)
+{
+    char path[32];
+
+    (void)snprintf(path, sizeof(path), LEAN_HOST "/%s", dir->name);
+    CLEANUP_FD int tree = mount_tree_clone_all(AT_FDCWD, path);
+    return attach_in_root(b, tree, path + strlen(LEAN_HOST));
+}
+
 static int mount_host_dir(const struct build *b, const struct host_dir *dir)
 {
     const struct lean_root *lean = &b->e->lean;
@@ -278,7 +288,7 @@ static int mount_host_dirs(const struct build *b)
 {
     for (uint32_t i = 0; i < b->e->lean.n_dirs; i++) {
         const struct host_dir *dir = &b->e->lean.dirs[i];
-        int r = dir->real ? mount_host_dir(b, dir) : 0;
+        int r = !dir->real ? 0 : dir->whole ? show_host_dir(b, dir) : mount_host_dir(b, dir);
 
         if (r < 0)
             return r;

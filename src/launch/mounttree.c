@@ -15,12 +15,14 @@ int mount_tree_clone_all(int dir, const char *path)
     return fd < 0 ? -errno : fd;
 }
 
-int mount_tree_clone(const char *path)
+int mount_tree_clone(const char *path, bool *ret_whole)
 {
     int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    bool whole = fd < 0 && errno == EINVAL;
 
-    /* In a user namespace a mount with others on it can only be cloned with them. */
-    if (fd < 0 && errno == EINVAL)
+    if (ret_whole)
+        *ret_whole = whole;
+    if (whole)
         return mount_tree_clone_all(AT_FDCWD, path);
     return fd < 0 ? -errno : fd;
 }

@@ -4,8 +4,9 @@
 
 #include "base/macros.h"
 
-/** mount_tree_clone() - a descriptor of a detached clone of the mount at @path. */
-int mount_tree_clone(const char *path);
+/** mount_tree_clone() - a descriptor of a detached clone of the mount at @path; with everything mounted below it, where a
+ * user namespace lets none be left out: *ret_whole, if it is not NULL. */
+int mount_tree_clone(const char *path, bool *ret_whole);
 /** mount_tree_clone_all() - with everything mounted below it; @path from @dir. */
 int mount_tree_clone_all(int dir, const char *path);
 /** mount_tree_restrict() - read-only, no devices, no setuid; owners shifted when @userns_fd >= 0. *ret_idmap: whether

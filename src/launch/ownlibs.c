@@ -132,7 +132,7 @@ int own_libs_write(struct own_libs *libs, const char *dir, const struct id_map *
         return r < 0 ? r : -errno;
     find_libs(libs, maps);
     /* A mount of its own: the one that launch sees becomes read-only. */
-    libs->dir = r = mount_tree_clone(dir);
+    libs->dir = r = mount_tree_clone(dir, NULL);
     for (uint32_t i = 0; r >= 0 && i < libs->n; i++) {
         r = copy_lib(libs, &libs->rows[i], usr, map);
         n_copied += r > 0;

@@ -211,9 +211,9 @@ def programs():
     shutil.rmtree(directory)
 
 
-def make_home(programs: Path, uid: int):
+def make_home(programs: Path, uid: int, kind: type[Home] = Home):
     base = Path(tempfile.mkdtemp(prefix="cws-cli-"))
-    home = Home(programs, base, uid)
+    home = kind(programs, base, uid)
     yield home
     home.end_service()
     left = subprocess.run([str(ROOT / "tools" / "check-leftovers"), "--under", str(base), "--grace", "5"],
