@@ -792,8 +792,10 @@ CWS_API int cws_process_returncode(const cws_process *p, int *ret); /* 1 = known
  * the children that it waited for. */
 typedef struct cws_process_facts {
     int timed_out; /* 1: its time-out ended it */
-    int oom_killed; /* 1: the kernel killed it because memory had run out; 0: not; -1: not known */
-    int signal;     /* what killed it; 0: nothing did; -1: not known */
+    /* 1: the kernel killed it because memory had run out; 0: not; -1: not known. Kills are counted for the sandbox: of two
+     * commands that are killed at once, one for memory, either may be told. */
+    int oom_killed;
+    int signal;                   /* what killed it; 0: nothing did; -1: not known */
     uint64_t duration_ns, cpu_ns; /* CWS_NOT_KNOWN; CPU time in user and kernel mode */
     uint64_t peak_memory_bytes;   /* CWS_NOT_KNOWN; of its largest process, resident */
 } cws_process_facts;
