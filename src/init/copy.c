@@ -19,9 +19,7 @@
 #define COPIER_OOM_SCORE \
     "1000" /* when the sandbox has no memory for the file, it is the copy that fails */
 
-/* Makes the directories in front of the last component; what exists is left alone, errors show
- * in the open. */
-static void make_parents(char *path)
+void make_parents(char *path)
 {
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;

@@ -126,9 +126,11 @@ static pid_t start(struct init *in, struct spawn *s, struct exec *row)
         s->cgroup_fd = in->slots.all[row->slot].dir_fd;
     }
     s->subreaper = !in->slots.usable;
+    s->files = (in->packet.head.flags & INIT_FILES) != 0;
     /* Alone under the limits it is not slow enough to matter. Another user must not share our memory, nor make us wait for
-     * files of the sandbox. */
-    if (s->user[0] || (in->limits.tight && (in->execs.n > 0 || in->slots.n_lingering > 0)))
+     * files of the sandbox; what works on files goes on in our program. */
+    if (s->user[0] || s->files ||
+        (in->limits.tight && (in->execs.n > 0 || in->slots.n_lingering > 0)))
         return spawn_fork(s, &row->status_fd);
     return spawn_run(s, in->stack, sizeof(in->stack));
 }

@@ -89,6 +89,7 @@ struct spawn {
     char **envp;
     int stdio[3];   /* [0] -1: /dev/null */
     bool tty;       /* stdio[0] is the slave of a pty */
+    bool files;     /* no program: files_main(); only for spawn_fork() */
     bool subreaper; /* no cgroup: keep descendants findable */
     int cgroup_fd;  /* -1: none */
     int report_fd; /* where the child reports; -1: in `status` and `stage`, which it shares with the suspended parent */
@@ -166,12 +167,18 @@ uint64_t now_ns(void);
 void tree_kill(pid_t leader);
 
 /* copy.c */
+/** make_parents() - the directories in front of the last component, 0755; what exists is left alone, errors show in the open. */
+void make_parents(char *path);
 /** copy_main() - [child] the READ or WRITE that is in->packet; *@ret, in shared memory, says what became of it. */
 __attribute__((noreturn)) void copy_main(struct init *in, struct init_packet *ret);
 
 /* connect.c */
 /** connect_answer() - to a CONNECT. */
 void connect_answer(const struct init_packet *request);
+
+/* files.c */
+/** files_main() - [child of spawn_fork()] what @s->argv says (base/files-words.h), instead of a program. */
+__attribute__((noreturn)) void files_main(struct spawn *s);
 
 /* privilege.c */
 /** privilege_start() - signal dispositions, dumpable, descriptors, resource limits. */

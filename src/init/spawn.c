@@ -205,8 +205,9 @@ static int exec_search(struct spawn *s)
     }
 }
 
-/* Nothing that init holds may be there when somebody else's processes could look: only the pipe to report over. */
-static int child_user(struct spawn *s)
+/* Nothing that init holds may be there when somebody else's processes could look, or without an execve that closes it: only
+ * the pipe to report over. */
+static int child_close(struct spawn *s)
 {
     int report = fcntl(s->report_fd, F_DUPFD_CLOEXEC, 3);
 
@@ -215,7 +216,7 @@ static int child_user(struct spawn *s)
     for (int fd = 3; fd < report; fd++)
         (void)close(fd);
     s->report_fd = report;
-    return user_become(s);
+    return 0;
 }
 
 static void child_main(void *arg)
@@ -235,11 +236,17 @@ static void child_main(void *arg)
     error = limits_enter(s->limits);
     if (error < 0)
         child_fail(s, "limits", -error);
-    error = s->user[0] ? child_user(s) : 0;
+    error = s->user[0] || s->files ? child_close(s) : 0;
+    if (error == 0 && s->user[0])
+        error = user_become(s);
     if (error < 0)
         child_fail(s, s->stage, -error);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    if (s->files) {
+        (void)close(s->report_fd); /* as an execve that worked */
+        files_main(s);
+    }
     child_fail(s, "execve", exec_search(s));
 }
 

@@ -18,6 +18,7 @@
  *        INIT_OOM_KILLED: SIGKILL ended it (or its last child: exit status 137), and it was for want of memory; INIT_OOM_UNKNOWN: nobody counts.
  *        STARTED names the exec's slot, by which launch kills it (KILL_EXEC). The slot stays with the exec until a request
  *        that takes one (EXEC, READ, WRITE) says `n_seen`: how many EXITED the daemon has taken note of, and has no kill of under way. So no kill meets a later exec.
+ *        With INIT_FILES nothing is executed: the child does what the words say of files (base/files-words.h).
  *        execve follows execvp's rules: PATH of the new environment, ENOEXEC falls back to /bin/sh.
  * SIGNAL {id, value=signo}: to the leader's process group.
  * KILL   {id}: SIGKILL to the leader and everything it started; its slot is not used again. Where init has no slots its EXITED
@@ -88,6 +89,7 @@ enum init_flags {
     INIT_COUNT_OOM = 1 << 8,
     INIT_OOM_KILLED = 1 << 9,
     INIT_OOM_UNKNOWN = 1 << 10,
+    INIT_FILES = 1 << 11,
 };
 
 struct init_packet {

@@ -296,9 +296,10 @@ static int send_exec(struct process *p, struct child_stdio *stdio)
     size_t first = stdio->fds[0] < 0 ? 1 : 0; /* init opens what reads nothing */
     struct control_request request = {
         .head = {.type = INIT_EXEC,
-                 .flags = p->tty  ? INIT_TTY
-                          : first ? INIT_NULL_STDIN
-                                  : 0,
+                 .flags = (p->tty  ? INIT_TTY
+                           : first ? INIT_NULL_STDIN
+                                   : 0) |
+                          (p->files ? INIT_FILES : 0),
                  .n_args = p->body.n_args,
                  .n_envs = p->body.n_envs,
                  .tty_width = p->tty_width,
@@ -393,6 +394,7 @@ static struct process *process_new(struct sandbox *sb, const struct process_spec
     p->call.on_lost = on_lost;
     p->slot = -1;
     p->want_stdin = spec->want_stdin;
+    p->files = spec->files;
     p->tty = spec->tty;
     p->tty_width = spec->tty_width ? spec->tty_width : 80;
     p->tty_height = spec->tty_height ? spec->tty_height : 24;

@@ -64,7 +64,7 @@ struct process {
     struct control_call call;
     struct deferred later; /* hand out the verdict */
     struct exec_body body; /* until STARTED */
-    bool want_stdin, tty, paused, started, ended, user_gone;
+    bool want_stdin, tty, files, paused, started, ended, user_gone;
     enum kill_state killing;
     int32_t slot;             /* of init's; -1: none */
     struct control_hold hold; /* while KILL_SENT */

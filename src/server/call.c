@@ -58,7 +58,8 @@ int call_send(struct call *call, const void *head, size_t head_len, struct buf *
     }
     if (!call->headers_sent) {
         static const struct grpc_header ours[] = {{VERSION_HEADER, CWS_VERSION},
-                                                  {EXEC_FIELDS_HEADER, EXEC_FIELDS}};
+                                                  {EXEC_FIELDS_HEADER, EXEC_FIELDS},
+                                                  {EXEC_FILES_HEADER, EXEC_FILES}};
         int r = grpc_call_send_headers(call->grpc, ours, ARRAY_SIZE(ours));
         if (r < 0)
             return r;
@@ -356,6 +357,8 @@ static const struct method unknown_method = {
 
 static int read_exec_headers(struct call *call, const struct grpc_request *req, struct err *err)
 {
+    call->exec.files =
+        grpc_header_find(req->headers, req->n_headers, EXEC_FILES_HEADER) != NULL;
     struct exec_headers_text text = {
         .cwd_base64 = grpc_header_find(req->headers, req->n_headers, EXEC_CWD_HEADER),
         .user = grpc_header_find(req->headers, req->n_headers, EXEC_USER_HEADER),

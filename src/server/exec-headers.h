@@ -9,6 +9,7 @@
 struct exec_headers { /* NULL: not said */
     char *cwd;
     char *user;
+    bool files;
     uint16_t port; /* 0: not said */
 };
 

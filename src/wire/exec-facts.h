@@ -8,6 +8,9 @@
  * when there is one, stdin_data to the inside, stdout from it; `close` or a half-close is the caller's end of file, an output
  * without bytes is that of the inside, and `exit` 0 follows both. Nobody listens: CWSANDBOX_PORT_NOT_LISTENING.
  *
+ * EXEC_FILES_HEADER, with the value EXEC_FILES in the same two places: the service takes, and the command is, one of the words of
+ * base/files-words.h, for which no program of the sandbox is executed.
+ *
  * What our own service tells of a command's end beside its exit code: the trailer EXEC_FACTS_HEADER of Exec and StreamExec,
  *
  *     x-cwsandbox-exec-facts: signal=9 oom_killed=1 duration_ns=1500000 cpu_ns=900000 peak_memory_bytes=3145728
@@ -24,6 +27,8 @@
 #define EXEC_CWD_HEADER "x-cwsandbox-exec-cwd-bin"
 #define EXEC_USER_HEADER "x-cwsandbox-exec-user"
 #define EXEC_PORT_HEADER "x-cwsandbox-exec-port"
+#define EXEC_FILES_HEADER "x-cwsandbox-exec-files"
+#define EXEC_FILES "1"
 #define EXEC_FACTS_HEADER "x-cwsandbox-exec-facts"
 #define EXEC_FACTS_MAX 192 /* the five words with the largest numbers are 142 bytes */
 
