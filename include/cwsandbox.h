@@ -884,12 +884,15 @@ typedef struct cws_file_options { /* zero it; NULL = zeroed */
     uint64_t timeout_ns;          /* CWS_DEFAULT_TIMEOUT */
     /* name of a container of the sandbox; NULL, "" and blanks: the primary one */
     const char *container;
+    /* who does it, "NAME|UID[:GROUP|GID]" of the sandbox's own files; NULL: root. CWS_E_SANDBOX from a service that cannot */
+    const char *user;
 } cws_file_options;
 /** cws_sandbox_read_file() - result: cws_op_data(). Above the service's unary cap it streams by itself, up to 256 MiB.
  * @path: absolute; here and below any bytes but NUL. A name that is not UTF-8 goes through a command (/bin/sh) of the sandbox. */
 CWS_API cws_op *cws_sandbox_read_file(cws_sandbox *sb, const char *path,
                                       const cws_file_options *options, cws_error **error);
-/** cws_sandbox_write_file() - creates or replaces. @content is copied. Same limits. */
+/** cws_sandbox_write_file() - creates (0644, what is missing above it 0755), or overwrites, which keeps owner and mode. @content is
+ *  copied. Same limits. There is room for all of it before the first byte is touched: a full disk leaves what was there. */
 CWS_API cws_op *cws_sandbox_write_file(cws_sandbox *sb, const char *path, const void *content,
                                        size_t size, const cws_file_options *options,
                                        cws_error **error);
@@ -901,6 +904,63 @@ CWS_API cws_reader *cws_sandbox_read_file_stream(cws_sandbox *sb, const char *pa
 CWS_API cws_op *cws_sandbox_write_file_stream(cws_sandbox *sb, const char *path,
                                               const cws_file_options *options,
                                               cws_writer **ret_writer, cws_error **error);
+
+/*
+ * Names and trees. Paths in the sandbox are absolute, and bytes like the names found there. A service that is not ours offers none
+ * of these: CWS_E_SANDBOX. Nothing of the sandbox is executed for them, so any image will do. Failures are CWS_E_FILE with a
+ * reason (CWSANDBOX_FILE_NOT_FOUND, _IS_DIRECTORY, _PERMISSION_DENIED, _IO_FAILED).
+ */
+typedef enum cws_file_kind {
+    CWS_FILE_REGULAR = 0,
+    CWS_FILE_DIRECTORY = 1,
+    CWS_FILE_LINK = 2,
+    CWS_FILE_FIFO = 3,
+    CWS_FILE_SOCKET = 4,
+    CWS_FILE_CHARACTER_DEVICE = 5,
+    CWS_FILE_BLOCK_DEVICE = 6
+} cws_file_kind;
+
+typedef struct cws_file_info { /* borrowed from the handle */
+    const char *name; /* bytes; list_dir: within the directory, stat_file: the path as given */
+    const char *target; /* of a link, bytes; else NULL */
+    cws_file_kind kind;
+    uint32_t mode_bits; /* 07777 */
+    uint32_t uid, gid;  /* inside */
+    uint64_t size_bytes;
+    int64_t mtime_s; /* since 1970 */
+    uint32_t mtime_ns;
+} cws_file_info;
+/** cws_op_files() - results of list_dir (in no order) and stat_file (one). Borrowed; NULL when there are none. */
+CWS_API const cws_file_info *cws_op_files(const cws_op *op, size_t *ret_n);
+/** cws_sandbox_list_dir() - what is in a directory, without "." and "..". Links are told as links. At most 256 MiB of names. */
+CWS_API cws_op *cws_sandbox_list_dir(cws_sandbox *sb, const char *path,
+                                     const cws_file_options *options, cws_error **error);
+/** cws_sandbox_stat_file() - what @path names; a link is told as a link, unless a slash ends the path. */
+CWS_API cws_op *cws_sandbox_stat_file(cws_sandbox *sb, const char *path,
+                                      const cws_file_options *options, cws_error **error);
+/** cws_sandbox_make_dir() - with @mode_bits; what is missing above it is made (0755). A directory that is there is left as it is. */
+CWS_API cws_op *cws_sandbox_make_dir(cws_sandbox *sb, const char *path, uint32_t mode_bits,
+                                     const cws_file_options *options, cws_error **error);
+/** cws_sandbox_remove_file() - a file, a link, an empty directory; with @recursive also a directory with what is in it. */
+CWS_API cws_op *cws_sandbox_remove_file(cws_sandbox *sb, const char *path, int recursive,
+                                        const cws_file_options *options, cws_error **error);
+/** cws_sandbox_rename_file() - rename(2): in one step, and a file of the new name is gone. */
+CWS_API cws_op *cws_sandbox_rename_file(cws_sandbox *sb, const char *path, const char *new_path,
+                                        const cws_file_options *options, cws_error **error);
+/**
+ * cws_sandbox_upload_dir() - what is in the directory @local into the directory @remote, which is made if it is missing
+ * cws_sandbox_download_dir() - the same the other way
+ *
+ * A stream, never whole in memory; a thread of the handle's own reads or writes @local. Times and modes come along (no set-id bits; what is
+ * downloaded is under the umask), owners do not: files belong to who wrote them. A file that is there is overwritten
+ * and keeps owner and mode, a link in its place is replaced, other files stay. Links are copied as links and followed on neither
+ * side; a download with a link that leads out of the tree is refused. Sockets, FIFOs and devices are left out; hard links
+ * become files. At most 128 directories within each other. timeout_ns is for all of it. On a failure what came before it stays.
+ */
+CWS_API cws_op *cws_sandbox_upload_dir(cws_sandbox *sb, const char *local, const char *remote,
+                                       const cws_file_options *options, cws_error **error);
+CWS_API cws_op *cws_sandbox_download_dir(cws_sandbox *sb, const char *remote, const char *local,
+                                         const cws_file_options *options, cws_error **error);
 
 typedef struct cws_log_options {
     int follow;

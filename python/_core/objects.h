@@ -109,7 +109,8 @@ cws_sandbox *py_sandbox_handle(struct core_state *st, PyObject *self);
 /** py_sandbox_disown() - a start was cancelled. Without other users what it made is stopped: at once when it was done already, else
  * by the library (the create is not answered) or with the last reference to @self. */
 void py_sandbox_disown(struct core_state *st, PyObject *self, bool was_done);
-extern PyMethodDef py_sandbox_io_methods[]; /* exec, shell, files, logs */
+extern PyMethodDef py_sandbox_io_methods[];    /* exec, shell, files, logs */
+extern PyMethodDef py_sandbox_files_methods[]; /* names and trees */
 extern PyGetSetDef py_sandbox_properties[];
 
 struct py_options {

@@ -207,32 +207,35 @@ static void file_args_done(struct file_args *a)
 }
 #define CLEANUP_FILE_ARGS __attribute__((cleanup(file_args_done)))
 
-/* The last two of @spec are the time-out and the container. */
+/* The last three of @spec are the time-out, the container and the user. */
 static int file_args(PyObject *self, const struct arg_spec *spec, PyObject *const *args,
                      Py_ssize_t n_args, PyObject *kwnames, struct file_args *ret)
 {
     uint64_t default_ns = ((struct py_sandbox *)self)->request_timeout_ns;
-    PyObject *out[4], *container, *timeout;
+    PyObject *out[5], *user, *container, *timeout;
 
     if (py_args_unpack(spec, args, n_args, kwnames, out) < 0)
         return -1;
     ret->path = py_arg_path(out[0], "filepath", &ret->path_bytes);
-    ret->content = spec->n == 4 ? out[1] : NULL;
-    timeout = out[spec->n - 2];
-    container = out[spec->n - 1];
+    ret->content = spec->n == 5 ? out[1] : NULL;
+    timeout = out[spec->n - 3];
+    container = out[spec->n - 2];
+    user = out[spec->n - 1];
     if (!ret->path || (arg_given(container) &&
                        !(ret->options.container = py_arg_utf8(container, "container"))))
+        return -1;
+    if (arg_given(user) && !(ret->options.user = py_arg_utf8(user, "user")))
         return -1;
     return py_arg_seconds(timeout, "timeout_seconds", default_ns, default_ns,
                           &ret->options.timeout_ns);
 }
 
-static const char *const read_names[] = {"filepath", "timeout_seconds", "container"};
+static const char *const read_names[] = {"filepath", "timeout_seconds", "container", "user"};
 
 static PyObject *sandbox_read_file(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
                                    PyObject *kwnames)
 {
-    static const struct arg_spec spec = {"read_file", read_names, 3, 1, 1};
+    static const struct arg_spec spec = {"read_file", read_names, 4, 1, 1};
     struct core_state *st = core_state(self);
     cws_error *error = NULL;
     struct file_args a CLEANUP_FILE_ARGS = {0};
@@ -249,7 +252,7 @@ static PyObject *sandbox_read_file(PyObject *self, PyObject *const *args, Py_ssi
 static PyObject *sandbox_read_file_streaming(PyObject *self, PyObject *const *args,
                                              Py_ssize_t n_args, PyObject *kwnames)
 {
-    static const struct arg_spec spec = {"read_file_streaming", read_names, 3, 1, 1};
+    static const struct arg_spec spec = {"read_file_streaming", read_names, 4, 1, 1};
     struct core_state *st = core_state(self);
     cws_error *error = NULL;
     cws_reader *reader = NULL;
@@ -286,8 +289,9 @@ static cws_op *write_copy(cws_sandbox *sb, const struct file_args *a, const Py_b
 static PyObject *sandbox_write_file(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
                                     PyObject *kwnames)
 {
-    static const char *const names[] = {"filepath", "contents", "timeout_seconds", "container"};
-    static const struct arg_spec spec = {"write_file", names, 4, 2, 2};
+    static const char *const names[] = {"filepath", "contents", "timeout_seconds", "container",
+                                        "user"};
+    static const struct arg_spec spec = {"write_file", names, 5, 2, 2};
     struct core_state *st = core_state(self);
     cws_error *error = NULL;
     struct file_args a CLEANUP_FILE_ARGS = {0};
@@ -313,11 +317,11 @@ static PyObject *sandbox_write_file(PyObject *self, PyObject *const *args, Py_ss
     return py_ref_new(st, &py_ref_none, op, NULL, &error);
 }
 
-/* _write_file_stream(filepath, timeout_seconds) -> (OperationRef, StreamWriter | None) */
+/* _write_file_stream(filepath, timeout_seconds, container, user) -> (OperationRef, StreamWriter | None) */
 static PyObject *sandbox_write_file_stream(PyObject *self, PyObject *const *args,
                                            Py_ssize_t n_args, PyObject *kwnames)
 {
-    static const struct arg_spec spec = {"_write_file_stream", read_names, 3, 3, 1};
+    static const struct arg_spec spec = {"_write_file_stream", read_names, 4, 4, 1};
     struct core_state *st = core_state(self);
     PyObject *ref CLEANUP_PY = NULL, *writer CLEANUP_PY = NULL;
     cws_error *error = NULL;
@@ -425,25 +429,29 @@ PyDoc_STRVAR(
     "It has no time-out. ValueError: empty command. Errors of the start come from result().");
 PyDoc_STRVAR(
     read_doc,
-    "read_file($self, /, filepath, *, timeout_seconds=None, container=None)\n--\n\n"
+    "read_file($self, /, filepath, *, timeout_seconds=None, container=None, user=None)\n--\n\n"
     "Handle for the bytes of a file, up to 256 MiB; read_file_streaming() has no limit.\n\n"
     "filepath: str or bytes, absolute. timeout_seconds: of the call, default "
     "request_timeout_seconds "
     "(300).\n"
     "container: name of the container whose files are meant; None, blanks: the primary one.\n"
+    "user: who does it, as of exec(); None: root.\n"
     "SandboxFileError (filepath, reason): missing, a directory, not allowed, too large.");
 PyDoc_STRVAR(
     write_doc,
-    "write_file($self, /, filepath, contents, *, timeout_seconds=None, container=None)\n--\n\n"
-    "Create or replace a file with bytes, up to 256 MiB; write_file_streaming() has no limit.\n"
-    "\n"
+    "write_file($self, /, filepath, contents, *, timeout_seconds=None, container=None, "
+    "user=None)\n--\n\n"
+    "Create or replace a file with bytes, up to 256 MiB; write_file_streaming() has no limit. "
+    "A file that is\n"
+    "there keeps owner and mode, and its content when the disk is full.\n\n"
     "filepath: str or bytes, absolute. contents: bytes-like, may be changed after the call.\n"
     "timeout_seconds: of the call, default request_timeout_seconds (300). SandboxFileError "
     "(filepath, reason): a\n"
     "directory, not allowed, a full disk, too large.");
 PyDoc_STRVAR(
     read_stream_doc,
-    "read_file_streaming($self, /, filepath, *, timeout_seconds=None, container=None)\n--\n\n"
+    "read_file_streaming($self, /, filepath, *, timeout_seconds=None, container=None, "
+    "user=None)\n--\n\n"
     "StreamReader[bytes] over a file of any size. Errors are raised by the iteration.\n\n"
     "filepath: str or bytes, absolute. timeout_seconds: until the whole file is read, default "
     "request_timeout_seconds (300).\n"

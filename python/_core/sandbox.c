@@ -461,7 +461,8 @@ int py_sandbox_init(PyObject *module, struct core_state *st)
 {
     st->sandbox_type =
         (PyTypeObject *)PyType_FromModuleAndSpec(module, &sandbox_type_spec, NULL);
-    if (!st->sandbox_type || add_methods(st->sandbox_type, py_sandbox_io_methods) < 0)
+    if (!st->sandbox_type || add_methods(st->sandbox_type, py_sandbox_io_methods) < 0 ||
+        add_methods(st->sandbox_type, py_sandbox_files_methods) < 0)
         return -1;
     return PyModule_AddType(module, st->sandbox_type);
 }

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         get_runner as get_runner,
         list_runners as list_runners,
     )
+    from ._files import FileInfo as FileInfo, FileKind as FileKind
     from ._format import format_bytes as format_bytes, format_cpu as format_cpu
     from ._function import RemoteFunction as RemoteFunction
     from ._network import (
@@ -139,6 +140,8 @@ __all__ = [
     "EndpointKind",
     "EndpointShareToken",
     "FieldViolation",
+    "FileInfo",
+    "FileKind",
     "FileSystemSnapshot",
     "FileSystemSnapshotBucketConfig",
     "FileSystemSnapshotBucketMode",
@@ -260,6 +263,8 @@ _HOME = {
     "EndpointKind": "_services",
     "EndpointShareToken": "_endpoints",
     "FieldViolation": "_types",
+    "FileInfo": "_files",
+    "FileKind": "_files",
     "FileSystemSnapshot": "_snapshots",
     "FileSystemSnapshotBucketConfig": "_snapshots",
     "FileSystemSnapshotBucketMode": "_snapshots",

@@ -1,6 +1,7 @@
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from datetime import datetime
+from os import PathLike
 from typing import Any, Generic, Literal, Self, TypeVar, final, overload, type_check_only
 
 from ._status import SandboxStatus
@@ -318,26 +319,30 @@ class SandboxBase:
         It has no time-out. ValueError: empty command. Errors of the start come from result().
         """
     def read_file(
-        self, filepath: str | bytes, *, timeout_seconds: float | None = None, container: str | None = None
+        self, filepath: str | bytes, *, timeout_seconds: float | None = None, container: str | None = None,
+        user: str | None = None,
     ) -> OperationRef[bytes]:
         """Handle for the bytes of a file, up to 256 MiB; read_file_streaming() has no limit.
 
         filepath: str or bytes, absolute. timeout_seconds: of the call, default request_timeout_seconds (300).
         container: name of the container whose files are meant; None, blanks: the primary one.
+        user: who does it, as of exec(); None: root.
         SandboxFileError (filepath, reason): missing, a directory, not allowed, too large.
         """
     def write_file(
         self, filepath: str | bytes, contents: bytes | bytearray | memoryview, *, timeout_seconds: float | None = None,
-        container: str | None = None,
+        container: str | None = None, user: str | None = None,
     ) -> OperationRef[None]:
-        """Create or replace a file with bytes, up to 256 MiB; write_file_streaming() has no limit.
+        """Create or replace a file with bytes, up to 256 MiB; write_file_streaming() has no limit. A file that is
+        there keeps owner and mode, and its content when the disk is full.
 
         filepath: str or bytes, absolute. contents: bytes-like, may be changed after the call.
         timeout_seconds: of the call, default request_timeout_seconds (300). SandboxFileError (filepath, reason): a
         directory, not allowed, a full disk, too large.
         """
     def read_file_streaming(
-        self, filepath: str | bytes, *, timeout_seconds: float | None = None, container: str | None = None
+        self, filepath: str | bytes, *, timeout_seconds: float | None = None, container: str | None = None,
+        user: str | None = None,
     ) -> StreamReader[bytes]:
         """StreamReader[bytes] over a file of any size. Errors are raised by the iteration.
 
@@ -351,6 +356,66 @@ class SandboxBase:
         Works without a network of the sandbox. Starts the sandbox if needed. A connection that nobody takes inside
         is reset. CWSandboxError: the local port is taken; SandboxError: a service that is not ours.
         """
+    def make_dir(
+        self, path: str | bytes, *, mode: int = 0o755, user: str | None = None, timeout_seconds: float | None = None, container: str | None = None,
+    ) -> OperationRef[None]:
+        """Make a directory, and what is missing above it. One that is there is left as it is.
+
+        path: str or bytes, absolute. mode: permission bits.
+        user, timeout_seconds (default 300, for all of it), container: as of read_file().
+        SandboxFileError (filepath, reason): a file is in the way, or not allowed.
+        """
+    def remove_file(
+        self, path: str | bytes, *, recursive: bool = False, user: str | None = None, timeout_seconds: float | None = None, container: str | None = None,
+    ) -> OperationRef[None]:
+        """Remove a file, a link or an empty directory; with recursive a directory with what is in it.
+
+        path: str or bytes, absolute. Links are removed, not followed.
+        user, timeout_seconds (default 300, for all of it), container: as of read_file().
+        SandboxFileError (filepath, reason): not there, not empty, not allowed.
+        """
+    def rename_file(
+        self, path: str | bytes, new_path: str | bytes, *, user: str | None = None, timeout_seconds: float | None = None, container: str | None = None,
+    ) -> OperationRef[None]:
+        """Give a file or directory another name, in one step; a file that has the new name is gone.
+
+        path, new_path: str or bytes, absolute, in one file system of the sandbox.
+        user, timeout_seconds (default 300, for all of it), container: as of read_file().
+        SandboxFileError (filepath, reason): not there, a directory in the way, not allowed.
+        """
+    def upload_dir(
+        self, local_path: str | PathLike[str], path: str | bytes, *, user: str | None = None, timeout_seconds: float | None = None, container: str | None = None,
+    ) -> OperationRef[None]:
+        """Copy what is in a directory of this machine into one of the sandbox, which is made if it is missing.
+
+        A stream, never whole in memory. Modes and times come along, owners do not: files belong to who wrote them.
+        A file that is there is overwritten and keeps owner and mode; a link in its place is replaced; other
+        files stay. Links are copied as links and followed on neither side. Sockets, FIFOs and devices are
+        left out. On a failure, what came before it stays.
+        local_path: str or path. path: str or bytes, absolute. Nothing of the sandbox is executed, not even a tar.
+        user, timeout_seconds (default 300, for all of it), container: as of read_file().
+        SandboxFileError (filepath, reason): either end failed; the text names the file.
+        """
+    def download_dir(
+        self, path: str | bytes, local_path: str | PathLike[str], *, user: str | None = None, timeout_seconds: float | None = None, container: str | None = None,
+    ) -> OperationRef[None]:
+        """Copy what is in a directory of the sandbox into one of this machine, which is made if it is missing.
+
+        A stream, never whole in memory. Modes and times come along, owners do not: files belong to who wrote them.
+        A file that is there is overwritten and keeps owner and mode; a link in its place is replaced; other
+        files stay. Links are copied as links and followed on neither side. Sockets, FIFOs and devices are
+        left out. On a failure, what came before it stays.
+        What is in the sandbox is not trusted: a name or a link that leads out of local_path ends it.
+        path: str or bytes, absolute. local_path: str or path.
+        user, timeout_seconds (default 300, for all of it), container: as of read_file().
+        SandboxFileError (filepath, reason): either end failed; the text names the file.
+        """
+    def _list_dir(
+        self, path: str | bytes, user: str | None, timeout_seconds: float | None, container: str | None, /
+    ) -> OperationRef[list[tuple[Any, ...]]]: ...
+    def _stat_file(
+        self, path: str | bytes, user: str | None, timeout_seconds: float | None, container: str | None, /
+    ) -> OperationRef[list[tuple[Any, ...]]]: ...
     def _open(self) -> None: ...
     def _attach(self, target: Target, options: Options) -> None: ...
     def _running(self) -> OperationRef[Self]: ...
@@ -368,7 +433,7 @@ class SandboxBase:
     def _set_data_plane(self, number: int, /) -> None: ...
     def _set_times(self, request: float | None, retry_budget: float | None, poll_rpc: float | None, /) -> None: ...
     def _write_file_stream(
-        self, filepath: str | bytes, timeout_seconds: float | None, container: str | None
+        self, filepath: str | bytes, timeout_seconds: float | None, container: str | None, user: str | None
     ) -> tuple[OperationRef[None], StreamWriter | None]: ...
     def _logs(
         self,

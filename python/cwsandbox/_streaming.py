@@ -11,8 +11,8 @@ SLICE = 1024 * 1024  # as the published client: what bytes-like sources are hand
 DIRECT_MAX = 16 * SLICE  # what the writer's queue takes without waiting; more is fed by a thread, so memory stays bounded
 
 
-def write_file_streaming(sandbox, filepath: str | bytes, source, timeout_seconds: float | None, container: str | None):
-    ref, writer = sandbox._write_file_stream(filepath, timeout_seconds, container)
+def write_file_streaming(sandbox, filepath: str | bytes, source, timeout_seconds: float | None, container: str | None, user: str | None = None):
+    ref, writer = sandbox._write_file_stream(filepath, timeout_seconds, container, user)
     if writer is None:  # the sandbox could not be opened: the handle says why
         return ref
     failure: list[BaseException] = []

@@ -15,7 +15,8 @@
  *     FILES_PROGRAM unpack PATH          stdin: a tree, into a directory that is made if it is missing
  *
  * A record: "KIND MODE UID GID SIZE SECONDS NANOSECONDS NAME\0TARGET\0", numbers in decimal, MODE in octal; KIND is a letter of
- * FILES_KINDS; TARGET is "" but of a link. Names are bytes. Paths are absolute.
+ * FILES_KINDS; TARGET is "" but of a link. Names are bytes. Paths are absolute; one that is
+ * not UTF-8 is spelled, since no message can hold it: each byte as a backslash, a 0 and three octal digits.
  *
  * Exit code 0; else 1, and stderr says "REASON PATH: text", where REASON is one of FILES_REASONS.
  */

@@ -37,6 +37,7 @@ struct conn {
     bool ours;                 /* it said x-cwsandbox-server: knows x-cwsandbox-wait */
     bool
         exec_fields; /* its last answer said that it takes cwd and user of a command: wire/exec-facts.h */
+    bool exec_files;   /* the same of words about files: base/files-words.h */
     unsigned n_starts; /* times the embedded service was started for the calls that wait now */
     bool starting;     /* `work` is on the pool */
     uv_work_t work;

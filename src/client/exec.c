@@ -389,17 +389,32 @@ static void add_fields(struct exec *x)
             (struct grpc_header){EXEC_CWD_HEADER, x->spec.cwd_base64};
     if (x->spec.user)
         x->rpc.fields[x->rpc.n_fields++] = (struct grpc_header){EXEC_USER_HEADER, x->spec.user};
+    if (x->spec.files)
+        x->rpc.fields[x->rpc.n_fields++] = (struct grpc_header){EXEC_FILES_HEADER, EXEC_FILES};
+}
+
+/* What this service does not take must not be left out. NULL: it takes all of it. */
+static struct cws_error *check_fields(const struct exec *x, const struct conn *conn)
+{
+    struct cws_error *e = NULL;
+    if (x->spec.user && !conn->exec_fields)
+        e = error_new(CWS_E_SANDBOX,
+                      "%s: this service cannot run a command as another user (user='%s')",
+                      x->spec.label, x->spec.user);
+    else if (x->spec.files && !conn->exec_files)
+        e = error_new(CWS_E_SANDBOX, "%s: this service offers no such call for files",
+                      x->spec.label);
+    if (e)
+        error_add_sandbox_id(e, sandbox_id_borrow(x->sb));
+    return e;
 }
 
 static void call(struct exec *x)
 {
     struct conn *conn = x->plane.conn;
     timer_stop(timers_of(x), &x->timer);
-    if (x->spec.user && !conn->exec_fields) {
-        struct cws_error *e = error_new(
-            CWS_E_SANDBOX, "%s: this service cannot run a command as another user (user='%s')",
-            x->spec.label, x->spec.user);
-        error_add_sandbox_id(e, sandbox_id_borrow(x->sb));
+    struct cws_error *e = check_fields(x, conn);
+    if (e) {
         fail(x, e);
         return;
     }

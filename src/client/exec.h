@@ -41,6 +41,7 @@ struct exec_spec {
     /* A service that does not take the directory gets a shell that changes it; one that does not take the user gets nothing. */
     char *cwd, *cwd_base64; /* or NULL, both */
     char *user;             /* or NULL */
+    bool files; /* argv is of base/files-words.h; the caller has seen conn->exec_files */
     bool tty;
     uint32_t width, height;
     uint64_t timeout_ns;   /* of the command; UINT64_MAX = none */
@@ -89,5 +90,7 @@ void exec_cancel(struct exec *x);
 /** exec_pump() - the writer may have something, or there is room again. */
 void exec_pump(struct exec *x);
 void exec_resize(struct exec *x, uint32_t width, uint32_t height);
+/** user_check() - @user is "NAME|UID[:GROUP|GID]": fits into a header and can be a name. -1 with *@error (CWS_E_INVALID). */
+int user_check(const char *user, cws_error **error);
 
 #endif

@@ -1,6 +1,9 @@
 /*
  * File transfers through a command in the sandbox.
  *
+ * A service that takes the words of base/files-words.h needs no program of the sandbox for it. Elsewhere scripts do what one
+ * file needs:
+ *
  * A streamed read needs the file's size to notice a truncation. A foreign service is asked by a
  * command of its own, as the contract has it; ours runs one script that reports the size on
  * stderr before the content.
@@ -12,6 +15,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/files-words.h"
 #include "base/util.h"
 #include "client/file-exec.h"
 
@@ -69,6 +73,38 @@ static char *stderr_line(const struct file_op *f)
     return str_dup_printf("%.*s%s", n, text, f->stderr_cut ? " [truncated]" : "");
 }
 
+/* "REASON path: text", of init's own child. */
+static struct cws_error *words_error(const struct file_op *f, const char *but)
+{
+    static const char *const reasons[][2] = {
+        {FILES_NOT_FOUND, "CWSANDBOX_FILE_NOT_FOUND"},
+        {FILES_IS_DIRECTORY, "CWSANDBOX_FILE_IS_DIRECTORY"},
+        {FILES_PERMISSION_DENIED, "CWSANDBOX_FILE_PERMISSION_DENIED"},
+    };
+    CLEANUP_FREE char *said = stderr_line(f);
+    const char *reason = "CWSANDBOX_FILE_IO_FAILED";
+    size_t n = said ? strcspn(said, " ") : 0;
+    for (size_t i = 0; said && i < ARRAY_SIZE(reasons); i++)
+        if (strlen(reasons[i][0]) == n && memcmp(reasons[i][0], said, n) == 0)
+            reason = reasons[i][1];
+    struct cws_error *e =
+        error_new(CWS_E_FILE, "%s: %s%s", f->exec.spec.label,
+                  said && said[n] ? said + n + 1 : "it ended without a word", but);
+    error_add_reason(e, reason);
+    error_add_filepath(e, f->path);
+    error_add_sandbox_id(e, sandbox_id_borrow(f->sb));
+    return e;
+}
+
+static struct cws_error *too_large_error(const struct file_op *f)
+{
+    struct cws_error *e = file_error(f, "CWSANDBOX_FILE_TOO_LARGE",
+                                     "more than a call that returns it may hold, 256 MiB");
+    error_add_metadata(e, "filepath", "%s", f->path);
+    error_add_metadata(e, "max_size_bytes", "%u", FILE_BUFFERED_CEILING);
+    return e;
+}
+
 static struct cws_error *read_exit_error(const struct file_op *f, int exit_code)
 {
     CLEANUP_FREE char *said = stderr_line(f);
@@ -98,10 +134,14 @@ static struct cws_error *truncated_error(const struct file_op *f)
 static struct cws_error *read_verdict(const struct file_op *f, int exit_code,
                                       struct cws_error *take)
 {
+    if (take && f->too_large) {
+        error_unref(take);
+        return too_large_error(f);
+    }
     if (take)
         return take;
     if (exit_code != 0)
-        return read_exit_error(f, exit_code);
+        return f->exec.spec.files ? words_error(f, "") : read_exit_error(f, exit_code);
     bool check = f->kind == FILE_READ || f->expected >= FILE_STREAM_CHECK_FROM;
     return check && f->delivered < f->expected ? truncated_error(f) : NULL;
 }
@@ -114,6 +154,8 @@ static struct cws_error *write_verdict(const struct file_op *f, int exit_code,
     bool begun = f->exec.deadline_ns > 0; /* else the target is as it was */
     if (take && (take->kind == CWS_E_STREAM_BACKPRESSURE || take->immortal || !begun))
         return take;
+    if (!take && f->exec.spec.files)
+        return words_error(f, f->kind == FILE_CHANGE ? "" : "; the target may be partial");
     CLEANUP_FREE char *said = stderr_line(f);
     CLEANUP_FREE char *text = NULL;
     if (take)
@@ -158,11 +200,14 @@ static int on_output(struct exec *x, cws_stream stream, const uint8_t *data, siz
     struct file_op *f = CONTAINER_OF(x, struct file_op, exec);
     if (stream == CWS_STDERR)
         return keep_stderr(f, data, n);
-    if (f->probing || f->kind == FILE_READ) {
+    if (f->probing || f->kind == FILE_READ || f->kind == FILE_LIST) {
         f->delivered += n;
+        f->too_large = f->delivered > FILE_BUFFERED_CEILING;
+        if (f->too_large)
+            return -ENOMEM; /* ends it; read_verdict() has the words */
         return buf_put(&f->content, data, n);
     }
-    if (f->kind != FILE_READ_STREAM)
+    if (!file_streams_out(f))
         return 0;
     f->delivered += n;
     struct chunk *c = chunk_new(data, n);
@@ -181,7 +226,7 @@ static void on_done(struct exec *x, int exit_code, struct cws_error *take_error)
         return;
     }
     take_size_line(f);
-    bool reading = f->kind == FILE_READ || f->kind == FILE_READ_STREAM;
+    bool reading = f->kind == FILE_READ || f->kind == FILE_LIST || file_streams_out(f);
     file_finish(f, reading ? read_verdict(f, exit_code, take_error)
                            : write_verdict(f, exit_code, take_error));
 }
@@ -219,21 +264,38 @@ static void refuse_nomem(struct file_op *f)
     op_end(&f->op);
 }
 
-/* The bytes of a name as octal numbers, which every string of a message can hold. */
 static int spell(struct file_op *f, const char *script)
 {
-    CLEANUP_BUF struct buf name = {0};
-    size_t n;
-    for (const char *c = f->path; *c; c++)
-        if (buf_printf(&name, "\\0%03o", (unsigned char)*c) < 0)
-            return -ENOMEM;
-    if (buf_put(&name, "", 1) < 0)
-        return -ENOMEM;
     free(f->spelled);
-    f->spelled = (char *)buf_take(&name, &n);
     free(f->spelled_script);
+    f->spelled = file_spell(f->path);
     f->spelled_script = str_dup_printf("%s%s", spelled_prefix, script);
-    return f->spelled_script ? 0 : -ENOMEM;
+    return f->spelled && f->spelled_script ? 0 : -ENOMEM;
+}
+
+static const char *word_of(const struct file_op *f)
+{
+    return f->word                                               ? f->word
+           : f->kind == FILE_READ || f->kind == FILE_READ_STREAM ? "read"
+                                                                 : "write";
+}
+
+static size_t fill_argv(struct file_op *f, const char *script, bool words)
+{
+    size_t n = 0;
+    f->argv[n++] = (char *)(words ? FILES_PROGRAM : script ? "/bin/sh" : "/bin/cat");
+    f->argv[n++] = (char *)(words ? word_of(f) : script ? "-c" : "--");
+    if (script && !words) {
+        f->argv[n++] = (char *)script;
+        f->argv[n++] =
+            (char *)"cwsandbox-file"; /* $0: what the shell's own messages begin with */
+    }
+    f->argv[n++] = f->spelled ? f->spelled : f->path;
+    if (f->kind == FILE_WRITE)
+        f->argv[n++] = f->size_text;
+    if (f->word_argument)
+        f->argv[n++] = f->word_argument;
+    return n;
 }
 
 /* @script NULL: cat itself. */
@@ -243,24 +305,13 @@ static void run(struct file_op *f, const char *script, bool with_stdin, uint64_t
         refuse_relative(f);
         return;
     }
-    bool spelled = !utf8_valid(f->path, strlen(f->path));
-    if (spelled && spell(f, script ? script : read_script) < 0) {
+    bool words = f->word || f->sb->conn->exec_files;
+    bool nameable = utf8_valid(f->path, strlen(f->path));
+    if (!nameable && spell(f, script ? script : read_script) < 0) {
         refuse_nomem(f);
         return;
     }
-    if (spelled)
-        script = f->spelled_script;
-    size_t n = 0;
-    f->argv[n++] = (char *)(script ? "/bin/sh" : "/bin/cat");
-    f->argv[n++] = (char *)(script ? "-c" : "--");
-    if (script) {
-        f->argv[n++] = (char *)script;
-        f->argv[n++] =
-            (char *)"cwsandbox-file"; /* $0: what the shell's own messages begin with */
-    }
-    f->argv[n++] = spelled ? f->spelled : f->path;
-    if (f->kind == FILE_WRITE)
-        f->argv[n++] = f->size_text;
+    size_t n = fill_argv(f, nameable ? script : f->spelled_script, words);
     f->exec = (struct exec){
         .events = &exec_events,
         .sb = f->sb,
@@ -270,6 +321,8 @@ static void run(struct file_op *f, const char *script, bool with_stdin, uint64_t
                  .timeout_ns = timeout_ns,
                  .label = f->way.label,
                  .filepath = f->path,
+                 .user = f->user,
+                 .files = words,
                  .container = f->container},
     };
     exec_start(&f->exec);
@@ -342,6 +395,8 @@ static void on_stream_ready(struct sb_ready *way, struct cws_error *error)
     if (e) {
         file_finish(f, e);
         op_end(&f->op);
+    } else if (f->word) {
+        run(f, NULL, f->kind == FILE_UNPACK, f->timeout_ns);
     } else if (f->kind == FILE_WRITE_STREAM) {
         run(f, write_stream_scripts[f->sb->conn->ours], true, f->timeout_ns);
     } else if (f->sb->conn->ours) {

@@ -10,13 +10,12 @@
 /* As the published client. */
 #define FILE_UNARY_CAP (32u * 1024 * 1024)
 #define FILE_UNARY_CEILING (99u * 1024 * 1024)
-#define FILE_BUFFERED_CEILING (256u * 1024 * 1024)
 
 static const char *const labels[] = {
-    [FILE_READ] = "Read file",
-    [FILE_WRITE] = "Write file",
-    [FILE_READ_STREAM] = "Read file",
-    [FILE_WRITE_STREAM] = "Write file",
+    [FILE_READ] = "Read file",          [FILE_WRITE] = "Write file",
+    [FILE_READ_STREAM] = "Read file",   [FILE_WRITE_STREAM] = "Write file",
+    [FILE_LIST] = "Look at files",      [FILE_CHANGE] = "Change files",
+    [FILE_PACK] = "Download directory", [FILE_UNPACK] = "Upload directory",
 };
 
 static void finish_unary(struct file_op *f, struct cws_error *take)
@@ -242,14 +241,15 @@ static void on_running(struct sb_ready *way, struct cws_error *error)
     }
     bool whole = buf_len(&f->content) == f->size; /* else it was cut into frames already */
     bool nameable = utf8_valid(f->path, strlen(f->path));
-    if (f->kind == FILE_READ && !nameable) {
+    bool by_message = nameable && !f->user; /* whose fields have room for neither */
+    if (f->kind == FILE_READ && !by_message) {
         file_exec_read(f);
     } else if (f->kind == FILE_READ) {
         hint_begin(&f->hint, f->timeout_ns);
         plane_choose(&f->plane);
     } else if (f->size > FILE_BUFFERED_CEILING)
         refuse_size(f);
-    else if (!whole || !nameable || f->size > unary_cap(f->sb))
+    else if (!whole || !by_message || f->size > unary_cap(f->sb))
         file_exec_write(f);
     else
         plane_choose(&f->plane);
@@ -271,7 +271,7 @@ static void on_way(struct plane_way *w, struct cws_error *error)
 static void file_begin(struct cws_op *op)
 {
     struct file_op *f = CONTAINER_OF(op, struct file_op, op);
-    if (f->kind == FILE_READ_STREAM || f->kind == FILE_WRITE_STREAM)
+    if (f->kind != FILE_READ && f->kind != FILE_WRITE)
         file_exec_stream(f);
     else
         sb_ready_begin(&f->way);
@@ -306,6 +306,8 @@ static void file_free(struct cws_op *op)
     free(f->spelled);
     free(f->spelled_script);
     free(f->container);
+    free(f->user);
+    free(f->word_argument);
     free(f);
 }
 
@@ -334,12 +336,12 @@ static void on_reader_closed(struct cws_reader *r)
 static const struct reader_events reader_events = {.on_room = on_room,
                                                    .on_closed = on_reader_closed};
 
-static struct file_op *file_new(cws_sandbox *sb, enum file_kind kind, const char *path,
-                                const cws_file_options *options, cws_error **error)
+struct file_op *file_new(cws_sandbox *sb, enum file_kind kind, const char *path,
+                         const cws_file_options *options, cws_error **error)
 {
     static const cws_file_options defaults = {0};
     const cws_file_options *o = options ? options : &defaults;
-    if (container_check(o->container, error) < 0)
+    if (container_check(o->container, error) < 0 || (o->user && user_check(o->user, error) < 0))
         return NULL;
     if (!path) {
         (void)error_set(error, CWS_E_INVALID, "a file needs a path");
@@ -364,7 +366,8 @@ static struct file_op *file_new(cws_sandbox *sb, enum file_kind kind, const char
     reader_init(&f->out, &f->op, &reader_events, 0);
     writer_init(&f->in, &f->op, WRITER_FRAME_BYTES, on_in_data);
     f->path = strdup(path);
-    if (!f->path || container_dup(o->container, &f->container) < 0) {
+    if (!f->path || container_dup(o->container, &f->container) < 0 ||
+        (o->user && !(f->user = strdup(o->user)))) {
         cws_op_unref(&f->op);
         (void)error_give(error, &error_nomem);
         return NULL;
@@ -372,7 +375,7 @@ static struct file_op *file_new(cws_sandbox *sb, enum file_kind kind, const char
     return f;
 }
 
-static struct file_op *file_submit(struct file_op *f, cws_error **error)
+struct file_op *file_submit(struct file_op *f, cws_error **error)
 {
     if (op_submit(&f->op, error) == 0)
         return f;

@@ -188,8 +188,7 @@ static char **copy_argv(const char *const *argv, size_t n)
     return copy;
 }
 
-/* "NAME|UID[:GROUP|GID]": what fits into a header and can be a name. */
-static int check_user(const char *user, cws_error **error)
+int user_check(const char *user, cws_error **error)
 {
     size_t n = strlen(user);
     const char *colon = strchr(user, ':');
@@ -217,7 +216,7 @@ static int check_arguments(const char *const *argv, size_t n, const cws_exec_opt
             !utf8_valid(o->env[i], strlen(o->env[i])))
             return error_set(error, CWS_E_INVALID,
                              "variable %zu of env is not NAME=value in UTF-8", i);
-    if (o->user && check_user(o->user, error) < 0)
+    if (o->user && user_check(o->user, error) < 0)
         return -1;
     if (!o->cwd)
         return 0;

@@ -66,6 +66,7 @@ static void on_headers(void *user, struct grpc_call *call, const struct grpc_hea
     rpc->answered = true;
     const char *fields = grpc_header_find(headers, n, EXEC_FIELDS_HEADER);
     rpc->conn->exec_fields = fields && strcmp(fields, EXEC_FIELDS) == 0;
+    rpc->conn->exec_files = grpc_header_find(headers, n, EXEC_FILES_HEADER) != NULL;
     if (!rpc->conn->ours && grpc_header_find(headers, n, "x-cwsandbox-server"))
         conn_is_ours(rpc->conn);
 }

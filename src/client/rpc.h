@@ -32,7 +32,7 @@ struct rpc_events {
                      const struct err *status); /* last; code ERR_OK = success */
 };
 
-#define RPC_MAX_FIELDS 2 /* cwd, user */
+#define RPC_MAX_FIELDS 3 /* cwd, user, files */
 
 struct rpc {
     const struct rpc_events *events; /* [const] */

@@ -252,8 +252,8 @@ static void do_stat(char **args)
     struct stat st;
     int fd, at_flags = AT_EMPTY_PATH;
 
-    if (args[0][strspn(args[0], "/")] == 0) {
-        fd = open_path("/", O_PATH | O_DIRECTORY);
+    if (args[0][strlen(args[0]) - 1] == '/') { /* what it leads to, as everywhere */
+        fd = open_path(args[0], O_PATH | O_DIRECTORY);
     } else {
         fd = open_parent(args[0], &name);
         at_flags = AT_SYMLINK_NOFOLLOW;
@@ -270,11 +270,17 @@ static void do_mkdir(char **args)
 {
     char *end;
     unsigned long mode = strtoul(args[1], &end, 8);
+    int fd;
 
     if (*end || end == args[1] || mode > 07777)
         fail(args[0], EINVAL);
     (void)umask(0); /* as asked for */
-    (void)make_directory(args[0], (mode_t)mode);
+    if (!make_directory(args[0], (mode_t)mode) || !(mode & 06000))
+        return;
+    fd = open_path(args[0],
+                   O_RDONLY | O_DIRECTORY | O_NOFOLLOW); /* mkdir(2) leaves these bits out */
+    if (fd < 0 || fchmod(fd, (mode_t)mode) < 0)
+        fail(args[0], errno);
 }
 
 static void remove_one(const char *path, int dir_fd, const char *name, bool directory)
@@ -507,6 +513,21 @@ static void raise_descriptors(void)
     (void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
+/* In place: what is spelled becomes bytes. */
+static void unspell(char *arg)
+{
+    char *to = arg;
+
+    if (*arg != '\\')
+        return;
+    for (char *at = arg; *at; at += 5) {
+        if (at[0] != '\\' || at[1] != '0' || strspn(at + 2, "01234567") < 3)
+            fail(arg, EINVAL);
+        *to++ = (char)((at[2] - '0') << 6 | (at[3] - '0') << 3 | (at[4] - '0'));
+    }
+    *to = 0;
+}
+
 void files_main(struct spawn *s)
 {
     int n = 0;
@@ -520,8 +541,11 @@ void files_main(struct spawn *s)
             n - 2 > programs[i].n_max)
             continue;
         for (int a = 2; a < n; a++) {
+            unspell(s->argv[a]);
             if (strlen(s->argv[a]) >= PATH_MAX)
                 fail("", ENAMETOOLONG);
+            if (s->argv[a][0] == 0)
+                fail("", EINVAL);
         }
         programs[i].run(s->argv + 2);
         _exit(0);

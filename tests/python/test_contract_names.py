@@ -131,7 +131,7 @@ AuthProvider EndpointShareToken""".split()
 
 # What ours has on top: fields behind the contract's, keyword arguments behind its own. All have defaults.
 ADDED = {
-    "names": ["PortForward", "as_completed"],
+    "names": ["FileInfo", "FileKind", "PortForward", "as_completed"],
     "results": ["return_exceptions", "progress"],
     "RemoteFunction.map": ["return_exceptions"],
     "Session.function": ["max_in_flight"],
@@ -139,6 +139,7 @@ ADDED = {
         "stdout_truncated", "stderr_truncated", "timed_out", "oom_killed", "signal", "duration", "cpu_seconds", "peak_memory_bytes",
     ],  # fmt: skip
     "Sandbox.exec": ["input", "max_output_bytes", "env", "user", "discard_output"],
+    **dict.fromkeys([f"Sandbox.{n}_file{s}" for n in ("read", "write") for s in ("", "_streaming")], ["user"]),
 }
 
 REQUIRED = "required"
