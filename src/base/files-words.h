@@ -8,7 +8,7 @@
  *     FILES_PROGRAM remove PATH          a file, a link, an empty directory
  *     FILES_PROGRAM remove-tree PATH     what is in it, too; links are not followed
  *     FILES_PROGRAM rename OLD NEW       rename(2)
- *     FILES_PROGRAM read PATH            stdout: the content
+ *     FILES_PROGRAM read PATH            stdout: the content; of a FIFO or a device, what comes
  *     FILES_PROGRAM write PATH [SIZE]    stdin: the content; creates or overwrites, keeps owner and mode of what is there.
  *                                        With SIZE there is room for it before a byte is touched, and it is all of it.
  *     FILES_PROGRAM pack PATH            stdout: the tree (tree.h)

@@ -81,11 +81,9 @@ __attribute__((noreturn)) static void fail_tree(const char *path, const struct t
 
 static int open_path(const char *path, int flags)
 {
-    struct open_how how = {.flags = (uint64_t)flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+    struct open_how how = {.flags = (uint64_t)flags | O_CLOEXEC,
                            .resolve = RESOLVE_NO_MAGICLINKS};
 
-    if (flags & O_PATH)
-        how.flags = (uint64_t)flags | O_CLOEXEC;
     return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
 }
 
@@ -353,7 +351,8 @@ static void do_rename(char **args)
 
 /* ---- one file ---- */
 
-static void refuse_irregular(int fd, const char *path)
+/* True: a regular file. A stream may be a FIFO or a device as well: it waits as long as its caller does. */
+static bool check_kind(int fd, const char *path, bool regular_only)
 {
     struct stat st;
 
@@ -361,18 +360,21 @@ static void refuse_irregular(int fd, const char *path)
         fail(path, errno);
     if (S_ISDIR(st.st_mode))
         fail(path, EISDIR);
-    if (!S_ISREG(st.st_mode))
+    if (regular_only && !S_ISREG(st.st_mode))
         give_up(FILES_IO_FAILED, path, "", "is not a file");
+    return S_ISREG(st.st_mode);
 }
 
 static void do_read(char **args)
 {
-    int fd = open_path(args[0], O_RDONLY);
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NOCTTY,
+                           .resolve = RESOLVE_NO_MAGICLINKS};
+    int fd = (int)syscall(SYS_openat2, AT_FDCWD, args[0], &how, sizeof(how));
     ssize_t n;
 
     if (fd < 0)
         fail(args[0], errno);
-    refuse_irregular(fd, args[0]);
+    (void)check_kind(fd, args[0], false);
     while ((n = read(fd, g_out, sizeof(g_out))) > 0)
         write_all(g_out, (size_t)n);
     if (n < 0)
@@ -405,7 +407,8 @@ static void reserve(const char *path, int fd, off_t size)
 static void do_write(char **args)
 {
     off_t size = args[1] ? parse_size(args[0], args[1]) : 0, done = 0;
-    struct open_how how = {.flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+    struct open_how how = {.flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY |
+                                    (args[1] ? O_NONBLOCK : 0),
                            .mode = 0644,
                            .resolve = RESOLVE_NO_MAGICLINKS};
     ssize_t n = 0;
@@ -415,7 +418,7 @@ static void do_write(char **args)
     fd = (int)syscall(SYS_openat2, AT_FDCWD, args[0], &how, sizeof(how));
     if (fd < 0)
         fail(args[0], errno);
-    refuse_irregular(fd, args[0]);
+    bool regular = check_kind(fd, args[0], args[1] != NULL);
     check_writable(fd, args[0]);
     reserve(args[0], fd, size);
     /* Counted: the end of stdin may not be delivered. */
@@ -426,7 +429,7 @@ static void do_write(char **args)
                 fail(args[0], errno);
         }
     }
-    if (n < 0 || ftruncate(fd, done) < 0)
+    if (n < 0 || (regular && ftruncate(fd, done) < 0))
         fail(args[0], errno);
     if (args[1] && done != size)
         give_up(FILES_IO_FAILED, args[0], "", "the content ended early");
