@@ -34,12 +34,13 @@ def test_every_verb_is_offered_and_nothing_hidden(ordinary_home):
     helped = re.findall(r"^  ([a-z]+)(?: [a-z]+)?  ", ordinary_home.run("--help").stdout.decode(), re.M)
     assert list(found) == list(dict.fromkeys(helped))
     assert found["exec"].startswith("Run a command")
-    assert list(answers(ordinary_home, "files", "")) == ["read", "write"]
+    assert list(answers(ordinary_home, "files", "")) == ["read", "write", "ls", "stat", "mkdir", "rm", "mv"]
     assert list(answers(ordinary_home, "help", "files", "w")) == ["write"]
     assert list(answers(ordinary_home, "--")) == ["--auth", "--version", "--help"]
 
 
-@pytest.mark.parametrize("verb", ["run", "exec", "sh", "ls", "get", "logs", "files read", "files write", "forward", "snapshots create",
+@pytest.mark.parametrize("verb", ["run", "exec", "sh", "ls", "get", "logs", "cp", "files read", "files write", "files ls", "files stat",
+                                  "files mkdir", "files rm", "files mv", "forward", "snapshots create",
                                   "snapshots get", "snapshots list", "snapshots delete", "image pull", "image import", "image export", "image ls",
                                   "image inspect", "image rm", "image prune", "stop", "delete",
                                   "doctor", "completion", "version"])
@@ -128,7 +129,7 @@ def test_bash_knows_how_to_complete_the_program():
 
 BASH_LINES = [
     ("cwsandbox ex", ["exec"]),
-    ("cwsandbox files ", ["read", "write"]),
+    ("cwsandbox files ", ["read", "write", "ls", "stat", "mkdir", "rm", "mv"]),
     ("cwsandbox ls --st", ["--status"]),
     ("cwsandbox   ls   -o  j", ["json"]),
     ("cwsandbox ls --output=j", ["json"]),  # bash replaces what is behind the = only
@@ -211,7 +212,7 @@ def test_fish_accepts_the_script():
 @need("fish")
 @pytest.mark.parametrize("line,reply", [
     ("cwsandbox ex", ["exec"]),
-    ("cwsandbox files ", ["read", "write"]),
+    ("cwsandbox files ", ["ls", "mkdir", "mv", "read", "rm", "stat", "write"]),
     ("cwsandbox ls --st", ["--status"]),
     ("cwsandbox ls --output=j", ["--output=json"]),
     ("cwsandbox exec id ls --", []),

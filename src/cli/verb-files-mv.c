@@ -1,0 +1,43 @@
+/* cwsandbox files mv: another name for a file or a directory of a sandbox. */
+#include "cli/cli.h"
+#include "cli/fileview.h"
+#include "cli/verbs.h"
+
+struct args {
+    int data_plane;
+    const char *id, *container, *user, *path, *new_path;
+    uint64_t timeout_ns;
+};
+
+static const struct option options[] = {FILE_OPTIONS(struct args)};
+
+static const struct operand operands[] = {
+    SANDBOX_OPERAND(struct args),
+    {"PATH", OPERAND_ONE, offsetof(struct args, path), "Absolute path in it."},
+    {"NEW", OPERAND_ONE, offsetof(struct args, new_path),
+     "Its new path. A file that has it is gone."},
+};
+
+static int run(struct cli *cli, const void *data)
+{
+    const struct args *args = data;
+    CLEANUP_SANDBOX cws_sandbox *sb = NULL;
+    cws_error *error = NULL;
+    int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, args->data_plane, &sb);
+    if (code != EXIT_FINE)
+        return code;
+    cws_file_options how = {args->timeout_ns, args->container, args->user};
+    cws_op *call = cws_sandbox_rename_file(sb, args->path, args->new_path, &how, &error);
+    return cli_await(cli, call, error, NULL);
+}
+
+const struct verb verb_files_mv = {
+    .name = "files mv",
+    .summary = "Give a file or a directory of a sandbox another name.",
+    .options = options,
+    .n_options = ARRAY_SIZE(options),
+    .operands = operands,
+    .n_operands = ARRAY_SIZE(operands),
+    .args_size = sizeof(struct args),
+    .run = run,
+};
