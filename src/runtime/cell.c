@@ -167,7 +167,7 @@ static void request_creation(struct cell *cell)
     struct launch_create create = {.root = cell->kind->root};
 
     memcpy(create.id, cell->id, sizeof(cell->id));
-    mounts_plan(&create);
+    mounts_plan(&create, cell->kind->working_dir);
     cell->state = CELL_CREATING;
     cell->n_answers = 1;
     rt->pool.n_creating++;
@@ -263,7 +263,8 @@ bool cell_kind_equal(const struct cell_kind *a, const struct cell_kind *b)
     for (uint32_t i = 0; i < ra->n_layers; i++)
         if (strcmp(ra->layers[i], rb->layers[i]) != 0)
             return false;
-    return true;
+    return strcmp(a->working_dir ? a->working_dir : "", b->working_dir ? b->working_dir : "") ==
+           0;
 }
 
 /* @id: NULL for a fresh one. */

@@ -47,6 +47,7 @@ enum network_class {
 /* What cells of a kind have in common before anybody configures one: blanks of a kind are interchangeable. */
 struct cell_kind {
     struct rootfs root;
+    const char *working_dir; /* of an image: made where it is missing; NULL: none */
     enum network_class network;
 };
 

@@ -76,7 +76,8 @@ int image_find(const struct runtime *rt, const char *name, bool brought,
 struct cell_kind *image_kind(const struct runtime *rt, const struct runtime_image *image)
 {
     size_t n = strings_count(image->layers), size = LAUNCH_LAYER_DIGITS + 1;
-    struct cell_kind *kind = malloc(sizeof(*kind) + n * size);
+    const char *dir = image->working_dir;
+    struct cell_kind *kind = malloc(sizeof(*kind) + n * size + (dir ? strlen(dir) + 1 : 0));
     if (!kind)
         return NULL;
     *kind = rt->pool.shelf.kind;
@@ -87,5 +88,6 @@ struct cell_kind *image_kind(const struct runtime *rt, const struct runtime_imag
         kind->root.layers[i] = memcpy(names, image->layers[i], size);
         names += size;
     }
+    kind->working_dir = dir ? strcpy(names, dir) : NULL;
     return kind;
 }

@@ -19,8 +19,10 @@ static void add(struct launch_create *create, struct mount_op op)
     create->mounts[create->n_mounts++] = op;
 }
 
-void mounts_plan(struct launch_create *ret)
+void mounts_plan(struct launch_create *ret, const char *working_dir)
 {
+    const struct mount_op made = {MOUNT_POINT, "", working_dir};
+
     ret->n_mounts = 0;
     if (ret->root.host)
         add(ret, (struct mount_op){MOUNT_HOST, "", ""});
@@ -28,4 +30,7 @@ void mounts_plan(struct launch_create *ret)
         add(ret, always[i]);
     for (size_t i = 0; i < ARRAY_SIZE(of_images) && !ret->root.host; i++)
         add(ret, of_images[i]);
+    /* As builders of images expect: a directory that only the config names is there. One with a longer name is not. */
+    if (working_dir && mount_op_valid(&made))
+        add(ret, made);
 }

@@ -4,7 +4,7 @@
 
 #include "privproto/launchproto.h"
 
-/** mounts_plan() - fills @ret->mounts for @ret->root; the strings are static. */
-void mounts_plan(struct launch_create *ret);
+/** mounts_plan() - fills @ret->mounts for @ret->root; the strings are static, but @working_dir (NULL: none), which is borrowed. */
+void mounts_plan(struct launch_create *ret, const char *working_dir);
 
 #endif

@@ -31,14 +31,28 @@ static void test_only_the_host_has_the_machines_directories(void **state)
 {
     struct launch_create create = {.root.host = true};
 
-    mounts_plan(&create);
+    mounts_plan(&create, NULL);
     assert_has_what_every_root_has(&create);
     assert_int_equal(create.mounts[0].kind, MOUNT_HOST); /* /dev and the rest on top of them */
     create.root.host = false;
-    mounts_plan(&create);
+    mounts_plan(&create, NULL);
     assert_has_what_every_root_has(&create);
     assert_false(has(&create, MOUNT_HOST, ""));
     assert_true(has(&create, MOUNT_FILE, "/etc/hosts"));
+}
+
+static void test_an_images_working_directory_is_there(void **state)
+{
+    char longest[LAUNCH_MAX_TARGET + 1] = "/";
+    struct launch_create create = {0};
+
+    (void)state;
+    mounts_plan(&create, "/app/src");
+    assert_true(has(&create, MOUNT_POINT, "/app/src"));
+    assert_has_what_every_root_has(&create);
+    (void)memset(longest + 1, 'x', LAUNCH_MAX_TARGET - 1);
+    mounts_plan(&create, longest);
+    assert_false(has(&create, MOUNT_POINT, longest)); /* launch would not believe it */
 }
 
 static void test_shm_is_mounted_on_dev_not_below_it(void **state)
@@ -46,7 +60,7 @@ static void test_shm_is_mounted_on_dev_not_below_it(void **state)
     struct launch_create create = {.root.host = true};
     uint32_t dev = 0, shm = 0;
 
-    mounts_plan(&create);
+    mounts_plan(&create, NULL);
     for (uint32_t i = 0; i < create.n_mounts; i++) {
         if (strcmp(create.mounts[i].target, "/dev") == 0)
             dev = i;
@@ -60,6 +74,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_the_host_has_the_machines_directories),
+        cmocka_unit_test(test_an_images_working_directory_is_there),
         cmocka_unit_test(test_shm_is_mounted_on_dev_not_below_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

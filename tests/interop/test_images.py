@@ -78,6 +78,14 @@ def test_the_config_counts_where_the_caller_says_nothing(store):
     box.delete()
 
 
+def test_a_working_directory_that_only_the_config_names_is_there(store):
+    store.add("cws-test/nowhere:1", WorkingDir="/not/there/yet")
+    box = store.service.create("/bin/sh", ["-c", "pwd"], image="cws-test/nowhere:1")
+    status = box.get(wait="terminal").status
+    assert (status.state, status.exit_code) == (pb.STATE_COMPLETED, 0), status.state_reason
+    box.delete()
+
+
 def test_no_layer_is_written_to(store):
     store.add("cws-test/written:1")
     first, second = (store.service.create(image="cws-test/written:1") for _ in range(2))
