@@ -42,6 +42,8 @@ static int open_store(struct verb_world *w, struct err *err)
 static int open_files(struct verb_world *w, struct err *err)
 {
     const struct image_options *o = &w->options;
+    if (o->verb == VERB_FETCH && fetch_open(&w->fetch, o->secrets, err) < 0)
+        return -1;
     if (o->verb == VERB_PULL || o->verb == VERB_FETCH) {
         w->registries.public_only = o->public_only;
         return registries_load(&w->registries, o->registries,

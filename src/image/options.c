@@ -38,6 +38,7 @@ static int parse_valued(const char *name, const char *value, struct image_option
         uint64_t *number;
     } rows[] = {{"--store", &o->store, NULL},
                 {"--registries", &o->registries, NULL},
+                {"--secrets", &o->secrets, NULL},
                 {"--unused-for", NULL, &o->unused_s},
                 {"--keep-bytes", NULL, &o->keep_bytes}};
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

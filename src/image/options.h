@@ -22,6 +22,7 @@ enum image_verb {
 struct image_options {
     enum image_verb verb;
     const char *store;      /* NULL: that of this user's own service */
+    const char *secrets;    /* a directory (login.h), or NULL */
     const char *registries; /* NULL: where the file usually is */
     bool json, rootfs, quiet;
     bool

@@ -7,7 +7,6 @@
 
 #include "base/util.h"
 #include "image/export.h"
-#include "image/fetch.h"
 #include "image/import.h"
 #include "image/pull.h"
 #include "image/reference.h"
@@ -18,6 +17,7 @@ void verb_world_done(struct verb_world *w)
     cleanup_fd(&w->input);
     cleanup_fd(&w->output);
     registries_done(&w->registries);
+    fetch_done(&w->fetch);
     store_close(&w->store);
 }
 
@@ -325,7 +325,7 @@ int verb_run(struct verb_world *w, struct err *err)
     case VERB_EXPORT:
         return verb_export(w, err);
     case VERB_FETCH:
-        return fetch_run(&w->store, &w->registries, err);
+        return fetch_run(&w->fetch, &w->store, &w->registries, err);
     case VERB_MAX:
         break;
     }

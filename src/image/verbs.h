@@ -4,6 +4,7 @@
 #ifndef CWS_IMAGE_VERBS_H
 #define CWS_IMAGE_VERBS_H
 
+#include "image/fetch.h"
 #include "image/options.h"
 #include "image/registries.h"
 #include "image/store.h"
@@ -13,6 +14,7 @@ struct verb_world {
     struct store store;
     int input, output; /* -1: the verb has none */
     struct registries registries;
+    struct fetch fetch;
 };
 
 /** verb_run() - prints what it did on stdout. */

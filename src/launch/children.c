@@ -67,14 +67,17 @@ void child_become_daemon(const struct options *options, int words, int launch)
  * line nor its environment has anything of it. */
 void child_become_fetch(const struct options *options, int input, int output)
 {
-    const char *argv[] = {
-        options->image_path, "fetch", "--store", options->images_dir, NULL, NULL, NULL};
+    const char *argv[9] = {options->image_path, "fetch", "--store", options->images_dir};
     size_t n = 4;
 
     if (options->image_public_only)
         argv[n++] = "--public-only";
     if (!options->image_logins)
         argv[n++] = "--no-logins";
+    if (options->image_secrets) {
+        argv[n++] = "--secrets";
+        argv[n++] = options->image_secrets;
+    }
     if (setsid() < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         _exit(1);
     default_signals();

@@ -56,6 +56,9 @@ static int parse_image_option(int c, struct options *o)
     case 'N':
         o->image_logins = true;
         return 0;
+    case 'T':
+        o->image_secrets = optarg;
+        return 0;
     default:
         return -EINVAL;
     }
@@ -143,6 +146,7 @@ int options_parse(int argc, char **argv, struct options *o)
         {"image-path", required_argument, NULL, 'P'},
         {"image-public-only", no_argument, NULL, 'O'},
         {"image-logins", no_argument, NULL, 'N'},
+        {"image-secrets", required_argument, NULL, 'T'},
         {"remove-data", required_argument, NULL, 'R'},
         {NULL, 0, NULL, 0},
     };

@@ -36,7 +36,8 @@ struct options {
     const char *image_path; /* cwsandbox-image; NULL: images are not brought */
     bool image_public_only; /* see fetches.h */
     bool image_logins;
-    const char *remove_data; /* the data directory, when it is to go at the end */
+    const char *image_secrets; /* directory, or NULL */
+    const char *remove_data;   /* the data directory, when it is to go at the end */
 };
 
 /** options_parse() - @ret has its defaults; borrows @argv. -EINVAL: a mistake in it. */

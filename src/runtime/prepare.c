@@ -119,7 +119,7 @@ void prepare_begin(struct sandbox *sb)
 {
     const struct runtime_config *c = &sb->rt->config;
     CLEANUP_ERR struct err err = {0};
-    if (c->get_image(c->user, sb->image, sb->user_data, &sb->preparation->wait, &err) < 0)
+    if (c->get_image(c->user, sb, &sb->preparation->wait, &err) < 0)
         sandbox_fail(sb, "%s", err_text(&err));
     else
         sb->preparation->asked = true;

@@ -61,9 +61,9 @@ struct runtime_config {
      * sandbox FAILED. 1: it must be brought first; @brought: it was, for this sandbox. NULL: there is none but "host". */
     int (*find_image)(void *user, const char *name, bool brought, struct runtime_image *ret,
                       struct err *err);
-    /* Bring it, for the sandbox with @user_data. wait->cb follows (runtime/image.h), never inside the call, unless it fails or
-     * drop_image() comes before. NULL both: find_image() never says 1. */
-    int (*get_image)(void *user, const char *name, void *user_data, struct image_wait *wait,
+    /* Bring the image of @sb. wait->cb follows (runtime/image.h), never inside the call, unless it fails or drop_image() comes
+     * before. NULL both: find_image() never says 1. */
+    int (*get_image)(void *user, const struct sandbox *sb, struct image_wait *wait,
                      struct err *err);
     void (*drop_image)(void *user, struct image_wait *wait);
     /* Sandboxes of an earlier service come back with what it gave as sandbox_spec.kept; NULL: it means nothing any more, and

@@ -272,6 +272,7 @@ static int make_argv(const struct front *f, const struct opened *opened, struct 
         {"--tls-cert", o->tls_cert},
         {"--tls-key", o->tls_key},
         {"--image-path", o->image_path},
+        {"--image-secrets", o->secret_stores},
         {"--remove-data", o->data_dir_chosen ? o->data_dir : NULL},
     };
     for (size_t i = 0; i < ARRAY_SIZE(pairs) && r == 0; i++)

@@ -11,10 +11,10 @@ int images_find(void *service, const char *name, bool brought, struct runtime_im
                    name);
 }
 
-int images_get(void *service, const char *name, void *record, struct image_wait *wait,
+int images_get(void *service, const struct sandbox *sb, struct image_wait *wait,
                struct err *err)
 {
-    return err_set(err, ERR_UNIMPLEMENTED, "image `%s` cannot be pulled", name);
+    return err_set(err, ERR_UNIMPLEMENTED, "images cannot be pulled");
 }
 
 void images_drop(void *service, struct image_wait *wait)

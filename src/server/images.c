@@ -7,6 +7,7 @@
 #include "image/reference.h"
 #include "image/value.h"
 #include "runtime/image.h"
+#include "server/record.h"
 #include "server/service.h"
 
 #define STORE "images" /* in the data directory, where we are: main.c */
@@ -82,12 +83,23 @@ int images_find(void *service, const char *name, bool brought, struct runtime_im
     return 0;
 }
 
-int images_get(void *service, const char *name, void *record, struct image_wait *wait,
+int images_get(void *service, const struct sandbox *sb, struct image_wait *wait,
                struct err *err)
 {
     struct service *s = service;
-    (void)record;
-    return pulls_wait(&s->pulls, &(struct pull_request){.reference = name}, wait, err);
+    struct sandbox_info info;
+    sandbox_get_info(sb, &info);
+    const struct record *r = info.user_data;
+    const Pb__ImagePullCredentials *c = r->spec->containers[0]->image_pull_credentials;
+    struct pull_request q = {.reference = info.image};
+    if (c != NULL) { /* spec_check() has seen it */
+        q.registry = c->registry;
+        q.owner = s->options->embedded ? "" : info.owner;
+        q.store = c->credentials->store_name;
+        q.name = c->credentials->path;
+        q.field = c->credentials->field;
+    }
+    return pulls_wait(&s->pulls, &q, wait, err);
 }
 
 void images_drop(void *service, struct image_wait *wait)

@@ -12,7 +12,7 @@ struct service;
 /* The three of runtime_config; @service: struct service. */
 int images_find(void *service, const char *name, bool brought, struct runtime_image *ret,
                 struct err *err);
-int images_get(void *service, const char *name, void *record, struct image_wait *wait,
+int images_get(void *service, const struct sandbox *sb, struct image_wait *wait,
                struct err *err);
 void images_drop(void *service, struct image_wait *wait);
 

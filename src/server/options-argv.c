@@ -64,9 +64,9 @@ static int add_option(struct text_list *l, const struct options *o,
 /* Rows that are the front's alone. */
 static bool fronts_own(const char *name)
 {
-    static const char *const names[] = {"config",       "ready-fd", "check-config", "help",
-                                        "version",      "data-dir", "launch-path",  "init-path",
-                                        "service-name", "user",     "image-path"};
+    static const char *const names[] = {
+        "config",      "ready-fd",  "check-config", "help", "version",    "data-dir",
+        "launch-path", "init-path", "service-name", "user", "image-path", "secret-stores"};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         if (strcmp(name, names[i]) == 0)
             return true;

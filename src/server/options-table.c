@@ -39,6 +39,10 @@ const struct option_def options_table[] = {
      "pull from registries at addresses that are not public, too; an embedded service always "
      "does",
      FIELD(image_private_registries)},
+    {"secret-stores", NULL, OPTION_TEXT, false, 0, NULL,
+     "none; with --embedded ~/.config/cwsandbox/secrets", "DIR",
+     "files OWNER/STORE/NAME that image_pull_credentials name; with --embedded STORE/NAME",
+     FIELD(secret_stores)},
     {"warm-pool", NULL, OPTION_NUMBER, false, 1024, "4", NULL, "N",
      "blank sandboxes kept ready", FIELD(warm_pool)},
     {"max-sandboxes", NULL, OPTION_NUMBER, false, 1000000, "10000", NULL, "N",

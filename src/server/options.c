@@ -350,6 +350,9 @@ static int options_check(struct options *o, struct err *err)
     if (o->data_dir != NULL && o->data_dir[0] != '/')
         return err_set(err, ERR_INVALID_ARGUMENT, "--data-dir: `%s` is not absolute",
                        o->data_dir);
+    if (o->secret_stores != NULL && o->secret_stores[0] != '/')
+        return err_set(err, ERR_INVALID_ARGUMENT, "--secret-stores: `%s` is not absolute",
+                       o->secret_stores);
     const char *name = o->service_name;
     if (name != NULL &&
         (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(name) ||

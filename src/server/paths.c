@@ -145,11 +145,27 @@ static int fill_image_program(struct options *o, struct err *err)
                                       : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
 }
 
+/* Where the user's own are; without HOME there are none. */
+static int fill_secret_stores(struct options *o, struct err *err)
+{
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    if (o->secret_stores != NULL || !o->embedded)
+        return 0;
+    if (config != NULL && config[0] == '/')
+        o->secret_stores = str_dup_printf("%s/cwsandbox/secrets", config);
+    else if (home != NULL && home[0] == '/')
+        o->secret_stores = str_dup_printf("%s/.config/cwsandbox/secrets", home);
+    else
+        return 0;
+    return o->secret_stores != NULL ? 0 : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+}
+
 int paths_fill(struct options *o, struct err *err)
 {
     if (fill_program(&o->launch_path, "cwsandbox-launch", "launch-path", err) < 0 ||
         fill_program(&o->init_path, "cwsandbox-init", "init-path", err) < 0 ||
-        fill_image_program(o, err) < 0 || fill_data_dir(o, err) < 0 || fill_listen(o, err) < 0)
+        fill_image_program(o, err) < 0 || fill_secret_stores(o, err) < 0 ||
+        fill_data_dir(o, err) < 0 || fill_listen(o, err) < 0)
         return -1;
     if (o->service_name == NULL)
         o->service_name = make_service_name(o->data_dir);

@@ -41,17 +41,9 @@ void pulls_done(struct pulls *p)
     timer_stop(p->timers, &p->start);
 }
 
-/* It may hold a password. */
-static void request_done(struct buf *request)
-{
-    if (buf_len(request) > 0)
-        explicit_bzero((void *)buf_head(request), buf_len(request));
-    buf_done(request);
-}
-
 static void pull_free(struct pull *p)
 {
-    request_done(&p->request);
+    buf_done(&p->request);
     buf_done(&p->answer);
     cleanup_fd(&p->answer_fd);
     free(p->reference);
@@ -211,7 +203,8 @@ static void on_start(struct timer *t)
 
 static int compose(struct buf *b, const struct pull_request *q)
 {
-    const char *const words[] = {q->reference, q->registry, q->user, q->password};
+    const char *const words[] = {q->reference, q->registry, q->owner,
+                                 q->store,     q->name,     q->field}; /* image/fetch.h */
     for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
         const char *word = words[i] != NULL ? words[i] : "";
         if (buf_put(b, word, strlen(word) + 1) < 0)
@@ -253,7 +246,7 @@ static struct pull *pull_new(struct pulls *p, struct buf *request, const char *r
 int pulls_wait(struct pulls *p, const struct pull_request *q, struct image_wait *wait,
                struct err *err)
 {
-    CLEANUP(request_done) struct buf request = {0};
+    CLEANUP_BUF struct buf request = {0};
     bool composed = compose(&request, q) == 0;
     struct pull *pull = composed ? find(p, &request) : NULL;
     if (composed && pull == NULL)

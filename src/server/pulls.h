@@ -25,8 +25,9 @@ struct pulls {
 
 struct pull_request { /* borrowed */
     const char *reference;
-    const char *registry; /* NULL: nothing is shown to it */
-    const char *user, *password;
+    const char
+        *registry; /* NULL: nothing is shown to it; else by which secret (image/login.h): */
+    const char *owner, *store, *name, *field;
 };
 
 /** pulls_init() - @begin: starts cwsandbox-image with copies of the two, or says -errno (supervisor_fetch()). */

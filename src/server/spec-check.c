@@ -71,11 +71,27 @@ static int check_unbuilt(const Pb__SandboxSpec *s, const Pb__Container *c, struc
         {c->startup_probe != NULL, MAIN "startup_probe"},
         {c->n_volume_mounts > 0, MAIN "volume_mounts"},
         {c->n_secret_stores > 0, MAIN "secret_stores"},
-        {c->image_pull_credentials != NULL, MAIN "image_pull_credentials"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (rows[i].asked)
             return not_built(err, rows[i].field);
+    return 0;
+}
+
+/* Clients check what is echoed, and refuse one without these. */
+static int check_pull_credentials(const Pb__ImagePullCredentials *c, struct err *err)
+{
+    static const char field[] = MAIN "image_pull_credentials";
+    const Pb__SecretSource *source = c != NULL ? c->credentials : NULL;
+    if (c == NULL)
+        return 0;
+    if (c->registry[0] == '\0' || source == NULL || source->store_name[0] == '\0' ||
+        source->path[0] == '\0')
+        return err_invalid(err, field, "needs a registry, a store and a path");
+    if (strlen(c->registry) > SPEC_MAX_PULL_WORD ||
+        strlen(source->store_name) > SPEC_MAX_PULL_WORD ||
+        strlen(source->path) > SPEC_MAX_PULL_WORD || strlen(source->field) > SPEC_MAX_PULL_WORD)
+        return err_invalid(err, field, "has a word of more than %d bytes", SPEC_MAX_PULL_WORD);
     return 0;
 }
 
@@ -270,7 +286,8 @@ static int check_name(const char *name, struct err *err)
 
 static int check_container(const Pb__Container *c, struct err *err)
 {
-    if (check_name(c->name, err) < 0)
+    if (check_name(c->name, err) < 0 ||
+        check_pull_credentials(c->image_pull_credentials, err) < 0)
         return -1;
     if (c->working_dir[0] != '\0' && c->working_dir[0] != '/')
         return err_invalid(err, MAIN "working_dir", "`%s` is not absolute", c->working_dir);

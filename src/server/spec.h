@@ -11,6 +11,7 @@
 #include "runtime/runtime.h"
 #include "wire/proto.h"
 
+#define SPEC_MAX_PULL_WORD 512   /* chosen: four of them fit what cwsandbox-image reads */
 #define SPEC_MAX_TAG 59          /* as the hosted service */
 #define SPEC_MAX_ANNOTATIONS 100 /* as the hosted service */
 #define SPEC_MAX_TAGS 100        /* chosen: as annotations */

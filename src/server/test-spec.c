@@ -104,6 +104,21 @@ static void test_a_missing_or_wrong_field_is_named(void **state)
     BEND(ERR_INVALID_ARGUMENT, "tags", f.spec.tags = long_tag; f.spec.n_tags = 1);
     BEND(ERR_INVALID_ARGUMENT, "tags", f.spec.tags = bad_tag; f.spec.n_tags = 1);
     BEND(ERR_INVALID_ARGUMENT, "tags", f.spec.tags = empty; f.spec.n_tags = 1);
+    char long_path[SPEC_MAX_PULL_WORD + 2];
+    memset(long_path, 'p', sizeof(long_path) - 1);
+    long_path[sizeof(long_path) - 1] = '\0';
+    Pb__SecretSource source = PB__SECRET_SOURCE__INIT;
+    Pb__ImagePullCredentials pull = PB__IMAGE_PULL_CREDENTIALS__INIT;
+    pull.registry = "r";
+    BEND(ERR_INVALID_ARGUMENT, "image_pull_credentials",
+         f.container.image_pull_credentials = &pull);
+    pull.credentials = &source;
+    source.store_name = "s";
+    BEND(ERR_INVALID_ARGUMENT, "image_pull_credentials",
+         f.container.image_pull_credentials = &pull);
+    source.path = long_path;
+    BEND(ERR_INVALID_ARGUMENT, "image_pull_credentials",
+         f.container.image_pull_credentials = &pull);
     BEND(ERR_INVALID_ARGUMENT, "mode", f.spec.mode = (Pb__SandboxMode)9);
     BEND(ERR_INVALID_ARGUMENT, "max_lifetime_seconds", f.spec.max_lifetime_seconds = -1);
     BEND(ERR_INVALID_ARGUMENT, "working_dir", f.container.working_dir = "relative");

@@ -94,7 +94,6 @@ not_built("object_storage_access", object_storage_access={"buckets": ["b"]})
 not_built("volumes", volumes=[ScratchVolumeOptions(name="s", mount_path="/s", medium="memory")])
 not_built("services", services=[Service(port=80, visibility="public")])
 not_built("secret_stores", secrets=[{"store": "s", "name": "n"}])
-not_built("image_pull_credentials", image_pull_credentials={"registry": "r", "store": "s", "name": "n"})
 not_built("gpu", resources={"cpu": "1", "gpu": {"count": 1, "type": "H100"}})
 for endpoint, reason in ((Endpoint(kind="https", auth="share_token"), "HTTPS_SHARE_TOKEN_NOT_SUPPORTED"),
                          (Endpoint(kind="tls_passthrough"), "TLS_PASSTHROUGH_ENDPOINTS_NOT_SUPPORTED"),

@@ -28,12 +28,12 @@ class Starter:
         self.dir = self.home / "cwsandbox"
         self.processes = []
 
-    def start(self, idle=3600, data=True, **env):
+    def start(self, *args, idle=3600, data=True, **env):
         daemon, launch, init = programs()
         read_end, write_end = os.pipe()
         p = subprocess.Popen(
             [str(daemon), "--embedded", "--launch-path", str(launch), "--init-path", str(init),
-             *(["--data-dir", str(self.home / "data")] if data else []), "--ready-fd", str(write_end)], pass_fds=[write_end], start_new_session=True,
+             *(["--data-dir", str(self.home / "data")] if data else []), "--ready-fd", str(write_end), *args], pass_fds=[write_end], start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env=clean_env(self.home, XDG_RUNTIME_DIR=str(self.home), CWSANDBOX_IDLE_SECONDS=str(idle), **env),
             **as_user_args(self.as_user))

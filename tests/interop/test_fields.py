@@ -51,7 +51,6 @@ def test_every_method_of_the_interface_is_known(service, path):
         kind=pb.ENDPOINT_KIND_HTTPS, auth=pb.ENDPOINT_AUTH_OPEN))]}, {}, "services"),
     ({"volumes": [pb.SandboxVolume(name="v", scratch=pb.ScratchVolume(size="1Gi"))]}, {}, "volumes"),
     ({}, {"secret_stores": [pb.SecretStoreReference(store_name="s")]}, "secret_stores"),
-    ({}, {"image_pull_credentials": pb.ImagePullCredentials(registry="r")}, "image_pull_credentials"),
     ({}, {"security_context": pb.SecurityContext(run_as_user=1000)}, "security_context.run_as_user"),
     ({}, {"security_context": pb.SecurityContext(read_only_root_filesystem=True)}, "security_context.read_only_root_filesystem"),
     ({}, {"security_context": pb.SecurityContext(seccomp_profile="Unconfined")}, "security_context.seccomp_profile"),

@@ -1,20 +1,25 @@
 """Images that the service pulls for a create: from registries on loopback, in a state that clients see, and only where it may."""
 
+import json
 import os
 import tempfile
 import threading
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 
+import grpc
 import pytest
 from coreweave.sandbox.v1 import sandbox_pb2 as pb
 
 from conftest import BUILD, users
 from making import DIRECTORY, Layout, tar_of
-from registry import RealRegistry, ScriptedRegistry
-from service import TIMEOUT, Box, Service
+from registry import RealRegistry, ScriptedRegistry, basic
+from service import KEY, TIMEOUT, Box, Service
+from support.processes import family
 from test_adoption import settled
+from test_embedded import Starter
 from test_images import BUSYBOX, base
 from test_restart import kill_daemon
 
@@ -69,11 +74,11 @@ def real():
             registry.stop()
 
 
-def begin(service: Service, image: str, **fields: object) -> Box:
-    """A create whose answer does not wait: its deadline is short of the second that the service takes for it."""
+def begin(service: Service, image: str, metadata: list | None = None, **fields: object) -> Box:
+    """A create; what the service answers within a second, whatever the registry does."""
     container = pb.Container(name="main", image=image, **fields)
     request = pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=pb.SandboxSpec(containers=[container])), request_id=str(uuid.uuid4()))
-    return Box(service.stub, service.stub.CreateSandbox(request, timeout=TIMEOUT))
+    return Box(service.stub, service.stub.CreateSandbox(request, timeout=TIMEOUT, metadata=metadata), metadata)
 
 
 def stable(box: Box) -> pb.SandboxStatus:
@@ -247,3 +252,137 @@ def test_whatever_a_private_address_is_called(as_user, scripted):
             port = scripted.host.rsplit(":", 1)[1]
             assert fails(begin(service, f"{host}:{port}/any/name:1")).startswith("ErrImagePull: ")
         assert scripted.asked == []
+
+
+# ---- credentials ----
+
+USER, PASSWORD = "me", "pass:word-0123456789"
+
+
+def credentials(registry: str, name: str, field: str = "") -> pb.ImagePullCredentials:
+    return pb.ImagePullCredentials(registry=registry, credentials=pb.SecretSource(store_name="team", path=name, field=field))
+
+
+def put(service: Service, path: str, text: str) -> None:
+    """A file of the service's user below its directory, which nobody else may read."""
+    file = service.dir / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    file.chmod(0o600)
+    while file != service.dir:
+        service.give(file)
+        file = file.parent
+
+
+@pytest.fixture
+def secrets(as_user, tmp_path):
+    service = serve(as_user, *LOOPBACK)
+    service.extra += ["--secret-stores", str(service.dir / "secrets")]
+    with service:
+        yield service
+
+
+def forms(host: str) -> dict[str, tuple[str, str]]:
+    """Secrets that say the same: content, field."""
+    login = {"username": USER, "password": PASSWORD}
+    docker = {"auths": {host: {"auth": basic(USER, PASSWORD)}}}
+    return {"plain": (f"{USER}:{PASSWORD}\n", ""), "json": (json.dumps(login), ""), "docker": (json.dumps(docker), ""),
+            "sub/field": (json.dumps({"other": "x", "hub": f"{USER}:{PASSWORD}", "": ""}), "hub")}
+
+
+def test_secrets_open_registries(secrets, real):
+    registry, layout = real(tls=True, login=(USER, PASSWORD)), Layout()
+    put(secrets, ".config/cwsandbox/registries.conf", f"ca = {registry.host} {registry.certificate}\n")
+    Path(registry.certificate).parent.chmod(0o755)
+    put(secrets, f"secrets/uid:{os.geteuid()}/team/wrong", f"{USER}:no")
+    put(secrets, "secrets/alice/team/plain", "unused")
+    for n, (name, (content, field)) in enumerate(forms(registry.host).items()):
+        registry.push("app", str(n), layout, layout.image([base()], Env=[f"N={n}"]))
+        put(secrets, f"secrets/uid:{os.geteuid()}/team/{name}", content)
+        image = f"{registry.host}/app:{n}"
+        assert "wants credentials" in fails(begin(secrets, image))
+        assert "refuses" in fails(begin(secrets, image, image_pull_credentials=credentials(registry.host, "wrong")))
+        box = begin(secrets, image, image_pull_credentials=credentials(f"https://{registry.host}/v2/", name, field))
+        assert runs(box) and box.sh("echo $N") == f"{n}\n"
+        assert box.message.spec.containers[0].image_pull_credentials.credentials.path == name  # as it was asked for
+        box.delete()
+    log = secrets.log()
+    assert PASSWORD not in log and basic(USER, PASSWORD) not in log
+
+
+def test_a_secret_is_its_owners(secrets, scripted):
+    put(secrets, f"secrets/uid:{os.geteuid()}/team/hub", f"{USER}:{PASSWORD}")
+    put(secrets, "secrets/alice/team/own", "no login at all")
+    put(secrets, "secrets/alice/team/json", "{" + PASSWORD)
+    put(secrets, "outside", f"{USER}:{PASSWORD}")
+    alice = [("authorization", f"Bearer {KEY}")]
+    image = f"{scripted.host}/any/name:1"
+
+    def refused(name: str, field: str = "") -> str:
+        container = pb.Container(name="main", image=image, image_pull_credentials=credentials(scripted.host, name, field))
+        request = pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=pb.SandboxSpec(containers=[container])), request_id=str(uuid.uuid4()))
+        with grpc.insecure_channel(secrets.tcp) as channel:
+            stub = type(secrets.stub)(channel)
+            return fails(Box(stub, stub.CreateSandbox(request, timeout=TIMEOUT, metadata=alice), alice))
+
+    for name in ("hub", f"../../uid:{os.geteuid()}/team/hub", "../../../outside", "/etc/passwd", "..", "a//b", "own/x"):
+        assert "there is no secret" in refused(name)
+    for name in ("own", "json"):
+        reason = refused(name)
+        assert "none of USER:PASSWORD" in reason and PASSWORD not in reason and "no login at all" not in reason
+    assert "none of USER:PASSWORD" in refused("json", "f")
+    assert scripted.asked == []
+
+
+def test_what_opens_a_registry_is_seen_nowhere(secrets, scripted):
+    scripted.gate = threading.Event()
+    put(secrets, f"secrets/uid:{os.geteuid()}/team/hub", f"{USER}:{PASSWORD}")
+    box = begin(secrets, f"{scripted.host}/any/name:1", image_pull_credentials=credentials(scripted.host, "hub"))
+    until(lambda: any("/blobs/" in path for path, *_ in scripted.asked))
+    assert len(fetching(secrets)) == 1
+    shown = b""
+    for pid, _ in family(secrets.process.pid):
+        for name in ("cmdline", "environ"):
+            try:
+                shown += Path(f"/proc/{pid}/{name}").read_bytes()
+            except OSError:  # of an ordinary user's, or gone
+                continue
+    assert b"--secrets" in shown and PASSWORD.encode() not in shown and b"hub\0" not in shown
+    scripted.gate.set()
+    assert runs(box)
+    box.delete()
+    assert PASSWORD not in secrets.log()
+
+
+def test_an_embedded_service_has_its_users_logins(real):
+    """Of whoever runs the tests: nobody else may connect to it."""
+    registry, layout = real(login=(USER, PASSWORD)), Layout()
+    registry.push("app", "1", layout, layout.image([base()]))
+    registry.push("app", "2", layout, layout.image([base()], Env=["A=2"]))
+    starter = Starter(False)
+    try:
+        def write(path: str, text: str) -> None:
+            file = starter.home / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            for p in (file, *file.parents):
+                if starter.home in (p, *p.parents):
+                    os.chown(p, starter.uid, -1)
+
+        write(".docker/config.json", json.dumps({"auths": {registry.host: {"auth": basic(USER, PASSWORD)}}}))
+        write(".config/cwsandbox/secrets/team/hub", f"{USER}:{PASSWORD}")
+        _, ready = starter.start("--image-path", str(PROGRAM))
+        assert ready.read().strip() == "ready"
+        channel, stub = starter.stub()
+        service = SimpleNamespace(stub=stub)
+        box = begin(service, f"{registry.host}/app:1")
+        assert runs(box)
+        box.delete()
+        write(".docker/config.json", "{}")
+        assert "wants credentials" in fails(begin(service, f"{registry.host}/app:2"))
+        box = begin(service, f"{registry.host}/app:2", image_pull_credentials=credentials(registry.host, "hub"))
+        assert runs(box)
+        box.delete()
+        channel.close()
+    finally:
+        starter.close()

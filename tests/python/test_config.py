@@ -169,7 +169,6 @@ def test_unknown_numbers_are_unspecified_and_logged(caplog):
     ({"secrets": [{"store": "s", "name": "n"}]}, cwsandbox.SandboxError, "secrets is not"),
     ({"volumes": [{"name": "v", "volume_id": "x"}]}, cwsandbox.SandboxError, "volumes"),
     ({"file_system_snapshot": {"mount_path": "/w"}}, cwsandbox.SandboxError, "volumes"),
-    ({"image_pull_credentials": {"registry": "r", "store": "s", "name": "n"}}, cwsandbox.SandboxError, "image_pull_credentials"),
     ({"resources": {"gpu": 1}}, cwsandbox.SandboxError, "gpu"),
     ({"network": {"egress": [{"dns_name": "api.example.org"}]}}, cwsandbox.SandboxValidationError, "dns_name"),
     ({"template_id": "t"}, cwsandbox.SandboxError, "CreateSandboxFromTemplate"),
