@@ -63,6 +63,10 @@ static void cell_free(struct engine *e, struct cell *cell)
     kills_end(e, cell);
     e->n_disks -= cell->loop >= 0;
     cpus_give(&e->cpus, &cell->cpus);
+    if (cell->ruled)
+        network_unrule(&e->network, cell->address, cell->grants, cell->n_grants);
+    network_release(&e->network, cell->address);
+    free(cell->grants);
     layers_release(e, cell);
     list_remove(&cell->node);
     (void)strmap_remove(&e->by_id, cell->id);
@@ -109,7 +113,7 @@ static int try_finish(struct engine *e, struct cell *cell)
 /* Descriptors of one creation, gone at the end of cell_create() unless taken. */
 struct start {
     struct cgroup_fds cgroup;
-    int netns_fd;
+    int netns;                             /* descriptor */
     int disk_fd, loop;                     /* struct disk */
     int release[2], status[2], control[2]; /* [0] read / daemon's end, [1] write / init's end */
 };
@@ -136,6 +140,21 @@ static int start_disk(struct engine *e, const struct rootfs *root, struct start 
     return r;
 }
 
+static int start_netns(struct engine *e, struct cell *cell, const struct launch_create *create,
+                       struct start *s)
+{
+    struct netns netns;
+    int r = -ENOTSUP;
+
+    if (!create->network || e->network.open)
+        r = netns_pool_take(create->network ? &e->wired : &e->netns, &netns);
+    if (r == 0) {
+        s->netns = netns.fd;
+        cell->address = netns.address;
+    }
+    return r;
+}
+
 static int start_prepare(struct engine *e, struct cell *cell,
                          const struct launch_create *create, struct start *s,
                          const char **ret_stage)
@@ -155,9 +174,9 @@ static int start_prepare(struct engine *e, struct cell *cell,
     if (r < 0)
         return r;
     *ret_stage = "make network namespace";
-    s->netns_fd = netns_pool_take(&e->netns);
-    if (s->netns_fd < 0)
-        return s->netns_fd;
+    r = start_netns(e, cell, create, s);
+    if (r < 0)
+        return r;
     *ret_stage = "make pipes";
     if (pipe2(s->release, O_CLOEXEC) < 0 || pipe2(s->status, O_CLOEXEC) < 0 ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->control) < 0)
@@ -194,7 +213,7 @@ static pid_t start_clone(struct engine *e, const struct launch_create *create, s
         .disk_fd = s->disk_fd,
     };
     pid_t pid;
-    int r = netns_enter(s->netns_fd);
+    int r = netns_enter(s->netns);
 
     if (r < 0)
         return r;
@@ -329,6 +348,25 @@ void cell_kill(struct engine *e, struct cell *cell)
     cell->ending = true;
     (void)kill(cell->pid, SIGKILL);
     (void)cgroup_kill(&e->cgroups, cell->id);
+}
+
+int cell_rule(struct engine *e, struct cell *cell, const struct launch_rules *rules)
+{
+    CLEANUP_FREE struct launch_grant *grants = calloc(rules->n_grants + 1, sizeof(*grants));
+    int r;
+
+    if (cell->address == 0 || cell->ruled)
+        return -EINVAL;
+    if (!grants)
+        return -ENOMEM;
+    memcpy(grants, rules->grants, rules->n_grants * sizeof(*grants));
+    r = network_rule(&e->network, cell->address, grants, rules->n_grants);
+    if (r < 0)
+        return r;
+    cell->ruled = true;
+    cell->grants = TAKE_PTR(grants);
+    cell->n_grants = rules->n_grants;
+    return 0;
 }
 
 static void on_init_runs(struct engine *e, struct cell *cell)

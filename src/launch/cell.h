@@ -36,6 +36,11 @@ struct cell {
     struct launch_created created; /* what will be answered */
     uint32_t limits_seq;           /* 0, or of a LIMITS that waits for init */
     struct launch_limits limits;
+    uint32_t address; /* of its device; 0: it has none */
+    struct launch_grant
+        *grants; /* NETWORK said so; NULL with n_grants 0: nothing may be reached */
+    uint32_t n_grants;
+    bool ruled;            /* NETWORK was asked */
     struct layer **layers; /* layers.c: what its root stands on */
     uint32_t n_layers;
 };
@@ -48,6 +53,8 @@ struct cell *cell_find(struct engine *e, const char *id);
 /** cell_on_status() - the status pipe is readable. */
 void cell_on_status(struct engine *e, struct cell *cell);
 void cell_kill(struct engine *e, struct cell *cell);
+/** cell_rule() - what its network may reach; once. */
+int cell_rule(struct engine *e, struct cell *cell, const struct launch_rules *rules);
 /** cell_park() - a duplicate of @fd, close-on-exec, where it costs a creation the least. -1 with too many open. */
 int cell_park(int fd);
 /** cells_reap() - after SIGCHLD. */

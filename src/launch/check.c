@@ -29,6 +29,7 @@ static int check_in_child(const struct options *options)
     print_flag("root", e.features.root);
     print_flag("idmap", e.features.idmap);
     print_flag("netns_pool", e.features.netns_pool);
+    print_flag("network", e.features.network);
     print_flag("cgroup_kill", e.features.cgroup_kill);
     print_flag("limit_memory", e.features.limit_memory);
     print_flag("limit_cpu", e.features.limit_cpu);

@@ -111,6 +111,25 @@ static void open_disks(struct engine *e)
     e->features.disk_bytes = e->disks.size_bytes;
 }
 
+/* As root, where it is wanted. Else, or where it cannot be, sandboxes have their loopback. */
+static void open_network(struct engine *e)
+{
+    const char *why = "an ordinary user cannot wire sandboxes to one: start as root";
+    char text[256];
+    int r = -EPERM;
+
+    if (!e->options->network)
+        return;
+    if (e->map.root)
+        r = network_open(&e->network, e->options->service, &why);
+    e->features.network = r == 0;
+    if (r == 0)
+        return;
+    (void)snprintf(text, sizeof(text), "network: sandboxes cannot have one: %s (%s)", why,
+                   strerror(-r));
+    add_problem(&e->features, text);
+}
+
 int engine_start(struct engine *e, const struct options *options, const char **ret_stage)
 {
     uid_t uid = geteuid();
@@ -123,7 +142,8 @@ int engine_start(struct engine *e, const struct options *options, const char **r
                          .init_fd = -1,
                          .kills_fd = -1,
                          .disks = DISKS_NONE};
-    e->netns.home = e->netns.proc = -1;
+    e->netns.home = e->netns.proc = e->wired.home = e->wired.proc = -1;
+    e->network = NETWORK_NONE_OPEN;
     e->cgroups = CGROUPS_NONE;
     list_init(&e->cells);
     cpus_init(&e->cpus);
@@ -152,11 +172,14 @@ int engine_start(struct engine *e, const struct options *options, const char **r
     if (r < 0)
         return r;
     open_disks(e); /* before the machine's directories are left */
+    open_network(e);
     r = lean_root_build(&e->lean, &e->map, options, ret_stage);
     if (r < 0)
         return r;
     *ret_stage = "network namespace";
-    r = netns_pool_init(&e->netns, e->map.root);
+    r = netns_pool_init(&e->netns, NULL, e->map.root);
+    if (r == 0 && e->network.open)
+        r = netns_pool_init(&e->wired, &e->network, true);
     if (r < 0)
         return r;
     *ret_stage = "compile seccomp filter";
@@ -196,6 +219,8 @@ void engine_done(struct engine *e)
     free(e->filter.filter);
     e->filter.filter = NULL;
     netns_pool_done(&e->netns);
+    netns_pool_done(&e->wired);
+    network_close(&e->network);
     disks_done(&e->disks);
     cgroups_done(&e->cgroups, e->options->service);
     cleanup_fd(&e->init_fd);

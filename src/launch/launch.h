@@ -17,6 +17,7 @@
 #include "launch/cpus.h"
 #include "launch/disk.h"
 #include "launch/leanroot.h"
+#include "launch/network.h"
 #include "launch/options.h"
 #include "privproto/launchproto.h"
 
@@ -28,10 +29,17 @@
     (UINT64_C(2) << 30)    /* chosen: logs, records and the machine's own go on for a while */
 #define HOSTNAME "sandbox" /* in the skeleton's /etc; the real one is the id */
 
+/* A namespace ready to be entered. */
+struct netns {
+    int fd;
+    uint32_t address; /* of its device; 0: it has its loopback only */
+};
+
 struct netns_pool {
-    int home; /* launch's own */
-    int proc; /* where the next ones are configured */
-    int fds[NETNS_POOL_SIZE];
+    int home;                /* launch's own */
+    int proc;                /* where the next ones are configured */
+    struct network *network; /* that they are wired to; NULL: to none */
+    struct netns ready[NETNS_POOL_SIZE];
     uint32_t n, n_made;
     uint64_t retry_ns; /* after a failed refill: not before */
     bool root;
@@ -45,7 +53,9 @@ struct engine {
     struct lean_root lean;
     struct cgroups cgroups;
     struct cpus cpus;
-    struct netns_pool netns;
+    struct netns_pool netns; /* without a network */
+    struct netns_pool wired; /* with; empty for good unless network.open */
+    struct network network;
     struct disks disks;
     uint32_t n_disks; /* cells that have one */
     struct sock_fprog filter;
@@ -104,13 +114,14 @@ uid_t userns_owner(const struct id_map *map, uint32_t n);
 int userns_open_mapped(const struct id_map *map);
 
 /* netns.c */
-int netns_pool_init(struct netns_pool *pool, bool root);
+/** netns_pool_init() - @network: what they are wired to; NULL: to none. */
+int netns_pool_init(struct netns_pool *pool, struct network *network, bool root);
 bool netns_pool_wants_more(const struct netns_pool *pool);
 /** netns_pool_pause_ms() - until it may want more; -1 when it is full. */
 int netns_pool_pause_ms(const struct netns_pool *pool);
 int netns_pool_refill_one(struct netns_pool *pool);
-/** netns_pool_take() - a namespace with lo up; the caller closes it. */
-int netns_pool_take(struct netns_pool *pool);
+/** netns_pool_take() - a namespace with lo up; the caller closes it, and releases its address. */
+int netns_pool_take(struct netns_pool *pool, struct netns *ret);
 int netns_enter(int fd);
 void netns_pool_done(struct netns_pool *pool);
 

@@ -74,6 +74,9 @@ static int poll_timeout(struct engine *e, uint32_t n_dead)
 {
     int ms = kills_expire(e), pause_ms = netns_pool_pause_ms(&e->netns);
 
+    if (e->network.open)
+        pause_ms = sooner(pause_ms, netns_pool_pause_ms(&e->wired));
+
     if (n_dead > 0)
         ms = sooner(ms, RETRY_MS);
     if (e->n_disks > 0)
@@ -126,6 +129,15 @@ static int handle_supervisor(struct engine *e)
     return 0;
 }
 
+/* One of the namespaces that are kept ready; a failure shows at the next creation. */
+static void refill(struct engine *e)
+{
+    if (e->network.open && netns_pool_wants_more(&e->wired))
+        (void)netns_pool_refill_one(&e->wired);
+    else if (netns_pool_wants_more(&e->netns))
+        (void)netns_pool_refill_one(&e->netns);
+}
+
 /* One turn; negative when the loop must end. */
 static int turn(struct engine *e, uint32_t *n_dead)
 {
@@ -136,8 +148,8 @@ static int turn(struct engine *e, uint32_t *n_dead)
 
     if (n_ready < 0)
         return errno == EINTR ? 0 : -errno;
-    if (n_ready == 0 && e->n_pending == 0 && netns_pool_wants_more(&e->netns))
-        (void)netns_pool_refill_one(&e->netns); /* a failure shows at the next creation */
+    if (n_ready == 0 && e->n_pending == 0)
+        refill(e);
     if (e->n_disks > 0)
         cells_guard_disks(e);
     /* Pipes before signals: a reaped sandbox is freed. */

@@ -69,9 +69,10 @@ static void write_sysctl(const struct netns_pool *pool, const char *path, const 
                     strlen(value)); /* a convenience: without it ping, or port 80, is refused */
 }
 
-int netns_pool_init(struct netns_pool *pool, bool root)
+int netns_pool_init(struct netns_pool *pool, struct network *network, bool root)
 {
     pool->root = root;
+    pool->network = network;
     /* The machine's namespace belongs to a user namespace above ours: an ordinary user could
      * not come back to it. */
     if (!root && unshare(CLONE_NEWNET) < 0)
@@ -102,8 +103,9 @@ int netns_enter(int fd)
 }
 
 /* A new namespace, entered and configured; launch is back home afterwards. */
-static int make_one(struct netns_pool *pool)
+static int make_one(struct netns_pool *pool, struct netns *ret)
 {
+    uint32_t address = 0;
     CLEANUP_FD int fd = -1;
     int r;
 
@@ -117,33 +119,37 @@ static int make_one(struct netns_pool *pool)
     /* CAP_NET_BIND_SERVICE inside means nothing here: the namespace is not owned by the
      * sandbox's root. */
     write_sysctl(pool, "sys/net/ipv4/ip_unprivileged_port_start", "0");
+    if (r == 0 && pool->network)
+        r = network_attach(pool->network, &address);
     CHECK(netns_enter(pool->home) == 0);
-    return r < 0 ? r : TAKE_FD(fd);
+    if (r == 0)
+        *ret = (struct netns){TAKE_FD(fd), address};
+    return r;
 }
 
 int netns_pool_refill_one(struct netns_pool *pool)
 {
-    int fd = make_one(pool);
+    int r = make_one(pool, &pool->ready[pool->n]);
 
-    if (fd < 0) {
+    if (r < 0)
         pool->retry_ns = clock_now_ns() + REFILL_RETRY_NS;
-        return fd;
-    }
-    pool->fds[pool->n++] = fd;
-    return 0;
+    else
+        pool->n++;
+    return r;
 }
 
-int netns_pool_take(struct netns_pool *pool)
+int netns_pool_take(struct netns_pool *pool, struct netns *ret)
 {
     if (pool->n == 0)
-        return make_one(pool);
-    return pool->fds[--pool->n];
+        return make_one(pool, ret);
+    *ret = pool->ready[--pool->n];
+    return 0;
 }
 
 void netns_pool_done(struct netns_pool *pool)
 {
     while (pool->n > 0)
-        (void)close(pool->fds[--pool->n]);
+        (void)close(pool->ready[--pool->n].fd);
     cleanup_fd(&pool->proc);
     cleanup_fd(&pool->home);
 }

@@ -107,6 +107,15 @@ static void on_list(struct engine *e, const struct launch_message *request)
     }
 }
 
+/* Safe to grant: takes from a sandbox of ours what it could reach, and gives only what the table lets be granted. */
+static void on_network(struct engine *e, const struct launch_message *request)
+{
+    struct cell *cell = cell_find(e, request->u.rules.id);
+    int r = cell ? cell_rule(e, cell, &request->u.rules) : -ENOENT;
+
+    answer_status(e, request, r, cell ? "network rules" : "id");
+}
+
 /* clang-format off */
 static const struct request {
     enum launch_type type;
@@ -120,6 +129,7 @@ static const struct request {
     {LAUNCH_FREEZE, on_freeze},
     {LAUNCH_KILL_EXEC, on_kill_exec},
     {LAUNCH_LIST, on_list},
+    {LAUNCH_NETWORK, on_network},
 };
 /* clang-format on */
 

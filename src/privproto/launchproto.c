@@ -7,6 +7,7 @@
  *   text    := u16 length, bytes without NUL, NUL       (the NUL lets decoded pointers be used
  * in place) layers  := u32 count, text...
  *   mounts  := u32 count, {u32 kind, text source, text target}...
+ *   grants  := u32 count, struct launch_grant...
  *
  * decode() accepts exactly what encode() can make: flags are 0 or 1, no trailing bytes, no
  * embedded NUL.
@@ -28,6 +29,7 @@ enum field_kind {
     FIELD_TEXT,
     FIELD_LAYERS, /* count and pointers of struct launch_create */
     FIELD_MOUNTS, /* as above */
+    FIELD_GRANTS, /* count and boxes of struct launch_rules */
 };
 
 struct field {
@@ -37,7 +39,7 @@ struct field {
 };
 
 #define MAX_FIELDS \
-    12 /* the longest row below, features, has 12; a zero-filled slot would be FIELD_BOOL, so \
+    13 /* the longest row below, features, has 13; a zero-filled slot would be FIELD_BOOL, so \
           rows count */
 
 struct message_format {
@@ -63,14 +65,14 @@ struct message_format {
 /* clang-format off */
 static const struct message_format formats[] = {
     {LAUNCH_HELLO, false, 0, {{0}}},
-    {LAUNCH_HELLO, true, 12, {
-        F(BOOL, features.root), F(BOOL, features.idmap), F(BOOL, features.netns_pool),
+    {LAUNCH_HELLO, true, 13, {
+        F(BOOL, features.root), F(BOOL, features.idmap), F(BOOL, features.netns_pool), F(BOOL, features.network),
         F(BOOL, features.cgroup_kill), F(BOOL, features.limit_memory), F(BOOL, features.limit_cpu),
         F(BOOL, features.limit_pids), F(BOOL, features.cgroup_v2_only), F(U64, features.disk_bytes), F(U32, features.uid_base),
         F(U32, features.uid_count), F(TEXT, features.problems)}},
-    {LAUNCH_CREATE, false, 7, {
+    {LAUNCH_CREATE, false, 8, {
         F(ID, create.id), F(BOOL, create.root.host), F(BOOL, create.root.disk), F(POSITIVE, create.root.size_bytes),
-        F(POSITIVE, create.root.n_inodes), F(LAYERS, create), F(MOUNTS, create)}},
+        F(POSITIVE, create.root.n_inodes), F(BOOL, create.network), F(LAYERS, create), F(MOUNTS, create)}},
     {LAUNCH_CREATE, true, 3, {
         F(STATUS, created.status), F(TEXT, created.stage), F(I32, created.pid)}},
     {LAUNCH_LIMITS, false, 5, {
@@ -91,6 +93,8 @@ static const struct message_format formats[] = {
     {LAUNCH_LIST, true, 6, {
         F(STATUS, listed.status), F(NAME, listed.id), F(I32, listed.pid), F(U64, listed.memory_bytes),
         F(U32, listed.cpu_millis), F(U32, listed.pids)}},
+    {LAUNCH_NETWORK, false, 2, {F(ID, rules.id), F(GRANTS, rules)}},
+    FORMAT_STATUS(LAUNCH_NETWORK),
     {LAUNCH_EVENT_EXITED, false, 5, {
         F(ID, exited.id), F(I32, exited.wait_status), F(U64, exited.cpu_ns),
         F(U64, exited.memory_peak_bytes), F(U64, exited.n_oom_kills)}},
@@ -245,6 +249,26 @@ static void put_mounts(struct writer *w, const struct launch_create *create)
     }
 }
 
+static bool grant_valid(const struct launch_grant *g)
+{
+    return g->first <= g->last && g->first_protocol <= g->last_protocol &&
+           g->first_port <= g->last_port;
+}
+
+static void put_grants(struct writer *w, const struct launch_rules *rules)
+{
+    if (rules->n_grants > LAUNCH_MAX_GRANTS) {
+        w->error = -EINVAL;
+        return;
+    }
+    put_u32(w, rules->n_grants);
+    for (uint32_t i = 0; i < rules->n_grants; i++) {
+        if (!grant_valid(&rules->grants[i]))
+            w->error = -EINVAL;
+        put(w, &rules->grants[i], sizeof(rules->grants[i]));
+    }
+}
+
 static void put_field(struct writer *w, const struct field *f, const uint8_t *at)
 {
     switch (f->kind) {
@@ -286,6 +310,9 @@ static void put_field(struct writer *w, const struct field *f, const uint8_t *at
         break;
     case FIELD_MOUNTS:
         put_mounts(w, (const struct launch_create *)at);
+        break;
+    case FIELD_GRANTS:
+        put_grants(w, (const struct launch_rules *)at);
         break;
     }
 }
@@ -377,6 +404,19 @@ static int get_mounts(struct reader *r, struct launch_create *create)
     return 0;
 }
 
+static int get_grants(struct reader *r, struct launch_rules *rules)
+{
+    if (get(r, &rules->n_grants, sizeof(rules->n_grants)) < 0 ||
+        rules->n_grants > LAUNCH_MAX_GRANTS)
+        return -EBADMSG;
+    for (uint32_t i = 0; i < rules->n_grants; i++) {
+        if (get(r, &rules->grants[i], sizeof(rules->grants[i])) < 0 ||
+            !grant_valid(&rules->grants[i]))
+            return -EBADMSG;
+    }
+    return 0;
+}
+
 static int get_field(struct reader *r, const struct field *f, uint8_t *at)
 {
     uint8_t flag;
@@ -404,6 +444,8 @@ static int get_field(struct reader *r, const struct field *f, uint8_t *at)
         return get_layers(r, (struct launch_create *)at);
     case FIELD_MOUNTS:
         return get_mounts(r, (struct launch_create *)at);
+    case FIELD_GRANTS:
+        return get_grants(r, (struct launch_rules *)at);
     }
     return -EBADMSG;
 }

@@ -25,6 +25,7 @@
 #define LAUNCH_MAX_ID 64       /* with NUL */
 #define LAUNCH_MAX_MOUNTS 32   /* chosen: a sandbox has 5, and a few of its own */
 #define LAUNCH_MAX_TARGET 256  /* with NUL; chosen */
+#define LAUNCH_MAX_GRANTS 256  /* chosen: 16 rules with a dozen exceptions each */
 
 enum launch_type {
     LAUNCH_HELLO = 1, /* -> answer: launch_features */
@@ -39,6 +40,7 @@ enum launch_type {
                          does; -ENOTSUP: !features.cgroup_kill, init has to do it */
     LAUNCH_LIST, /* id of the last one seen ("" to begin) -> answer: launch_listed + SCM_RIGHTS [control socket], for
                       the next sandbox that runs; for a daemon that found sandboxes running */
+    LAUNCH_NETWORK, /* launch_rules -> status only; once a sandbox, of those with a network */
     LAUNCH_EVENT_EXITED = 64, /* launch_exited; cgroups and mounts of the id are already gone */
     LAUNCH_TYPE_MAX,
 };
@@ -49,6 +51,7 @@ struct launch_features {
     bool root;  /* launch has real root; uid_count > 1 */
     bool idmap; /* host files keep their owners inside */
     bool netns_pool;
+    bool network;     /* sandboxes may have one */
     bool cgroup_kill; /* v2 tree usable for killing */
     bool limit_memory, limit_cpu, limit_pids;
     bool cgroup_v2_only; /* limits are enforced by v2 */
@@ -95,6 +98,7 @@ struct mount_op {
 struct launch_create {
     char id[LAUNCH_MAX_ID];
     struct rootfs root;
+    bool network; /* a device that reaches what every sandbox may; features.network */
     uint32_t n_mounts;
     struct mount_op mounts[LAUNCH_MAX_MOUNTS]; /* strings are borrowed */
 };
@@ -113,6 +117,19 @@ struct launch_limits {
     uint32_t cpu_millis; /* 1000 = one core */
     uint32_t pids;
     bool accept_unenforced;
+};
+
+/* A box of what may be reached. Those of one sandbox do not overlap. Numbers in the machine's byte order. */
+struct launch_grant {
+    uint32_t first, last; /* IPv4 addresses */
+    uint16_t first_protocol, last_protocol, first_port, last_port;
+};
+
+/* NETWORK: only this may be reached, instead of what every sandbox with a network may. */
+struct launch_rules {
+    char id[LAUNCH_MAX_ID];
+    uint32_t n_grants;
+    struct launch_grant grants[LAUNCH_MAX_GRANTS];
 };
 
 struct launch_status {
@@ -164,13 +181,14 @@ struct launch_message {
         struct launch_create create;
         struct launch_created created;
         struct launch_limits limits;
-        struct launch_status status; /* LIMITS, KILL, FREEZE, KILL_EXEC answers */
+        struct launch_status status; /* LIMITS, KILL, FREEZE, KILL_EXEC, NETWORK answers */
         char id[LAUNCH_MAX_ID];      /* KILL, USAGE */
         struct launch_usage usage;
         struct launch_freeze freeze; /* FREEZE request */
         struct launch_kill_exec kill_exec;
         char after[LAUNCH_MAX_ID];   /* LIST request; may be "" */
         struct launch_listed listed; /* LIST answer */
+        struct launch_rules rules;   /* NETWORK request */
         struct launch_exited exited;
     } u;
 };

@@ -1,0 +1,14 @@
+/* The rules of network.h: what may be reached, as nftables. */
+#ifndef CWS_LAUNCH_NETWORK_RULES_H
+#define CWS_LAUNCH_NETWORK_RULES_H
+
+#include "launch/network.h"
+
+/** network_rules_load() - into the machine's namespace and the router's, by nft(8). */
+int network_rules_load(struct network *n, const char **ret_why);
+/** network_rules_remove() - the machine's, and with the last service of this machine that it forwards. */
+void network_rules_remove(struct network *n);
+/** network_forward() - the machine passes packets on, between its own devices no more than before. */
+int network_forward(struct network *n, const char **ret_why);
+
+#endif
