@@ -46,6 +46,7 @@ static const struct feature {
     {"uid_count", "users inside", NULL},
     {"idmap", "file owners", "files of the machine's /usr show other owners inside"},
     {"netns_pool", "network pool", "creating a sandbox takes about half a millisecond more"},
+    {"network", "network", "sandboxes have their loopback only"},
     {"cgroup_kill", "tree kill", "a process tree is killed by walking it"},
     {"limit_memory", "memory limits", "--memory is refused"},
     {"limit_cpu", "cpu limits", "--cpu is refused"},

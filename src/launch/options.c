@@ -94,7 +94,7 @@ static int parse_option(int c, struct options *o)
         return parse_number(optarg, 0, INT64_MAX, &o->disk_reserve_bytes);
     case 'N':
         o->network = true;
-        return 0;
+        return strcmp(optarg, "egress") == 0 ? 0 : -EINVAL;
     case 's':
         o->service = optarg;
         return 0;
@@ -136,7 +136,7 @@ int options_parse(int argc, char **argv, struct options *o)
         {"images", required_argument, NULL, 'I'},
         {"disk-size", required_argument, NULL, 'D'},
         {"disk-reserve", required_argument, NULL, 'E'},
-        {"network", no_argument, NULL, 'N'},
+        {"network", required_argument, NULL, 'N'},
         {"service", required_argument, NULL, 's'},
         {"uid-base", required_argument, NULL, 'u'},
         {"check", no_argument, NULL, 'c'},

@@ -57,6 +57,9 @@ struct cell_driver_ops {
                   void *user);
     int (*limits)(struct cell_driver *d, const struct launch_limits *limits, cell_status_cb cb,
                   void *user);
+    /* Once a cell, of those with a network. */
+    int (*rules)(struct cell_driver *d, const struct launch_rules *rules, cell_status_cb cb,
+                 void *user);
     int (*usage)(struct cell_driver *d, const char *id, cell_usage_cb cb, void *user);
     /* Everything in it, also while it is being created. on_exited follows if it was created; nothing else is told. */
     int (*kill)(struct cell_driver *d, const char *id);

@@ -164,7 +164,8 @@ static void request_creation(struct cell *cell)
 {
     struct runtime *rt = cell->rt;
     struct cell_driver *driver = rt->driver;
-    struct launch_create create = {.root = cell->kind->root};
+    struct launch_create create = {.root = cell->kind->root,
+                                   .network = cell->kind->network == NETWORK_EGRESS};
 
     memcpy(create.id, cell->id, sizeof(cell->id));
     mounts_plan(&create, cell->kind->working_dir);
@@ -293,21 +294,30 @@ void pool_open(struct runtime *rt)
     struct pool *pool = &rt->pool;
 
     list_init(&pool->queue);
-    list_init(&pool->shelf.blanks);
-    pool->shelf.kind = (struct cell_kind){
+    const struct cell_kind kind = {
         .root = {.host = true,
                  .disk = rt->config.root_on_disk,
                  .size_bytes = rt->config.root_size_bytes,
                  .n_inodes =
-                     MAX(rt->config.root_size_bytes / ROOT_BYTES_PER_INODE, ROOT_MIN_INODES)},
-        .network = NETWORK_NONE};
+                     MAX(rt->config.root_size_bytes / ROOT_BYTES_PER_INODE, ROOT_MIN_INODES)}};
+
+    for (int i = 0; i < NETWORK_CLASS_MAX; i++) {
+        list_init(&pool->shelves[i].blanks);
+        pool->shelves[i].kind = kind;
+        pool->shelves[i].kind.network = (enum network_class)i;
+        pool->shelves[i].wanted = (i == NETWORK_EGRESS) == rt->features.network;
+    }
     (void)uv_timer_init(rt->loop, &pool->retry_timer); /* cannot fail */
 }
 
-void pool_close(struct runtime *rt)
+const struct cell_kind *pool_kind(const struct runtime *rt, bool network)
 {
-    (void)uv_timer_stop(&rt->pool.retry_timer);
-    LIST_FOREACH_SAFE(it, &rt->pool.shelf.blanks)
+    return &rt->pool.shelves[network ? NETWORK_EGRESS : NETWORK_NONE].kind;
+}
+
+static void shelf_close(struct shelf *shelf)
+{
+    LIST_FOREACH_SAFE(it, &shelf->blanks)
     {
         struct cell *cell = CONTAINER_OF(it, struct cell, link);
         leave_pool(cell);
@@ -315,14 +325,36 @@ void pool_close(struct runtime *rt)
     }
 }
 
+void pool_close(struct runtime *rt)
+{
+    (void)uv_timer_stop(&rt->pool.retry_timer);
+    for (int i = 0; i < NETWORK_CLASS_MAX; i++)
+        shelf_close(&rt->pool.shelves[i]);
+}
+
+/* The emptiest one that is not full; NULL: all are. */
+static struct shelf *find_emptiest(struct runtime *rt)
+{
+    struct shelf *found = NULL;
+
+    for (int i = 0; i < NETWORK_CLASS_MAX; i++) {
+        struct shelf *shelf = &rt->pool.shelves[i];
+
+        if (shelf->wanted && shelf->n_blanks < rt->config.warm_pool &&
+            (!found || shelf->n_blanks < found->n_blanks))
+            found = shelf;
+    }
+    return found;
+}
+
 /* One at a time, and only while nobody waits: a refill must not stand in front of a creation.
  */
 static void refill_blanks(struct runtime *rt)
 {
     struct pool *pool = &rt->pool;
-    struct shelf *shelf = &pool->shelf;
+    struct shelf *shelf = find_emptiest(rt);
 
-    if (pool->n_creating > 0 || shelf->n_blanks >= rt->config.warm_pool)
+    if (pool->n_creating > 0 || !shelf)
         return;
     bool waiting = uv_is_active((uv_handle_t *)&pool->retry_timer);
     if (waiting && (pool->retry_ms > 0 || shelf->n_blanks > rt->config.warm_pool / 2))
@@ -353,12 +385,15 @@ void pool_refill(struct runtime *rt)
 struct cell *cell_take(struct runtime *rt, struct sandbox *sb, const struct cell_kind *kind)
 {
     struct pool *pool = &rt->pool;
+    struct shelf *shelf = &pool->shelves[kind->network];
     struct cell *cell = NULL;
 
     /* The oldest is READY if any is; if none is, the one under way is nearer than a new one. */
     bool any = sb->id[0] == '\0'; /* a blank has an id already */
-    if (any && !list_empty(&pool->shelf.blanks) && cell_kind_equal(kind, &pool->shelf.kind)) {
-        cell = CONTAINER_OF(list_first(&pool->shelf.blanks), struct cell, link);
+    bool of_shelf = cell_kind_equal(kind, &shelf->kind);
+    shelf->wanted |= of_shelf;
+    if (any && !list_empty(&shelf->blanks) && of_shelf) {
+        cell = CONTAINER_OF(list_first(&shelf->blanks), struct cell, link);
         leave_pool(cell);
         if (pool->retry_ms == 0)
             (void)uv_timer_start(&pool->retry_timer, on_retry, POOL_REST_MS, 0);

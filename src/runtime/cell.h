@@ -41,7 +41,9 @@ enum cell_state { CELL_QUEUED, CELL_CREATING, CELL_READY, CELL_ENDING };
 
 /* What the network of a cell can reach. */
 enum network_class {
-    NETWORK_NONE, /* its own loopback */
+    NETWORK_NONE,   /* its own loopback */
+    NETWORK_EGRESS, /* and what every sandbox may, or less: struct launch_rules */
+    NETWORK_CLASS_MAX,
 };
 
 /* What cells of a kind have in common before anybody configures one: blanks of a kind are interchangeable. */
@@ -59,6 +61,8 @@ struct shelf {
     struct cell_kind kind;
     struct list blanks; /* nobody's, CREATING or READY, oldest first */
     uint32_t n_blanks;
+    bool
+        wanted; /* the pool keeps some ready: of the default kind, and of one that was asked for */
 };
 
 struct cell {
@@ -77,8 +81,8 @@ struct cell {
 };
 
 struct pool {
-    struct list queue;  /* QUEUED, first come first served */
-    struct shelf shelf; /* of the default kind: the default image and size, no network */
+    struct list queue;                       /* QUEUED, first come first served */
+    struct shelf shelves[NETWORK_CLASS_MAX]; /* of the default image and size, by network */
     struct strmap cells;
     uint32_t n_creating;
     uint32_t retry_ms;      /* back-off after a failed refill; 0: none */
@@ -86,6 +90,8 @@ struct pool {
 };
 
 void pool_open(struct runtime *rt);
+/** pool_kind() - of blanks with that network; borrowed for the runtime's life. */
+const struct cell_kind *pool_kind(const struct runtime *rt, bool network);
 /** pool_close() - kills blanks, refills no more. */
 void pool_close(struct runtime *rt);
 /** pool_refill() - starts what should be started now. Call after anything changed. */

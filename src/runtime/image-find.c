@@ -73,14 +73,15 @@ int image_find(const struct runtime *rt, const char *name, bool brought,
     return 0;
 }
 
-struct cell_kind *image_kind(const struct runtime *rt, const struct runtime_image *image)
+struct cell_kind *image_kind(const struct runtime *rt, const struct runtime_image *image,
+                             bool network)
 {
     size_t n = strings_count(image->layers), size = LAUNCH_LAYER_DIGITS + 1;
     const char *dir = image->working_dir;
     struct cell_kind *kind = malloc(sizeof(*kind) + n * size + (dir ? strlen(dir) + 1 : 0));
     if (!kind)
         return NULL;
-    *kind = rt->pool.shelf.kind;
+    *kind = *pool_kind(rt, network);
     kind->root.host = false;
     kind->root.n_layers = (uint32_t)n;
     char *names = (char *)(kind + 1);

@@ -18,6 +18,7 @@ struct runtime;
 int image_find(const struct runtime *rt, const char *name, bool brought,
                struct runtime_image *ret, struct err *err);
 /** image_kind() - of the cells that sandboxes of @image are; one allocation, for free(). NULL: out of memory. */
-struct cell_kind *image_kind(const struct runtime *rt, const struct runtime_image *image);
+struct cell_kind *image_kind(const struct runtime *rt, const struct runtime_image *image,
+                             bool network);
 
 #endif

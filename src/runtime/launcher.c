@@ -18,7 +18,7 @@ struct launcher_call {
     enum launch_type type; /* says which of these it is: */
     union {
         cell_created_cb created; /* CREATE */
-        cell_status_cb status;   /* LIMITS, KILL_EXEC */
+        cell_status_cb status;   /* LIMITS, NETWORK, KILL_EXEC */
         cell_usage_cb usage;     /* USAGE */
     } cb;                        /* KILL has none */
     void *user;
@@ -400,6 +400,14 @@ static int driver_limits(struct cell_driver *d, const struct launch_limits *limi
     return send_request(of(d), &msg, &call);
 }
 
+static int driver_rules(struct cell_driver *d, const struct launch_rules *rules,
+                        cell_status_cb cb, void *user)
+{
+    struct launch_message msg = {.type = LAUNCH_NETWORK, .u.rules = *rules};
+    struct launcher_call call = {.cb.status = cb, .user = user};
+    return send_request(of(d), &msg, &call);
+}
+
 static int driver_usage(struct cell_driver *d, const char *id, cell_usage_cb cb, void *user)
 {
     struct launch_message msg = {.type = LAUNCH_USAGE};
@@ -442,6 +450,7 @@ static const struct cell_driver_ops launcher_ops = {
     .attach = driver_attach,
     .create = driver_create,
     .limits = driver_limits,
+    .rules = driver_rules,
     .usage = driver_usage,
     .kill = driver_kill,
     .kill_exec = driver_kill_exec,

@@ -31,9 +31,9 @@ static int no_memory(struct err *err)
 int sandbox_get_cell(struct sandbox *sb, const struct runtime_image *image, struct err *err)
 {
     if (image->layers)
-        sb->kind = image_kind(sb->rt, image);
+        sb->kind = image_kind(sb->rt, image, sb->network);
     if (sb->kind || !image->layers)
-        sb->cell = cell_take(sb->rt, sb, sb->kind ? sb->kind : &sb->rt->pool.shelf.kind);
+        sb->cell = cell_take(sb->rt, sb, sb->kind ? sb->kind : pool_kind(sb->rt, sb->network));
     if (!sb->cell)
         return no_memory(err);
     memcpy(sb->id, sb->cell->id, sizeof(sb->id));

@@ -97,6 +97,19 @@ static int check_disk(const struct runtime *rt, struct err *err)
                    why);
 }
 
+/* Nobody shall find out inside of a sandbox. */
+static int check_network(const struct runtime *rt, struct err *err)
+{
+    const char *why = strstr(rt->features.problems, "network: ");
+
+    if (!rt->config.network || rt->features.network)
+        return 0;
+    if (!why)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "network: cannot be given while the service runs");
+    return err_set(err, ERR_FAILED_PRECONDITION, "%.*s", (int)strcspn(why, "\n"), why);
+}
+
 int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct runtime **ret,
                 struct err *err)
 {
@@ -124,7 +137,9 @@ int runtime_new(uv_loop_t *loop, const struct runtime_config *config, struct run
     /* The engine's answer first: until then another daemon may have it, and the ledger. */
     if (launcher_open(TAKE_FD(launch), &rt->features, &rt->driver, err) < 0)
         goto fail;
-    if (check_disk(rt, err) < 0 || open_ledger(rt, err) < 0 ||
+    rt->features.network &=
+        rt->config.network; /* launch may still have one of before a renewal */
+    if (check_disk(rt, err) < 0 || check_network(rt, err) < 0 || open_ledger(rt, err) < 0 ||
         rt->driver->ops->list(rt->driver, &found, err) < 0)
         goto fail;
     rt->driver->user = rt;

@@ -41,6 +41,8 @@ struct runtime_config {
     uint32_t max_sandboxes;   /* alive at once; default 10000 */
     uint64_t root_size_bytes; /* per sandbox; default 1 GiB; what is written costs memory */
     bool root_on_disk;        /* what sandboxes write goes to a disk, where launch has them */
+    bool
+        network; /* sandboxes have one unless they are denied it; without features.network no service starts */
     uint64_t default_memory_bytes; /* 0 = no limit */
     uint32_t default_cpu_millis;   /* 0 = no limit */
     uint32_t pids_max;             /* default 1024; 0 = no limit */
@@ -134,6 +136,10 @@ struct sandbox_spec {       /* everything borrowed for the call */
     size_t n_files;
     uint64_t memory_bytes; /* 0 = service default */
     uint32_t cpu_millis;
+    bool network; /* a device that reaches what every sandbox may; features.network */
+    bool ruled;   /* of that, only what `grants` say */
+    const struct launch_grant *grants;
+    uint32_t n_grants;    /* at most LAUNCH_MAX_GRANTS; they do not overlap */
     uint64_t lifetime_ns; /* 0 = service default */
     uint32_t n_kept_free; /* of max_sandboxes; places that this owner must leave to others */
     const uint8_t *kept;  /* what runtime_config.restore makes user data of */

@@ -1,6 +1,7 @@
 /* One sandbox: its states and what moves them; see sandbox.h. */
 #include "runtime/sandbox.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
@@ -55,6 +56,7 @@ static void sandbox_free(struct sandbox *sb)
     if (sb->free_user_data)
         sb->free_user_data(sb->user_data);
     plan_free(sb->plan);
+    free(sb->rules);
     free(sb->kind);
     free(sb->owner);
     free(sb->image);
@@ -99,11 +101,26 @@ static void fill_limits(struct sandbox *sb, const struct sandbox_spec *spec)
     sb->memory_bytes = spec->memory_bytes ? spec->memory_bytes : config->default_memory_bytes;
     sb->cpu_millis = spec->cpu_millis ? spec->cpu_millis : config->default_cpu_millis;
     sb->kept_bytes = sizeof(*sb) + spec->kept_bytes;
+    sb->network = spec->network;
     sb->own_limits = sb->memory_bytes != config->default_memory_bytes ||
                      sb->cpu_millis != config->default_cpu_millis;
     sb->lifetime_ns = spec->lifetime_ns ? spec->lifetime_ns : config->default_lifetime_ns;
     if (config->max_lifetime_ns > 0)
         sb->lifetime_ns = MIN(sb->lifetime_ns, config->max_lifetime_ns);
+}
+
+static int copy_rules(struct sandbox *sb, const struct sandbox_spec *spec)
+{
+    if (!spec->ruled)
+        return 0;
+    sb->rules = calloc(1, sizeof(*sb->rules));
+    if (!sb->rules)
+        return -ENOMEM;
+    CHECK(spec->n_grants <= LAUNCH_MAX_GRANTS);
+    sb->rules->n_grants = spec->n_grants;
+    if (spec->n_grants > 0)
+        memcpy(sb->rules->grants, spec->grants, spec->n_grants * sizeof(*spec->grants));
+    return 0;
 }
 
 static void cleanup_sandbox(struct sandbox **sb)
@@ -154,7 +171,7 @@ struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
     sb->image = strdup(spec->image[0] ? spec->image : DEFAULT_IMAGE);
     if (spec->request_id[0] != '\0')
         sb->request_key = sandbox_request_key(spec);
-    if (!sb->owner || !sb->state_reason || !sb->image ||
+    if (copy_rules(sb, spec) < 0 || !sb->owner || !sb->state_reason || !sb->image ||
         (spec->request_id[0] != '\0' && !sb->request_key)) {
         (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
         return NULL;

@@ -66,14 +66,15 @@ struct sandbox {
     int exit_code;
     uint64_t lifetime_ns, memory_bytes;
     uint32_t cpu_millis;
-    bool own_limits; /* other than the cell's defaults */
+    bool own_limits, network; /* limits other than the defaults; NETWORK_EGRESS */
     void *user_data;
     void (*free_user_data)(void *);
 
     struct preparation *preparation; /* PREPARING; else NULL */
     struct plan *plan;
-    struct cell_kind *kind; /* of an image; NULL: the default one */
-    struct cell *cell;      /* NULL: ended and nothing left */
+    struct launch_rules *rules; /* of its network; NULL: none, or in force */
+    struct cell_kind *kind;     /* of an image; NULL: the default one */
+    struct cell *cell;          /* NULL: ended and nothing left */
     struct setup setup;
     struct main_process main;
     struct log_file *log; /* NULL: no main process */

@@ -1,7 +1,7 @@
 /*
  * From a blank cell to a running sandbox, in steps whose answers are counted:
  *
- *   #1 LIMITS to launch when they are not the cell's own
+ *   #1 LIMITS to launch when they are not the cell's own; NETWORK when it has rules
  *   #2 WRITE for each file, under the limits
  *   #3 EXEC of the main process once the files are in place
  *   #4 RUNNING: at once without any of these, else with the last answer
@@ -108,6 +108,32 @@ static int send_limits(struct sandbox *sb)
     return r;
 }
 
+/* ---- network ---- */
+
+static void on_rules(void *user, const struct launch_status *status)
+{
+    struct sandbox *sb = user;
+    if (status && status->status < 0 && sb->state == SANDBOX_CREATING)
+        sandbox_fail(sb, "set the rules of the sandbox's network: %s: %s", status->stage,
+                     strerror(-status->status));
+    if (status)
+        step_done(sb);
+    sandbox_unref(sb);
+}
+
+static int send_rules(struct sandbox *sb)
+{
+    struct cell_driver *driver = sb->rt->driver;
+    memcpy(sb->rules->id, sb->id, sizeof(sb->rules->id));
+    int r = driver->ops->rules(driver, sb->rules, on_rules, sandbox_ref(sb));
+    if (r < 0)
+        sandbox_unref(sb);
+    else
+        sb->setup.n_steps++;
+    free(TAKE_PTR(sb->rules));
+    return r;
+}
+
 /* ---- files ---- */
 
 static void on_file_written(struct file_job *job, const struct err *why)
@@ -162,6 +188,8 @@ void setup_begin(struct sandbox *sb)
     sandbox_set_state(sb, SANDBOX_CREATING);
     sb->setup.n_steps = 1; /* ours */
     int r = sb->own_limits ? send_limits(sb) : 0;
+    if (r == 0 && sb->rules)
+        r = send_rules(sb);
     if (r < 0)
         sandbox_fail(sb, "set up the sandbox: %s", strerror(-r));
     step_done(sb);

@@ -93,7 +93,7 @@ static void test_of_a_repeated_layer_the_upper_one_stays(void **state)
     assert_int_equal(strings_count(image.layers), 2);
     assert_string_equal(image.layers[0], second);
     assert_string_equal(image.layers[1], first);
-    CLEANUP_FREE struct cell_kind *kind = image_kind(&rt, &image);
+    CLEANUP_FREE struct cell_kind *kind = image_kind(&rt, &image, false);
     assert_false(kind->root.host);
     assert_int_equal(kind->root.n_layers, 2);
     assert_string_equal(kind->root.layers[1], first);

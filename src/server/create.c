@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "server/dispatch.h"
+#include "server/network.h"
 #include "server/record.h"
 #include "server/spec.h"
 
@@ -111,7 +112,8 @@ static int check_request(const Pb__CreateSandboxRequest *req, const char *runner
 
 /* Takes the spec out of @req. */
 static struct record *make_record(struct service *s, Pb__CreateSandboxRequest *req,
-                                  uint64_t request_hash, struct err *err)
+                                  const struct network_plan *network, uint64_t request_hash,
+                                  struct err *err)
 {
     struct record *record = record_new(s, TAKE_PTR(req->sandbox->spec));
     char *name = strdup(req->sandbox->display_name);
@@ -122,6 +124,12 @@ static struct record *make_record(struct service *s, Pb__CreateSandboxRequest *r
         return NULL;
     }
     record->display_name = name;
+    record->network = network_effective(TAKE_PTR(record->spec->network), network);
+    if (record->network == NULL) {
+        record_free(record);
+        (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
     record->request_hash = request_hash;
     return record;
 }
@@ -152,6 +160,13 @@ static int too_few_descriptors(const struct service *s, struct err *err)
     return -1;
 }
 
+static enum network_offer offer_of(const struct service *s)
+{
+    if (!runtime_features(s->runtime)->network)
+        return NETWORK_OFFER_NONE;
+    return s->options->network_private ? NETWORK_OFFER_PRIVATE : NETWORK_OFFER_EGRESS;
+}
+
 static int create(struct call *call, Pb__CreateSandboxRequest *req, struct sandbox **ret,
                   struct err *err)
 {
@@ -160,18 +175,25 @@ static int create(struct call *call, Pb__CreateSandboxRequest *req, struct sandb
         return -1;
     uint64_t hash = req->request_id[0] != '\0' ? spec_request_hash(req) : 0;
     CLEANUP(spec_plan_done) struct spec_plan plan = {0};
+    struct network_plan network;
+    if (network_plan_make(req->sandbox->spec->network, offer_of(s), &network, err) < 0)
+        return -1;
     if (spec_name_container(req->sandbox->spec, err) < 0 ||
         spec_translate(req->sandbox->spec, &plan, err) < 0)
         return -1;
     plan.spec.owner = call->owner;
     plan.spec.request_id = req->request_id;
+    plan.spec.network = network.network;
+    plan.spec.ruled = network.ruled;
+    plan.spec.grants = network.grants;
+    plan.spec.n_grants = network.n_grants;
     plan.spec.n_kept_free = accounts_kept_free(&s->accounts, call->account, keys_count(s->keys),
                                                s->options->max_sandboxes);
     if (!descriptors_for_sandbox(&s->descriptors, clock_now_ns()))
         return too_few_descriptors(s, err);
     if (budget_room(call_share(call, SHARE_SPEC_BYTES)) == 0)
         return account_full(call->account, SHARE_SPEC_BYTES, err);
-    struct record *record = make_record(s, req, hash, err);
+    struct record *record = make_record(s, req, &network, hash, err);
     if (record == NULL)
         return -1;
     bool existing = false;

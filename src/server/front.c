@@ -266,6 +266,7 @@ static int make_argv(const struct front *f, const struct opened *opened, struct 
         {"--state-dir", opened->state_dir},
         {"--images", opened->images_dir},
         {"--disk-size", o->root_on_disk ? disk_size : NULL},
+        {"--network", o->network_wanted ? "egress" : NULL},
         {"--service", o->service_name},
         {"--daemon-user", opened->uid != geteuid() ? user : NULL},
         {"--api-keys", o->api_keys},

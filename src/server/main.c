@@ -51,11 +51,12 @@ static int daemon_fail(struct daemon *d, const struct err *err)
 
 static void log_features(const struct launch_features *f)
 {
-    log_event(LOG_INFO, "features",
-              "root=%d idmap=%d netns_pool=%d cgroup_kill=%d limit_memory=%d limit_cpu=%d "
-              "limit_pids=%d",
-              f->root, f->idmap, f->netns_pool, f->cgroup_kill, f->limit_memory, f->limit_cpu,
-              f->limit_pids);
+    log_event(
+        LOG_INFO, "features",
+        "root=%d idmap=%d netns_pool=%d network=%d cgroup_kill=%d limit_memory=%d limit_cpu=%d "
+        "limit_pids=%d",
+        f->root, f->idmap, f->netns_pool, f->network, f->cgroup_kill, f->limit_memory,
+        f->limit_cpu, f->limit_pids);
     char problems[sizeof(f->problems)];
     (void)snprintf(problems, sizeof(problems), "%s", f->problems);
     char *rest = problems, *line;
@@ -81,6 +82,7 @@ static int start_runtime(struct daemon *d, struct err *err)
     config.max_sandboxes = (uint32_t)o->max_sandboxes;
     config.root_size_bytes = o->root_size_bytes;
     config.root_on_disk = o->root_on_disk;
+    config.network = o->network_wanted;
     config.default_memory_bytes = o->default_memory_bytes;
     config.default_cpu_millis = (uint32_t)o->default_cpu_millis;
     config.pids_max = (uint32_t)o->pids_max;

@@ -53,6 +53,10 @@ const struct option_def options_table[] = {
      FIELD(root_backing)},
     {"root-size", NULL, OPTION_SIZE, false, UINT64_MAX / 2, NULL, "1Gi in memory, 10Gi on disk",
      "SIZE", "what one sandbox may write to its file system", FIELD(root_size_bytes)},
+    {"network", NULL, OPTION_TEXT, false, 0, "none", NULL, "WHAT",
+     "what sandboxes may reach: none, egress (public addresses, or the part of them that a "
+     "create asks for), or egress-private (also private blocks that a create names); as root",
+     FIELD(network)},
     {"default-memory", NULL, OPTION_SIZE, false, UINT64_MAX / 2, "0", NULL, "SIZE",
      "memory limit of a sandbox that asks for none; 0 = no limit", FIELD(default_memory_bytes)},
     {"default-cpu", NULL, OPTION_CPU, false, UINT32_MAX, "0", NULL, "CPU",

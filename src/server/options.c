@@ -328,6 +328,12 @@ static int options_check(struct options *o, struct err *err)
     if (!o->root_on_disk && strcmp(o->root_backing, "memory") != 0)
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "--root-backing: `%s` is neither memory nor disk", o->root_backing);
+    o->network_private = strcmp(o->network, "egress-private") == 0;
+    o->network_wanted = o->network_private || strcmp(o->network, "egress") == 0;
+    if (!o->network_wanted && strcmp(o->network, "none") != 0)
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--network: `%s` is none of none, egress and egress-private",
+                       o->network);
     if (o->root_size_bytes == NOT_GIVEN)
         o->root_size_bytes = o->root_on_disk ? ROOT_DISK_BYTES : ROOT_MEMORY_BYTES;
     if (o->root_size_bytes == 0)

@@ -47,6 +47,8 @@ struct options {
     char *root_backing;
     bool root_on_disk; /* what it says */
     uint64_t root_size_bytes;
+    char *network;
+    bool network_wanted, network_private; /* what it says */
     uint64_t default_memory_bytes;
     uint64_t default_cpu_millis;
     uint64_t pids_max;

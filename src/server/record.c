@@ -77,17 +77,19 @@ void record_free(void *record)
     end_creating(r);
     end_living(r);
     proto_free(r->spec);
+    proto_free(r->network);
     free(r->display_name);
     free(r);
 }
 
-/* What spec_keep_echo() drops is left out here, not yet dropped: the sandbox is still to be made of it. */
-static int pack_echo(Pb__SandboxSpec *spec, struct buf *out)
+/* What spec_keep_echo() drops is left out here, not yet dropped: the sandbox is still to be made of it. In the place of the
+ * network that was asked for is the one in force. */
+static int pack_echo(Pb__SandboxSpec *spec, Pb__NetworkOptions *in_force, struct buf *out)
 {
     Pb__NetworkOptions *network = spec->network;
     Pb__Container *c = spec->containers[0];
     size_t n_files = c->n_files;
-    spec->network = NULL;
+    spec->network = in_force;
     if (protobuf_c_message_get_packed_size(&spec->base) > SPEC_MAX_KEPT)
         c->n_files = 0;
     int r = proto_pack(spec, out);
@@ -103,7 +105,7 @@ int record_keep(struct record *r, struct buf *out)
     if (buf_put(out, &r->request_hash, sizeof(r->request_hash)) < 0 ||
         buf_put(out, name, strlen(name) + 1) < 0)
         return -ENOMEM;
-    return pack_echo(r->spec, out);
+    return pack_echo(r->spec, r->network, out);
 }
 
 void *record_restore(void *service, const uint8_t *kept, size_t n)
@@ -125,6 +127,7 @@ void *record_restore(void *service, const uint8_t *kept, size_t n)
     if (r == NULL)
         return NULL;
     r->request_hash = hash;
+    r->network = TAKE_PTR(spec->network);
     r->display_name = strdup((const char *)name);
     return r;
 }
@@ -254,6 +257,10 @@ static void fill_status(struct sandbox_message *m, const struct record *r,
     if (info->has_exit_code) {
         status->opt_exit_code_case = PB__SANDBOX_STATUS__OPT_EXIT_CODE_EXIT_CODE;
         status->exit_code = info->exit_code;
+    }
+    if (r->network != NULL) {
+        status->n_effective_egress = r->network->n_egress;
+        status->effective_egress = r->network->egress;
     }
     m->container = (Pb__ContainerStatus)PB__CONTAINER_STATUS__INIT;
     m->container.name = c->name;

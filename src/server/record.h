@@ -13,7 +13,9 @@
 struct record { /* user_data of a sandbox */
     struct service *service;
     Pb__SandboxSpec *spec; /* as asked for; echoed but for what spec_keep_echo() dropped */
-    char *display_name;    /* of the client; NULL: none */
+    Pb__NetworkOptions
+        *network;       /* the rules in force; NULL: not known, of a service before this one */
+    char *display_name; /* of the client; NULL: none */
     uint64_t request_hash; /* spec_request_hash(); 0: not known */
     struct sandbox_watch watch;
     struct account *account; /* while the sandbox is alive; NULL: not counted */

@@ -173,24 +173,6 @@ static int check_volumes(const Pb__SandboxSpec *s, struct err *err)
     return s->n_volumes > 0 ? not_built(err, SPEC "volumes") : 0;
 }
 
-/* There is no network inside, so denying it is what happens; granting it cannot be promised. */
-static int check_network(const Pb__NetworkOptions *n, struct err *err)
-{
-    if (n == NULL)
-        return 0;
-    if (n->n_egress > 0) {
-        bool dns =
-            n->egress[0]->destination_case == PB__EGRESS_RULE__DESTINATION_HTTPS_HOSTNAME;
-        return err_invalid(
-            err, dns ? SPEC "network.egress[0].dns_name" : SPEC "network.egress[0]",
-            "egress rules%s are not implemented by this service", dns ? " by dns_name" : "");
-    }
-    if (n->n_ingress > 0)
-        return err_invalid(err, SPEC "network.ingress[0]",
-                           "ingress rules are not implemented by this service");
-    return 0;
-}
-
 static int check_tags(const Pb__SandboxSpec *s, struct err *err)
 {
     if (s->n_tags > SPEC_MAX_TAGS)
@@ -307,8 +289,8 @@ int spec_check(const Pb__SandboxSpec *spec, const char *runner_id, struct err *e
     const Pb__Container *c = spec->containers[0];
     if (check_services(spec, err) < 0 || check_volumes(spec, err) < 0 ||
         check_unbuilt(spec, c, err) < 0 || check_security(c->security_context, err) < 0 ||
-        check_network(spec->network, err) < 0 || check_tags(spec, err) < 0 ||
-        check_annotations(spec, err) < 0 || check_placement(spec, runner_id, err) < 0)
+        check_tags(spec, err) < 0 || check_annotations(spec, err) < 0 ||
+        check_placement(spec, runner_id, err) < 0)
         return -1;
     if (spec->max_lifetime_seconds < 0)
         return err_invalid(err, SPEC "max_lifetime_seconds", "must not be negative");

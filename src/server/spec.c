@@ -165,7 +165,7 @@ int spec_name_container(Pb__SandboxSpec *spec, struct err *err)
 
 void spec_keep_echo(Pb__SandboxSpec *spec)
 {
-    proto_free(spec->network);
+    proto_free(spec->network); /* answers have what is in force, in the status */
     spec->network = NULL;
     if (protobuf_c_message_get_packed_size(&spec->base) <= SPEC_MAX_KEPT)
         return;

@@ -167,9 +167,6 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
 {
     Pb__Gpu gpu = PB__GPU__INIT;
     Pb__SecurityContext security = PB__SECURITY_CONTEXT__INIT;
-    Pb__EgressRule rule = PB__EGRESS_RULE__INIT;
-    Pb__EgressRule *rules[] = {&rule};
-    Pb__NetworkOptions network = PB__NETWORK_OPTIONS__INIT;
     ProtobufCMessageUnknownField init_containers = {.tag = 12};
     Pb__Probe probe = PB__PROBE__INIT;
     Pb__SandboxVolume volume = PB__SANDBOX_VOLUME__INIT, *volumes[] = {&volume};
@@ -179,10 +176,6 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
     dns.dns_egress = PB__DNSEGRESS_MODE__DNS_EGRESS_MODE_ALLOW;
     security.opt_privileged_case = PB__SECURITY_CONTEXT__OPT_PRIVILEGED_PRIVILEGED;
     security.privileged = true;
-    rule.destination_case = PB__EGRESS_RULE__DESTINATION_HTTPS_HOSTNAME;
-    rule.https_hostname = "api.example.org";
-    network.n_egress = 1;
-    network.egress = rules;
     BEND(ERR_UNIMPLEMENTED, "containers[1]", f.spec.n_containers = 2);
     BEND(ERR_UNIMPLEMENTED, "volumes", f.spec.n_volumes = 1; f.spec.volumes = volumes);
     service.port = 80;
@@ -205,7 +198,6 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
          f.limits.gpu = &gpu);
     BEND(ERR_UNIMPLEMENTED, "security_context.privileged",
          f.container.security_context = &security);
-    BEND(ERR_INVALID_ARGUMENT, "dns_name", f.spec.network = &network);
 }
 
 static void test_limits_win_over_requests(void **state)
