@@ -130,6 +130,13 @@ static void open_network(struct engine *e)
     add_problem(&e->features, text);
 }
 
+static int fill_pools(struct engine *e)
+{
+    int r = netns_pool_init(&e->netns, NULL, e->map.root);
+
+    return r == 0 && e->network.open ? netns_pool_init(&e->wired, &e->network, true) : r;
+}
+
 int engine_start(struct engine *e, const struct options *options, const char **ret_stage)
 {
     uid_t uid = geteuid();
@@ -177,9 +184,7 @@ int engine_start(struct engine *e, const struct options *options, const char **r
     if (r < 0)
         return r;
     *ret_stage = "network namespace";
-    r = netns_pool_init(&e->netns, NULL, e->map.root);
-    if (r == 0 && e->network.open)
-        r = netns_pool_init(&e->wired, &e->network, true);
+    r = fill_pools(e);
     if (r < 0)
         return r;
     *ret_stage = "compile seccomp filter";

@@ -22,7 +22,6 @@
 #include <sys/wait.h>
 
 #include "base/util.h"
-#include "launch/launch.h"
 #include "launch/netlink.h"
 
 #define NFT "/usr/sbin/nft"

@@ -2,7 +2,8 @@
 #ifndef CWS_LAUNCH_NETWORK_RULES_H
 #define CWS_LAUNCH_NETWORK_RULES_H
 
-#include "launch/network.h"
+#include "launch/network-parts.h"
+#include "privproto/grant.h"
 
 /** network_rules_load() - into the machine's namespace and the router's, by nft(8). */
 int network_rules_load(struct network *n, const char **ret_why);
@@ -10,5 +11,12 @@ int network_rules_load(struct network *n, const char **ret_why);
 void network_rules_remove(struct network *n);
 /** network_forward() - the machine passes packets on, between its own devices no more than before. */
 int network_forward(struct network *n, const char **ret_why);
+
+/** network_rule() - only what @grants say may be reached from @address, from now on. */
+int network_rule(struct network *n, uint32_t address, const struct launch_grant *grants,
+                 uint32_t n_grants);
+/** network_unrule() - the elements of network_rule() go. */
+void network_unrule(struct network *n, uint32_t address, const struct launch_grant *grants,
+                    uint32_t n_grants);
 
 #endif

@@ -19,9 +19,7 @@
 #include <sys/socket.h>
 
 #include "base/util.h"
-#include "launch/launch.h"
 #include "launch/netlink.h"
-#include "launch/network-rules.h"
 
 #define INSIDE_INDEX 1000        /* above what the kernel makes by itself, as tunl0 */
 #define FIRST_WIRE 1000          /* likewise */

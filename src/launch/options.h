@@ -19,7 +19,7 @@ struct options {
     const char *images_dir;      /* the store of images; NULL: state_dir "/images" */
     uint64_t disk_size_bytes;    /* of each sandbox's disk; 0: none has one */
     uint64_t disk_reserve_bytes; /* what disks leave free on the machine's file system */
-    bool network; /* sandboxes may have one, where that can be */
+    bool network;                /* sandboxes may have one, where that can be */
     const char *service;
     uint32_t uid_base;
 

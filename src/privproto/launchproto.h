@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "base/macros.h"
+#include "privproto/grant.h"
 
 #define LAUNCH_MAX_PACKET 65536 /* chosen: fits the default SO_SNDBUF (212,992) three times */
 #define LAUNCH_MAX_LAYERS \
@@ -25,13 +26,11 @@
 #define LAUNCH_MAX_ID 64       /* with NUL */
 #define LAUNCH_MAX_MOUNTS 32   /* chosen: a sandbox has 5, and a few of its own */
 #define LAUNCH_MAX_TARGET 256  /* with NUL; chosen */
-#define LAUNCH_MAX_GRANTS 256  /* chosen: 16 rules with a dozen exceptions each */
 
 enum launch_type {
     LAUNCH_HELLO = 1, /* -> answer: launch_features */
-    LAUNCH_CREATE,    /* launch_create -> answer: launch_created + SCM_RIGHTS [control socket of
-                         init] */
-    LAUNCH_LIMITS,    /* launch_limits -> answer: status only */
+    LAUNCH_CREATE, /* launch_create -> answer: launch_created + SCM_RIGHTS [init's control socket] */
+    LAUNCH_LIMITS, /* launch_limits -> answer: status only */
     LAUNCH_KILL,   /* id -> answer: status only; EVENT_EXITED follows when the last process is
                       gone */
     LAUNCH_USAGE,  /* id -> answer: launch_usage */
@@ -117,12 +116,6 @@ struct launch_limits {
     uint32_t cpu_millis; /* 1000 = one core */
     uint32_t pids;
     bool accept_unenforced;
-};
-
-/* A box of what may be reached. Those of one sandbox do not overlap. Numbers in the machine's byte order. */
-struct launch_grant {
-    uint32_t first, last; /* IPv4 addresses */
-    uint16_t first_protocol, last_protocol, first_port, last_port;
 };
 
 /* NETWORK: only this may be reached, instead of what every sandbox with a network may. */

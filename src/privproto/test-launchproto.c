@@ -254,6 +254,35 @@ static void test_mounts_have_what_their_kind_has(void **state)
     assert_int_equal(launchproto_decode(packet, (size_t)n, &got), -EBADMSG);
 }
 
+static void test_grants_at_their_limits(void **state)
+{
+    static const struct launch_grant wrong[] = {
+        {2, 1, 6, 6, 80, 80}, {1, 1, 7, 6, 80, 80}, {1, 1, 6, 6, 81, 80}};
+    struct launch_message msg = {.type = LAUNCH_NETWORK, .seq = 3, .u.rules = {.id = "sb-1"}};
+    struct launch_message got;
+    (void)state;
+
+    for (uint32_t n = 0; n <= LAUNCH_MAX_GRANTS; n += LAUNCH_MAX_GRANTS) {
+        for (uint32_t i = 0; i < n; i++)
+            msg.u.rules.grants[i] = (struct launch_grant){i, i, 6, 17, 1, UINT16_MAX};
+        msg.u.rules.n_grants = n;
+        assert_int_equal(launchproto_decode(packet, (size_t)encode(&msg), &got), 0);
+        assert_memory_equal(&got.u.rules, &msg.u.rules, sizeof(got.u.rules));
+    }
+    msg.u.rules.n_grants = LAUNCH_MAX_GRANTS + 1;
+    assert_int_equal(encode(&msg), -EINVAL);
+    msg.u.rules.n_grants = 1;
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        msg.u.rules.grants[0] = wrong[i];
+        assert_int_equal(encode(&msg), -EINVAL);
+        /* The same bytes from a daemon that does not check. */
+        msg.u.rules.grants[0] = (struct launch_grant){1, 2, 6, 6, 80, 81};
+        ssize_t n = encode(&msg);
+        memcpy(packet + n - sizeof(wrong[i]), &wrong[i], sizeof(wrong[i]));
+        assert_int_equal(launchproto_decode(packet, (size_t)n, &got), -EBADMSG);
+    }
+}
+
 static void test_packets_stop_at_the_packet_limit(void **state)
 {
     struct launch_message got;
@@ -287,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_layers_are_names_not_paths),
         cmocka_unit_test(test_mounts_at_their_limits),
         cmocka_unit_test(test_mounts_have_what_their_kind_has),
+        cmocka_unit_test(test_grants_at_their_limits),
         cmocka_unit_test(test_packets_stop_at_the_packet_limit),
         cmocka_unit_test(test_zero_sizes_and_positive_statuses_are_refused),
     };

@@ -17,7 +17,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
-#include "privproto/launchproto.h"
+#include "runtime/network.h"
 
 struct image_wait;
 struct runtime;
@@ -40,7 +40,8 @@ struct runtime_config {
     uint32_t warm_pool;   /* blanks of the default image kept ready; default 4 */
     uint32_t max_sandboxes;   /* alive at once; default 10000 */
     uint64_t root_size_bytes; /* per sandbox; default 1 GiB; what is written costs memory */
-    bool root_on_disk;        /* what sandboxes write goes to a disk, where launch has them */
+    bool root_on_disk,
+        network; /* must be there: launch's disks; a network for who is not denied it */
     bool
         network; /* sandboxes have one unless they are denied it; without features.network no service starts */
     uint64_t default_memory_bytes; /* 0 = no limit */
@@ -130,16 +131,12 @@ struct sandbox_spec {       /* everything borrowed for the call */
     size_t n_args;
     const struct string_pair *env;
     size_t n_env;
-    const char *working_dir; /* "" = the image's; of "host" /root */
-    const struct sandbox_file
-        *files; /* present before the main process starts, 0444, parents 0755 */
+    const char *working_dir;          /* "" = the image's; of "host" /root */
+    const struct sandbox_file *files; /* before the main process; 0444, parents 0755 */
     size_t n_files;
     uint64_t memory_bytes; /* 0 = service default */
     uint32_t cpu_millis;
-    bool network; /* a device that reaches what every sandbox may; features.network */
-    bool ruled;   /* of that, only what `grants` say */
-    const struct launch_grant *grants;
-    uint32_t n_grants;    /* at most LAUNCH_MAX_GRANTS; they do not overlap */
+    struct sandbox_network network;
     uint64_t lifetime_ns; /* 0 = service default */
     uint32_t n_kept_free; /* of max_sandboxes; places that this owner must leave to others */
     const uint8_t *kept;  /* what runtime_config.restore makes user data of */

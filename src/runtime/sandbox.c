@@ -101,7 +101,7 @@ static void fill_limits(struct sandbox *sb, const struct sandbox_spec *spec)
     sb->memory_bytes = spec->memory_bytes ? spec->memory_bytes : config->default_memory_bytes;
     sb->cpu_millis = spec->cpu_millis ? spec->cpu_millis : config->default_cpu_millis;
     sb->kept_bytes = sizeof(*sb) + spec->kept_bytes;
-    sb->network = spec->network;
+    sb->network = spec->network.on;
     sb->own_limits = sb->memory_bytes != config->default_memory_bytes ||
                      sb->cpu_millis != config->default_cpu_millis;
     sb->lifetime_ns = spec->lifetime_ns ? spec->lifetime_ns : config->default_lifetime_ns;
@@ -111,15 +111,16 @@ static void fill_limits(struct sandbox *sb, const struct sandbox_spec *spec)
 
 static int copy_rules(struct sandbox *sb, const struct sandbox_spec *spec)
 {
-    if (!spec->ruled)
+    if (!spec->network.ruled)
         return 0;
     sb->rules = calloc(1, sizeof(*sb->rules));
     if (!sb->rules)
         return -ENOMEM;
-    CHECK(spec->n_grants <= LAUNCH_MAX_GRANTS);
-    sb->rules->n_grants = spec->n_grants;
-    if (spec->n_grants > 0)
-        memcpy(sb->rules->grants, spec->grants, spec->n_grants * sizeof(*spec->grants));
+    CHECK(spec->network.n_grants <= LAUNCH_MAX_GRANTS);
+    sb->rules->n_grants = spec->network.n_grants;
+    if (spec->network.n_grants > 0)
+        memcpy(sb->rules->grants, spec->network.grants,
+               spec->network.n_grants * sizeof(*spec->network.grants));
     return 0;
 }
 

@@ -183,10 +183,10 @@ static int create(struct call *call, Pb__CreateSandboxRequest *req, struct sandb
         return -1;
     plan.spec.owner = call->owner;
     plan.spec.request_id = req->request_id;
-    plan.spec.network = network.network;
-    plan.spec.ruled = network.ruled;
-    plan.spec.grants = network.grants;
-    plan.spec.n_grants = network.n_grants;
+    plan.spec.network = (struct sandbox_network){.on = network.network,
+                                                 .ruled = network.ruled,
+                                                 .n_grants = network.n_grants,
+                                                 .grants = network.grants};
     plan.spec.n_kept_free = accounts_kept_free(&s->accounts, call->account, keys_count(s->keys),
                                                s->options->max_sandboxes);
     if (!descriptors_for_sandbox(&s->descriptors, clock_now_ns()))

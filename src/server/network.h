@@ -24,7 +24,7 @@ enum network_offer {
 #define NETWORK_MAX_PORTS 64  /* chosen: likewise */
 
 struct network_plan {
-    bool network, ruled; /* struct sandbox_spec */
+    bool network, ruled; /* struct sandbox_network */
     uint32_t n_grants;
     struct launch_grant grants[LAUNCH_MAX_GRANTS];
 };

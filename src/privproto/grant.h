@@ -1,0 +1,15 @@
+/* What of a network a sandbox may reach. Numbers in the machine's byte order. */
+#ifndef CWS_PRIVPROTO_GRANT_H
+#define CWS_PRIVPROTO_GRANT_H
+
+#include <stdint.h>
+
+#define LAUNCH_MAX_GRANTS 256 /* chosen: 16 rules with a dozen exceptions each */
+
+/* A box. Those of one sandbox do not overlap. All ends belong to it; no padding, because it travels as it lies in memory. */
+struct launch_grant {
+    uint32_t first, last; /* IPv4 addresses */
+    uint16_t first_protocol, last_protocol, first_port, last_port;
+};
+
+#endif
