@@ -38,12 +38,9 @@ struct runtime_config {
     int launch_socket; /* to cwsandbox-launch; taken by runtime_new(), unless it says INVALID_ARGUMENT */
     const char *data_dir; /* exists and is ours to write in; logs/ below it. May be relative */
     uint32_t warm_pool;   /* blanks of the default image kept ready; default 4 */
-    uint32_t max_sandboxes;   /* alive at once; default 10000 */
-    uint64_t root_size_bytes; /* per sandbox; default 1 GiB; what is written costs memory */
-    bool root_on_disk,
-        network; /* must be there: launch's disks; a network for who is not denied it */
-    bool
-        network; /* sandboxes have one unless they are denied it; without features.network no service starts */
+    uint32_t max_sandboxes;     /* alive at once; default 10000 */
+    uint64_t root_size_bytes;   /* per sandbox; default 1 GiB; what is written costs memory */
+    bool root_on_disk, network; /* must be there: disks; a network for who is not denied it */
     uint64_t default_memory_bytes; /* 0 = no limit */
     uint32_t default_cpu_millis;   /* 0 = no limit */
     uint32_t pids_max;             /* default 1024; 0 = no limit */
