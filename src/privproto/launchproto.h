@@ -30,11 +30,10 @@
 enum launch_type {
     LAUNCH_HELLO = 1, /* -> answer: launch_features */
     LAUNCH_CREATE, /* launch_create -> answer: launch_created + SCM_RIGHTS [init's control socket] */
-    LAUNCH_LIMITS, /* launch_limits -> answer: status only */
-    LAUNCH_KILL,   /* id -> answer: status only; EVENT_EXITED follows when the last process is
-                      gone */
-    LAUNCH_USAGE,  /* id -> answer: launch_usage */
-    LAUNCH_FREEZE, /* id, bool -> status only; reserved for pause */
+    LAUNCH_LIMITS,    /* launch_limits -> answer: status only */
+    LAUNCH_KILL,      /* id -> answer: status only; EVENT_EXITED follows when nothing lives */
+    LAUNCH_USAGE,     /* id -> answer: launch_usage */
+    LAUNCH_FREEZE,    /* id, bool -> status only; reserved for pause */
     LAUNCH_KILL_EXEC, /* launch_kill_exec -> status, when nothing of the exec lives any more; -ETIMEDOUT: something still
                          does; -ENOTSUP: !features.cgroup_kill, init has to do it */
     LAUNCH_LIST, /* id of the last one seen ("" to begin) -> answer: launch_listed + SCM_RIGHTS [control socket], for

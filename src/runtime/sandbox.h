@@ -115,8 +115,7 @@ const char *sandbox_state_name(enum sandbox_state state);
 char *sandbox_request_key(const struct sandbox_spec *spec);
 /** sandbox_orphan_cell() - of a sandbox that is not to be after all. */
 void sandbox_orphan_cell(struct sandbox *sb);
-/** sandbox_begin() - a new sandbox, registered; without a cell and a preparation (nothing is known of its image) it fails, for the reason it
- * has. */
+/** sandbox_begin() - a new sandbox, registered; without a cell and a preparation it fails, for the reason it has. */
 void sandbox_begin(struct sandbox *sb);
 void sandbox_set_state(struct sandbox *sb, enum sandbox_state state);
 /** sandbox_end() - to a terminal state; @reason is copied, "" for none. */
