@@ -92,7 +92,7 @@ static int parse_option(int c, struct options *o)
         return parse_number(optarg, DISK_MIN_BYTES, INT64_MAX, &o->disk_size_bytes);
     case 'E':
         return parse_number(optarg, 0, INT64_MAX, &o->disk_reserve_bytes);
-    case 'N':
+    case 'W':
         o->network = true;
         return strcmp(optarg, "egress") == 0 ? 0 : -EINVAL;
     case 's':
@@ -136,7 +136,7 @@ int options_parse(int argc, char **argv, struct options *o)
         {"images", required_argument, NULL, 'I'},
         {"disk-size", required_argument, NULL, 'D'},
         {"disk-reserve", required_argument, NULL, 'E'},
-        {"network", required_argument, NULL, 'N'},
+        {"network", required_argument, NULL, 'W'},
         {"service", required_argument, NULL, 's'},
         {"uid-base", required_argument, NULL, 'u'},
         {"check", no_argument, NULL, 'c'},
