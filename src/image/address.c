@@ -1,11 +1,13 @@
 /* See address.h. */
 #include "image/address.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "base/macros.h"
+#include "base/util.h"
 
 /* clang-format off */
 static const struct { uint32_t net; unsigned bits; } special4[] = {
@@ -83,4 +85,19 @@ bool address_is_public(const struct sockaddr *address)
         return is_public6(in.sin6_addr.s6_addr);
     }
     return false;
+}
+
+bool address_names_loopback(const char *host)
+{
+    char name[INET_ADDRSTRLEN];
+    struct in_addr address;
+    if (str_startswith(host, "[::1]"))
+        return host[5] == '\0' || host[5] == ':';
+    size_t n = strcspn(host, ":");
+    if (n >= sizeof(name))
+        return false;
+    memcpy(name, host, n);
+    name[n] = '\0';
+    return strcmp(name, "localhost") == 0 ||
+           (inet_pton(AF_INET, name, &address) == 1 && ntohl(address.s_addr) >> 24 == 127);
 }

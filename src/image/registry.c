@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/util.h"
+#include "image/address.h"
 #include "image/json.h"
 #include "image/manifest.h"
 
@@ -51,12 +52,6 @@ bool registry_wait(unsigned n)
     struct timespec t = {.tv_sec = (1u << (n - 1)) / 2, .tv_nsec = n == 1 ? 500000000 : 0};
     (void)nanosleep(&t, NULL); /* shorter does no harm */
     return true;
-}
-
-static bool is_loopback(const char *host)
-{
-    return str_startswith(host, "127.") || str_startswith(host, "[::1]") ||
-           (str_startswith(host, "localhost") && (host[9] == '\0' || host[9] == ':'));
 }
 
 /* The value of a parameter of `Bearer realm="…",scope="…"`; heap, NULL when it is not there. */
@@ -300,7 +295,7 @@ static int try_itself(struct registry *r, struct http *h, struct buf *ret, struc
         return no_memory(err);
     if (try_endpoint(r, plain ? open : secure, h, ret, &trouble, err) == 0)
         return 0;
-    if (plain || trouble != TROUBLE_NOT_TLS || !is_loopback(host))
+    if (plain || trouble != TROUBLE_NOT_TLS || !address_names_loopback(host))
         return -1;
     err_done(err);
     return try_endpoint(r, open, h, ret, &trouble, err);

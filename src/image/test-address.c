@@ -83,11 +83,31 @@ static void test_what_is_inside_or_special_is_not(void **state)
     assert_false(address_is_public(&other));
 }
 
+static void test_what_only_looks_like_loopback_is_another_machine(void **state)
+{
+    static const char *const here[] = {"localhost",      "localhost:5000", "127.0.0.1",
+                                       "127.0.0.1:5000", "127.9.8.7:1",    "[::1]",
+                                       "[::1]:5000"};
+    static const char *const there[] = {"127.evil.example",
+                                        "127.0.0.1.evil.example:5000",
+                                        "localhost.evil.example",
+                                        "localhostess",
+                                        "[::1].evil.example",
+                                        "[::2]:5000",
+                                        "128.0.0.1",
+                                        ""};
+    for (size_t i = 0; i < ARRAY_SIZE(here); i++)
+        assert_true(address_names_loopback(here[i]));
+    for (size_t i = 0; i < ARRAY_SIZE(there); i++)
+        assert_false(address_names_loopback(there[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_everybody_can_ask_is_public),
         cmocka_unit_test(test_what_is_inside_or_special_is_not),
+        cmocka_unit_test(test_what_only_looks_like_loopback_is_another_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
