@@ -142,9 +142,9 @@ def test_why_a_sandbox_is_dead_is_shown(home):
     home.run("logs", "-f", died)
     stopped = home.run("run", "-d", "--tag", tag, "--", "sleep", "60").stdout.decode().strip()
     assert home.run("stop", stopped).returncode == 0
-    assert home.run("run", "--tag", tag, "no-such-image:1", "--", "true").returncode == 1
+    assert home.run("run", "--tag", tag, "127.0.0.1:1/no-such-image:1", "--", "true").returncode == 1
     for status, reason in [("completed", "the main process ended with exit code 3"), ("terminated", "deleted by a client"),
-                           ("failed", "image `no-such-image:1` is not available")]:
+                           ("failed", "ErrImagePull: image `127.0.0.1:1/no-such-image:1`")]:
         (listed,) = json.loads(home.run("ls", "-o", "json", "-s", status, "-t", tag).stdout)
         assert reason in listed["status_reason"]
         assert reason in home.run("ls", "-o", "wide", "-s", status, "-t", tag).stdout.decode()

@@ -158,7 +158,7 @@ done("runners")
 refused(cwsandbox.SnapshotNotSupportedError, "FSS_NOT_SUPPORTED", lambda: Sandbox.list_snapshots())
 done("snapshots")
 
-failed = run(container_image="no-such-image:1")
+failed = run(container_image="127.0.0.1:1/no-such-image:1")
 error = refused(cwsandbox.SandboxFailedError, None, failed.wait, "no-such-image:1")
 assert "no-such-image:1" in error.status_reason and error.sandbox_id == failed.sandbox_id
 done("failed")

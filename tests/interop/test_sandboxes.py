@@ -126,7 +126,7 @@ def test_a_full_service_says_so_and_when_to_ask_again(own_service):
 
 def test_an_unknown_image_fails_the_sandbox_with_a_reason(service):
     message = service.stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=pb.SandboxSpec(
-        containers=[pb.Container(name="main", image="no-such-image:1")]))), timeout=TIMEOUT)
+        containers=[pb.Container(name="main", image="127.0.0.1:1/no-such-image:1")]))), timeout=TIMEOUT)
     got = service.stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=message.sandbox_id), timeout=TIMEOUT,
                                   metadata=[("x-cwsandbox-wait", "terminal")])
     assert got.status.state == pb.STATE_FAILED

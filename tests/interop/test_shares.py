@@ -243,7 +243,7 @@ def test_ended_sandboxes_do_not_push_out_those_of_another(service):
     with client(service) as stub:
         mine = service.create(command="echo", args=["result of bob"], stub=stub, metadata=BOB)
         mine.get(wait="terminal")
-        container = pb.Container(name="main", image="no-such-image")
+        container = pb.Container(name="main", image="127.0.0.1:1/no-such-image")
         spec = pb.SandboxSpec(containers=[container], annotations={f"k{i}": "x" * 10000 for i in range(100)})
         for _ in range(300):
             stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=spec)), timeout=TIMEOUT, metadata=ALICE)

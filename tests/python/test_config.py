@@ -165,7 +165,7 @@ def test_unknown_numbers_are_unspecified_and_logged(caplog):
 
 
 @pytest.mark.parametrize("kwargs, error, field", [
-    ({"services": [{"port": 80}]}, cwsandbox.SandboxError, "services"),
+    ({"services": [{"port": 80, "visibility": "public"}]}, cwsandbox.SandboxError, "services"),
     ({"secrets": [{"store": "s", "name": "n"}]}, cwsandbox.SandboxError, "secrets is not"),
     ({"volumes": [{"name": "v", "volume_id": "x"}]}, cwsandbox.SandboxError, "volumes"),
     ({"file_system_snapshot": {"mount_path": "/w"}}, cwsandbox.SandboxError, "volumes"),

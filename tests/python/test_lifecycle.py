@@ -52,7 +52,7 @@ def test_out_of_memory_is_why_a_sandbox_ended(embedded_service):
 
 
 def test_the_log_of_what_never_ran_is_the_reason(embedded_service):
-    sandbox = Sandbox.run(container_image="no-such-image:1")
+    sandbox = Sandbox.run(container_image="127.0.0.1:1/no-such-image:1")
     for _ in range(2):
         with pytest.raises(SandboxFailedError, match="no-such-image:1"):
             list(sandbox.stream_logs())

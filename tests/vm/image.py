@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 # Loaded by the initramfs, dependencies first; what the kernel has built in has no file and is left out.
 MODULES = ["virtio_pci", "virtio_blk", "ext4", "overlay"]
 # The tests run these inside and around sandboxes.
-PACKAGES = ["bash", "coreutils", "dash", "findutils", "grep", "hostname", "mount", "perl-base", "sed", "util-linux"]
+PACKAGES = ["bash", "coreutils", "dash", "findutils", "grep", "hostname", "libc-bin", "mount", "perl-base", "sed", "util-linux"]
 PROGRAM_DIRS = ("/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/")
 PYTHON_LEFT_OUT = ("test", "idlelib", "lib2to3", "ensurepip", "tkinter", "turtledemo", "dist-packages")
 ROOT_MIB = 260
