@@ -138,8 +138,6 @@ static int check_service(const Pb__Service *service, struct err *err)
         return err_invalid(err, SPEC "services.port", "must be 1 to 65535");
     if ((uint32_t)service->protocol > PB__SERVICE_PROTOCOL__SERVICE_PROTOCOL_SCTP)
         return err_invalid(err, SPEC "services.protocol", "%d is not known", service->protocol);
-    if (service->endpoint != NULL)
-        return check_endpoint(service->endpoint, err);
     if (service->visibility != PB__VISIBILITY__VISIBILITY_UNSPECIFIED)
         return not_built(err, SPEC "services.visibility");
     return 0;
@@ -149,6 +147,9 @@ static int check_services(const Pb__SandboxSpec *s, struct err *err)
 {
     if (s->n_services > SPEC_MAX_SERVICES)
         return err_invalid(err, SPEC "services", "more than %d", SPEC_MAX_SERVICES);
+    for (size_t i = 0; i < s->n_services; i++) /* first: its reasons are the more exact ones */
+        if (s->services[i]->endpoint != NULL)
+            return check_endpoint(s->services[i]->endpoint, err);
     for (size_t i = 0; i < s->n_services; i++) {
         const Pb__Service *service = s->services[i];
         if (check_service(service, err) < 0)

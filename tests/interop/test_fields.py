@@ -48,7 +48,8 @@ def test_every_method_of_the_interface_is_known(service, path):
     ({"containers": [pb.Container(name="a", image="host", primary=True), pb.Container(name="b", image="host")]}, {},
      "containers[1]"),
     ({"services": [pb.Service(port=80, visibility=pb.VISIBILITY_PUBLIC, endpoint=pb.EndpointSpec(
-        kind=pb.ENDPOINT_KIND_HTTPS, auth=pb.ENDPOINT_AUTH_OPEN))]}, {}, "services"),
+        kind=pb.ENDPOINT_KIND_HTTPS, auth=pb.ENDPOINT_AUTH_OPEN))]}, {}, "services.endpoint"),
+    ({"services": [pb.Service(port=80, visibility=pb.VISIBILITY_PUBLIC)]}, {}, "services.visibility"),
     ({"volumes": [pb.SandboxVolume(name="v", scratch=pb.ScratchVolume(size="1Gi"))]}, {}, "volumes"),
     ({}, {"secret_stores": [pb.SecretStoreReference(store_name="s")]}, "secret_stores"),
     ({}, {"security_context": pb.SecurityContext(run_as_user=1000)}, "security_context.run_as_user"),
@@ -80,7 +81,7 @@ def test_init_containers_of_older_clients_are_refused_by_name(service):
 def test_endpoints_that_are_not_built_have_reasons_of_their_own(service, endpoint, reason):
     plain = pb.Service(port=80, visibility=pb.VISIBILITY_PUBLIC)
     error = failure(create, service, {"services": [plain, pb.Service(port=81, visibility=pb.VISIBILITY_PUBLIC, endpoint=endpoint)]})
-    assert (error.code, error.reason, error.violations) == (grpc.StatusCode.UNIMPLEMENTED, reason, ["sandbox.spec.services"])
+    assert (error.code, error.reason, error.violations) == (grpc.StatusCode.UNIMPLEMENTED, reason, ["sandbox.spec.services.endpoint"])
 
 
 @pytest.mark.parametrize("rules, field", [
