@@ -220,11 +220,11 @@ def test_creates_of_one_owner_do_not_hold_up_those_of_another(service):
 
 def test_the_last_places_for_sandboxes_are_kept_for_other_owners():
     with Service(args=["--max-sandboxes", "32", "--warm-pool", "0"]) as service, client(service) as stub:
-        requests = [create_request() for _ in range(31)]
-        for request in requests[:30]:
+        *requests, one_more = [create_request() for _ in range(32 - 2 * 2 + 1)]  # two for each of two others
+        for request in requests:
             stub.CreateSandbox(request, timeout=TIMEOUT, metadata=ALICE)
         with pytest.raises(grpc.RpcError) as caught:
-            stub.CreateSandbox(requests[30], timeout=TIMEOUT, metadata=ALICE)
+            stub.CreateSandbox(one_more, timeout=TIMEOUT, metadata=ALICE)
         error = failure(lambda: (_ for _ in ()).throw(caught.value))
         assert error.code == grpc.StatusCode.RESOURCE_EXHAUSTED and error.reason == "CWSANDBOX_RUNNER_CAPACITY_EXHAUSTED"
         assert retry_seconds(caught.value) > 0 and "kept for other owners" in error.text
@@ -234,7 +234,7 @@ def test_the_last_places_for_sandboxes_are_kept_for_other_owners():
         stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=repeated.sandbox_id), timeout=TIMEOUT, metadata=ALICE)
         stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=repeated.sandbox_id), timeout=TIMEOUT,
                         metadata=[*ALICE, ("x-cwsandbox-wait", "terminal")])
-        stub.CreateSandbox(requests[30], timeout=TIMEOUT, metadata=ALICE)
+        stub.CreateSandbox(one_more, timeout=TIMEOUT, metadata=ALICE)
 
 
 def test_ended_sandboxes_do_not_push_out_those_of_another(service):
