@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.server
 import json
+import os
 import re
 import shutil
 import ssl
 import subprocess
+import tempfile
 import threading
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
 from making import Layout
 
 
@@ -82,6 +87,25 @@ class RealRegistry:
         self.process.terminate()
         self.process.wait(timeout=30)
         self.process.stderr.close()
+
+
+@contextlib.contextmanager
+def real_registries() -> Iterator[Callable[..., RealRegistry]]:
+    """A factory of docker-registry's; their data goes with them."""
+    if not RealRegistry.program:
+        pytest.skip("docker-registry is not installed")
+    with tempfile.TemporaryDirectory(prefix="cws-registry-") as name:
+        os.chmod(name, 0o755)
+        running = []
+
+        def start(**options: object) -> RealRegistry:
+            running.append(RealRegistry(Path(name), **options))
+            return running[-1]
+
+        yield start
+        for registry in running:
+            registry.stop()
+
 
 
 class ScriptedRegistry:

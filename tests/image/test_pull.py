@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 from making import ARCHITECTURE, OCI, DIRECTORY, Layout, sha256, tar_of
-from registry import RealRegistry, ScriptedRegistry, basic
+from registry import ScriptedRegistry, basic, real_registries
 
 
 def zstd(data: bytes) -> bytes:
@@ -22,20 +20,8 @@ LAYERS = [tar_of(("etc/", DIRECTORY), (f"etc/f{i}", os.urandom(300_000)), ("etc/
 
 @pytest.fixture
 def real():
-    """A factory of docker-registry's; its data is the test's own."""
-    if not RealRegistry.program:
-        pytest.skip("docker-registry is not installed")
-    with tempfile.TemporaryDirectory(prefix="cws-registry-") as name:
-        os.chmod(name, 0o755)
-        running = []
-
-        def start(**options: object) -> RealRegistry:
-            running.append(RealRegistry(Path(name), **options))
-            return running[-1]
-
+    with real_registries() as start:
         yield start
-        for registry in running:
-            registry.stop()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 import threading
 import time
 import uuid
@@ -15,7 +14,7 @@ from coreweave.sandbox.v1 import sandbox_pb2 as pb
 
 from conftest import BUILD, users
 from making import DIRECTORY, Layout, tar_of
-from registry import RealRegistry, ScriptedRegistry, basic
+from registry import ScriptedRegistry, basic, real_registries
 from service import KEY, TIMEOUT, Box, Service
 from support.processes import family
 from test_adoption import settled
@@ -60,18 +59,8 @@ def scripted():
 
 @pytest.fixture
 def real():
-    if not RealRegistry.program:
-        pytest.skip("docker-registry is not installed")
-    with tempfile.TemporaryDirectory(prefix="cws-registry-") as name:
-        running = []
-
-        def start(**options: object) -> RealRegistry:
-            running.append(RealRegistry(Path(name), **options))
-            return running[-1]
-
+    with real_registries() as start:
         yield start
-        for registry in running:
-            registry.stop()
 
 
 def begin(service: Service, image: str, metadata: list | None = None, **fields: object) -> Box:
