@@ -5,12 +5,13 @@ from __future__ import annotations
 from . import _cleanup, _core
 from ._config import Config, refuse, string_list
 from ._lib import make_target
+from ._sandbox_files import WithFiles
 from ._sandbox_snapshots import WithSnapshots
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
     from typing import Any, Unpack
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ._defaults import SandboxDefaults
     from ._containers import Container
     from ._file import SandboxControl, SandboxFileType
-    from ._files import FileInfo
     from ._isolation import ObjectStorageAccess, SecurityContext
     from ._network import NetworkOptions
     from ._options import PlacementMode, PlacementSpillover, ResourceOptions
@@ -39,7 +39,7 @@ _OF_ONE_CONTAINER = (
 _TERMINAL = ("completed", "failed", "terminated")
 
 
-class Sandbox(WithSnapshots):
+class Sandbox(WithFiles, WithSnapshots):
     """A sandbox: an isolated machine for commands and files.
 
     ``Sandbox.run()`` starts one and returns it; ``Sandbox(...)`` describes one that starts with its first operation, ``start()``, or a
@@ -437,47 +437,6 @@ class Sandbox(WithSnapshots):
         if not snapshot_on_stop:
             return self._stop(graceful_shutdown_seconds, missing_ok)
         return self._stop(graceful_shutdown_seconds, missing_ok, True, wait_for_ready, request_id)
-
-    def write_file_streaming(
-        self,
-        filepath: str | bytes,
-        source: bytes | Iterable[bytes] | AsyncIterable[bytes],
-        *,
-        timeout_seconds: float | None = None,
-        container: str | None = None,
-        user: str | None = None,
-    ) -> OperationRef[None]:
-        """Write a file of any size from bytes, an iterable or an async iterable of bytes.
-
-        The source is read on a thread of its own (an async one on an event loop there). SandboxFileError: the write failed, and
-        the file may be partial; its __cause__ is the exception of the source, if that was the reason. user: as of exec().
-        """
-        from ._streaming import write_file_streaming
-
-        return write_file_streaming(self, filepath, source, timeout_seconds, container, user)
-
-    def list_dir(
-        self, path: str | bytes, *, user: str | None = None, timeout_seconds: float | None = None, container: str | None = None
-    ) -> OperationRef[list[FileInfo]]:
-        """What is in a directory, by name, without "." and "..". Links are told as links.
-
-        path: str or bytes, absolute. user, timeout_seconds, container: as of read_file(). SandboxFileError (filepath, reason): not there, no
-        directory, not allowed.
-        """
-        from ._files import infos
-
-        return _core.derive(self._list_dir(path, user, timeout_seconds, container), infos)
-
-    def stat_file(
-        self, path: str | bytes, *, user: str | None = None, timeout_seconds: float | None = None, container: str | None = None
-    ) -> OperationRef[FileInfo]:
-        """What a path names: kind, mode, owner, size, time. A link is told as a link, unless a slash ends the path.
-
-        path: str or bytes, absolute. user, timeout_seconds, container: as of read_file(). SandboxFileError (filepath, reason): not there.
-        """
-        from ._files import info
-
-        return _core.derive(self._stat_file(path, user, timeout_seconds, container), info)
 
     def stream_logs(
         self,
