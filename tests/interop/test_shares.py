@@ -101,6 +101,7 @@ def test_calls_beyond_the_refusals_that_fit_cost_the_connection(service):
         greedy = stack.enter_context(Peer(service.port, receive_buffer=4096))
         calls = (frame(raw_h2.HEADERS, raw_h2.END_HEADERS, 2 * i + 1, headers) for i in range(50000))
         assert greedy.flood(calls)
+        assert service.wait_log('error="too many calls"')
         bob_is_served(service)
 
 
