@@ -68,8 +68,10 @@ static int run(struct cli *cli, const void *data)
     const struct args *args = data;
     uint16_t local, port;
     if (!parse_ports(args->ports, &local, &port))
-        return cli_usage(cli, "Invalid value for '[LOCAL:]PORT': '%s' is not a port, nor two.",
-                         args->ports);
+        return cli_usage(
+            cli,
+            "Invalid value for '[LOCAL:]PORT': '%s' is not PORT or LOCAL:PORT, of 1 to 65535.",
+            args->ports);
     CLEANUP_SANDBOX cws_sandbox *sb = NULL;
     int code = cli_attach(cli, args->id, CWS_DEFAULT_TIMEOUT, 0, &sb);
     return code == EXIT_FINE ? forward(cli, sb, local, port) : code;

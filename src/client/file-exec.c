@@ -146,20 +146,30 @@ static struct cws_error *read_verdict(const struct file_op *f, int exit_code,
     return check && f->delivered < f->expected ? truncated_error(f) : NULL;
 }
 
+/* Without the label that file_error() puts in front once more. */
+static const char *message_alone(const struct file_op *f, const struct cws_error *e)
+{
+    const char *text = cws_error_message(e);
+    size_t n = strlen(f->way.label);
+    bool labelled = strncmp(text, f->way.label, n) == 0 && strncmp(text + n, ": ", 2) == 0;
+    return labelled ? text + n + 2 : text;
+}
+
 static struct cws_error *write_verdict(const struct file_op *f, int exit_code,
                                        struct cws_error *take)
 {
     if (!take && exit_code == 0)
         return NULL;
     bool begun = f->exec.deadline_ns > 0; /* else the target is as it was */
-    if (take && (take->kind == CWS_E_STREAM_BACKPRESSURE || take->immortal || !begun))
+    if (take && (take->kind == CWS_E_STREAM_BACKPRESSURE || take->kind == CWS_E_VALIDATION ||
+                 take->immortal || !begun))
         return take;
     if (!take && f->exec.spec.files)
         return words_error(f, f->kind == FILE_CHANGE ? "" : "; the target may be partial");
     CLEANUP_FREE char *said = stderr_line(f);
     CLEANUP_FREE char *text = NULL;
     if (take)
-        text = str_dup_printf("%s; the target may be partial", cws_error_message(take));
+        text = str_dup_printf("%s; the target may be partial", message_alone(f, take));
     else
         text = str_dup_printf("writing ended with exit code %d%s%s; the target may be partial",
                               exit_code, said && *said ? ": " : "", said ? said : "");
@@ -250,8 +260,9 @@ static const struct exec_events exec_events = {
 /* A command would take it from the directory that it happens to start in. */
 static void refuse_relative(struct file_op *f)
 {
-    struct cws_error *e = error_new(
-        CWS_E_VALIDATION, "%s: filepath: `%s` is not an absolute path", f->way.label, f->path);
+    struct cws_error *e =
+        error_new(CWS_E_VALIDATION, "%s: %s`%s` is not an absolute path", f->way.label,
+                  f->kind < FILE_LIST ? "filepath: " : "", f->path);
     error_add_filepath(e, f->path);
     error_add_sandbox_id(e, sandbox_id_borrow(f->sb));
     file_finish(f, e);

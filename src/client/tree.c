@@ -197,8 +197,7 @@ static int start_thread(struct tree_op *t)
 /* ---- the public calls ---- */
 
 /* Takes @take_f. */
-static struct tree_op *tree_new(struct file_op *take_f, const char *local, const char *label,
-                                cws_error **error)
+static struct tree_op *tree_new(struct file_op *take_f, const char *local, cws_error **error)
 {
     struct tree_op *t = calloc(1, sizeof(*t));
     char *copy = strdup(local);
@@ -212,7 +211,7 @@ static struct tree_op *tree_new(struct file_op *take_f, const char *local, const
     op_init(&t->op, &tree_class, take_f->sb->client);
     t->f = take_f;
     t->local = copy;
-    t->label = label;
+    t->label = take_f->way.label;
     t->upload = take_f->kind == FILE_UNPACK;
     t->sink.write = on_write;
     t->source.read = on_read;
@@ -230,7 +229,7 @@ static cws_op *start(cws_sandbox *sb, bool upload, const char *local, const char
     if (!f)
         return NULL;
     f->word = upload ? "unpack" : "pack";
-    struct tree_op *t = tree_new(f, local, upload ? "Upload" : "Download", error);
+    struct tree_op *t = tree_new(f, local, error);
     if (!t)
         return NULL;
     if (op_submit(&f->op, error) < 0) {

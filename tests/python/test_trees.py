@@ -188,7 +188,7 @@ def test_bad_arguments_raise_at_once(box):
     ):
         with pytest.raises(ValueError):
             call()
-    with pytest.raises(SandboxValidationError, match="`relative` is not an absolute path"):
+    with pytest.raises(SandboxValidationError, match="^Look at files: `relative` is not an absolute path$"):
         box.list_dir("relative").result()
 
 
@@ -199,6 +199,16 @@ def test_failures_of_this_side_name_the_file(box, tmp_path):
     shell(box, "mkdir -p /tmp/dl/a; echo x >/tmp/dl/a/b")
     (tmp_path / "dl" / "a" / "b").mkdir(parents=True)
     assert "a/b`: is there already, and is a directory" in str(reason(box.download_dir("/tmp/dl", tmp_path / "dl")))
+
+
+def test_what_never_began_is_said_once_and_spoilt_nothing(box, local):
+    for call in box.upload_dir(local, "/tmp/x", user="nobody-here"), box.write_file_streaming("/tmp/x", b"", user="nobody-here"):
+        with pytest.raises(SandboxValidationError) as info:
+            call.result()
+        text = str(info.value)
+        assert "`nobody-here` is not in the sandbox's /etc/passwd" in text and "partial" not in text
+        label = text.partition(":")[0]
+        assert label in ("Upload directory", "Write file") and text.count(label) == 1
 
 
 def test_failures_of_the_other_side_come_back(box, local, tmp_path):
