@@ -6,21 +6,15 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/address-blocks.h"
 #include "base/macros.h"
 #include "base/util.h"
 
 /* clang-format off */
+#define BLOCK(a, b, c, d, bits) {ADDRESS_OF(a, b, c, d), bits},
 static const struct { uint32_t net; unsigned bits; } special4[] = {
-    {0x00000000, 8},  /* this network */
-    {0x0a000000, 8},  /* private */
-    {0x64400000, 10}, /* shared by the customers of a provider; metadata of one cloud */
-    {0x7f000000, 8},  /* loopback */
-    {0xa9fe0000, 16}, /* link-local; metadata of the other clouds */
-    {0xac100000, 12}, /* private */
-    {0xc0000000, 24}, /* protocol assignments; metadata of one cloud */
-    {0xc0a80000, 16}, /* private */
-    {0xc6120000, 15}, /* benchmarks */
-    {0xe0000000, 3},  /* multicast, reserved, broadcast */
+    ADDRESS_BLOCKS_NEVER(BLOCK)
+    ADDRESS_BLOCKS_PRIVATE(BLOCK)
 };
 
 static const struct { uint8_t net[16]; unsigned bits; } special6[] = {

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "base/address-blocks.h"
 #include "base/util.h"
 #include "launch/netlink.h"
 
@@ -32,11 +33,9 @@
 #define ROUTER_TABLE "cwsandbox"          /* in the router */
 #define IP_FORWARD "sys/net/ipv4/ip_forward"
 
-/* Nobody ever: itself, link-local (and with it the addresses where clouds tell secrets), multicast, reserved. */
-#define NEVER "0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3"
-/* Only who is granted: shared and private addresses (RFC 6598, 1918, 6890, 2544). */
-#define PRIVATE \
-    "10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.0.0.0/24, 192.168.0.0/16, 198.18.0.0/15"
+#define BLOCK(a, b, c, d, bits) #a "." #b "." #c "." #d "/" #bits ", "
+#define NEVER ADDRESS_BLOCKS_NEVER(BLOCK)
+#define PRIVATE ADDRESS_BLOCKS_PRIVATE(BLOCK)
 
 struct rules {
     char text[RULES_BYTES];
@@ -92,7 +91,7 @@ static void write_router(struct rules *rules, const char *net)
 {
     replace_table(rules, ROUTER_TABLE);
     add(rules,
-        "set never { type ipv4_addr; flags interval; elements = { " NEVER ", %s }; }\n"
+        "set never { type ipv4_addr; flags interval; elements = { " NEVER "%s }; }\n"
         "set private { type ipv4_addr; flags interval; elements = { " PRIVATE " }; }\n"
         "set ruled { type ipv4_addr; }\n"
         "set allowed { type ipv4_addr . ipv4_addr . inet_proto . inet_service; flags interval; "

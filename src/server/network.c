@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/address-blocks.h"
 #include "base/util.h"
 #include "server/spec.h"
 
@@ -37,22 +38,12 @@ struct builder {
     struct network_plan *plan;
 };
 
-/* launch refuses these too, whoever is granted what (network-rules.c). */
-static const struct range never[] = {
-    {0x00000000, 0x00ffffff}, /* 0.0.0.0/8 */
-    {0x7f000000, 0x7fffffff}, /* 127.0.0.0/8 */
-    {0xa9fe0000, 0xa9feffff}, /* 169.254.0.0/16 */
-    {0xe0000000, 0xffffffff}, /* 224.0.0.0/3 */
-};
+#define BLOCK(a, b, c, d, bits) \
+    {ADDRESS_OF(a, b, c, d), ADDRESS_OF(a, b, c, d) | ADDRESS_REST(bits)},
 
-static const struct range private[] = {
-    {0x0a000000, 0x0affffff}, /* 10.0.0.0/8 */
-    {0x64400000, 0x647fffff}, /* 100.64.0.0/10 */
-    {0xac100000, 0xac1fffff}, /* 172.16.0.0/12 */
-    {0xc0000000, 0xc00000ff}, /* 192.0.0.0/24 */
-    {0xc0a80000, 0xc0a8ffff}, /* 192.168.0.0/16 */
-    {0xc6120000, 0xc613ffff}, /* 198.18.0.0/15 */
-};
+/* launch refuses these too, whoever is granted what (network-rules.c). */
+static const struct range never[] = {ADDRESS_BLOCKS_NEVER(BLOCK)};
+static const struct range private[] = {ADDRESS_BLOCKS_PRIVATE(BLOCK)};
 
 static bool is_inside(struct range r, const struct range *of, size_t n)
 {
