@@ -34,7 +34,7 @@ demo: build ## install what is missing, build, run the main job on real input
 check: deps ## every test: unit, whole system, sanitizers, fuzz, interop, leftovers
 	@tools/run-checks --python $(PYTHON)
 
-check-crash: deps ## 500 kills under load, as root and as a user (20 minutes)
+check-crash: deps ## 500 kills under load, as root and as a user (4 minutes)
 	@CWS_CRASH_POINTS=500 CWS_CRASH_SERVICES=10 tools/run-checks --python $(PYTHON) --only crash
 
 check-fuzz: deps ## every fuzz target for 10 minutes (an hour with two cores)
