@@ -309,6 +309,7 @@ void cell_create(struct engine *e, const struct launch_message *request)
         list_init(&cell->node);
         memcpy(cell->id, create->id, sizeof(cell->id));
         cell->create_seq = request->seq;
+        cell->init_version = INIT_VERSION;
         cell->status_fd = cell->control_fd = -1;
         cell->loop = -1;
         r = start_prepare(e, cell, create, &s, &stage);
@@ -375,6 +376,7 @@ static void on_init_runs(struct engine *e, struct cell *cell)
 
     cell->state = CELL_RUNNING;
     cell->created.pid = cell->pid;
+    cell->created.init_version = cell->init_version;
     r = answer_created(e, cell->create_seq, &cell->created, cell->control_fd);
     if (r < 0) { /* nobody can speak with this one */
         cell_kill(e, cell);

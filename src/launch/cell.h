@@ -21,7 +21,8 @@ struct cell {
     enum cell_state state;
     uint32_t create_seq;
     pid_t pid;
-    uid_t owner;    /* of its user namespace: userns_owner() */
+    uint32_t init_version; /* its init's words: privproto/initproto.h */
+    uid_t owner;           /* of its user namespace: userns_owner() */
     int status_fd;  /* STARTING: EOF = success (closed by execveat), struct child_failure =
                        failure */
     int control_fd; /* a duplicate of the daemon's end: init sees no EOF while we live; LIST gives it to the next daemon; what

@@ -30,6 +30,8 @@ static void on_hello(struct engine *e, const struct launch_message *request)
     struct launch_message answer = {
         .type = LAUNCH_HELLO, .seq = request->seq, .answer = true, .u.features = e->features};
 
+    answer.u.features.version =
+        LAUNCH_VERSION; /* a daemon of another one has read enough, and leaves */
     (void)answer_send(e, &answer, -1);
 }
 
@@ -95,6 +97,7 @@ static void on_list(struct engine *e, const struct launch_message *request)
     if (cell) {
         memcpy(answer.u.listed.id, cell->id, sizeof(cell->id));
         answer.u.listed.pid = cell->pid;
+        answer.u.listed.init_version = cell->init_version;
         answer.u.listed.memory_bytes = cell->limits.memory_bytes;
         answer.u.listed.cpu_millis = cell->limits.cpu_millis;
         answer.u.listed.pids = cell->limits.pids;

@@ -3,7 +3,12 @@
  * sandbox: one packet = one message. init does not allocate and treats packets as trusted data of bounded size; the
  * daemon treats packets from init as hostile (a sandboxed process cannot reach the socket, but init is inside).
  *
- * Layout of every packet: struct init_packet, then `body_size` bytes of body. Native byte order: both ends are one build.
+ * Layout of every packet: struct init_packet, then `body_size` bytes of body. Native byte order: one machine.
+ *
+ * An init stays what it was when its sandbox was made, while the programs that speak to it may be of a later release. So it has
+ * a number, INIT_VERSION, which launch notes with each sandbox (CREATE and LIST tell it). What init does not know ends it, and the
+ * sandbox: whoever speaks looks at the number first (runtime/control.c), and a release that adds a word, a flag, or a meaning to a member that was
+ * zero takes the next number. Size and members of struct init_packet, and what SYNC, SIGNAL and KILL are, stay.
  *
  * EXEC   body: cwd, user, argv..., envp... as NUL-terminated strings in that order (n_args, n_envs counts; cwd and user may be "").
  *        user: "NAME|UID[:GROUP|GID]" by the sandbox's own /etc/passwd and /etc/group; its home becomes HOME when none is given.
@@ -50,6 +55,8 @@
 #define CWS_PRIVPROTO_INITPROTO_H
 
 #include "base/macros.h"
+
+#define INIT_VERSION 1
 
 #define INIT_MAX_BODY 32768 /* in a packet; chosen: covers an ordinary argv + environment */
 #define INIT_MAX_MEMFD_BODY (4u << 20) /* chosen: twice Linux's default ARG_MAX (2 MiB) */

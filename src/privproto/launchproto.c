@@ -1,7 +1,7 @@
 /*
  * Encoding of the daemon <-> launch packets: one table of fields per (type, answer) drives both
  * directions, so that a field cannot be written and not read. Native byte order: both ends are
- * one build on one machine.
+ * on one machine.
  *
  *   packet  := u32 type, u32 seq, u32 answer, field...
  *   text    := u16 length, bytes without NUL, NUL       (the NUL lets decoded pointers be used
@@ -10,7 +10,7 @@
  *   grants  := u32 count, struct launch_grant...
  *
  * decode() accepts exactly what encode() can make: flags are 0 or 1, no trailing bytes, no
- * embedded NUL.
+ * embedded NUL. Only of a HELLO of another version nothing is read but its number.
  */
 #include <errno.h>
 #include <string.h>
@@ -39,7 +39,7 @@ struct field {
 };
 
 #define MAX_FIELDS \
-    13 /* the longest row below, features, has 13; a zero-filled slot would be FIELD_BOOL, so \
+    14 /* the longest row below, features, has 14; a zero-filled slot would be FIELD_BOOL, so \
           rows count */
 
 struct message_format {
@@ -64,17 +64,17 @@ struct message_format {
 
 /* clang-format off */
 static const struct message_format formats[] = {
-    {LAUNCH_HELLO, false, 0, {{0}}},
-    {LAUNCH_HELLO, true, 13, {
-        F(BOOL, features.root), F(BOOL, features.idmap), F(BOOL, features.netns_pool), F(BOOL, features.network),
+    {LAUNCH_HELLO, false, 1, {F(U32, version)}},
+    {LAUNCH_HELLO, true, 14, {
+        F(U32, features.version), F(BOOL, features.root), F(BOOL, features.idmap), F(BOOL, features.netns_pool), F(BOOL, features.network),
         F(BOOL, features.cgroup_kill), F(BOOL, features.limit_memory), F(BOOL, features.limit_cpu),
         F(BOOL, features.limit_pids), F(BOOL, features.cgroup_v2_only), F(U64, features.disk_bytes), F(U32, features.uid_base),
         F(U32, features.uid_count), F(TEXT, features.problems)}},
     {LAUNCH_CREATE, false, 8, {
         F(ID, create.id), F(BOOL, create.root.host), F(BOOL, create.root.disk), F(POSITIVE, create.root.size_bytes),
         F(POSITIVE, create.root.n_inodes), F(BOOL, create.network), F(LAYERS, create), F(MOUNTS, create)}},
-    {LAUNCH_CREATE, true, 3, {
-        F(STATUS, created.status), F(TEXT, created.stage), F(I32, created.pid)}},
+    {LAUNCH_CREATE, true, 4, {
+        F(STATUS, created.status), F(TEXT, created.stage), F(I32, created.pid), F(U32, created.init_version)}},
     {LAUNCH_LIMITS, false, 5, {
         F(ID, limits.id), F(U64, limits.memory_bytes), F(U32, limits.cpu_millis), F(U32, limits.pids),
         F(BOOL, limits.accept_unenforced)}},
@@ -90,8 +90,8 @@ static const struct message_format formats[] = {
     {LAUNCH_KILL_EXEC, false, 2, {F(ID, kill_exec.id), F(U32, kill_exec.slot)}},
     FORMAT_STATUS(LAUNCH_KILL_EXEC),
     {LAUNCH_LIST, false, 1, {F(NAME, after)}},
-    {LAUNCH_LIST, true, 6, {
-        F(STATUS, listed.status), F(NAME, listed.id), F(I32, listed.pid), F(U64, listed.memory_bytes),
+    {LAUNCH_LIST, true, 7, {
+        F(STATUS, listed.status), F(NAME, listed.id), F(I32, listed.pid), F(U32, listed.init_version), F(U64, listed.memory_bytes),
         F(U32, listed.cpu_millis), F(U32, listed.pids)}},
     {LAUNCH_NETWORK, false, 2, {F(ID, rules.id), F(GRANTS, rules)}},
     FORMAT_STATUS(LAUNCH_NETWORK),
@@ -450,6 +450,13 @@ static int get_field(struct reader *r, const struct field *f, uint8_t *at)
     return -EBADMSG;
 }
 
+/* The rest is in the other side's words. */
+static bool is_other_hello(const struct launch_message *msg)
+{
+    return msg->type == LAUNCH_HELLO &&
+           (msg->answer ? msg->u.features.version : msg->u.version) != LAUNCH_VERSION;
+}
+
 int launchproto_decode(const uint8_t *data, size_t n, struct launch_message *ret_msg)
 {
     struct reader r = {data, data + n};
@@ -468,6 +475,10 @@ int launchproto_decode(const uint8_t *data, size_t n, struct launch_message *ret
     for (size_t i = 0; i < format->n_fields; i++) {
         if (get_field(&r, &format->fields[i], (uint8_t *)&msg + format->fields[i].offset) < 0)
             return -EBADMSG;
+        if (is_other_hello(&msg)) {
+            r.at = r.end;
+            break;
+        }
     }
     if (r.at != r.end || !message_consistent(&msg))
         return -EBADMSG;

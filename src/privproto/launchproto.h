@@ -18,7 +18,11 @@
 
 #include "base/macros.h"
 #include "privproto/grant.h"
+#include "privproto/launch-features.h"
 
+/* Of this vocabulary; the first word of either side, whose place never changes. Two that differ part there, and nothing is lost:
+ * LIST gives the sandboxes to a daemon that fits. Any change below takes the next number. */
+#define LAUNCH_VERSION 1
 #define LAUNCH_MAX_PACKET 65536 /* chosen: fits the default SO_SNDBUF (212,992) three times */
 #define LAUNCH_MAX_LAYERS \
     64 /* kernel accepts 500 (overlayfs OVL_MAX_STACK); images rarely pass 40 */
@@ -28,7 +32,7 @@
 #define LAUNCH_MAX_TARGET 256  /* with NUL; chosen */
 
 enum launch_type {
-    LAUNCH_HELLO = 1, /* -> answer: launch_features */
+    LAUNCH_HELLO = 1, /* LAUNCH_VERSION -> answer: launch_features */
     LAUNCH_CREATE, /* launch_create -> answer: launch_created + SCM_RIGHTS [init's control socket] */
     LAUNCH_LIMITS,    /* launch_limits -> answer: status only */
     LAUNCH_KILL,      /* id -> answer: status only; EVENT_EXITED follows when nothing lives */
@@ -41,22 +45,6 @@ enum launch_type {
     LAUNCH_NETWORK, /* launch_rules -> status only; once a sandbox, of those with a network */
     LAUNCH_EVENT_EXITED = 64, /* launch_exited; cgroups and mounts of the id are already gone */
     LAUNCH_TYPE_MAX,
-};
-
-/* What this kernel and this user give. Text of `problems`: one line per missing feature:
- * "feature: why: remedy". */
-struct launch_features {
-    bool root;  /* launch has real root; uid_count > 1 */
-    bool idmap; /* host files keep their owners inside */
-    bool netns_pool;
-    bool network;     /* sandboxes may have one */
-    bool cgroup_kill; /* v2 tree usable for killing */
-    bool limit_memory, limit_cpu, limit_pids;
-    bool cgroup_v2_only; /* limits are enforced by v2 */
-    uint64_t disk_bytes; /* size of every disk that a root can have; 0: there are none */
-    uint32_t uid_base,
-        uid_count;       /* uid_count 0: launch cannot work here, and `problems` says why */
-    char problems[2048]; /* '\n' separated, NUL terminated */
 };
 
 /* A root file system, as a value. Strings are borrowed. */
@@ -102,9 +90,10 @@ struct launch_create {
 };
 
 struct launch_created {
-    int32_t status; /* 0, or -errno of the failing step */
-    char stage[64]; /* "mount overlay", "clone3", ...; empty on success */
-    int32_t pid;    /* init's pid in launch's pid namespace */
+    int32_t status;        /* 0, or -errno of the failing step */
+    char stage[64];        /* "mount overlay", "clone3", ...; empty on success */
+    int32_t pid;           /* init's pid in launch's pid namespace */
+    uint32_t init_version; /* INIT_VERSION of that init */
 };
 
 /* 0 = no limit. A limit that this host cannot enforce is -ENOTSUP with the name in `stage`,
@@ -152,6 +141,7 @@ struct launch_listed {
     int32_t status; /* 0; -ENOENT: the one asked after is gone, begin again; or -errno */
     char id[LAUNCH_MAX_ID]; /* "": there is no further one */
     int32_t pid;            /* of its init, in launch's pid namespace; 0 without an id */
+    uint32_t init_version;  /* INIT_VERSION of that init */
     uint64_t memory_bytes;  /* limits: 0 = none */
     uint32_t cpu_millis;
     uint32_t pids;
@@ -169,6 +159,7 @@ struct launch_message {
     uint32_t seq; /* 0 only for events */
     bool answer;
     union {
+        uint32_t version;                /* HELLO request */
         struct launch_features features; /* HELLO answer */
         struct launch_create create;
         struct launch_created created;

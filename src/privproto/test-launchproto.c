@@ -33,11 +33,12 @@ static ssize_t encode(const struct launch_message *msg)
 static void test_every_message_survives_a_roundtrip(void **state)
 {
     struct launch_message all[] = {
-        {.type = LAUNCH_HELLO, .seq = 1},
+        {.type = LAUNCH_HELLO, .seq = 1, .u.version = LAUNCH_VERSION},
         {.type = LAUNCH_HELLO,
          .seq = 1,
          .answer = true,
-         .u.features = {.root = true,
+         .u.features = {.version = LAUNCH_VERSION,
+                        .root = true,
                         .limit_pids = true,
                         .disk_bytes = 1ull << 40,
                         .uid_base = 9,
@@ -46,7 +47,8 @@ static void test_every_message_survives_a_roundtrip(void **state)
         {.type = LAUNCH_CREATE,
          .seq = 2,
          .answer = true,
-         .u.created = {.status = -EPERM, .stage = "mount overlay", .pid = 12}},
+         .u.created =
+             {.status = -EPERM, .stage = "mount overlay", .pid = 12, .init_version = 3}},
         {.type = LAUNCH_LIMITS,
          .seq = UINT32_MAX,
          .u.limits = {.id = "x", .memory_bytes = UINT64_MAX, .cpu_millis = 1500, .pids = 3}},
@@ -73,7 +75,7 @@ static void test_every_message_survives_a_roundtrip(void **state)
         {.type = LAUNCH_LIST,
          .seq = 9,
          .answer = true,
-         .u.listed = {.id = "x", .pid = 3, .pids = 4}},
+         .u.listed = {.id = "x", .pid = 3, .init_version = 2, .pids = 4}},
         {.type = LAUNCH_LIST, .seq = 9, .answer = true, .u.listed = {.status = -ENOENT}},
         {.type = LAUNCH_EVENT_EXITED, .u.exited = {.id = "x", .wait_status = 9, .cpu_ns = 77}},
     };
@@ -89,6 +91,25 @@ static void test_every_message_survives_a_roundtrip(void **state)
         assert_int_equal(got.seq, all[i].seq);
         assert_int_equal(launchproto_encode(&got, again, sizeof(again)), n);
         assert_memory_equal(again, packet, n);
+    }
+}
+
+/* Whatever follows: the two sides can say who they are, and part. */
+static void test_of_a_hello_of_another_version_only_the_number_is_read(void **state)
+{
+    for (int answer = 0; answer < 2; answer++) {
+        uint32_t words[8] = {LAUNCH_HELLO, 1, (uint32_t)answer, LAUNCH_VERSION + 1, ~0u, ~0u};
+        struct launch_message got;
+
+        for (size_t n = 16; n <= sizeof(words); n++) {
+            assert_int_equal(launchproto_decode((uint8_t *)words, n, &got), 0);
+            assert_int_equal(answer ? got.u.features.version : got.u.version,
+                             LAUNCH_VERSION + 1);
+            assert_int_equal(got.u.features.uid_count, 0);
+        }
+        assert_int_equal(launchproto_decode((uint8_t *)words, 15, &got), -EBADMSG);
+        words[3] = LAUNCH_VERSION;
+        assert_int_equal(launchproto_decode((uint8_t *)words, sizeof(words), &got), -EBADMSG);
     }
 }
 
@@ -116,7 +137,7 @@ static void test_encode_rejects_a_buffer_one_byte_short(void **state)
 static void test_unknown_type_and_bad_flags_are_refused(void **state)
 {
     struct launch_message msg = {.type = LAUNCH_TYPE_MAX, .seq = 1}, got;
-    uint32_t head[3] = {LAUNCH_TYPE_MAX, 1, 0};
+    uint32_t head[4] = {LAUNCH_TYPE_MAX, 1, 0, LAUNCH_VERSION};
 
     assert_int_equal(encode(&msg), -EINVAL);
     assert_int_equal(launchproto_decode((uint8_t *)head, sizeof(head), &got), -EBADMSG);
@@ -308,6 +329,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_message_survives_a_roundtrip),
+        cmocka_unit_test(test_of_a_hello_of_another_version_only_the_number_is_read),
         cmocka_unit_test(test_decode_rejects_truncated_and_overlong),
         cmocka_unit_test(test_encode_rejects_a_buffer_one_byte_short),
         cmocka_unit_test(test_unknown_type_and_bad_flags_are_refused),

@@ -24,7 +24,7 @@ void adopt_found(struct runtime *rt, struct found_list *found)
         if (sb && f->exited)
             sandbox_on_cell_exited(sb, &f->end);
         else if (sb)
-            sandbox_adopt(sb, TAKE_FD(f->control_fd));
+            sandbox_adopt(sb, TAKE_FD(f->control_fd), f->init_version);
         else if (!f->exited)
             cell_forget(rt, f->id);
     }

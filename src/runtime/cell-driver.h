@@ -32,6 +32,7 @@ typedef void (*cell_usage_cb)(void *user, const struct launch_usage *usage);
 struct found { /* one sandbox that runs */
     char id[LAUNCH_MAX_ID];
     int pid;                     /* of init, as the driver counts */
+    uint32_t init_version;       /* that init's words: privproto/initproto.h */
     struct launch_limits limits; /* what the daemon before had asked for last; its id is set */
     int control_fd; /* to init, with what the daemon before did not read; -1: no descriptor was left */
     bool exited; /* it ended while the list was made: */

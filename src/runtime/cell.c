@@ -136,6 +136,7 @@ static void on_created(void *user, const struct launch_created *created, int tak
     } else if (cell->state == CELL_CREATING) {
         cell->control.on_closed = on_init_gone;
         int r = control_open(&cell->control, &cell->rt->poller, TAKE_FD(fd));
+        cell->control.init_version = created->init_version;
         if (r < 0)
             (void)err_set_errno(&cell->why, ERR_INTERNAL, -r,
                                 "watch a sandbox's control socket");

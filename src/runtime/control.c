@@ -9,7 +9,18 @@
 #include "base/util.h"
 
 #define PACKETS_PER_TURN 32 /* chosen: then other sandboxes get their turn */
-#define FIRST_SLOTS 4       /* chosen: an idle sandbox costs 64 bytes here; grows by doubling */
+#define SINCE_EVER 0
+
+/* Which init knows what, by its number. What it does not know would end it, and the sandbox (privproto/initproto.h). */
+static const struct word {
+    uint32_t type, flags, since;
+} words[] = {
+    {INIT_EXEC, 0, 1},          {INIT_EXEC, INIT_FILES, 1}, {INIT_SIGNAL, 0, SINCE_EVER},
+    {INIT_KILL, 0, SINCE_EVER}, {INIT_READ, 0, 1},          {INIT_WRITE, 0, 1},
+    {INIT_SYNC, 0, SINCE_EVER}, {INIT_CONNECT, 0, 1},
+};
+
+#define FIRST_SLOTS 4 /* chosen: an idle sandbox costs 64 bytes here; grows by doubling */
 
 struct control_packet {
     struct list link;
@@ -217,6 +228,7 @@ int control_open(struct control *c, struct poller *poller, int take_fd)
     list_init(&c->unsent);
     list_init(&c->holds);
     c->n_exited = 0;
+    c->init_version = INIT_VERSION;
     int r = fd_watch_set(poller, &c->watch, EPOLLIN);
     if (r < 0)
         cleanup_fd(&c->watch.fd);
@@ -289,11 +301,27 @@ static int queue_packet(struct control *c, const struct iovec *iov, const int *f
     return 0;
 }
 
+static bool is_known(uint32_t version, const struct init_packet *head)
+{
+    bool known = false;
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        const struct word *w = &words[i];
+        if (w->type != head->type || (w->flags & head->flags) != w->flags)
+            continue;
+        if (version < w->since)
+            return false;
+        known = true;
+    }
+    return known;
+}
+
 int control_send(struct control *c, const struct control_request *r)
 {
     if (!c->poller || c->watch.fd < 0)
         return -EPIPE;
     CHECK(r->n_fds <= CONTROL_MAX_FDS);
+    if (!is_known(c->init_version, &r->head))
+        return -EOPNOTSUPP;
     struct init_packet head = r->head;
     if (!(head.flags & INIT_BODY_IN_MEMFD))
         head.body_size = (uint32_t)r->body_size;

@@ -44,7 +44,8 @@ struct control_hold {
 
 struct control {
     struct poller *poller;
-    struct fd_watch watch;                /* fd -1: closed */
+    uint32_t init_version; /* whom we speak to; ours, until somebody knows better */
+    struct fd_watch watch; /* fd -1: closed */
     void (*on_closed)(struct control *c); /* closed by the peer or for its fault; called after
                                              every on_lost */
     struct control_slot *slots;
@@ -77,7 +78,7 @@ void control_done(struct control *c);
 /** control_begin() - 0, -EAGAIN (too many calls), -ENOMEM. */
 int control_begin(struct control *c, struct control_call *call);
 void control_end(struct control *c, struct control_call *call);
-/** control_send() - 0, -EPIPE (closed), -ETOOMANYREFS, -ENOMEM, -EMFILE. */
+/** control_send() - 0, -EPIPE (closed), -EOPNOTSUPP (this init is too old), -ETOOMANYREFS, -ENOMEM, -EMFILE. */
 int control_send(struct control *c, const struct control_request *r);
 /** control_hold() - while launch kills by the number of a slot, init must not use it for the next exec. */
 void control_hold(struct control *c, struct control_hold *hold);

@@ -280,10 +280,8 @@ void file_jobs_run(struct sandbox *sb)
             sb->n_copies++;
             continue;
         }
-        if (r == -EPIPE)
-            sandbox_gone_error(sb, &job->err);
-        else
-            (void)err_set_errno(&job->err, ERR_RESOURCE_EXHAUSTED, -r, "copy %s", job->path);
+        CLEANUP_FREE char *what = str_dup_printf("copy %s", job->path);
+        sandbox_ask_error(sb, r, what ? what : "copy a file", &job->err);
         deferred_post(&job->rt->deferred, &job->failed);
     }
 }

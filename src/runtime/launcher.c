@@ -95,7 +95,7 @@ static int receive_blocking(struct launcher *l, struct launch_message *ret, int 
 /* #1 HELLO, #2 its answer. Ends of what an earlier daemon had may be told before. */
 static int say_hello(struct launcher *l, struct launch_features *ret, struct err *err)
 {
-    struct launch_message msg = {.type = LAUNCH_HELLO};
+    struct launch_message msg = {.type = LAUNCH_HELLO, .u.version = LAUNCH_VERSION};
     int r = send_blocking(l, &msg);
     do {
         int fd = -1;
@@ -108,6 +108,12 @@ static int say_hello(struct launcher *l, struct launch_features *ret, struct err
                        "start cwsandbox-launch: no answer in %d s", LAUNCHER_HELLO_MS / 1000);
     if (r == 0 && msg.answer && msg.type == LAUNCH_HELLO) {
         *ret = msg.u.features;
+        if (ret->version != LAUNCH_VERSION)
+            return err_set(
+                err, ERR_FAILED_PRECONDITION,
+                "start cwsandbox-launch: it is of another release (protocol %u, ours is %u): "
+                "start the service anew",
+                ret->version, LAUNCH_VERSION);
         if (ret->uid_count == 0)
             return err_set(err, ERR_FAILED_PRECONDITION, "start cwsandbox-launch: %s",
                            ret->problems);
@@ -146,7 +152,8 @@ static int add(struct found_list *list, const struct launch_listed *listed, int 
         list->items = items;
     }
     struct found *f = &list->items[list->n_items++];
-    *f = (struct found){.pid = listed->pid, .control_fd = TAKE_FD(fd)};
+    *f = (struct found){
+        .pid = listed->pid, .init_version = listed->init_version, .control_fd = TAKE_FD(fd)};
     memcpy(f->id, listed->id, sizeof(f->id));
     memcpy(f->limits.id, listed->id, sizeof(f->limits.id));
     f->limits.memory_bytes = listed->memory_bytes;

@@ -329,12 +329,10 @@ static int start_now(struct process *p, struct err *err)
         r = process_io_open(p, &stdio);
     if (r == 0)
         r = send_exec(p, &stdio);
-    if (r == -EPIPE) {
-        sandbox_gone_error(p->sb, err);
+    if (r < 0) {
+        sandbox_ask_error(p->sb, r, p->files ? "change files" : "start the process", err);
         return -1;
     }
-    if (r < 0)
-        return err_set_errno(err, ERR_RESOURCE_EXHAUSTED, -r, "start the process");
     p->starting = true;
     p->sb->n_starting++;
     return 0;

@@ -80,7 +80,7 @@ static void sync_init(struct sandbox *sb)
 }
 
 /* #2 */
-void sandbox_adopt(struct sandbox *sb, int take_control_fd)
+void sandbox_adopt(struct sandbox *sb, int take_control_fd, uint32_t init_version)
 {
     CLEANUP_ERR struct err err = {0};
     sb->cell = cell_adopt(sb->rt, sb, take_control_fd, &err);
@@ -95,6 +95,7 @@ void sandbox_adopt(struct sandbox *sb, int take_control_fd)
         sandbox_adopted(sb);
         sandbox_fail(sb, UNMADE);
     } else {
+        sb->cell->control.init_version = init_version;
         sandbox_restart_timer(sb);
         sync_init(sb);
     }

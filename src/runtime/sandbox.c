@@ -259,6 +259,19 @@ void sandbox_gone_error(const struct sandbox *sb, struct err *err)
                       sb->state_reason);
 }
 
+void sandbox_ask_error(const struct sandbox *sb, int r, const char *what, struct err *err)
+{
+    if (r == -EPIPE)
+        sandbox_gone_error(sb, err);
+    else if (r == -EOPNOTSUPP)
+        (void)err_set(err, ERR_FAILED_PRECONDITION,
+                      "%s: sandbox %s was started by an older release, which cannot do this: "
+                      "create another sandbox",
+                      what, sb->id);
+    else
+        (void)err_set_errno(err, ERR_RESOURCE_EXHAUSTED, -r, "%s", what);
+}
+
 static void release_waiters(struct sandbox *sb, bool running)
 {
     (void)sandbox_ref(sb);

@@ -14,8 +14,7 @@
  *                                                              cell gone            +--> TERMINATED
  *
  * COMPLETED and FAILED are said at once, while the cell is still being killed; TERMINATED means
- * that nothing of it is left. A stopped sandbox never ends FAILED. Terminal states never
- * change.
+ * that nothing of it is left. A stopped sandbox never ends FAILED. Terminal states never change.
  *
  * Owner: the registry, refcounted. Loop thread only.
  */
@@ -121,14 +120,15 @@ void sandbox_set_state(struct sandbox *sb, enum sandbox_state state);
 /** sandbox_end() - to a terminal state; @reason is copied, "" for none. */
 void sandbox_end(struct sandbox *sb, enum sandbox_state state, const char *reason);
 void sandbox_fail(struct sandbox *sb, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/** sandbox_wait() - 0: @w->cb follows; 1: runs now; -1 with @err FAILED_PRECONDITION: on its
- * way out or ended. */
+/** sandbox_wait() - 0: @w->cb follows; 1: runs now; -1 with @err FAILED_PRECONDITION: on its way out or ended. */
 int sandbox_wait(struct sandbox *sb, struct sandbox_waiter *w, struct err *err);
 void sandbox_waiter_cancel(struct sandbox_waiter *w);
 /** sandbox_adopted() - its state is true from here on. */
 void sandbox_adopted(struct sandbox *sb);
 /** sandbox_restart_timer() - what is left of its lifetime, or of its grace. */
 void sandbox_restart_timer(struct sandbox *sb);
+/** sandbox_ask_error() - why its init was not asked for @what ("start the process"): @r is control_send()'s, or of what comes before. */
+void sandbox_ask_error(const struct sandbox *sb, int r, const char *what, struct err *err);
 /** sandbox_gone_error() - UNAVAILABLE: it ended under an operation. */
 void sandbox_gone_error(const struct sandbox *sb, struct err *err);
 /** sandbox_kill() - everything in it, without a change of state. */
@@ -172,8 +172,8 @@ void main_process_adopt(struct sandbox *sb);
 void main_process_on_exit(struct sandbox *sb, int wait_status, uint32_t flags);
 
 /* sandbox-adopt.c: what ledger_records_load() brought and has not ended */
-/** sandbox_adopt() - launch has it. */
-void sandbox_adopt(struct sandbox *sb, int take_control_fd);
+/** sandbox_adopt() - launch has it; @init_version: of its init. */
+void sandbox_adopt(struct sandbox *sb, int take_control_fd, uint32_t init_version);
 /** sandboxes_end_unfound() - those that launch does not have. */
 void sandboxes_end_unfound(struct runtime *rt);
 

@@ -133,6 +133,35 @@ static void test_answer_reaches_its_call(void **state)
     assert_int_equal(a.n_lost + b.n_lost, 2);
 }
 
+/* An unknown word would end init, and the sandbox. */
+static void test_an_older_init_is_not_asked_what_it_does_not_know(void **state)
+{
+    static const uint32_t refused[] = {INIT_EXEC, INIT_READ, INIT_WRITE, INIT_CONNECT},
+                          sent[] = {INIT_SIGNAL, INIT_KILL};
+    struct peer p;
+    struct init_packet got;
+    (void)state;
+    peer_open(&p);
+    p.control.init_version = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        struct control_request request = {.head = {.type = refused[i]}};
+        assert_int_equal(control_send(&p.control, &request), -EOPNOTSUPP);
+    }
+    assert_int_equal(recv(p.fd, &got, sizeof(got), MSG_DONTWAIT), -1);
+    for (size_t i = 0; i < ARRAY_SIZE(sent); i++) {
+        struct control_request request = {.head = {.type = sent[i]}};
+        assert_int_equal(control_send(&p.control, &request), 0);
+        assert_int_equal(recv(p.fd, &got, sizeof(got), MSG_DONTWAIT), sizeof(got));
+    }
+    p.control.init_version = INIT_VERSION;
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        struct control_request request = {.head = {.type = refused[i]}};
+        assert_int_equal(control_send(&p.control, &request), 0);
+        assert_int_equal(recv(p.fd, &got, sizeof(got), MSG_DONTWAIT), sizeof(got));
+    }
+    peer_done(&p);
+}
+
 /* The daemon before asked too, with the same id, and died before it read the answer. */
 static void test_only_the_answer_to_our_own_sync_counts(void **state)
 {
@@ -281,6 +310,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answer_reaches_its_call),
         cmocka_unit_test(test_only_the_answer_to_our_own_sync_counts),
+        cmocka_unit_test(test_an_older_init_is_not_asked_what_it_does_not_know),
         cmocka_unit_test(test_everything_unasked_for_ends_the_connection),
         cmocka_unit_test(
             test_one_descriptor_is_taken_and_more_end_the_connection_without_a_leak),

@@ -350,13 +350,13 @@ static void on_lost(struct control_call *call)
 static void begin(struct tunnel *t)
 {
     int r = ask(t);
+    char what[32];
 
-    if (r == -EPIPE) {
-        sandbox_gone_error(t->sb, &t->err);
-        end_later(t);
-    } else if (r < 0) {
-        fail_connect(t, -r);
-    }
+    if (r == 0)
+        return;
+    (void)snprintf(what, sizeof(what), "connect to port %u", t->port);
+    sandbox_ask_error(t->sb, r, what, &t->err);
+    end_later(t);
 }
 
 static void on_waited(struct sandbox_waiter *waiter, bool running)

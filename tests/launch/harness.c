@@ -115,7 +115,7 @@ void service_make(struct service *s, const char *name)
 
 void service_launch(struct service *s)
 {
-    struct launch_message hello = {.type = LAUNCH_HELLO}, answer;
+    struct launch_message hello = {.type = LAUNCH_HELLO, .u.version = LAUNCH_VERSION}, answer;
     const char *launch = need_env("CWS_LAUNCH"), *init = need_env("CWS_INIT");
     int pair[2], fd;
 

@@ -130,6 +130,33 @@ static void test_bytes_and_both_half_closes_pass(void **state)
     world_close(w);
 }
 
+/* As when the service was upgraded under it: what its init does not know is refused by name, and it goes on. */
+static void test_a_sandbox_with_an_older_init_refuses_and_lives(void **state)
+{
+    struct world *w = world_open(NULL);
+    struct sandbox *sb = world_create(w, "", NULL);
+    CLEANUP_TALK struct talk k = {0};
+    CLEANUP_RUN struct run after = {0};
+    CLEANUP_ERR struct err err = {0};
+    const char *argv[] = {"true"};
+    struct process_spec spec = {.argv = argv, .n_argv = 1, .cwd = ""};
+    struct process *p;
+    (void)state;
+    wait_state(w, sb, SANDBOX_RUNNING);
+    sb->cell->control.init_version = 0;
+    talk_begin(&k, sb, 7000);
+    world_wait(w, &k.ended);
+    assert_int_equal(k.code, ERR_FAILED_PRECONDITION);
+    assert_int_equal(process_start(sb, &spec, &(struct process_events){0}, NULL, &p, &err), -1);
+    assert_int_equal(err.code, ERR_FAILED_PRECONDITION);
+    assert_non_null(strstr(err_text(&err), "start the process: "));
+    assert_non_null(strstr(err_text(&err), "was started by an older release"));
+    sb->cell->control.init_version = INIT_VERSION;
+    run_sh(w, &after, sb, "echo lives");
+    assert_buf(&after.out, "lives\n");
+    world_close(w);
+}
+
 static void test_who_listens_on_ipv6_only_is_reached(void **state)
 {
     struct world *w = world_open(NULL);
@@ -309,6 +336,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_and_both_half_closes_pass),
+        cmocka_unit_test(test_a_sandbox_with_an_older_init_refuses_and_lives),
         cmocka_unit_test(test_who_listens_on_ipv6_only_is_reached),
         cmocka_unit_test(test_a_port_without_listener_is_named),
         cmocka_unit_test(test_who_never_accepts_holds_nobody_up),
