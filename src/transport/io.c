@@ -64,6 +64,7 @@ static void describe_broken(const struct transport *t, struct err *err)
  * what the peer has not received yet. */
 static void linger(struct transport *t)
 {
+    transport_hold(t, false); /* what is unread at the close would make it a reset */
     t->state = TRANSPORT_LINGER;
     if (t->session->ops->is_broken(t->session)) /* some protocol errors show only now */
         describe_broken(t, &t->write_error);
@@ -270,7 +271,7 @@ void io_flush(struct transport *t)
     }
     t->flushing = false;
     linger_if_done(t);
-    if (t->read_paused)
+    if (t->read_paused && !t->held)
         io_arm(t); /* disarmed above */
 }
 
@@ -294,7 +295,7 @@ static void end_of_pass(struct transport *t)
         transport_connected(t);
         return;
     }
-    if (t->read_paused)
+    if (t->read_paused && !t->held)
         continue_reading(t);
     io_flush(t);
 }
@@ -358,7 +359,21 @@ static void pause_reading(struct transport *t)
     if (!t->read_paused)
         (void)uv_read_stop(&t->stream.base); /* cannot fail */
     t->read_paused = true;
-    io_arm(t);
+    if (!t->held)
+        io_arm(t);
+}
+
+void transport_hold(struct transport *t, bool on)
+{
+    if (t->held == on)
+        return;
+    t->held = on;
+    if (t->state != TRANSPORT_OPEN)
+        return;
+    if (on)
+        pause_reading(t);
+    else if (t->read_paused)
+        io_arm(t);
 }
 
 /* One turn's part of @n plain bytes: how many were taken, or -1: the transport is not open any more. */
@@ -379,7 +394,7 @@ static bool receive(struct transport *t, const uint8_t *data, size_t n)
 {
     ssize_t r = receive_some(t, data, n);
     if (r < 0 || (size_t)r == n)
-        return r >= 0;
+        return r >= 0 && !t->held;
     if (buf_put(&t->rest, data + r, n - (size_t)r) < 0)
         protocol_failed(t, -ENOMEM);
     else
@@ -431,7 +446,8 @@ static void receive_cipher(struct transport *t, const uint8_t *data, size_t n)
         n -= step;
         if (t->state == TRANSPORT_HANDSHAKE)
             io_step_handshake(t);
-        while (t->state == TRANSPORT_OPEN && buf_len(&t->rest) == 0 && receive_record(t))
+        while (t->state == TRANSPORT_OPEN && !t->held && buf_len(&t->rest) == 0 &&
+               receive_record(t))
             continue;
     }
 }
@@ -447,7 +463,8 @@ static void continue_reading(struct transport *t)
     }
     if (buf_len(&t->rest) == 0)
         buf_done(&t->rest);
-    while (t->tls && t->state == TRANSPORT_OPEN && buf_len(&t->rest) == 0 && receive_record(t))
+    while (t->tls && t->state == TRANSPORT_OPEN && !t->held && buf_len(&t->rest) == 0 &&
+           receive_record(t))
         continue;
     if (t->state == TRANSPORT_CLOSING || t->read_paused)
         return;

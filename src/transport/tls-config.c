@@ -20,6 +20,7 @@
 
 struct tls_config {
     SSL_CTX *ctx;
+    bool web;
     _Atomic unsigned n_refs;
 };
 
@@ -31,6 +32,7 @@ struct tls_config {
 
 /* ProtocolNameList of RFC 7301 3.1 */
 static const unsigned char alpn_h2[] = {2, 'h', '2'};
+static const unsigned char alpn_web[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
 SSL_CTX *tls_config_ctx(struct tls_config *config)
 {
@@ -96,6 +98,17 @@ static int select_h2(SSL *ssl, const unsigned char **out, unsigned char *out_len
     if (SSL_select_next_proto(&chosen, out_len, alpn_h2, sizeof(alpn_h2), offered,
                               offered_len) != OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2: no_application_protocol */
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static int select_web(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                      const unsigned char *offered, unsigned offered_len, void *user)
+{
+    unsigned char *chosen;
+    if (SSL_select_next_proto(&chosen, out_len, alpn_web, sizeof(alpn_web), offered,
+                              offered_len) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL; /* as select_h2 */
     *out = chosen;
     return SSL_TLSEXT_ERR_OK;
 }
@@ -169,7 +182,8 @@ static int load_key(SSL_CTX *ctx, const char *path, struct err *err)
     return ok ? 0 : config_error(err, "load private key", path);
 }
 
-struct tls_config *tls_server_new(const char *cert_path, const char *key_path, struct err *err)
+static struct tls_config *server_new(const char *cert_path, const char *key_path,
+                                     SSL_CTX_alpn_select_cb_func select, struct err *err)
 {
     CLEANUP(config_unrefp) struct tls_config *c = config_new(TLS_server_method(), err);
     if (!c)
@@ -181,8 +195,27 @@ struct tls_config *tls_server_new(const char *cert_path, const char *key_path, s
     if (load_key(c->ctx, key_path, err) < 0)
         return NULL;
     (void)SSL_CTX_set_num_tickets(c->ctx, 0); /* see config_new */
-    SSL_CTX_set_alpn_select_cb(c->ctx, select_h2, NULL);
+    SSL_CTX_set_alpn_select_cb(c->ctx, select, NULL);
     return TAKE_PTR(c);
+}
+
+struct tls_config *tls_server_new(const char *cert_path, const char *key_path, struct err *err)
+{
+    return server_new(cert_path, key_path, select_h2, err);
+}
+
+struct tls_config *tls_server_new_web(const char *cert_path, const char *key_path,
+                                      struct err *err)
+{
+    struct tls_config *c = server_new(cert_path, key_path, select_web, err);
+    if (c)
+        c->web = true;
+    return c;
+}
+
+bool tls_config_is_web(const struct tls_config *config)
+{
+    return config->web;
 }
 
 /* A file that was named but cannot be read is an error: silently trusting other roots would

@@ -14,6 +14,9 @@ struct tls_config; /* refcounted SSL_CTX */
  *  ERR_INVALID_ARGUMENT names the file; also when others may read the key: a file of mode 0600 or less is taken, and of 0640 or
  *  less when root owns it (a group made for this, as Kubernetes' fsGroup does). */
 struct tls_config *tls_server_new(const char *cert_path, const char *key_path, struct err *err);
+/** tls_server_new_web() - the same for browsers and their like: HTTP/1.1, also with who offers no protocol. */
+struct tls_config *tls_server_new_web(const char *cert_path, const char *key_path,
+                                      struct err *err);
 /** tls_client_new() - @ca_path NULL: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH if set, else system roots. Verifies host names. */
 struct tls_config *tls_client_new(const char *ca_path, struct err *err);
 
@@ -41,6 +44,8 @@ void tls_config_unref(struct tls_config *t);
 
 /** tls_config_ctx() - borrowed. */
 struct ssl_ctx_st *tls_config_ctx(struct tls_config *config);
+/** tls_config_is_web() - of tls_server_new_web(). */
+bool tls_config_is_web(const struct tls_config *config);
 /** tls_describe() - set @err to ERR_UNAVAILABLE "<what>: <first error of OpenSSL's queue>";
  * empties the queue. */
 int tls_describe(struct err *err, const char *what);

@@ -108,14 +108,14 @@ int tls_feed(struct tls *t, const void *data, size_t n)
     return 0;
 }
 
-/* Both sides insist: without ALPN the peer may speak anything (RFC 9113 3.3 makes "h2" the only
+/* Of gRPC both sides insist: without ALPN the peer may speak anything (RFC 9113 3.3 makes "h2" the only
  * way over TLS). */
 static int require_h2(struct tls *t, struct err *err)
 {
     const unsigned char *name = NULL;
     unsigned n = 0;
     SSL_get0_alpn_selected(t->ssl, &name, &n);
-    if (n == 2 && memcmp(name, "h2", 2) == 0)
+    if (tls_config_is_web(t->config) || (n == 2 && memcmp(name, "h2", 2) == 0))
         return 1;
     return err_set(err, ERR_UNAVAILABLE,
                    "TLS handshake: the peer did not agree to HTTP/2 (ALPN h2)");

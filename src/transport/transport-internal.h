@@ -74,6 +74,7 @@ struct transport {
     size_t read_size; /* SMALL until a read filled it */
     struct buf rest; /* plain bytes beyond a turn's work; nothing is read while there are any */
     bool read_paused; /* until the end of this pass: others have their turn */
+    bool held;        /* transport_hold(): paused, and longer than that */
     bool receiving;   /* inside the session's recv: a flush follows anyway */
 
     /* Writing. What is in flight stays borrowed from `session` (plain) or from `cipher` (TLS)

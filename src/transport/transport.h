@@ -64,6 +64,9 @@ const struct transport_peer *transport_peer(const struct transport *t);
 /** transport_keepalive() - on an open TCP stream: PING when a call is open and nothing came for @quiet_ms, and the end when
  *  nothing comes for @ping_wait_ms after it. Later calls change the times. Nothing happens on Unix sockets. */
 void transport_keepalive(struct transport *t, unsigned quiet_ms, unsigned ping_wait_ms);
+/** transport_hold() - @on: read nothing until it is called again (what was read already may still come to the session, no more
+ *  than one turn's). By a session whose own queues are full; it then also learns of the peer's end no earlier. */
+void transport_hold(struct transport *t, bool on);
 /** transport_shutdown() - graceful: GOAWAY, open calls finish, then the stream closes by itself. */
 void transport_shutdown(struct transport *t);
 /** transport_close() - now: calls end with ERR_UNAVAILABLE @why (may be NULL); on_closed follows from the loop. */
