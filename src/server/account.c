@@ -27,6 +27,11 @@ static const struct cap caps[SHARE_MAX] = {
     /* 10,000 sandboxes with 100 KiB of environment each. */
     [SHARE_SPEC_BYTES] = {"bytes of specifications of sandboxes", 64 * MIB, 1024 * MIB,
                           1024 * MIB, 0},
+    /* Two descriptors each, a visitor's and a tunnel's. */
+    [SHARE_VISITORS] = {"visitors of its sandboxes' services", 128, 2048, 3072, 0},
+    /* A visitor's queues hold some 700 KiB at most; above the share one holds 64 KiB. */
+    [SHARE_VISITOR_BYTES] = {"bytes on the way to or from visitors", 64 * MIB, 256 * MIB,
+                             512 * MIB, 0},
 };
 
 static void account_init(struct account *a, const char *name)

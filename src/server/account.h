@@ -23,6 +23,8 @@ enum share {
     SHARE_REQUEST_BYTES, /* of requests: arriving, waiting, and decoded while they are served */
     SHARE_ANSWER_BYTES,  /* made and not yet taken by the peer */
     SHARE_SPEC_BYTES,    /* specifications of living sandboxes */
+    SHARE_VISITORS,      /* connections to services of the owner's sandboxes: web.c */
+    SHARE_VISITOR_BYTES, /* of their requests and answers, on the way */
     SHARE_MAX,
 };
 

@@ -4,6 +4,7 @@
  */
 #include "server/bind.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -219,8 +220,44 @@ static int check_policy(const struct options *o, size_t n_keys, const struct add
     return 0;
 }
 
+/* An address that only this machine's programs reach; names are not looked up for that. */
+static bool is_loopback(const char *host)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+    if (inet_pton(AF_INET6, host, &v6) == 1)
+        return IN6_IS_ADDR_LOOPBACK(&v6);
+    return strcmp(host, "localhost") == 0;
+}
+
+/* Cookies, tokens and keys pass here: in the clear on this machine only. */
+static int check_front(const struct options *o, struct err *err)
+{
+    CLEANUP(address_done) struct address addr = {0};
+    if (o->front == NULL)
+        return 0;
+    if (address_parse(o->front, &addr, err) < 0)
+        return err_wrap(err, "--front `%s`", o->front);
+    if (addr.kind == ADDRESS_UNIX)
+        return err_set(err, ERR_INVALID_ARGUMENT, "--front `%s`: is not http or https",
+                       o->front);
+    if (addr.tls && o->tls_cert == NULL)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "--front `%s`: needs --tls-cert and --tls-key", o->front);
+    if (!addr.tls && !is_loopback(addr.host))
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "--front `%s`: without TLS only on loopback; take https and --tls-cert, "
+                       "--tls-key",
+                       o->front);
+    return 0;
+}
+
 int bind_check(const struct options *o, size_t n_keys, struct err *err)
 {
+    if (check_front(o, err) < 0)
+        return -1;
     for (size_t i = 0; i < o->listen.n_items; i++) {
         const char *url = o->listen.items[i];
         CLEANUP(address_done) struct address addr = {0};

@@ -33,6 +33,7 @@ static void answer(struct create_wait *w)
 {
     struct sandbox_message m;
     sandbox_message_fill(&m, w->sandbox);
+    sandbox_message_add_token(&m, w->sandbox);
     call_reply(w->call, &m.message);
 }
 
@@ -96,11 +97,14 @@ static int check_kept(const Pb__SandboxSpec *spec, struct err *err)
     return 0;
 }
 
-static int check_request(const Pb__CreateSandboxRequest *req, const char *runner_id,
+static int check_request(const struct call *call, const Pb__CreateSandboxRequest *req,
                          struct err *err)
 {
+    struct services_offer offer;
+    services_offer_fill(&offer, &call->service->sites, call->service->keys, call->owner);
     const Pb__SandboxSpec *spec = req->sandbox != NULL ? req->sandbox->spec : NULL;
-    if (spec_check(spec, runner_id, err) < 0 || check_kept(spec, err) < 0)
+    if (spec_check(spec, call->service->runner_id, &offer, err) < 0 ||
+        check_kept(spec, err) < 0)
         return -1;
     if (strlen(req->request_id) > MAX_REQUEST_ID)
         return err_invalid(err, "request_id", "longer than %d bytes", MAX_REQUEST_ID);
@@ -131,6 +135,8 @@ static struct record *make_record(struct service *s, Pb__CreateSandboxRequest *r
         return NULL;
     }
     record->request_hash = request_hash;
+    if (services_need_token(record->spec))
+        record_make_token(record);
     return record;
 }
 
@@ -171,7 +177,7 @@ static int create(struct call *call, Pb__CreateSandboxRequest *req, struct sandb
                   struct err *err)
 {
     struct service *s = call->service;
-    if (check_request(req, s->runner_id, err) < 0)
+    if (check_request(call, req, err) < 0)
         return -1;
     uint64_t hash = req->request_id[0] != '\0' ? spec_request_hash(req) : 0;
     CLEANUP(spec_plan_done) struct spec_plan plan = {0};

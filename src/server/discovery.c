@@ -24,6 +24,7 @@ struct runner {
     Pb__Timestamp connected;
     struct utsname host;
     char *architectures[1];
+    Pb__Visibility visibilities[2];
 };
 
 /* A line such as "MemAvailable:   123 kB" in bytes; 0 when there is none. */
@@ -63,6 +64,17 @@ static bool architecture_is(const char *machine, const char *wanted)
     return false;
 }
 
+static void add_visibilities(struct runner *r, const struct call *call)
+{
+    struct services_offer offer;
+    services_offer_fill(&offer, &call->service->sites, call->service->keys, call->owner);
+    size_t *n = &r->capabilities.n_supported_service_visibilities;
+    if (offer.web)
+        r->visibilities[(*n)++] = PB__VISIBILITY__VISIBILITY_PUBLIC;
+    if (offer.web && offer.keyed)
+        r->visibilities[(*n)++] = PB__VISIBILITY__VISIBILITY_PRIVATE;
+}
+
 static void fill_capabilities(struct runner *r, const char *memory)
 {
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -72,6 +84,7 @@ static void fill_capabilities(struct runner *r, const char *memory)
     r->architectures[0] = r->host.machine;
     r->capabilities.supported_architectures = r->architectures;
     r->capabilities.n_supported_architectures = 1;
+    r->capabilities.supported_service_visibilities = r->visibilities;
     r->message.capabilities = &r->capabilities;
 }
 
@@ -104,8 +117,17 @@ static void runner_fill(struct runner *r, const struct call *call, Pb__RunnerVie
     timestamp_fill(&r->connected, s->start_wall_ns);
     r->message.connected_at = &r->connected;
     fill_capabilities(r, known ? memory : "");
+    add_visibilities(r, call);
     if (view == PB__RUNNER_VIEW__RUNNER_VIEW_FULL)
         fill_resources(r, call, known ? memory : "");
+}
+
+static bool shows(const struct runner *r, Pb__Visibility visibility)
+{
+    bool found = visibility == PB__VISIBILITY__VISIBILITY_UNSPECIFIED;
+    for (size_t i = 0; i < r->capabilities.n_supported_service_visibilities; i++)
+        found = found || r->visibilities[i] == visibility;
+    return found;
 }
 
 static bool wanted(const struct runner *r, const Pb__ListAvailableRunnersRequest *req)
@@ -114,9 +136,9 @@ static bool wanted(const struct runner *r, const Pb__ListAvailableRunnersRequest
         return false;
     if (*req->architecture && !architecture_is(r->host.machine, req->architecture))
         return false;
-    /* no GPUs, and no services that anybody could see */
+    /* no GPUs */
     return !*req->gpu_type && (!req->healthy_only || r->message.healthy) &&
-           req->service_visibility == PB__VISIBILITY__VISIBILITY_UNSPECIFIED;
+           shows(r, req->service_visibility);
 }
 
 static int check_view(Pb__RunnerView view, struct err *err)

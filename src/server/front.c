@@ -226,7 +226,9 @@ static int open_listeners(const struct front *f, struct opened *opened, struct e
         if (listen_at(f, url, &opened->listeners[opened->n_listeners], err) < 0)
             return -1;
     }
-    return 0;
+    return o->front == NULL
+               ? 0
+               : listen_at(f, o->front, &opened->listeners[opened->n_listeners++], err);
 }
 
 static int add_pair(struct text_list *argv, const char *flag, const char *value)

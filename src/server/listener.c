@@ -19,6 +19,7 @@ struct listener {
         uv_tcp_t tcp;
     };
     bool tls;
+    bool web; /* for visitors of sandboxes' services */
 };
 
 static void on_closed(uv_handle_t *handle)
@@ -38,6 +39,8 @@ static void on_connection(uv_stream_t *stream, int status)
     struct listener *l = CONTAINER_OF(stream, struct listener, stream);
     if (status < 0)
         log_event(LOG_WARN, "accept_failed", "error=\"%s\"", uv_strerror(status));
+    else if (l->web)
+        web_accept(l->service, stream, l->tls ? l->service->web_tls : NULL);
     else
         connection_accept(l->service, stream, l->tls ? l->service->tls : NULL);
 }
@@ -64,31 +67,60 @@ static void log_listening(const struct listener *l, const struct address *addr)
                   strchr(addr->host, ':') != NULL ? "]" : "", bound_port(l));
 }
 
-int listener_open(struct service *s, const char *url, int fd, struct err *err)
+/* The listener, linked, or NULL. */
+static struct listener *listener_new(struct service *s, const char *url, int fd,
+                                     const struct address *addr, struct err *err)
 {
-    CLEANUP(address_done) struct address addr = {0};
-    if (address_parse(url, &addr, err) < 0)
-        return err_wrap(err, "listen on `%s`", url);
     struct listener *l = calloc(1, sizeof(*l));
-    if (l == NULL)
-        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    if (l == NULL) {
+        (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+        return NULL;
+    }
     l->service = s;
-    l->tls = addr.tls;
+    l->tls = addr->tls;
     list_append(&s->listeners, &l->link);
-    if (addr.kind == ADDRESS_UNIX)
+    if (addr->kind == ADDRESS_UNIX)
         (void)uv_pipe_init(s->loop, &l->pipe, 0); /* neither can fail without IPC or a family */
     else
         (void)uv_tcp_init(s->loop, &l->tcp);
-    int r = addr.kind == ADDRESS_UNIX ? uv_pipe_open(&l->pipe, fd) : uv_tcp_open(&l->tcp, fd);
+    int r = addr->kind == ADDRESS_UNIX ? uv_pipe_open(&l->pipe, fd) : uv_tcp_open(&l->tcp, fd);
     /* It listens already: that listen(2) is made again changes nothing, and where the filter is in force it is not even
      * made (confine.c). */
     if (r == 0)
         r = uv_listen(&l->stream, SERVICE_BACKLOG, on_connection);
     if (r < 0) {
         listener_close(l);
-        return err_set_errno(err, ERR_FAILED_PRECONDITION, -r, "listen on `%s`", url);
+        (void)err_set_errno(err, ERR_FAILED_PRECONDITION, -r, "listen on `%s`", url);
+        return NULL;
     }
+    return l;
+}
+
+int listener_open(struct service *s, const char *url, int fd, struct err *err)
+{
+    CLEANUP(address_done) struct address addr = {0};
+    if (address_parse(url, &addr, err) < 0)
+        return err_wrap(err, "listen on `%s`", url);
+    struct listener *l = listener_new(s, url, fd, &addr, err);
+    if (l == NULL)
+        return -1;
     log_listening(l, &addr);
+    return 0;
+}
+
+int listener_open_web(struct service *s, const char *url, int fd, struct err *err)
+{
+    CLEANUP(address_done) struct address addr = {0};
+    if (address_parse(url, &addr, err) < 0)
+        return err_wrap(err, "listen on `%s`", url);
+    struct listener *l = listener_new(s, url, fd, &addr, err);
+    if (l == NULL)
+        return -1;
+    l->web = true;
+    if (sites_open(&s->sites, s->options->front_domain, bound_port(l), l->tls) < 0)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    log_event(LOG_INFO, "front", "url=%s://PORT-ID.%s", l->tls ? "https" : "http",
+              s->sites.authority);
     return 0;
 }
 

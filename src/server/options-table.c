@@ -14,10 +14,21 @@ const struct option_def options_table[] = {
     {"listen", NULL, OPTION_LIST, false, 0, NULL,
      "unix:///run/cwsandbox/cwsandboxd.sock as root", "URL",
      "where to serve: unix:///path, http://host:port or https://host:port", FIELD(listen)},
+    {"front", NULL, OPTION_TEXT, false, 0, NULL, "none", "URL",
+     "where services of sandboxes are served to their visitors: https://host:port with the "
+     "certificate below, or http://host:port on loopback",
+     FIELD(front)},
+    {"front-domain", NULL, OPTION_TEXT, false, 0, NULL, "localhost", "NAME[:PORT]",
+     "what their URLs end with: https://PORT-ID.NAME:PORT/; a port other than the one of "
+     "--front "
+     "is a forwarder's",
+     FIELD(front_domain)},
     {"tls-cert", NULL, OPTION_TEXT, false, 0, NULL, NULL, "PATH",
-     "certificate chain in PEM, for https listeners; read again on SIGHUP", FIELD(tls_cert)},
+     "certificate chain in PEM, for https listeners and --front; read again on SIGHUP",
+     FIELD(tls_cert)},
     {"tls-key", NULL, OPTION_TEXT, false, 0, NULL, NULL, "PATH",
-     "private key in PEM, for https listeners; read again on SIGHUP", FIELD(tls_key)},
+     "private key in PEM, for https listeners and --front; read again on SIGHUP",
+     FIELD(tls_key)},
     {"api-keys", NULL, OPTION_TEXT, false, 0, NULL, NULL, "PATH",
      "lines `name:key` that http and https clients may present; read again on SIGHUP",
      FIELD(api_keys)},

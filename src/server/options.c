@@ -320,6 +320,32 @@ static int derive_image_pull(struct options *o, struct err *err)
                    "--image-pull: `%s` is none of missing, always, never", o->image_pull_text);
 }
 
+/* NAME or NAME:PORT, as it is put into URLs. */
+static bool is_domain(const char *text)
+{
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-.");
+    uint64_t port;
+    if (n == 0 || n > 253 || text[0] == '.' || text[n - 1] == '.')
+        return false;
+    return text[n] == '\0' ||
+           (text[n] == ':' && parse_u64(text + n + 1, UINT16_MAX, &port) == 0 && port > 0);
+}
+
+static int check_front(const struct options *o, struct err *err)
+{
+    if (o->embedded && o->front != NULL)
+        return err_set(err, ERR_INVALID_ARGUMENT, "--front cannot be used with --embedded");
+    if (o->front_domain == NULL)
+        return 0;
+    if (o->front == NULL)
+        return err_set(err, ERR_INVALID_ARGUMENT, "--front-domain needs --front");
+    if (!is_domain(o->front_domain))
+        return err_set(err, ERR_INVALID_ARGUMENT,
+                       "--front-domain: `%s` is not NAME or NAME:PORT in lower case",
+                       o->front_domain);
+    return 0;
+}
+
 static int options_check(struct options *o, struct err *err)
 {
     if (o->max_sandboxes == 0)
@@ -345,9 +371,11 @@ static int options_check(struct options *o, struct err *err)
                        "--default-lifetime: 0 would end every sandbox");
     if ((o->tls_cert == NULL) != (o->tls_key == NULL))
         return err_set(err, ERR_INVALID_ARGUMENT, "--tls-cert and --tls-key belong together");
-    if (o->listen.n_items > OPTIONS_MAX_LISTENERS)
+    if (o->listen.n_items + (o->front != NULL) > OPTIONS_MAX_LISTENERS)
         return err_set(err, ERR_INVALID_ARGUMENT, "--listen: more than %d addresses",
                        OPTIONS_MAX_LISTENERS);
+    if (check_front(o, err) < 0)
+        return -1;
     if (o->embedded && o->listen.n_items > 0)
         return err_set(err, ERR_INVALID_ARGUMENT, "--listen cannot be used with --embedded");
     if (o->embedded && o->unix_allow_uid.n_items > 0)

@@ -31,6 +31,8 @@ struct options {
     /* One field per table row, in the table's order. */
     char *config;
     struct text_list listen;
+    char *front;
+    char *front_domain;
     char *tls_cert;
     char *tls_key;
     char *api_keys;

@@ -68,6 +68,18 @@ static void count(struct record *r, enum sandbox_state state)
     create_next(a);
 }
 
+static void publish(struct record *r, struct sandbox *sb)
+{
+    size_t n = services_publish(r->spec, &r->service->sites, sb, r->share_token, &r->sites);
+    if (n > 0)
+        log_event(LOG_ERROR, "not_published", "n=%zu error=\"out of memory\"", n);
+}
+
+static void withdraw(struct record *r)
+{
+    services_withdraw(r->spec, &r->service->sites, TAKE_PTR(r->sites));
+}
+
 void record_free(void *record)
 {
     struct record *r = record;
@@ -76,6 +88,8 @@ void record_free(void *record)
     sandbox_watch_remove(&r->watch);
     end_creating(r);
     end_living(r);
+    withdraw(r);
+    explicit_bzero(r->share_token, sizeof(r->share_token));
     proto_free(r->spec);
     proto_free(r->network);
     free(r->display_name);
@@ -98,12 +112,24 @@ static int pack_echo(Pb__SandboxSpec *spec, Pb__NetworkOptions *in_force, struct
     return r;
 }
 
-/* The hash, the name with its NUL ("" for none), then the specification. */
+void record_make_token(struct record *r)
+{
+    uint8_t random[SITE_TOKEN_BYTES];
+    random_bytes(random, sizeof(random));
+    for (size_t i = 0; i < sizeof(random); i++)
+        (void)sprintf(r->share_token + 2 * i, "%02x", random[i]);
+}
+
+/* The hash, the name with its NUL ("" for none), then the specification; between them a share token, if there is one, with a
+ * NUL on both sides: no message begins with a NUL. */
 int record_keep(struct record *r, struct buf *out)
 {
     const char *name = r->display_name != NULL ? r->display_name : "";
     if (buf_put(out, &r->request_hash, sizeof(r->request_hash)) < 0 ||
         buf_put(out, name, strlen(name) + 1) < 0)
+        return -ENOMEM;
+    if (r->share_token[0] != '\0' &&
+        (buf_put(out, "", 1) < 0 || buf_put(out, r->share_token, sizeof(r->share_token)) < 0))
         return -ENOMEM;
     return pack_echo(r->spec, r->network, out);
 }
@@ -117,8 +143,16 @@ void *record_restore(void *service, const uint8_t *kept, size_t n)
     if (nul == NULL)
         return NULL;
     memcpy(&hash, kept, sizeof(hash));
-    size_t n_spec = n - (size_t)(nul + 1 - kept);
-    Pb__SandboxSpec *spec = proto_unpack(&pb__sandbox_spec__descriptor, nul + 1, n_spec, &err);
+    const uint8_t *at = nul + 1, *end = kept + n;
+    char token[SITE_TOKEN_MAX] = "";
+    if (at < end && *at == '\0') {
+        if ((size_t)(end - at) <= sizeof(token) || at[sizeof(token)] != '\0')
+            return NULL;
+        memcpy(token, at + 1, sizeof(token));
+        at += 1 + sizeof(token);
+    }
+    Pb__SandboxSpec *spec =
+        proto_unpack(&pb__sandbox_spec__descriptor, at, (size_t)(end - at), &err);
     if (spec == NULL || spec->n_containers == 0) {
         proto_free(spec);
         return NULL;
@@ -129,6 +163,7 @@ void *record_restore(void *service, const uint8_t *kept, size_t n)
     r->request_hash = hash;
     r->network = TAKE_PTR(spec->network);
     r->display_name = strdup((const char *)name);
+    memcpy(r->share_token, token, sizeof(token));
     return r;
 }
 
@@ -143,6 +178,8 @@ static void on_state(void *user, struct sandbox *sb)
         return;
     r->logged = info.state;
     count(r, info.state);
+    if (sandbox_state_terminal(info.state))
+        withdraw(r);
     if (info.state == SANDBOX_RUNNING) {
         log_event(LOG_INFO, "sandbox_running", "id=%s owner=%s image=%s ms=%.2f", info.id,
                   info.owner, info.image,
@@ -167,6 +204,7 @@ void record_watch(struct record *r, struct sandbox *sb)
     r->watch.cb = on_state;
     r->watch.user = r;
     sandbox_watch_add(sb, &r->watch);
+    publish(r, sb);
     on_state(r, sb);
     service_activity(r->service);
 }
@@ -221,20 +259,6 @@ static void fill_usage(struct sandbox_message *m, const struct sandbox *sb)
     m->status.resource_usage = &m->usage;
 }
 
-static void fill_services(struct sandbox_message *m, const Pb__SandboxSpec *spec)
-{
-    m->status.n_services = MIN(spec->n_services, (size_t)SPEC_MAX_SERVICES);
-    m->status.services = m->service_list;
-    for (size_t i = 0; i < m->status.n_services; i++) {
-        m->services[i] = (Pb__ServiceStatus)PB__SERVICE_STATUS__INIT;
-        m->services[i].port = spec->services[i]->port;
-        m->services[i].name = spec->services[i]->name;
-        m->services[i].protocol = spec->services[i]->protocol;
-        m->services[i].visibility = spec->services[i]->visibility;
-        m->service_list[i] = &m->services[i];
-    }
-}
-
 static void fill_status(struct sandbox_message *m, const struct record *r,
                         const struct sandbox_info *info)
 {
@@ -270,7 +294,7 @@ static void fill_status(struct sandbox_message *m, const struct record *r,
     status->n_container_statuses = 1;
     status->container_statuses = m->containers;
     fill_requirements(m, c, info);
-    fill_services(m, r->spec);
+    services_fill(&m->services, status, r->spec, r->sites);
 }
 
 void sandbox_message_fill(struct sandbox_message *m, struct sandbox *sb)
@@ -287,6 +311,14 @@ void sandbox_message_fill(struct sandbox_message *m, struct sandbox *sb)
     m->message.control = PB__CONTROL__CONTROL_PLATFORM;
     if (r->display_name != NULL)
         m->message.display_name = r->display_name;
+}
+
+void sandbox_message_add_token(struct sandbox_message *m, const struct sandbox *sb)
+{
+    struct sandbox_info info;
+    sandbox_get_info(sb, &info);
+    struct record *r = info.user_data;
+    m->message.endpoint_share_token = r->share_token;
 }
 
 int sandbox_check_container(const struct sandbox *sb, const char *container, struct err *err)

@@ -7,6 +7,7 @@
 
 #include "runtime/runtime.h"
 #include "server/service.h"
+#include "server/services.h"
 #include "server/spec.h"
 #include "wire/proto.h"
 
@@ -16,6 +17,8 @@ struct record { /* user_data of a sandbox */
     Pb__NetworkOptions
         *network;       /* the rules in force; NULL: not known, of a service before this one */
     char *display_name; /* of the client; NULL: none */
+    char share_token[SITE_TOKEN_MAX]; /* "": no service asks for one */
+    struct site *sites;    /* one for each service of the spec; NULL: none is published */
     uint64_t request_hash; /* spec_request_hash(); 0: not known */
     struct sandbox_watch watch;
     struct account *account; /* while the sandbox is alive; NULL: not counted */
@@ -32,6 +35,8 @@ void record_free(void *record);
 int record_keep(struct record *r, struct buf *out) WARN_UNUSED;
 /** record_restore() - for runtime_config.restore; @service: struct service. NULL: not ours. */
 void *record_restore(void *service, const uint8_t *kept, size_t n);
+/** record_make_token() - a share token of its own. */
+void record_make_token(struct record *r);
 /** record_watch() - begin to log the sandbox's life and to keep the service's idle time. */
 void record_watch(struct record *r, struct sandbox *sb);
 
@@ -46,12 +51,13 @@ struct sandbox_message {
     Pb__ResourceRequirements requirements;
     Pb__Resources resources;
     Pb__ResourceUsage usage;
-    Pb__ServiceStatus services[SPEC_MAX_SERVICES];
-    Pb__ServiceStatus *service_list[SPEC_MAX_SERVICES];
+    struct services_message services;
     char cpu[32], memory[32];
 };
 /** sandbox_message_fill() - @m needs no cleanup; must not move afterwards. */
 void sandbox_message_fill(struct sandbox_message *m, struct sandbox *sb);
+/** sandbox_message_add_token() - for the answer to a create, and for no other. */
+void sandbox_message_add_token(struct sandbox_message *m, const struct sandbox *sb);
 /** timestamp_fill() - wall clock nanoseconds as a Timestamp. */
 void timestamp_fill(Pb__Timestamp *t, uint64_t wall_ns);
 

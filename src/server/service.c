@@ -61,6 +61,7 @@ static void on_drain_over(struct timer *t)
     struct service *s = CONTAINER_OF(t, struct service, drain);
     log_event(LOG_WARN, "drain_over", "open_calls=%zu", s->n_calls);
     connections_close(s, "the service is stopping");
+    web_close(s, "the service is stopping");
 }
 
 /* Each connection closes by itself once its answers are out. */
@@ -71,6 +72,7 @@ static void drain(struct service *s, uint64_t patience_ns)
         call_stop_waiting(CONTAINER_OF(it, struct call, link));
     }
     connections_shutdown(s);
+    web_shutdown(s);
     timer_start_in(&s->timers, &s->drain, patience_ns, on_drain_over);
     close_runtime(s);
 }
@@ -177,6 +179,8 @@ int service_start(struct service *s, struct err *err)
     list_init(&s->connections);
     list_init(&s->strangers);
     accounts_init(&s->accounts);
+    list_init(&s->visitors);
+    list_init(&s->web_strangers);
     list_init(&s->calls);
     s->start_wall_ns = clock_wall_ns();
     if (timers_init(&s->timers, s->loop) < 0)
@@ -194,14 +198,18 @@ int service_start(struct service *s, struct err *err)
     for (size_t i = 0; i < urls->n_items; i++)
         if (listener_open(s, urls->items[i], HANDOVER_LISTEN + (int)i, err) < 0)
             return -1;
-    return 0;
+    if (s->options->front == NULL)
+        return 0;
+    return listener_open_web(s, s->options->front, HANDOVER_LISTEN + (int)urls->n_items, err);
 }
 
 void service_done(struct service *s)
 {
     keys_free(s->keys);
     tls_config_unref(s->tls);
+    tls_config_unref(s->web_tls);
+    sites_done(&s->sites);
     s->keys = NULL;
-    s->tls = NULL;
+    s->tls = s->web_tls = NULL;
     accounts_done(&s->accounts);
 }

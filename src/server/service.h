@@ -16,6 +16,7 @@
 #include "server/keys.h"
 #include "server/options.h"
 #include "server/pulls.h"
+#include "server/sites.h"
 #include "transport/transport.h"
 
 /* What an owner may hold: account.c. */
@@ -43,8 +44,10 @@ struct service {
     uid_t owner_uid; /* who started the service; the daemon itself may be somebody else */
     uint64_t start_wall_ns;
 
-    struct keys *keys;      /* replaced when the supervisor brings new ones; may be NULL */
-    struct tls_config *tls; /* the same */
+    struct keys *keys;          /* replaced when the supervisor brings new ones; may be NULL */
+    struct tls_config *tls;     /* the same */
+    struct tls_config *web_tls; /* of the same certificate, for visitors */
+    struct sites sites;
     struct timers timers;
     struct timer idle;
     struct timer drain;
@@ -54,7 +57,10 @@ struct service {
     struct list connections;
     struct list strangers; /* connections that presented no key yet, oldest first */
     struct list calls;
-    size_t n_connections;
+    struct list visitors;      /* of sandboxes' services: web.c */
+    struct list web_strangers; /* those that have named no site, oldest first */
+    size_t n_web_strangers;
+    size_t n_connections; /* visitors' too */
     size_t n_strangers;
     size_t n_calls;
     struct accounts accounts;
@@ -91,6 +97,8 @@ void service_done(struct service *s);
 /** listener_open() - serve @url on @fd, which listens there. Linked into @s->listeners. Logs the address with its real
  * port. */
 int listener_open(struct service *s, const char *url, int fd, struct err *err);
+/** listener_open_web() - the same for the web front, which is open from then on. */
+int listener_open_web(struct service *s, const char *url, int fd, struct err *err);
 /** listeners_close() - stop accepting. */
 void listeners_close(struct service *s);
 
@@ -106,6 +114,17 @@ int connection_claim(struct connection *c, struct account *a, struct err *err);
 /** connections_shutdown() - GOAWAY to every peer. connections_close() - end them now. */
 void connections_shutdown(struct service *s);
 void connections_close(struct service *s, const char *why);
+
+/* ---- web.c: visitors of services that sandboxes publish ---- */
+
+/* Chosen: more than browsers open at once before their first request; above it the longest-lived one goes. */
+#define SERVICE_MAX_WEB_STRANGERS 512
+/** web_accept() - take the next visitor of @stream. */
+void web_accept(struct service *s, uv_stream_t *stream, struct tls_config *tls);
+/** web_shutdown() - visitors finish the request they are at. web_close() - they end now. */
+void web_shutdown(struct service *s);
+void web_close(struct service *s, const char *why);
+
 /** service_connection_closed() - of service.c: one connection less. */
 void service_connection_closed(struct service *s);
 

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "server/services.h"
 #include "server/spec.h"
 
 #define SPEC "sandbox.spec."
@@ -25,17 +26,12 @@ int err_invalid(struct err *err, const char *field, const char *fmt, ...)
     return -1;
 }
 
-static int not_built_because(struct err *err, const char *reason, const char *field)
+static int not_built(struct err *err, const char *field)
 {
-    (void)err_set_reason(err, ERR_UNIMPLEMENTED, reason,
+    (void)err_set_reason(err, ERR_UNIMPLEMENTED, "CWSANDBOX_NOT_IMPLEMENTED",
                          "%s is not implemented by this service", field);
     err_add_violation(err, field, "not implemented by this service");
     return -1;
-}
-
-static int not_built(struct err *err, const char *field)
-{
-    return not_built_because(err, "CWSANDBOX_NOT_IMPLEMENTED", field);
 }
 
 /* A field that the API has no longer, and that a client of before may send. */
@@ -116,50 +112,6 @@ static int check_security(const Pb__SecurityContext *c, struct err *err)
         return not_built(err, MAIN "security_context.capabilities_drop");
     if (c->seccomp_profile[0] != '\0' && strcmp(c->seccomp_profile, "RuntimeDefault") != 0)
         return not_built(err, MAIN "security_context.seccomp_profile");
-    return 0;
-}
-
-/* Clients know by the reason which kind of endpoint a service does not have. */
-static int check_endpoint(const Pb__EndpointSpec *e, struct err *err)
-{
-    if (e->kind == PB__ENDPOINT_KIND__ENDPOINT_KIND_TLS_PASSTHROUGH)
-        return not_built_because(err, "CWSANDBOX_TLS_PASSTHROUGH_ENDPOINTS_NOT_SUPPORTED",
-                                 SPEC "services.endpoint");
-    if (e->auth == PB__ENDPOINT_AUTH__ENDPOINT_AUTH_SHARE_TOKEN)
-        return not_built_because(err, "CWSANDBOX_HTTPS_SHARE_TOKEN_NOT_SUPPORTED",
-                                 SPEC "services.endpoint");
-    return not_built(err, SPEC "services.endpoint");
-}
-
-/* One that nobody is promised an address of: a port by name, for who reaches it through us. */
-static int check_service(const Pb__Service *service, struct err *err)
-{
-    if (service->port < 1 || service->port > UINT16_MAX)
-        return err_invalid(err, SPEC "services.port", "must be 1 to 65535");
-    if ((uint32_t)service->protocol > PB__SERVICE_PROTOCOL__SERVICE_PROTOCOL_SCTP)
-        return err_invalid(err, SPEC "services.protocol", "%d is not known", service->protocol);
-    if (service->visibility != PB__VISIBILITY__VISIBILITY_UNSPECIFIED)
-        return not_built(err, SPEC "services.visibility");
-    return 0;
-}
-
-static int check_services(const Pb__SandboxSpec *s, struct err *err)
-{
-    if (s->n_services > SPEC_MAX_SERVICES)
-        return err_invalid(err, SPEC "services", "more than %d", SPEC_MAX_SERVICES);
-    for (size_t i = 0; i < s->n_services; i++) /* first: its reasons are the more exact ones */
-        if (s->services[i]->endpoint != NULL)
-            return check_endpoint(s->services[i]->endpoint, err);
-    for (size_t i = 0; i < s->n_services; i++) {
-        const Pb__Service *service = s->services[i];
-        if (check_service(service, err) < 0)
-            return -1;
-        for (size_t k = 0; k < i; k++)
-            if (s->services[k]->port == service->port &&
-                s->services[k]->protocol == service->protocol)
-                return err_invalid(err, SPEC "services.port", "%d is there twice",
-                                   service->port);
-    }
     return 0;
 }
 
@@ -281,14 +233,15 @@ static int check_container(const Pb__Container *c, struct err *err)
     return spec_limits(c, &memory, &cpu, err);
 }
 
-int spec_check(const Pb__SandboxSpec *spec, const char *runner_id, struct err *err)
+int spec_check(const Pb__SandboxSpec *spec, const char *runner_id,
+               const struct services_offer *offer, struct err *err)
 {
     if (spec == NULL)
         return err_invalid(err, "sandbox.spec", "is required");
     if (spec->n_containers == 0)
         return err_invalid(err, SPEC "containers", "exactly one container is required");
     const Pb__Container *c = spec->containers[0];
-    if (check_services(spec, err) < 0 || check_volumes(spec, err) < 0 ||
+    if (services_check(spec, offer, err) < 0 || check_volumes(spec, err) < 0 ||
         check_unbuilt(spec, c, err) < 0 || check_security(c->security_context, err) < 0 ||
         check_tags(spec, err) < 0 || check_annotations(spec, err) < 0 ||
         check_placement(spec, runner_id, err) < 0)

@@ -27,6 +27,8 @@
 #define SPEC_CONTAINER "main"          /* of a container that came without a name */
 #define SPEC_MIN_MEMORY (4u << 20)     /* chosen: below, not even init and a shell fit */
 
+struct services_offer; /* services.h */
+
 struct spec_plan { /* arrays owned, strings borrowed from the message */
     struct sandbox_spec spec;
     const char **args;
@@ -36,7 +38,8 @@ struct spec_plan { /* arrays owned, strings borrowed from the message */
 
 /** spec_check() - INVALID_ARGUMENT or UNIMPLEMENTED with a violation per refused field (the
  * first one found). */
-int spec_check(const Pb__SandboxSpec *spec, const char *runner_id, struct err *err);
+int spec_check(const Pb__SandboxSpec *spec, const char *runner_id,
+               const struct services_offer *offer, struct err *err);
 /** spec_translate() - after spec_check(); owner and request_id are the caller's to fill. */
 int spec_translate(const Pb__SandboxSpec *spec, struct spec_plan *ret, struct err *err);
 void spec_plan_done(struct spec_plan *plan);

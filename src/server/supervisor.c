@@ -71,10 +71,15 @@ static int load_certificate(struct service *s, int cert_fd, int key_fd, struct e
     memory_path(cert, cert_fd);
     memory_path(key, key_fd);
     struct tls_config *tls = tls_server_new(cert, key, err);
-    if (tls == NULL)
+    struct tls_config *web = tls != NULL ? tls_server_new_web(cert, key, err) : NULL;
+    if (web == NULL) {
+        tls_config_unref(tls);
         return err_wrap(err, "%s, %s", s->options->tls_cert, s->options->tls_key);
+    }
     tls_config_unref(s->tls);
+    tls_config_unref(s->web_tls);
     s->tls = tls;
+    s->web_tls = web;
     return 0;
 }
 

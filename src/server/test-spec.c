@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
+#include "server/services.h"
 #include "server/spec.h"
 
 #define NAME_63 "abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz-012345678"
@@ -15,6 +16,7 @@
 /* A spec with one container; each test bends one thing. */
 struct fixture {
     Pb__SandboxSpec spec;
+    struct services_offer offer; /* nothing */
     Pb__Container container;
     Pb__Container *containers[2];
     Pb__ResourceRequirements requirements;
@@ -26,6 +28,7 @@ struct fixture {
 static void fixture_init(struct fixture *f)
 {
     f->spec = (Pb__SandboxSpec)PB__SANDBOX_SPEC__INIT;
+    f->offer = (struct services_offer){0};
     f->container = (Pb__Container)PB__CONTAINER__INIT;
     f->requirements = (Pb__ResourceRequirements)PB__RESOURCE_REQUIREMENTS__INIT;
     f->requests = (Pb__Resources)PB__RESOURCES__INIT;
@@ -49,7 +52,7 @@ static void fixture_init(struct fixture *f)
 static void expect(struct fixture *f, enum err_code code, const char *field)
 {
     CLEANUP_ERR struct err err = {0};
-    assert_int_equal(spec_check(&f->spec, "here", &err), code == ERR_OK ? 0 : -1);
+    assert_int_equal(spec_check(&f->spec, "here", &f->offer, &err), code == ERR_OK ? 0 : -1);
     assert_int_equal(err.code, code);
     if (code != ERR_OK && strstr(err_text(&err), field) == NULL)
         fail_msg("`%s` does not name `%s`", err_text(&err), field);
@@ -182,6 +185,7 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
     service.visibility = PB__VISIBILITY__VISIBILITY_PUBLIC;
     BEND(ERR_UNIMPLEMENTED, "services.visibility", f.spec.n_services = 1;
          f.spec.services = services);
+    endpoint.kind = PB__ENDPOINT_KIND__ENDPOINT_KIND_HTTPS;
     service.endpoint = &endpoint;
     BEND(ERR_UNIMPLEMENTED, "services.endpoint", f.spec.n_services = 1;
          f.spec.services = services);
