@@ -18,7 +18,8 @@ const struct option_def options_table[] = {
      "where services of sandboxes are served to their visitors: https://host:port with the "
      "certificate below, or http://host:port on loopback",
      FIELD(front)},
-    {"front-domain", NULL, OPTION_TEXT, false, 0, NULL, "localhost", "NAME[:PORT]",
+    {"front-domain", NULL, OPTION_TEXT, false, 0, NULL,
+     "localhost, with https sandbox.localhost", "NAME[:PORT]",
      "what their URLs end with: https://PORT-ID.NAME:PORT/; a port other than the one of "
      "--front "
      "is a forwarder's",

@@ -6,15 +6,20 @@
 
 #include "base/util.h"
 
+/* Browsers and curl take every name below localhost for this machine (RFC 6761 6.3), and certificates for *.localhost for
+ * none: a wildcard stands below two labels at least. */
+#define LOCAL_NAME "localhost"
+#define LOCAL_TLS_NAME "sandbox.localhost"
+
 int sites_open(struct sites *all, const char *domain, unsigned port, bool tls)
 {
     bool usual = port == (tls ? 443 : 80);
-    if (domain != NULL && strchr(domain, ':') != NULL)
+    if (domain == NULL)
+        domain = tls ? LOCAL_TLS_NAME : LOCAL_NAME;
+    if (usual || strchr(domain, ':') != NULL)
         all->authority = strdup(domain);
     else
-        all->authority =
-            usual ? strdup(domain != NULL ? domain : "localhost")
-                  : str_dup_printf("%s:%u", domain != NULL ? domain : "localhost", port);
+        all->authority = str_dup_printf("%s:%u", domain, port);
     if (all->authority == NULL)
         return -ENOMEM;
     all->n_domain = strcspn(all->authority, ":");

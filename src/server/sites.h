@@ -46,7 +46,7 @@ struct sites {
     struct strmap by_label;
 };
 
-/** sites_open() - the front listens at @port; @domain "NAME[:PORT]" is what URLs say, NULL: localhost and @port. 0 or -ENOMEM. */
+/** sites_open() - the front listens at @port; @domain "NAME[:PORT]" is what URLs say, NULL: one of this machine; without a port @port. 0 or -ENOMEM. */
 int sites_open(struct sites *all, const char *domain, unsigned port, bool tls) WARN_UNUSED;
 /** sites_done() - no site is left. */
 void sites_done(struct sites *all);
