@@ -248,17 +248,42 @@ static int start_release(struct engine *e, struct cell *cell, struct start *s,
     return write(s->release[1], "", 1) == 1 ? 0 : -errno; /* #2 */
 }
 
+struct cell *cell_new(void)
+{
+    struct cell *cell = calloc(1, sizeof(*cell));
+
+    if (!cell)
+        return NULL;
+    list_init(&cell->node);
+    cell->init_version = INIT_VERSION;
+    cell->status_fd = cell->control_fd = -1;
+    cell->loop = -1;
+    return cell;
+}
+
 static int cell_register(struct engine *e, struct cell *cell)
 {
     int r;
 
     (void)snprintf(cell->pid_key, sizeof(cell->pid_key), "%d", cell->pid);
     r = strmap_put(&e->by_id, cell->id, cell);
-    if (r == 0)
+    if (r == 0 && !cell->reaped)
         r = strmap_put(&e->by_pid, cell->pid_key, cell);
     if (r < 0)
         return r;
     list_append(&e->cells, &cell->node);
+    return 0;
+}
+
+int cell_take_again(struct engine *e, struct cell *cell)
+{
+    int r = cell_register(e, cell);
+
+    if (r < 0)
+        return r;
+    memcpy(cell->limits.id, cell->id, sizeof(cell->id));
+    e->n_disks += cell->loop >= 0;
+    cpus_take_again(&e->cpus, &cell->cpus);
     return 0;
 }
 
@@ -301,17 +326,13 @@ void cell_create(struct engine *e, const struct launch_message *request)
 
     memset(&s, -1, sizeof(s));
     if (!cell_find(e, create->id)) {
-        cell = calloc(1, sizeof(*cell));
+        cell = cell_new();
         stage = "allocate";
         r = -ENOMEM;
     }
     if (cell) {
-        list_init(&cell->node);
         memcpy(cell->id, create->id, sizeof(cell->id));
         cell->create_seq = request->seq;
-        cell->init_version = INIT_VERSION;
-        cell->status_fd = cell->control_fd = -1;
-        cell->loop = -1;
         r = start_prepare(e, cell, create, &s, &stage);
         if (r == 0)
             r = start_child(e, cell, create, &s, &stage);

@@ -14,6 +14,13 @@ enum cell_state {
     CELL_DEAD,     /* init reaped, cgroups not removable yet */
 };
 
+/* A layer of the store that sandboxes stand on (layers.c). */
+struct layer {
+    char name[LAUNCH_LAYER_DIGITS + 1];
+    uint32_t n_cells;
+    int fd;
+};
+
 struct cell {
     struct list node; /* engine.cells */
     char id[LAUNCH_MAX_ID];
@@ -47,6 +54,10 @@ struct cell {
 };
 
 /* cell.c: the life of one sandbox */
+/** cell_new() - nothing of it is open; NULL: no memory. */
+struct cell *cell_new(void);
+/** cell_take_again() - one that another engine had (carry.h); @cell is ours in any case. */
+int cell_take_again(struct engine *e, struct cell *cell);
 void cell_create(struct engine *e, const struct launch_message *request);
 /** cell_next_running() - in the order of creation; @after "": the first. It has been answered, and is not dead. */
 struct cell *cell_next_running(struct engine *e, const char *after);
@@ -72,6 +83,8 @@ void cells_end(struct engine *e);
  * -ENOENT: one is not there, or is being removed. */
 int layers_hold(struct engine *e, struct cell *cell, const struct rootfs *root);
 void layers_release(struct engine *e, struct cell *cell);
+/** layers_take_again() - the next one of @cell, with the lock that it has; @layer->fd is that of every cell with this layer. */
+int layers_take_again(struct engine *e, struct cell *cell, const struct layer *layer);
 
 /* limits.c */
 /** limits_set() - does and answers LIMITS number @seq, maybe later. */

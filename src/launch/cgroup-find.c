@@ -273,7 +273,7 @@ static void add_problem(struct launch_features *f, const char *text)
     (void)snprintf(f->problems + n, sizeof(f->problems) - n, "%s\n", text);
 }
 
-static void describe(const struct cgroups *g, bool root, struct launch_features *f)
+void cgroups_describe(const struct cgroups *g, bool root, struct launch_features *f)
 {
     f->cgroup_kill = g->v2 >= 0;
     f->limit_memory = g->v1_memory >= 0 || g->v2_memory;
@@ -310,7 +310,7 @@ static void open_all(struct cgroups *g, const struct hierarchies *h, bool root,
                      const char *service)
 {
     *g = CGROUPS_NONE;
-    (void)open_v2(g, h, root, service); /* without it: describe() says so */
+    (void)open_v2(g, h, root, service); /* without it: cgroups_describe() says so */
     if (root) {
         g->v1_memory = open_v1(h->memory, service);
         g->v1_cpu = open_v1(h->cpu, service);
@@ -364,7 +364,7 @@ int cgroups_find(struct cgroups *g, bool root, const char *service,
     remove_leftovers(g, g->v1_memory, deadline_ns);
     remove_leftovers(g, g->v1_cpu, deadline_ns);
     remove_leftovers(g, g->v1_pids, deadline_ns);
-    describe(g, root, features);
+    cgroups_describe(g, root, features);
     return 0;
 }
 

@@ -26,6 +26,8 @@ struct cgroups {
 
 int cgroups_find(struct cgroups *g, bool root, const char *service,
                  struct launch_features *features);
+/** cgroups_describe() - what @g can do. */
+void cgroups_describe(const struct cgroups *g, bool root, struct launch_features *features);
 /** cgroups_done() - closes, and removes the directories of @service, which hold nothing any more. */
 void cgroups_done(struct cgroups *g, const char *service);
 /* Descriptors of a new sandbox's v2 directories. -1: not used on this host. */

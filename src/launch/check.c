@@ -17,7 +17,7 @@ static int check_in_child(const struct options *options)
 {
     static struct engine e;
     const char *stage = "";
-    int r = engine_start(&e, options, &stage);
+    int r = engine_start(&e, options, NULL, &stage);
 
     if (r < 0) {
         (void)printf("usable=no\nproblem=%s: %s\n", stage, strerror(-r));

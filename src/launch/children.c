@@ -3,14 +3,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "base/log.h"
 #include "base/util.h"
 #include "privproto/handover.h"
+
+#define ENGINE_END_MS \
+    25000 /* chosen: 0.3 ms a sandbox, 10,000 of them; below TimeoutStopSec of the unit */
 
 static void default_signals(void)
 {
@@ -91,6 +97,20 @@ void child_become_fetch(const struct options *options, int input, int output)
     _exit(1);
 }
 
+/* In the child. */
+void child_become_check(const char *path, unsigned version)
+{
+    char number[16];
+
+    (void)snprintf(number, sizeof(number), "%u", version);
+    default_signals();
+    (void)close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+    (void)execl(path, path, "--check-table", number, (char *)NULL);
+    log_event(LOG_ERROR, "check_not_started", "path=\"%s\" errno=%d text=\"%s\"", path, errno,
+              strerror(errno));
+    _exit(1);
+}
+
 /* In the child: cwsandboxd once more, as it was started. It reads its configuration, says over @front what it opened, and
  * becomes a daemon (server/front.c). */
 void child_become_front(const struct options *options, int words, int launch, int front)
@@ -145,4 +165,47 @@ int child_pair(int ret[2])
     ret[0] = TAKE_FD(one);
     ret[1] = TAKE_FD(other);
     return 0;
+}
+
+int child_signals(void)
+{
+    static const int watched[] = {SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR2};
+    sigset_t set;
+    int fd;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGCHLD,
+                 SIG_DFL); /* inherited as ignored, it would take our children's ends from us */
+    (void)sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_SIZE(watched); i++) {
+        (void)signal(watched[i], SIG_DFL); /* an ignored signal is not even queued */
+        (void)sigaddset(&set, watched[i]);
+    }
+    if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
+        return -errno;
+    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? -errno : child_move_up(fd);
+}
+
+void child_end_engine(pid_t pid, int signal_fd)
+{
+    uint64_t end_ns = clock_now_ns() + ENGINE_END_MS * NS_PER_MS, now;
+
+    while (pid > 0) {
+        struct pollfd fd = {.fd = signal_fd, .events = POLLIN};
+        struct signalfd_siginfo info;
+
+        if (waitpid(pid, NULL, WNOHANG) == pid)
+            break;
+        now = clock_now_ns();
+        if (now >= end_ns) {
+            log_event(LOG_ERROR, "engine_killed", "waited_ms=%d", ENGINE_END_MS);
+            (void)kill(pid, SIGKILL);
+            (void)waitpid(pid, NULL, 0);
+            break;
+        }
+        (void)poll(&fd, 1, (int)((end_ns - now) / NS_PER_MS) + 1);
+        while (read(signal_fd, &info, sizeof(info)) > 0)
+            ;
+    }
 }

@@ -18,8 +18,14 @@ __attribute__((noreturn)) void child_become_daemon(const struct options *options
 /** child_become_fetch() - cwsandbox-image, with the daemon's @input and @output. */
 __attribute__((noreturn)) void child_become_fetch(const struct options *options, int input,
                                                   int output);
+/** child_become_check() - the program at @path, asked whether it reads tables of @version (table.h). */
+__attribute__((noreturn)) void child_become_check(const char *path, unsigned version);
 /** child_become_front() - of a renewal: @front is where it says what it opened (renew.h). */
 __attribute__((noreturn)) void child_become_front(const struct options *options, int words,
                                                   int launch, int front);
+/** child_signals() - those that a supervisor lives by, blocked, as a descriptor; -errno. */
+int child_signals(void);
+/** child_end_engine() - waits for the engine @pid, which was told; kills it in the end. Reads @signal_fd meanwhile. */
+void child_end_engine(pid_t pid, int signal_fd);
 
 #endif

@@ -38,6 +38,12 @@ void cpus_take(struct cpus *c, uint32_t cpu_millis, cpu_set_t *ret)
     }
 }
 
+void cpus_take_again(struct cpus *c, const cpu_set_t *set)
+{
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        c->n_users[i] += CPU_ISSET(i, set) != 0;
+}
+
 void cpus_give(struct cpus *c, cpu_set_t *set)
 {
     for (int i = 0; i < CPU_SETSIZE; i++)

@@ -17,6 +17,8 @@ struct cpus {
 void cpus_init(struct cpus *c);
 /** cpus_take() - for a limit of @cpu_millis; empty where it is none, or as many as there are. To be given back. */
 void cpus_take(struct cpus *c, uint32_t cpu_millis, cpu_set_t *ret);
+/** cpus_take_again() - @set has them already. */
+void cpus_take_again(struct cpus *c, const cpu_set_t *set);
 /** cpus_give() - @set is empty then. */
 void cpus_give(struct cpus *c, cpu_set_t *set);
 

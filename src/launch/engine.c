@@ -118,6 +118,10 @@ static void open_network(struct engine *e)
     char text[256];
     int r = -EPERM;
 
+    if (e->network.open) {
+        e->features.network = true;
+        return;
+    }
     if (!e->options->network)
         return;
     if (e->map.root)
@@ -137,9 +141,36 @@ static int fill_pools(struct engine *e)
     return r == 0 && e->network.open ? netns_pool_init(&e->wired, &e->network, true) : r;
 }
 
-int engine_start(struct engine *e, const struct options *options, const char **ret_stage)
+/* Who its sandboxes' users are, and their cgroups. */
+static int open_users(struct engine *e, const struct engine *was, const char **ret_stage)
 {
     uid_t uid = geteuid();
+
+    e->map = (struct id_map){.root = uid == 0,
+                             .base = e->options->uid_base,
+                             .count = uid == 0 ? UID_COUNT : 1,
+                             .own_uid = uid,
+                             .own_gid = getegid()};
+    *ret_stage = "user namespace";
+    if (was) /* which it is in already */
+        e->map = was->map;
+    else
+        return e->map.root ? 0 : userns_enter(&e->map);
+    return e->map.root ? userns_keep_caps(false) : 0;
+}
+
+static int open_cgroups(struct engine *e, const struct engine *was)
+{
+    if (!was)
+        return cgroups_find(&e->cgroups, e->map.root, e->options->service, &e->features);
+    e->cgroups = was->cgroups;
+    cgroups_describe(&e->cgroups, e->map.root, &e->features);
+    return 0;
+}
+
+int engine_start(struct engine *e, const struct options *options, const struct engine *was,
+                 const char **ret_stage)
+{
     bool core_limited = limit_core();
     int r;
 
@@ -150,15 +181,12 @@ int engine_start(struct engine *e, const struct options *options, const char **r
                          .kills_fd = -1,
                          .disks = DISKS_NONE};
     e->netns.home = e->netns.proc = e->wired.home = e->wired.proc = -1;
-    e->network = NETWORK_NONE_OPEN;
+    e->network = was ? was->network : NETWORK_NONE_OPEN;
+    e->n_made = was ? was->n_made : 0;
     e->cgroups = CGROUPS_NONE;
+    e->replacement = REPLACEMENT_NONE;
     list_init(&e->cells);
     cpus_init(&e->cpus);
-    e->map = (struct id_map){.root = uid == 0,
-                             .base = options->uid_base,
-                             .count = uid == 0 ? UID_COUNT : 1,
-                             .own_uid = uid,
-                             .own_gid = getegid()};
     *ret_stage = "signals";
     e->signal_fd = open_signals();
     if (e->signal_fd < 0)
@@ -166,8 +194,7 @@ int engine_start(struct engine *e, const struct options *options, const char **r
     r = kills_init(e);
     if (r < 0)
         return r;
-    *ret_stage = "user namespace";
-    r = e->map.root ? 0 : userns_enter(&e->map);
+    r = open_users(e, was, ret_stage);
     if (r < 0)
         return r;
     *ret_stage = "init program";
@@ -175,10 +202,11 @@ int engine_start(struct engine *e, const struct options *options, const char **r
     if (e->init_fd < 0)
         return e->init_fd;
     *ret_stage = "cgroups";
-    r = cgroups_find(&e->cgroups, e->map.root, options->service, &e->features);
+    r = open_cgroups(e, was);
     if (r < 0)
         return r;
     open_disks(e); /* before the machine's directories are left */
+    e->disks.held = was && was->disks.held;
     open_network(e);
     r = lean_root_build(&e->lean, &e->map, options, ret_stage);
     if (r < 0)
@@ -193,7 +221,7 @@ int engine_start(struct engine *e, const struct options *options, const char **r
         return r;
     /* Not before: the skeletons are read with the capabilities that setfsuid takes away. */
     *ret_stage = "secure bits";
-    r = e->map.root ? userns_keep_caps() : 0;
+    r = e->map.root ? userns_keep_caps(true) : 0;
     if (r < 0)
         return r;
     describe(e, core_limited);

@@ -45,6 +45,17 @@ struct netns_pool {
     bool root;
 };
 
+/* Another program is to take this one's place: replace.h. */
+struct replacement {
+    uint64_t due_ns;   /* it has failed by then; 0: none */
+    int mounts;        /* the machine's file systems: a mount namespace */
+    int new_argv;      /* of the new program */
+    int program, argv; /* of this one, should the new one fail */
+};
+
+#define REPLACEMENT_NONE \
+    ((struct replacement){.mounts = -1, .new_argv = -1, .program = -1, .argv = -1})
+
 struct engine {
     const struct options *options;
     int sock_fd, signal_fd;
@@ -67,6 +78,7 @@ struct engine {
     struct strmap layers; /* layers.c, by name: what is mounted */
     uint32_t n_made;      /* user namespaces made: userns_owner() */
     uint32_t n_pending;   /* sandboxes in CELL_STARTING */
+    struct replacement replacement;
     bool stopping;
 };
 
@@ -104,8 +116,8 @@ uint32_t mounts_probe_masks(void);
 /** userns_enter() - an ordinary user becomes root of a user namespace of its own. */
 int userns_enter(const struct id_map *map);
 int userns_write_maps(pid_t pid, const struct id_map *map);
-/** userns_keep_caps() - real root: changing the effective user shall not change capabilities from here on. */
-int userns_keep_caps(void);
+/** userns_keep_caps() - real root: whether changing the effective user leaves capabilities as they are, from here on. */
+int userns_keep_caps(bool keep);
 /** userns_set_owner() - the effective user, who owns what user namespaces are made; 0: launch's own again. */
 void userns_set_owner(const struct id_map *map, uid_t owner);
 /** userns_owner() - the owner of the @n-th user namespace. */
@@ -123,6 +135,8 @@ int netns_pool_refill_one(struct netns_pool *pool);
 /** netns_pool_take() - a namespace with lo up; the caller closes it, and releases its address. */
 int netns_pool_take(struct netns_pool *pool, struct netns *ret);
 int netns_enter(int fd);
+/** netns_pool_drain() - none is kept ready any more. */
+void netns_pool_drain(struct netns_pool *pool);
 void netns_pool_done(struct netns_pool *pool);
 
 /* nproc.c */
@@ -148,7 +162,9 @@ int init_image_open(const char *path);
 int check_print(const struct options *options);
 
 /* engine.c */
-int engine_start(struct engine *e, const struct options *options, const char **ret_stage);
+/** engine_start() - @was: what an engine that this one takes the place of has left (carry.h), or NULL. */
+int engine_start(struct engine *e, const struct options *options, const struct engine *was,
+                 const char **ret_stage);
 void engine_done(struct engine *e);
 /** engine_remedy() - what the operator may do about errno @error of @stage of engine_start(); "" if nothing is known. */
 const char *engine_remedy(const char *stage, int error);

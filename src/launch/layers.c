@@ -10,12 +10,6 @@
 
 #include "launch/cell.h"
 
-struct layer {
-    char name[LAUNCH_LAYER_DIGITS + 1];
-    uint32_t n_cells;
-    int fd;
-};
-
 /* With its lock, and with its name still: who removes one takes the lock, and then the name. */
 static int open_locked(const char *name)
 {
@@ -85,6 +79,32 @@ int layers_hold(struct engine *e, struct cell *cell, const struct rootfs *root)
         if (r < 0)
             return r;
     }
+    return 0;
+}
+
+int layers_take_again(struct engine *e, struct cell *cell, const struct layer *layer)
+{
+    struct layer *held = strmap_get(&e->layers, layer->name);
+    struct layer **all = realloc(cell->layers, (cell->n_layers + 1) * sizeof(struct layer *));
+    int r = 0;
+
+    if (!all)
+        return -ENOMEM;
+    cell->layers = all;
+    if (!held) {
+        held = malloc(sizeof(*held));
+        if (!held)
+            return -ENOMEM;
+        *held = *layer;
+        held->n_cells = 0;
+        r = strmap_put(&e->layers, held->name, held);
+        if (r < 0) {
+            free(held);
+            return r;
+        }
+    }
+    held->n_cells++;
+    all[cell->n_layers++] = held;
     return 0;
 }
 

@@ -14,7 +14,9 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "launch/cell.h"
+#include "launch/replace.h"
 #include "launch/supervise.h"
+#include "launch/table.h"
 #include "privproto/handover.h"
 
 #define MAX_PENDING 64 /* chosen: creations in flight; more wait in the socket */
@@ -72,7 +74,8 @@ static int sooner(int a_ms, int b_ms)
 
 static int poll_timeout(struct engine *e, uint32_t n_dead)
 {
-    int ms = kills_expire(e), pause_ms = netns_pool_pause_ms(&e->netns);
+    int ms = sooner(kills_expire(e), replacement_wait_ms(e));
+    int pause_ms = netns_pool_pause_ms(&e->netns);
 
     if (e->network.open)
         pause_ms = sooner(pause_ms, netns_pool_pause_ms(&e->wired));
@@ -112,12 +115,13 @@ static int handle_daemon(struct engine *e)
     return r == -EPIPE ? lose_daemon(e) : r;
 }
 
-/* The supervisor brings the next daemon, or is gone. */
+/* The supervisor brings the next daemon, or the next program, or is gone. */
 static int handle_supervisor(struct engine *e)
 {
-    uint8_t packet[2]; /* HANDOVER_WORD_DAEMON is the only word */
-    int flags, fd = -1;
-    ssize_t n = fd_receive(e->options->control_fd, packet, sizeof(packet), &fd, &flags);
+    uint8_t packet[2] = {0};
+    int fds[HANDOVER_MAX_FDS];
+    size_t n_fds;
+    ssize_t n = handover_receive(e->options->control_fd, packet, fds, &n_fds);
 
     if (n == -EAGAIN || n == -EINTR)
         return 0;
@@ -125,7 +129,12 @@ static int handle_supervisor(struct engine *e)
         return -EPIPE;
     if (e->sock_fd >= 0)
         (void)lose_daemon(e);
-    e->sock_fd = fd;
+    if (packet[0] == HANDOVER_WORD_REPLACE && n_fds == 2)
+        replacement_begin(e, fds[0], fds[1]);
+    else if (packet[0] == HANDOVER_WORD_DAEMON && n_fds == 1)
+        e->sock_fd = fds[0];
+    else
+        return -EBADMSG;
     return 0;
 }
 
@@ -166,6 +175,8 @@ static int turn(struct engine *e, uint32_t *n_dead)
         r = handle_daemon(e);
     if (r >= 0 && fds[SUPERVISOR].revents)
         r = handle_supervisor(e);
+    if (r >= 0)
+        replacement_go_on(e);
     return r;
 }
 
@@ -191,8 +202,12 @@ static int serve(const struct options *options)
     static struct engine e;
     const char *stage = "";
     uint32_t n_dead = 0;
-    int r = engine_start(&e, options, &stage);
+    bool resumed = options->table_fd >= 0;
+    int r = resumed ? replacement_resume(&e, options, &stage)
+                    : engine_start(&e, options, NULL, &stage);
 
+    if (r < 0 && resumed)
+        return 1;
     if (r < 0) {
         engine_done(&e); /* before the answer: a daemon that reads it has no more use for us */
         return refuse(&e, stage, -r);
@@ -222,14 +237,31 @@ static int usage(void)
     return 2;
 }
 
+/* For a supervisor that wants to leave us its table. */
+static int check_table(const char *version)
+{
+    uint64_t number;
+
+    return parse_u64(version, UINT32_MAX, &number) == 0 && number >= TABLE_OLDEST &&
+                   number <= TABLE_VERSION
+               ? 0
+               : 3;
+}
+
 static int run(int argc, char **argv, struct options *options)
 {
+    if (argc == 3 && strcmp(argv[1], "--check-table") == 0)
+        return check_table(argv[2]);
     if (options_parse(argc, argv, options) < 0)
         return usage();
     if (options->check)
         return check_print(options);
     if (!options->init_path || !options->state_dir)
         return usage();
+    if (options->resume_engine) {
+        options->control_fd = HANDOVER_SUPER;
+        return serve(options);
+    }
     if (options->supervise)
         return supervise(options, serve);
     if (options->sock_fd < 0 || fd_set_cloexec(options->sock_fd, true) < 0)
@@ -242,6 +274,7 @@ int main(int argc, char **argv)
     char service[32];
     struct options options = {.sock_fd = -1,
                               .control_fd = -1,
+                              .table_fd = -1,
                               .service = service,
                               .uid_base = DEFAULT_UID_BASE,
                               .disk_reserve_bytes = DEFAULT_DISK_RESERVE,

@@ -146,10 +146,20 @@ int netns_pool_take(struct netns_pool *pool, struct netns *ret)
     return 0;
 }
 
+void netns_pool_drain(struct netns_pool *pool)
+{
+    while (pool->n > 0) {
+        const struct netns *netns = &pool->ready[--pool->n];
+
+        (void)close(netns->fd);
+        if (pool->network)
+            network_release(pool->network, netns->address);
+    }
+}
+
 void netns_pool_done(struct netns_pool *pool)
 {
-    while (pool->n > 0)
-        (void)close(pool->ready[--pool->n].fd);
+    netns_pool_drain(pool);
     cleanup_fd(&pool->proc);
     cleanup_fd(&pool->home);
 }

@@ -44,6 +44,20 @@ static int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *
     return parse_u64(text, max, ret) < 0 || *ret < min ? -EINVAL : 0;
 }
 
+static int parse_table(int c, struct options *o)
+{
+    uint64_t number;
+
+    if (c != 'a' && c != 'e' && c != 'r')
+        return -EINVAL;
+    if (parse_number(optarg, 0, INT_MAX, &number) < 0)
+        return -EINVAL;
+    o->table_fd = (int)number;
+    o->resume_engine = c != 'r';
+    o->again = c == 'a';
+    return 0;
+}
+
 static int parse_image_option(int c, struct options *o)
 {
     switch (c) {
@@ -60,7 +74,7 @@ static int parse_image_option(int c, struct options *o)
         o->image_secrets = optarg;
         return 0;
     default:
-        return -EINVAL;
+        return parse_table(c, o);
     }
 }
 
@@ -131,6 +145,9 @@ int options_parse(int argc, char **argv, struct options *o)
 {
     static const struct option names[] = {
         {"fd", required_argument, NULL, 'f'},
+        {"engine", required_argument, NULL, 'e'},
+        {"engine-again", required_argument, NULL, 'a'},
+        {"resume", required_argument, NULL, 'r'},
         {"init", required_argument, NULL, 'i'},
         {"state-dir", required_argument, NULL, 'd'},
         {"images", required_argument, NULL, 'I'},
@@ -167,6 +184,11 @@ int options_parse(int argc, char **argv, struct options *o)
             return -EINVAL;
     }
     o->daemon_argv = argv + optind;
+    if (o->table_fd >= 0) { /* the first option is not of the line */
+        argv[2] = argv[0];
+        o->argv += 2;
+        o->argc -= 2;
+    }
     if (o->supervise != (optind < argc))
         return -EINVAL;
     return service_valid(o->service) ? 0 : -EINVAL;

@@ -10,9 +10,11 @@
 
 struct options {
     int argc;
-    char **argv;    /* the line itself */
-    bool check;     /* print what this machine gives, and exit */
-    int sock_fd;    /* the daemon */
+    char **argv;               /* the line itself */
+    bool check;                /* print what this machine gives, and exit */
+    int sock_fd;               /* the daemon */
+    int table_fd;              /* what a program before this one left (table.h), or -1: */
+    bool resume_engine, again; /* of an engine; that was us, and the one after us failed */
     int control_fd; /* the supervisor: next daemons' sockets, or -1 when there is none */
     const char *init_path;
     const char *state_dir;

@@ -61,39 +61,19 @@ int renew_begin(struct renewal *r, const struct options *options, bool forced)
 
 /* ---- what the front says ---- */
 
-static int read_text(struct renewal *r, int take_fd, size_t *ret_size)
+static int read_options(struct renewal *r, int take_fd)
 {
-    CLEANUP_FD int fd = take_fd;
+    int n = arguments_read(&r->arguments, take_fd);
 
-    r->text = malloc(HANDOVER_MAX_ARGV_BYTES);
-    if (!r->text)
-        return -ENOMEM;
-    ssize_t n =
-        lseek(fd, 0, SEEK_SET) < 0 ? -1 : fd_read_all(fd, r->text, HANDOVER_MAX_ARGV_BYTES);
-    if (n <= 0 || r->text[n - 1] != 0)
-        return -EBADMSG;
-    *ret_size = (size_t)n;
-    return 0;
-}
-
-static int read_options(struct renewal *r, size_t size)
-{
-    int argc = 0;
-
-    for (size_t i = 0; i < size; i++)
-        argc += r->text[i] == 0;
-    r->argv = calloc((size_t)argc + 1, sizeof(*r->argv));
-    if (!r->argv)
-        return -ENOMEM;
-    argc = 0;
-    for (size_t i = 0; i < size; i += strlen(r->text + i) + 1)
-        r->argv[argc++] = r->text + i;
+    if (n < 0)
+        return n;
     r->options = (struct options){.sock_fd = -1,
                                   .control_fd = -1,
+                                  .table_fd = -1,
                                   .service = "",
                                   .uid_base = DEFAULT_UID_BASE,
                                   .daemon_uid = (uid_t)-1};
-    return options_parse(argc, r->argv, &r->options);
+    return options_parse(r->arguments.n, r->arguments.items, &r->options);
 }
 
 /* The engine has these. */
@@ -124,7 +104,7 @@ int renew_on_front(struct renewal *r, const struct options *current)
 {
     uint8_t packet[2] = {0};
     int fds[HANDOVER_MAX_FDS];
-    size_t n_fds = 0, size = 0;
+    size_t n_fds = 0;
     ssize_t n = handover_receive(r->front_fd, packet, fds, &n_fds);
 
     if (n == -EAGAIN || n == -EINTR)
@@ -134,11 +114,9 @@ int renew_on_front(struct renewal *r, const struct options *current)
     int moved =
         take_fds(r, packet[1], fds + skip, n_fds - skip); /* whatever comes, is closed later */
     if (!failed)
-        failed = read_text(r, fds[0], &size);
+        failed = read_options(r, fds[0]);
     if (!failed)
         failed = moved;
-    if (!failed)
-        failed = read_options(r, size);
     if (!failed)
         failed = check_stays(&r->options, current);
     cleanup_fd(&r->front_fd);
@@ -153,7 +131,7 @@ bool renew_same(const struct renewal *r, const struct options *current)
     if (r->options.argc != current->argc)
         return false;
     for (int i = 0; i < current->argc; i++) {
-        if (strcmp(r->argv[i], current->argv[i]) != 0)
+        if (strcmp(r->options.argv[i], current->argv[i]) != 0)
             return false;
     }
     return true;
@@ -165,11 +143,12 @@ void renew_drop(struct renewal *r, const struct options *current)
 {
     if (r->pid > 0 && r->state != RENEW_TAKEN)
         (void)kill(r->pid, SIGKILL); /* not reaped yet; the end shows as that of a stranger */
+    if (r->check_pid > 0)
+        (void)kill(r->check_pid, SIGKILL);
     if (r->state > RENEW_OPENING)
         socket_files_remove(&r->options, current);
     options_done(&r->options);
-    free(r->argv);
-    free(r->text);
+    arguments_done(&r->arguments);
     close_all(r);
     renew_init(r);
 }
@@ -192,8 +171,7 @@ const struct options *renew_commit(struct renewal *r, const struct options *curr
     close_all(r);
     turn = !turn;
     options_done(&kept[turn].options);
-    free(kept[turn].argv);
-    free(kept[turn].text);
+    arguments_done(&kept[turn].arguments);
     kept[turn] = *r;
     renew_init(r);
     return &kept[turn].options;

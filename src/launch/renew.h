@@ -5,6 +5,7 @@
  *   OPENING    a child is cwsandboxd's front: reads the configuration, takes over or makes listening sockets; says OPENED
  *   PREPARING  the same process is a daemon: reads keys and certificates, says PREPARED, waits for the engine
  *   PREPARED   the old daemon was told to LEAVE: it answers what is short and exits. The engine gets the new one's socket
+ *   REPLACING  (only with another cwsandbox-launch) the engine becomes that; after PREPARED and before it gets the socket
  *   TAKEN      the new one takes the sandboxes over; READY makes its configuration the service's
  *
  * Owner: the supervisor. What the front says is trusted (it is the operator's program with the privilege of the service's
@@ -13,23 +14,32 @@
 #ifndef CWS_LAUNCH_RENEW_H
 #define CWS_LAUNCH_RENEW_H
 
+#include "launch/arguments.h"
 #include "launch/launch.h"
 #include "privproto/handover.h"
 
 #define RENEW_MS 30000 /* chosen: host names may have to be looked up; then it has failed */
 
-enum renew_state { RENEW_NONE, RENEW_OPENING, RENEW_PREPARING, RENEW_PREPARED, RENEW_TAKEN };
+enum renew_state {
+    RENEW_NONE,
+    RENEW_OPENING,
+    RENEW_PREPARING,
+    RENEW_PREPARED,
+    RENEW_REPLACING,
+    RENEW_TAKEN
+};
 
 struct renewal {
     enum renew_state state;
-    bool forced; /* also when nothing has changed */
+    bool forced;     /* also when nothing has changed */
+    bool upgrade;    /* cwsandbox-launch is replaced too (upgrade.h) */
+    pid_t check_pid; /* the new one is being asked whether it can; 0: no more */
     pid_t pid;
     int front_fd, words_fd;
     int engine_fd;   /* the engine's end of its socket, until it is wanted */
     uint64_t due_ns; /* it has failed by then */
     /* What the front handed over: */
-    char *text; /* the arguments; @options borrows from it, and from @argv */
-    char **argv;
+    struct arguments arguments; /* @options borrows from them */
     struct options options;
     int fds[HANDOVER_END - HANDOVER_KEYS]; /* for the numbers from HANDOVER_KEYS on; -1: none */
 };

@@ -102,9 +102,9 @@ uid_t userns_owner(const struct id_map *map, uint32_t n)
     return map->root ? map->base + 1 + n % (map->count - 1) : 0;
 }
 
-int userns_keep_caps(void)
+int userns_keep_caps(bool keep)
 {
-    return prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0 ? -errno : 0;
+    return prctl(PR_SET_SECUREBITS, keep ? SECBIT_NO_SETUID_FIXUP : 0) < 0 ? -errno : 0;
 }
 
 void userns_set_owner(const struct id_map *map, uid_t owner)

@@ -49,6 +49,10 @@ enum handover_word {
     HANDOVER_WORD_FETCH =
         'F', /* daemon: start cwsandbox-image to bring an image; descriptors: its input, its output (image/fetch.h) */
     HANDOVER_WORD_DAEMON = 'D', /* supervisor to engine: the socket of the next daemon */
+    HANDOVER_WORD_REPLACE =
+        'X', /* supervisor to engine: a mount namespace, the arguments of the program to become */
+    HANDOVER_WORD_REPLACED =
+        'E', /* engine: the byte is 1: it is that program; 0: it could not be, and is the old one */
 
     /* A new daemon in the place of one that serves (launch/renew.h); the first is a front's, not a daemon's. */
     HANDOVER_WORD_OPENED =
