@@ -112,6 +112,10 @@ int mounts_build(const struct child_args *args, int *ret_view, const char **ret_
 /** mounts_probe_masks() - which rows of the mask table exist. */
 uint32_t mounts_probe_masks(void);
 
+/* volumes.c */
+/** volume_dir() - [child] descriptor of a volume of the space @box, or of a path below it (volume_path_valid()), made where it is missing. */
+int volume_dir(int box, const char *path);
+
 /* userns.c */
 /** userns_enter() - an ordinary user becomes root of a user namespace of its own. */
 int userns_enter(const struct id_map *map);

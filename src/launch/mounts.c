@@ -5,7 +5,7 @@
  * for each memory cgroup in each superblock, so their product is what grows): one tmpfs, one overlay per real host directory plus
  * the root's, proc, devpts.
  *
- *   /box          tmpfs, or the sandbox's disk: upper work root, upper-usr work-usr ..., tmp, shm, cgroup
+ *   /box          tmpfs, or the sandbox's disk: upper work root, upper-usr work-usr ..., tmp, shm, cgroup, volumes
  *   /box/root     overlay; on it: usr (overlay), dev (template, read-only), dev/pts, dev/shm,
  * tmp, proc, sys (template), sys/fs/cgroup (cgroup2, and cgroup of the space over it, both read-only)
  */
@@ -28,6 +28,8 @@
 /* Three digits, a colon: as much as fsconfig(2) takes (256 with the NUL), exactly. */
 #define LOWERS_TEXT (LAUNCH_MAX_LAYERS * 4)
 #define MAX_LOWER_FD 999
+#define BYTES_PER_INODE 4096 /* chosen: a page per file */
+#define MIN_INODES 4096
 #define SHM_BYTES \
     (UINT64_C(1) << 30) /* beside a disk; chosen: what a root in memory has by default */
 
@@ -438,6 +440,26 @@ static int write_file(const struct build *b, const struct mount_op *op)
     return fd < 0 ? -errno : copy_content(from, fd);
 }
 
+static int make_volume_memory(const struct build *b, const struct mount_op *op)
+{
+    CLEANUP_FD int point = volume_dir(b->box, op->source);
+    CLEANUP_FD int memory =
+        point < 0 ? point
+                  : make_memory("1777", op->size_bytes,
+                                MAX(op->size_bytes / BYTES_PER_INODE, MIN_INODES));
+
+    return memory < 0 ? memory : mount_tree_attach_at(memory, point, "");
+}
+
+static int mount_volume(const struct build *b, const struct mount_op *op)
+{
+    CLEANUP_FD int dir = volume_dir(b->box, op->source);
+    CLEANUP_FD int tree = dir < 0 ? dir : mount_tree_clone_all(dir, "");
+    int r = tree < 0 || !op->read_only ? 0 : mount_tree_read_only(tree);
+
+    return r < 0 ? r : attach_in_root(b, tree, op->target);
+}
+
 static int make_point(const struct build *b, const char *target)
 {
     CLEANUP_FD int dir = open_target(b, target);
@@ -471,6 +493,12 @@ static int do_op(const struct build *b, const struct mount_op *op, const char **
     case MOUNT_FILE: /* In its own layer; the text is the same for every sandbox. */
         *ret_stage = "write files of /etc";
         return write_file(b, op);
+    case MOUNT_MEMORY: /* Its own, counted against its limit of memory as whatever it writes. */
+        *ret_stage = "make volume of memory";
+        return make_volume_memory(b, op);
+    case MOUNT_VOLUME: /* An empty directory of its space: nothing has run in it that could have put a link there. */
+        *ret_stage = "mount volume";
+        return mount_volume(b, op);
     case MOUNT_KIND_MAX:
         break;
     }

@@ -6,7 +6,7 @@
  *   packet  := u32 type, u32 seq, u32 answer, field...
  *   text    := u16 length, bytes without NUL, NUL       (the NUL lets decoded pointers be used
  * in place) layers  := u32 count, text...
- *   mounts  := u32 count, {u32 kind, text source, text target}...
+ *   mounts  := u32 count, {u32 kind, text source, text target, u64 size, u8 read-only}...
  *   grants  := u32 count, struct launch_grant...
  *
  * decode() accepts exactly what encode() can make: flags are 0 or 1, no trailing bytes, no
@@ -127,14 +127,19 @@ bool launchproto_id_valid(const char *id)
 static const struct {
     bool target;
     const char *const *sources; /* NULL: none; else the names there are, NULL at the end */
+    bool (*source_valid)(const char *source); /* instead of names */
+    bool size, read_only;
 } mount_kinds[MOUNT_KIND_MAX] = {
-    [MOUNT_HOST] = {false, NULL},
-    [MOUNT_DEV] = {true, NULL},
-    [MOUNT_SPACE] = {true, (const char *const[]){"shm", "tmp", NULL}},
-    [MOUNT_PROC] = {true, NULL},
-    [MOUNT_SYS] = {true, NULL},
-    [MOUNT_POINT] = {true, NULL},
-    [MOUNT_FILE] = {true, (const char *const[]){"hostname", "hosts", "resolv.conf", NULL}},
+    [MOUNT_HOST] = {.target = false},
+    [MOUNT_DEV] = {.target = true},
+    [MOUNT_SPACE] = {.target = true, .sources = (const char *const[]){"shm", "tmp", NULL}},
+    [MOUNT_PROC] = {.target = true},
+    [MOUNT_SYS] = {.target = true},
+    [MOUNT_POINT] = {.target = true},
+    [MOUNT_FILE] = {.target = true,
+                    .sources = (const char *const[]){"hostname", "hosts", "resolv.conf", NULL}},
+    [MOUNT_MEMORY] = {.source_valid = launchproto_id_valid, .size = true},
+    [MOUNT_VOLUME] = {.target = true, .source_valid = volume_path_valid, .read_only = true},
 };
 
 static bool one_of(const char *name, const char *const *names)
@@ -144,12 +149,44 @@ static bool one_of(const char *name, const char *const *names)
     return *names != NULL;
 }
 
+static bool part_valid(const char *part, size_t n)
+{
+    return n > 0 && !(n <= 2 && strncmp(part, "..", n) == 0);
+}
+
+bool volume_path_valid(const char *path)
+{
+    char name[LAUNCH_MAX_ID];
+    size_t n = strcspn(path, "/");
+
+    if (n >= sizeof(name) || strnlen(path, LAUNCH_MAX_TARGET) >= LAUNCH_MAX_TARGET)
+        return false;
+    memcpy(name, path, n);
+    name[n] = 0;
+    if (!launchproto_id_valid(name))
+        return false;
+    for (path += n; *path; path += n) {
+        n = strcspn(++path, "/");
+        if (!part_valid(path, n))
+            return false;
+    }
+    return true;
+}
+
+static bool source_valid(const struct mount_op *op)
+{
+    if (mount_kinds[op->kind].source_valid)
+        return mount_kinds[op->kind].source_valid(op->source);
+    return mount_kinds[op->kind].sources ? one_of(op->source, mount_kinds[op->kind].sources)
+                                         : *op->source == 0;
+}
+
 bool mount_op_valid(const struct mount_op *op)
 {
     if (op->kind < MOUNT_HOST || op->kind >= MOUNT_KIND_MAX || !op->source || !op->target)
         return false;
-    if (mount_kinds[op->kind].sources ? !one_of(op->source, mount_kinds[op->kind].sources)
-                                      : *op->source != 0)
+    if (!source_valid(op) || mount_kinds[op->kind].size != (op->size_bytes > 0) ||
+        (op->read_only && !mount_kinds[op->kind].read_only))
         return false;
     return mount_kinds[op->kind].target
                ? op->target[0] == '/' && strlen(op->target) < LAUNCH_MAX_TARGET
@@ -196,6 +233,11 @@ static void put(struct writer *w, const void *data, size_t n)
 static void put_u32(struct writer *w, uint32_t value)
 {
     put(w, &value, sizeof(value));
+}
+
+static void put_bool(struct writer *w, bool value)
+{
+    put(w, value ? "\1" : "\0", 1);
 }
 
 /* @size: room of the text with its NUL. */
@@ -246,6 +288,8 @@ static void put_mounts(struct writer *w, const struct launch_create *create)
         put_u32(w, op->kind);
         put_text(w, op->source, LAUNCH_MAX_TARGET);
         put_text(w, op->target, LAUNCH_MAX_TARGET);
+        put(w, &op->size_bytes, sizeof(op->size_bytes));
+        put_bool(w, op->read_only);
     }
 }
 
@@ -273,7 +317,7 @@ static void put_field(struct writer *w, const struct field *f, const uint8_t *at
 {
     switch (f->kind) {
     case FIELD_BOOL:
-        put(w, *(const bool *)at ? "\1" : "\0", 1);
+        put_bool(w, *(const bool *)at);
         break;
     case FIELD_STATUS:
         if (*(const int32_t *)at > 0)
@@ -345,6 +389,16 @@ static int get(struct reader *r, void *ret, size_t n)
     return 0;
 }
 
+static int get_bool(struct reader *r, bool *ret)
+{
+    uint8_t flag;
+
+    if (get(r, &flag, 1) < 0 || flag > 1)
+        return -EBADMSG;
+    *ret = flag;
+    return 0;
+}
+
 /* Borrowed, NUL-terminated text of less than @size bytes with its NUL. */
 static int get_text(struct reader *r, size_t size, const char **ret_text)
 {
@@ -395,7 +449,9 @@ static int get_mounts(struct reader *r, struct launch_create *create)
 
         if (get(r, &kind, sizeof(kind)) < 0 ||
             get_text(r, LAUNCH_MAX_TARGET, &op->source) < 0 ||
-            get_text(r, LAUNCH_MAX_TARGET, &op->target) < 0)
+            get_text(r, LAUNCH_MAX_TARGET, &op->target) < 0 ||
+            get(r, &op->size_bytes, sizeof(op->size_bytes)) < 0 ||
+            get_bool(r, &op->read_only) < 0)
             return -EBADMSG;
         op->kind = kind;
         if (!mount_op_valid(op))
@@ -419,14 +475,9 @@ static int get_grants(struct reader *r, struct launch_rules *rules)
 
 static int get_field(struct reader *r, const struct field *f, uint8_t *at)
 {
-    uint8_t flag;
-
     switch (f->kind) {
     case FIELD_BOOL:
-        if (get(r, &flag, 1) < 0 || flag > 1)
-            return -EBADMSG;
-        *(bool *)at = flag;
-        return 0;
+        return get_bool(r, (bool *)at);
     case FIELD_STATUS:
         return get(r, at, sizeof(int32_t)) < 0 || *(int32_t *)at > 0 ? -EBADMSG : 0;
     case FIELD_U32:

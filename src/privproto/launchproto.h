@@ -19,17 +19,18 @@
 #include "base/macros.h"
 #include "privproto/grant.h"
 #include "privproto/launch-features.h"
+#include "privproto/mount.h"
 
 /* Of this vocabulary; the first word of either side, whose place never changes. Two that differ part there, and nothing is lost:
  * LIST gives the sandboxes to a daemon that fits. Any change below takes the next number. */
-#define LAUNCH_VERSION 1
+#define LAUNCH_VERSION 2
 #define LAUNCH_MAX_PACKET 65536 /* chosen: fits the default SO_SNDBUF (212,992) three times */
+#define LAUNCH_MAX_ID 64        /* with NUL */
 #define LAUNCH_MAX_LAYERS \
     64 /* kernel accepts 500 (overlayfs OVL_MAX_STACK); images rarely pass 40 */
 #define LAUNCH_LAYER_DIGITS 64 /* of a SHA-256 */
-#define LAUNCH_MAX_ID 64       /* with NUL */
-#define LAUNCH_MAX_MOUNTS 32   /* chosen: a sandbox has 5, and a few of its own */
-#define LAUNCH_MAX_TARGET 256  /* with NUL; chosen */
+#define LAUNCH_MAX_MOUNTS \
+    64 /* chosen: a sandbox has 8, and as many as it asks for of its own */
 
 enum launch_type {
     LAUNCH_HELLO = 1, /* LAUNCH_VERSION -> answer: launch_features */
@@ -57,28 +58,6 @@ struct rootfs {
         disk; /* what is written goes to a disk of its own (features.disk_bytes), not to memory */
     uint64_t size_bytes; /* of the sandbox's writable space; > 0 */
     uint64_t n_inodes;   /* of it, in memory; > 0 */
-};
-
-/* What is mounted on a root. Whatever the rows say, a sandbox sees nothing of the machine that its kind does not name. */
-enum mount_kind {
-    MOUNT_HOST =
-        1, /* the machine's /usr, and what of /bin, /lib... is no link, each writable by an overlay; at their own
-                       names in the root: no source, no target */
-    MOUNT_DEV,   /* the few devices, and terminals of its own */
-    MOUNT_SPACE, /* source: a directory of the sandbox's writable space, "tmp" or "shm" */
-    MOUNT_PROC,  /* its own /proc, without what tells of or changes the machine */
-    MOUNT_SYS,   /* what init writes of the limits; a cgroup file system of its own below it */
-    MOUNT_POINT, /* nothing: only that there is a directory */
-    MOUNT_FILE, /* source: of /etc of image `host`, "hostname", "hosts" or "resolv.conf": written in the place of the
-                       image's, as a file that the sandbox may change */
-    MOUNT_KIND_MAX,
-};
-
-/* One row. They are done in order; a target that is not there is made, and links in it stay in the root. */
-struct mount_op {
-    enum mount_kind kind;
-    const char *source; /* a name whose meaning is the kind's; "": none */
-    const char *target; /* absolute path in the root; "": none */
 };
 
 struct launch_create {
@@ -180,8 +159,6 @@ struct launch_message {
 bool launchproto_layer_valid(const char *name);
 /** launchproto_id_valid() - [a-z0-9-]{1,63}. */
 bool launchproto_id_valid(const char *id);
-/** mount_op_valid() - a row that launch takes: its kind is known, and it has the source and target of that kind. */
-bool mount_op_valid(const struct mount_op *op);
 /** launchproto_encode() - bytes written to @out, or -EMSGSIZE / -EINVAL. */
 ssize_t launchproto_encode(const struct launch_message *msg, uint8_t *out, size_t cap);
 /** launchproto_decode() - 0 or -EBADMSG. Pointers in u.create borrow from @data

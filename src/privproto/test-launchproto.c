@@ -256,7 +256,22 @@ static void test_mounts_have_what_their_kind_has(void **state)
         {MOUNT_SPACE, "root", "/tmp"},
         {MOUNT_PROC, "", NULL},
         {MOUNT_PROC, NULL, "/proc"},
-        {MOUNT_PROC, "", longest},
+        {MOUNT_PROC, "", "/proc", 1, false},
+        {MOUNT_PROC, "", "/proc", 0, true},
+        {MOUNT_MEMORY, "v", "", 0, false},
+        {MOUNT_MEMORY, "v", "/v", 1, false},
+        {MOUNT_MEMORY, "v/w", "", 1, false},
+        {MOUNT_VOLUME, "", "/v", 0, false},
+        {MOUNT_VOLUME, "v", "", 0, false},
+        {MOUNT_VOLUME, "v", "/v", 1, false},
+        {MOUNT_VOLUME, "..", "/v", 0, false},
+        {MOUNT_VOLUME, "/v", "/v", 0, false},
+        {MOUNT_VOLUME, "v/", "/v", 0, false},
+        {MOUNT_VOLUME, "v//w", "/v", 0, false},
+        {MOUNT_VOLUME, "v/w/.", "/v", 0, false},
+        {MOUNT_VOLUME, "v/../w", "/v", 0, false},
+        {MOUNT_VOLUME, longest, "/v", 0, false},
+        {MOUNT_PROC, "", longest}, /* the last: it is made shorter below */
     };
     ssize_t n;
 
@@ -271,7 +286,30 @@ static void test_mounts_have_what_their_kind_has(void **state)
     assert_true(encode(&msg) > 0);
     msg.u.create.mounts[0] = (struct mount_op){MOUNT_SPACE, "tmp", "/tmp"};
     n = encode(&msg);
-    packet[n - 9] = 'x'; /* "txp": no directory of the space */
+    packet[n - 18] = 'x'; /* "txp": no directory of the space */
+    assert_int_equal(launchproto_decode(packet, (size_t)n, &got), -EBADMSG);
+}
+
+static void test_volumes_arrive_as_they_were_sent(void **state)
+{
+    struct launch_message msg = create_message(), got;
+    const struct mount_op good[] = {
+        {MOUNT_MEMORY, "v", "", 4096, false},
+        {MOUNT_VOLUME, "v", "/v", 0, true},
+        {MOUNT_VOLUME, "v-2/.a/..b/...", "/w", 0, false},
+    };
+    ssize_t n;
+
+    memcpy(msg.u.create.mounts, good, sizeof(good));
+    msg.u.create.n_mounts = ARRAY_SIZE(good);
+    n = encode(&msg);
+    assert_true(n > 0);
+    assert_int_equal(launchproto_decode(packet, (size_t)n, &got), 0);
+    assert_int_equal(got.u.create.mounts[0].size_bytes, 4096);
+    assert_true(got.u.create.mounts[1].read_only);
+    assert_false(got.u.create.mounts[2].read_only);
+    assert_string_equal(got.u.create.mounts[2].source, good[2].source);
+    packet[n - 1] = 2; /* read-only is yes or no */
     assert_int_equal(launchproto_decode(packet, (size_t)n, &got), -EBADMSG);
 }
 
@@ -338,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_layers_are_names_not_paths),
         cmocka_unit_test(test_mounts_at_their_limits),
         cmocka_unit_test(test_mounts_have_what_their_kind_has),
+        cmocka_unit_test(test_volumes_arrive_as_they_were_sent),
         cmocka_unit_test(test_grants_at_their_limits),
         cmocka_unit_test(test_packets_stop_at_the_packet_limit),
         cmocka_unit_test(test_zero_sizes_and_positive_statuses_are_refused),

@@ -169,7 +169,7 @@ static void request_creation(struct cell *cell)
                                    .network = cell->kind->network == NETWORK_EGRESS};
 
     memcpy(create.id, cell->id, sizeof(cell->id));
-    mounts_plan(&create, cell->kind->working_dir);
+    mounts_plan(&create, cell->kind->working_dir, cell->kind->mounts);
     cell->state = CELL_CREATING;
     cell->n_answers = 1;
     rt->pool.n_creating++;
@@ -258,6 +258,8 @@ bool cell_kind_equal(const struct cell_kind *a, const struct cell_kind *b)
 
     if (a == b)
         return true;
+    if (a->mounts || b->mounts)
+        return false;
     if (a->network != b->network || ra->host != rb->host || ra->n_layers != rb->n_layers ||
         ra->disk != rb->disk || ra->size_bytes != rb->size_bytes ||
         ra->n_inodes != rb->n_inodes)

@@ -51,6 +51,7 @@ struct cell_kind {
     struct rootfs root;
     const char *working_dir; /* of an image: made where it is missing; NULL: none */
     enum network_class network;
+    const struct mount_list *mounts; /* of the one sandbox that can have the cell; NULL: none */
 };
 
 /** cell_kind_equal() - may a blank of @a be taken where @b is asked for? */

@@ -1,6 +1,8 @@
 /* See mounts.h. */
 #include "runtime/mounts.h"
 
+#include <string.h>
+
 /* Every root has these. */
 static const struct mount_op always[] = {
     {MOUNT_DEV, "", "/dev"},   {MOUNT_SPACE, "shm", "/dev/shm"}, {MOUNT_SPACE, "tmp", "/tmp"},
@@ -19,7 +21,8 @@ static void add(struct launch_create *create, struct mount_op op)
     create->mounts[create->n_mounts++] = op;
 }
 
-void mounts_plan(struct launch_create *ret, const char *working_dir)
+void mounts_plan(struct launch_create *ret, const char *working_dir,
+                 const struct mount_list *own)
 {
     const struct mount_op made = {MOUNT_POINT, "", working_dir};
 
@@ -33,4 +36,26 @@ void mounts_plan(struct launch_create *ret, const char *working_dir)
     /* As builders of images expect: a directory that only the config names is there. One with a longer name is not. */
     if (working_dir && mount_op_valid(&made))
         add(ret, made);
+    for (uint32_t i = 0; own && i < own->n; i++) /* last: they lie on what the others made */
+        add(ret, own->ops[i]);
+}
+
+struct mount_op *mounts_copy(const struct mount_list *list)
+{
+    const struct mount_op *ops = list->ops;
+    size_t bytes = list->n * sizeof(*ops);
+
+    for (uint32_t i = 0; i < list->n; i++)
+        bytes += strlen(ops[i].source) + strlen(ops[i].target) + 2;
+    struct mount_op *copy = malloc(bytes);
+    char *at = (char *)(copy + list->n);
+
+    for (uint32_t i = 0; copy && i < list->n; i++) {
+        copy[i] = ops[i];
+        copy[i].source = at;
+        at = stpcpy(at, ops[i].source) + 1;
+        copy[i].target = at;
+        at = stpcpy(at, ops[i].target) + 1;
+    }
+    return copy;
 }

@@ -6,6 +6,7 @@
  *
  * The end of the sandbox before #3 is prepare_end(), whoever ends it.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -28,11 +29,26 @@ static int no_memory(struct err *err)
     return err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
 }
 
+/* A cell with mounts is of a kind of its own: nobody else can take it. */
+static int add_mounts(struct sandbox *sb)
+{
+    if (sb->mounts.n == 0)
+        return 0;
+    if (!sb->kind) {
+        sb->kind = malloc(sizeof(*sb->kind));
+        if (!sb->kind)
+            return -ENOMEM;
+        *sb->kind = *pool_kind(sb->rt, sb->network);
+    }
+    sb->kind->mounts = &sb->mounts;
+    return 0;
+}
+
 int sandbox_get_cell(struct sandbox *sb, const struct runtime_image *image, struct err *err)
 {
     if (image->layers)
         sb->kind = image_kind(sb->rt, image, sb->network);
-    if (sb->kind || !image->layers)
+    if ((sb->kind || !image->layers) && add_mounts(sb) == 0)
         sb->cell = cell_take(sb->rt, sb, sb->kind ? sb->kind : pool_kind(sb->rt, sb->network));
     if (!sb->cell)
         return no_memory(err);

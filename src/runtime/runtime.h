@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "privproto/mount.h"
 #include "runtime/network.h"
 
 struct image_wait;
@@ -131,7 +132,8 @@ struct sandbox_spec {       /* everything borrowed for the call */
     const char *working_dir;          /* "" = the image's; of "host" /root */
     const struct sandbox_file *files; /* before the main process; 0444, parents 0755 */
     size_t n_files;
-    uint64_t memory_bytes; /* 0 = service default */
+    struct mount_list mounts; /* over what every sandbox has, parents first; mount_op_valid() */
+    uint64_t memory_bytes;    /* 0 = service default */
     uint32_t cpu_millis;
     struct sandbox_network network;
     uint64_t lifetime_ns; /* 0 = service default */

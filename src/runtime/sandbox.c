@@ -12,6 +12,7 @@
 #include "runtime/image.h"
 #include "runtime/ledger-record.h"
 #include "runtime/log-stream.h"
+#include "runtime/mounts.h"
 
 static void on_notify(struct deferred *d);
 static void on_timer(uv_timer_t *timer);
@@ -58,6 +59,7 @@ static void sandbox_free(struct sandbox *sb)
     plan_free(sb->plan);
     free(sb->rules);
     free(sb->kind);
+    free(sb->mounts.ops);
     free(sb->owner);
     free(sb->image);
     free(sb->state_reason);
@@ -124,6 +126,16 @@ static int copy_rules(struct sandbox *sb, const struct sandbox_spec *spec)
     return 0;
 }
 
+static int copy_mounts(struct sandbox *sb, const struct sandbox_spec *spec)
+{
+    if (spec->mounts.n == 0)
+        return 0;
+    CHECK(spec->mounts.n <= MOUNT_LIST_MAX);
+    sb->mounts.n = spec->mounts.n;
+    sb->mounts.ops = mounts_copy(&spec->mounts);
+    return sb->mounts.ops ? 0 : -ENOMEM;
+}
+
 static void cleanup_sandbox(struct sandbox **sb)
 {
     sandbox_unref(*sb);
@@ -172,8 +184,8 @@ struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
     sb->image = strdup(spec->image[0] ? spec->image : DEFAULT_IMAGE);
     if (spec->request_id[0] != '\0')
         sb->request_key = sandbox_request_key(spec);
-    if (copy_rules(sb, spec) < 0 || !sb->owner || !sb->state_reason || !sb->image ||
-        (spec->request_id[0] != '\0' && !sb->request_key)) {
+    if (copy_rules(sb, spec) < 0 || copy_mounts(sb, spec) < 0 || !sb->owner ||
+        !sb->state_reason || !sb->image || (spec->request_id[0] != '\0' && !sb->request_key)) {
         (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "create a sandbox: out of memory");
         return NULL;
     }

@@ -68,11 +68,11 @@ struct sandbox {
     bool own_limits, network; /* limits other than the defaults; NETWORK_EGRESS */
     void *user_data;
     void (*free_user_data)(void *);
-
     struct preparation *preparation; /* PREPARING; else NULL */
     struct plan *plan;
     struct launch_rules *rules; /* of its network; NULL: none, or in force */
-    struct cell_kind *kind;     /* of an image; NULL: the default one */
+    struct cell_kind *kind;     /* of an image, or with mounts; NULL: the default one */
+    struct mount_list mounts;   /* its own */
     struct cell *cell;          /* NULL: ended and nothing left */
     struct setup setup;
     struct main_process main;

@@ -31,11 +31,11 @@ static void test_only_the_host_has_the_machines_directories(void **state)
 {
     struct launch_create create = {.root.host = true};
 
-    mounts_plan(&create, NULL);
+    mounts_plan(&create, NULL, NULL);
     assert_has_what_every_root_has(&create);
     assert_int_equal(create.mounts[0].kind, MOUNT_HOST); /* /dev and the rest on top of them */
     create.root.host = false;
-    mounts_plan(&create, NULL);
+    mounts_plan(&create, NULL, NULL);
     assert_has_what_every_root_has(&create);
     assert_false(has(&create, MOUNT_HOST, ""));
     assert_true(has(&create, MOUNT_FILE, "/etc/hosts"));
@@ -47,11 +47,11 @@ static void test_an_images_working_directory_is_there(void **state)
     struct launch_create create = {0};
 
     (void)state;
-    mounts_plan(&create, "/app/src");
+    mounts_plan(&create, "/app/src", NULL);
     assert_true(has(&create, MOUNT_POINT, "/app/src"));
     assert_has_what_every_root_has(&create);
     (void)memset(longest + 1, 'x', LAUNCH_MAX_TARGET - 1);
-    mounts_plan(&create, longest);
+    mounts_plan(&create, longest, NULL);
     assert_false(has(&create, MOUNT_POINT, longest)); /* launch would not believe it */
 }
 
@@ -60,7 +60,7 @@ static void test_shm_is_mounted_on_dev_not_below_it(void **state)
     struct launch_create create = {.root.host = true};
     uint32_t dev = 0, shm = 0;
 
-    mounts_plan(&create, NULL);
+    mounts_plan(&create, NULL, NULL);
     for (uint32_t i = 0; i < create.n_mounts; i++) {
         if (strcmp(create.mounts[i].target, "/dev") == 0)
             dev = i;
@@ -70,12 +70,36 @@ static void test_shm_is_mounted_on_dev_not_below_it(void **state)
     assert_true(dev < shm);
 }
 
+static void test_its_own_mounts_lie_on_those_of_every_root(void **state)
+{
+    struct launch_create create = {.root.host = true};
+    char name[] = "v", target[] = "/tmp";
+    struct mount_op given[] = {{MOUNT_MEMORY, name, "", 4096, false},
+                               {MOUNT_VOLUME, name, target, 0, true}};
+    struct mount_list list = {given, ARRAY_SIZE(given)};
+    CLEANUP_FREE struct mount_op *own = mounts_copy(&list);
+
+    (void)state;
+    name[0] = target[1] = 'x'; /* whoever gave them is gone */
+    list.ops = own;
+    mounts_plan(&create, NULL, &list);
+    assert_has_what_every_root_has(&create);
+    const struct mount_op *last = &create.mounts[create.n_mounts - 1];
+    assert_int_equal(last[-1].kind, MOUNT_MEMORY);
+    assert_int_equal(last[-1].size_bytes, 4096);
+    assert_int_equal(last->kind, MOUNT_VOLUME);
+    assert_string_equal(last->source, "v");
+    assert_string_equal(last->target, "/tmp");
+    assert_true(last->read_only);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_the_host_has_the_machines_directories),
         cmocka_unit_test(test_an_images_working_directory_is_there),
         cmocka_unit_test(test_shm_is_mounted_on_dev_not_below_it),
+        cmocka_unit_test(test_its_own_mounts_lie_on_those_of_every_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

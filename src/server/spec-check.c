@@ -26,12 +26,17 @@ int err_invalid(struct err *err, const char *field, const char *fmt, ...)
     return -1;
 }
 
-static int not_built(struct err *err, const char *field)
+int err_not_built(struct err *err, const char *reason, const char *field)
 {
-    (void)err_set_reason(err, ERR_UNIMPLEMENTED, "CWSANDBOX_NOT_IMPLEMENTED",
+    (void)err_set_reason(err, ERR_UNIMPLEMENTED, reason,
                          "%s is not implemented by this service", field);
     err_add_violation(err, field, "not implemented by this service");
     return -1;
+}
+
+static int not_built(struct err *err, const char *field)
+{
+    return err_not_built(err, "CWSANDBOX_NOT_IMPLEMENTED", field);
 }
 
 /* A field that the API has no longer, and that a client of before may send. */
@@ -65,7 +70,6 @@ static int check_unbuilt(const Pb__SandboxSpec *s, const Pb__Container *c, struc
         {s->network_config_id[0] != '\0', SPEC "network_config_id"},
         {s->network != NULL && s->network->dns_egress != 0, SPEC "network.dns_egress"},
         {c->startup_probe != NULL, MAIN "startup_probe"},
-        {c->n_volume_mounts > 0, MAIN "volume_mounts"},
         {c->n_secret_stores > 0, MAIN "secret_stores"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
@@ -113,17 +117,6 @@ static int check_security(const Pb__SecurityContext *c, struct err *err)
     if (c->seccomp_profile[0] != '\0' && strcmp(c->seccomp_profile, "RuntimeDefault") != 0)
         return not_built(err, MAIN "security_context.seccomp_profile");
     return 0;
-}
-
-/* No volume is registered here, so none that a spec names exists. */
-static int check_volumes(const Pb__SandboxSpec *s, struct err *err)
-{
-    for (size_t i = 0; i < s->n_volumes; i++) {
-        if (s->volumes[i]->source_case != PB__SANDBOX_VOLUME__SOURCE_VOLUME_ID)
-            continue;
-        return err_volume_not_found(err, s->volumes[i]->volume_id);
-    }
-    return s->n_volumes > 0 ? not_built(err, SPEC "volumes") : 0;
 }
 
 static int check_tags(const Pb__SandboxSpec *s, struct err *err)
@@ -185,8 +178,7 @@ static int check_files(const Pb__Container *c, struct err *err)
     return 0;
 }
 
-/* A DNS label (RFC 1123), as the published clients demand of it. */
-static bool is_label(const char *name)
+bool spec_is_label(const char *name)
 {
     size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
     return n > 0 && n <= SPEC_MAX_NAME && name[n] == '\0' && name[0] != '-' &&
@@ -209,7 +201,7 @@ static int check_name(const char *name, struct err *err)
 {
     if (name[0] == '\0') /* spec_name_container() gives it one */
         return 0;
-    if (!is_label(name))
+    if (!spec_is_label(name))
         return err_invalid(err, MAIN "name",
                            "`%s` is not at most %d of [a-z0-9-] with a letter or digit at both "
                            "ends",
@@ -241,7 +233,7 @@ int spec_check(const Pb__SandboxSpec *spec, const char *runner_id,
     if (spec->n_containers == 0)
         return err_invalid(err, SPEC "containers", "exactly one container is required");
     const Pb__Container *c = spec->containers[0];
-    if (services_check(spec, offer, err) < 0 || check_volumes(spec, err) < 0 ||
+    if (services_check(spec, offer, err) < 0 || spec_check_volumes(spec, err) < 0 ||
         check_unbuilt(spec, c, err) < 0 || check_security(c->security_context, err) < 0 ||
         check_tags(spec, err) < 0 || check_annotations(spec, err) < 0 ||
         check_placement(spec, runner_id, err) < 0)

@@ -146,6 +146,11 @@ void spec_plan_done(struct spec_plan *plan)
     free(plan->args);
     free(plan->env);
     free(plan->files);
+    for (uint32_t i = 0; i < plan->spec.mounts.n; i++) {
+        free((char *)plan->spec.mounts.ops[i].source);
+        free((char *)plan->spec.mounts.ops[i].target);
+    }
+    free(plan->spec.mounts.ops);
     *plan = (struct spec_plan){0};
 }
 

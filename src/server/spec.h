@@ -18,6 +18,7 @@
 #define SPEC_MAX_NAME 63         /* RFC 1123: a label */
 #define SPEC_MAX_SERVICES 32     /* chosen: what a message of a sandbox has room for */
 #define SPEC_MAX_FILES 256       /* the runtime takes no more: runtime/plan.h */
+#define SPEC_MAX_VOLUMES 16      /* chosen; with as many mounts: MOUNT_LIST_MAX */
 #define SPEC_MAX_KEPT \
     (1u << 20) /* chosen: packed spec, kept as long as the sandbox is readable; without the \
                   files when they do not fit */
@@ -29,11 +30,17 @@
 
 struct services_offer; /* services.h */
 
-struct spec_plan { /* arrays owned, strings borrowed from the message */
-    struct sandbox_spec spec;
+struct spec_plan {            /* arrays owned, strings borrowed from the message */
+    struct sandbox_spec spec; /* its mounts are owned, with their strings */
     const char **args;
     struct string_pair *env;
     struct sandbox_file *files;
+};
+
+/* Of each sandbox. */
+struct spec_room {
+    bool disk; /* else memory */
+    uint64_t bytes;
 };
 
 /** spec_check() - INVALID_ARGUMENT or UNIMPLEMENTED with a violation per refused field (the
@@ -42,6 +49,13 @@ int spec_check(const Pb__SandboxSpec *spec, const char *runner_id,
                const struct services_offer *offer, struct err *err);
 /** spec_translate() - after spec_check(); owner and request_id are the caller's to fill. */
 int spec_translate(const Pb__SandboxSpec *spec, struct spec_plan *ret, struct err *err);
+/** spec_check_volumes() - part of spec_check(). */
+int spec_check_volumes(const Pb__SandboxSpec *spec, struct err *err);
+/** spec_plan_volumes() - after spec_translate(): @ret->spec.mounts.
+ * Errors: INVALID_ARGUMENT + RESOURCE_CEILING_EXCEEDED, UNIMPLEMENTED
+ * for what @room does not have. */
+int spec_plan_volumes(const Pb__SandboxSpec *spec, const struct spec_room *room,
+                      struct spec_plan *ret, struct err *err);
 void spec_plan_done(struct spec_plan *plan);
 /** spec_name_container() - after spec_check(): SPEC_CONTAINER when it has no name. */
 int spec_name_container(Pb__SandboxSpec *spec, struct err *err);
@@ -71,6 +85,10 @@ struct string_pair *spec_env(size_t n, spec_map_entry *const *entries, const cha
 
 /** err_volume_not_found() - NOT_FOUND + CWSANDBOX_VOLUME_NOT_FOUND with the id as metadata; returns -1. */
 int err_volume_not_found(struct err *err, const char *volume_id);
+/** spec_is_label() - of DNS (RFC 1123), as the published clients demand of a name. */
+bool spec_is_label(const char *name);
+/** err_not_built() - UNIMPLEMENTED + @reason with a violation; returns -1. */
+int err_not_built(struct err *err, const char *reason, const char *field);
 /** err_invalid() - INVALID_ARGUMENT "<field>: <text>" with a violation; returns -1. */
 int err_invalid(struct err *err, const char *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
 

@@ -173,6 +173,7 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
     ProtobufCMessageUnknownField init_containers = {.tag = 12};
     Pb__Probe probe = PB__PROBE__INIT;
     Pb__SandboxVolume volume = PB__SANDBOX_VOLUME__INIT, *volumes[] = {&volume};
+    Pb__ScratchVolume scratch = PB__SCRATCH_VOLUME__INIT;
     Pb__Service service = PB__SERVICE__INIT, *services[] = {&service};
     Pb__EndpointSpec endpoint = PB__ENDPOINT_SPEC__INIT;
     Pb__NetworkOptions dns = PB__NETWORK_OPTIONS__INIT;
@@ -180,7 +181,12 @@ static void test_what_is_not_built_is_refused_by_name(void **state)
     security.opt_privileged_case = PB__SECURITY_CONTEXT__OPT_PRIVILEGED_PRIVILEGED;
     security.privileged = true;
     BEND(ERR_UNIMPLEMENTED, "containers[1]", f.spec.n_containers = 2);
-    BEND(ERR_UNIMPLEMENTED, "volumes", f.spec.n_volumes = 1; f.spec.volumes = volumes);
+    volume.name = "v";
+    volume.source_case = PB__SANDBOX_VOLUME__SOURCE_SCRATCH;
+    volume.scratch = &scratch;
+    scratch.restore_from_snapshot_id = "snapshot";
+    BEND(ERR_UNIMPLEMENTED, "volumes.scratch.restore_from_snapshot_id", f.spec.n_volumes = 1;
+         f.spec.volumes = volumes);
     service.port = 80;
     service.visibility = PB__VISIBILITY__VISIBILITY_PUBLIC;
     BEND(ERR_UNIMPLEMENTED, "services.visibility", f.spec.n_services = 1;

@@ -91,7 +91,6 @@ not_built("containers[1]", containers=[Container(image="host", name=n, primary=n
 not_built("runtime_class", runtime_class="gvisor")
 not_built("security_context.run_as_user", security_context=SecurityContext(run_as_user=1000))
 not_built("object_storage_access", object_storage_access={"buckets": ["b"]})
-not_built("volumes", volumes=[ScratchVolumeOptions(name="s", mount_path="/s", medium="memory")])
 not_built("services", services=[Service(port=80, visibility="public")])
 not_built("secret_stores", secrets=[{"store": "s", "name": "n"}])
 not_built("gpu", resources={"cpu": "1", "gpu": {"count": 1, "type": "H100"}})
@@ -144,6 +143,12 @@ refused(cwsandbox.VolumeTypeNotSupportedError, "VOLUME_TYPE_NOT_SUPPORTED", lamb
 error = refused(cwsandbox.VolumeNotFoundError, "VOLUME_NOT_FOUND", lambda: run(
     volumes=[RegisteredVolumeOptions(name="v", volume_id="v1", mount_path="/v")]))
 assert error.volume_id == "v1"
+refused(cwsandbox.SnapshotNotSupportedError, "FSS_NOT_SUPPORTED", lambda: run(
+    volumes=[ScratchVolumeOptions(name="s", mount_path="/s", restore_from_snapshot_id="snap")]))
+scratch = run(volumes=[ScratchVolumeOptions(name="s", mount_path="/s", size="1Mi", medium="memory"),
+                       ScratchVolumeOptions(name="s2", mount_path="/tmp", sub_path="a/b", read_only=True)])
+assert scratch.exec(["sh", "-c", "echo 1 > /s/f; cat /s/f; touch /tmp/f || ls -A /tmp"]).result().stdout == "1\n"
+scratch.stop().result()
 done("volumes")
 
 compose = b"services:\n  app:\n    image: host\n"

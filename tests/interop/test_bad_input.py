@@ -109,7 +109,7 @@ def test_a_service_without_snapshots_says_so(service, method):
     ({"services": [pb.Service(port=i + 1) for i in range(33)]}, "services"),
     ({"services": [pb.Service(port=1, visibility=pb.VISIBILITY_PUBLIC), pb.Service(port=2, visibility=pb.VISIBILITY_PRIVATE)]},
      "services"),
-    ({"volumes": [pb.SandboxVolume(name="v")]}, "volumes"),
+    ({"volumes": [pb.SandboxVolume()]}, "volumes"),
     ({"network": pb.NetworkOptions(egress=[pb.EgressRule(https_hostname="api.example.org")])}, "dns_name"),
     ({"tags": ["no blanks"]}, "tags"),
     ({"args": ["x" * (128 << 10)]}, "args"),

@@ -50,7 +50,7 @@ def test_every_method_of_the_interface_is_known(service, path):
     ({"services": [pb.Service(port=80, visibility=pb.VISIBILITY_PUBLIC, endpoint=pb.EndpointSpec(
         kind=pb.ENDPOINT_KIND_HTTPS, auth=pb.ENDPOINT_AUTH_OPEN))]}, {}, "services.endpoint"),
     ({"services": [pb.Service(port=80, visibility=pb.VISIBILITY_PUBLIC)]}, {}, "services.visibility"),
-    ({"volumes": [pb.SandboxVolume(name="v", scratch=pb.ScratchVolume(size="1Gi"))]}, {}, "volumes"),
+    ({"volumes": [pb.SandboxVolume(name="v", scratch=pb.ScratchVolume(medium=pb.STORAGE_MEDIUM_DISK))]}, {}, "volumes.scratch.medium"),
     ({}, {"secret_stores": [pb.SecretStoreReference(store_name="s")]}, "secret_stores"),
     ({}, {"security_context": pb.SecurityContext(run_as_user=1000)}, "security_context.run_as_user"),
     ({}, {"security_context": pb.SecurityContext(read_only_root_filesystem=True)}, "security_context.read_only_root_filesystem"),

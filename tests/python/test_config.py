@@ -168,7 +168,7 @@ def test_unknown_numbers_are_unspecified_and_logged(caplog):
     ({"services": [{"port": 80, "visibility": "public"}]}, cwsandbox.SandboxError, "services"),
     ({"secrets": [{"store": "s", "name": "n"}]}, cwsandbox.SandboxError, "secrets is not"),
     ({"volumes": [{"name": "v", "volume_id": "x"}]}, cwsandbox.SandboxError, "volumes"),
-    ({"file_system_snapshot": {"mount_path": "/w"}}, cwsandbox.SandboxError, "volumes"),
+    ({"file_system_snapshot": {"mount_path": "/w", "file_system_snapshot_id": "s"}}, cwsandbox.SnapshotNotSupportedError, "volumes"),
     ({"resources": {"gpu": 1}}, cwsandbox.SandboxError, "gpu"),
     ({"network": {"egress": [{"dns_name": "api.example.org"}]}}, cwsandbox.SandboxValidationError, "dns_name"),
     ({"template_id": "t"}, cwsandbox.SandboxError, "CreateSandboxFromTemplate"),
@@ -177,7 +177,8 @@ def test_what_this_service_does_not_build_is_named(kwargs, error, field):
     with pytest.raises(error, match=field) as info:
         Sandbox(**kwargs).start().result()
     assert not isinstance(info.value, cwsandbox.SandboxNotFoundError)
-    assert info.value.reason in ("CWSANDBOX_NOT_IMPLEMENTED", "CWSANDBOX_INVALID_REQUEST", "CWSANDBOX_VOLUME_NOT_FOUND")
+    assert info.value.reason in ("CWSANDBOX_NOT_IMPLEMENTED", "CWSANDBOX_INVALID_REQUEST", "CWSANDBOX_VOLUME_NOT_FOUND",
+                                  "CWSANDBOX_FSS_NOT_SUPPORTED")
 
 
 def test_snapshots_of_this_service(consume):
