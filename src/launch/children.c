@@ -9,6 +9,8 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
@@ -48,8 +50,16 @@ void child_become_engine(const struct options *parents,
     exit(engine(&options));
 }
 
+static bool has_name(int program, const char *path)
+{
+    struct stat own, named;
+
+    return fstat(program, &own) == 0 && stat(path, &named) == 0 && own.st_dev == named.st_dev &&
+           own.st_ino == named.st_ino;
+}
+
 /* In the child: the numbers of handover.h, and nothing else that is open. */
-void child_become_daemon(const struct options *options, int words, int launch)
+void child_become_daemon(const struct options *options, int program, int words, int launch)
 {
     if (setsid() < 0)
         _exit(1);
@@ -63,6 +73,9 @@ void child_become_daemon(const struct options *options, int words, int launch)
     }
     (void)close_range(HANDOVER_END, ~0u, CLOSE_RANGE_CLOEXEC);
     (void)unsetenv("NOTIFY_SOCKET"); /* it is the main process who speaks to systemd */
+    /* Of another release is what has its name now: that speaks with this engine, or not, after a reload. */
+    if (program >= 0 && !has_name(program, options->daemon_argv[0]))
+        (void)syscall(SYS_execveat, program, "", options->daemon_argv, environ, AT_EMPTY_PATH);
     (void)execv(options->daemon_argv[0], options->daemon_argv);
     log_event(LOG_ERROR, "daemon_not_started", "path=\"%s\" errno=%d text=\"%s\"",
               options->daemon_argv[0], errno, strerror(errno));

@@ -12,9 +12,10 @@ int child_pair(int ret[2]);
 __attribute__((noreturn)) void child_become_engine(const struct options *options,
                                                    int (*engine)(const struct options *options),
                                                    int control, int launch);
-/** child_become_daemon() - @words are those with the supervisor, @launch those with the engine. */
-__attribute__((noreturn)) void child_become_daemon(const struct options *options, int words,
-                                                   int launch);
+/** child_become_daemon() - @program: its program, should another file have its name now; @words are those with the supervisor, @launch
+ * those with the engine. */
+__attribute__((noreturn)) void child_become_daemon(const struct options *options, int program,
+                                                   int words, int launch);
 /** child_become_fetch() - cwsandbox-image, with the daemon's @input and @output. */
 __attribute__((noreturn)) void child_become_fetch(const struct options *options, int input,
                                                   int output);

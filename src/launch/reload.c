@@ -197,6 +197,7 @@ static void replace_self(struct supervisor *s)
                                      .daemon_pid = s->daemon_pid,
                                      .engine_fd = s->engine_fd,
                                      .daemon_fd = s->daemon_fd,
+                                     .program_fd = s->program_fd,
                                      .born_ns = s->born_ns,
                                      .delay_ms = s->delay_ms,
                                      .reload = s->reload,
@@ -216,6 +217,8 @@ void reload_commit(struct supervisor *s)
     s->options = renew_commit(&s->renewal, s->options);
     s->secrets.options = s->options;
     s->program = program_now(s->options->daemon_argv[0]);
+    cleanup_fd(&s->program_fd);
+    s->program_fd = program_open(s->options->daemon_argv[0]);
     if (upgrade)
         replace_self(s);
     log_event(LOG_INFO, "reloaded", "pid=%d", s->daemon_pid);
@@ -225,7 +228,7 @@ void reload_commit(struct supervisor *s)
 /* In the place of the supervisor that has just renewed the service. */
 int reload_resume(struct supervisor *s)
 {
-    struct supervised state = {0};
+    struct supervised state = {.program_fd = -1};
     int r = upgrade_resume(&state, s->options->table_fd);
 
     if (r < 0) {
@@ -237,6 +240,7 @@ int reload_resume(struct supervisor *s)
     s->daemon_pid = state.daemon_pid;
     s->engine_fd = state.engine_fd;
     s->daemon_fd = state.daemon_fd;
+    s->program_fd = state.program_fd;
     s->born_ns = state.born_ns;
     s->delay_ms = state.delay_ms;
     s->reload = state.reload;

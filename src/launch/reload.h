@@ -25,7 +25,8 @@ struct supervisor {
     int status;
     struct fetches fetches;
     struct renewal renewal;
-    struct program program;       /* the daemon's, when it was started */
+    struct program program; /* the daemon's, when it was started, */
+    int program_fd;         /* and itself: a daemon that dies is followed by the same program */
     bool reload, reload_programs; /* asked for while a renewal was under way */
 };
 

@@ -80,7 +80,7 @@ static int start_daemon(struct supervisor *s)
     s->born_ns = clock_now_ns();
     s->daemon_pid = fork();
     if (s->daemon_pid == 0)
-        child_become_daemon(s->options, their_words, daemons);
+        child_become_daemon(s->options, s->program_fd, their_words, daemons);
     if (s->daemon_pid < 0) {
         s->daemon_pid = 0;
         return -errno;
@@ -358,8 +358,11 @@ int supervise(const struct options *options, int (*engine)(const struct options 
 {
     static struct supervisor s;
 
-    s = (struct supervisor){
-        .options = options, .engine = engine, .engine_fd = -1, .daemon_fd = -1};
+    s = (struct supervisor){.options = options,
+                            .engine = engine,
+                            .engine_fd = -1,
+                            .daemon_fd = -1,
+                            .program_fd = -1};
     secrets_init(&s.secrets, options);
     renew_init(&s.renewal);
     s.program = program_now(options->daemon_argv[0]);
@@ -368,9 +371,11 @@ int supervise(const struct options *options, int (*engine)(const struct options 
     s.signal_fd = child_signals();
     if (s.signal_fd < 0)
         return 1;
-    if (options->table_fd < 0)
+    if (options->table_fd < 0) {
+        s.program_fd = program_open(options->daemon_argv[0]);
         try_start(&s);
-    else if (reload_resume(&s) < 0)
+    }
+    if (options->table_fd >= 0 && reload_resume(&s) < 0)
         return 1;
     while (!s.over)
         turn(&s);

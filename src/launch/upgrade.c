@@ -18,6 +18,7 @@
 static const struct table_row rows[] = {
     S(1, engine_pid), S(2, daemon_pid), TABLE_FD(3, struct supervised, engine_fd), TABLE_FD(4, struct supervised, daemon_fd),
     S(5, born_ns), S(6, delay_ms), S(7, reload), S(8, reload_programs), S(9, fetches),
+    TABLE_FD(10, struct supervised, program_fd),
 };
 /* clang-format on */
 
@@ -37,6 +38,13 @@ bool program_same(const struct program *a, const struct program *b)
 {
     return a->dev == b->dev && a->ino == b->ino && a->changed.tv_sec == b->changed.tv_sec &&
            a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
+int program_open(const char *path)
+{
+    int fd = open(path, O_PATH | O_CLOEXEC);
+
+    return fd < 0 ? -errno : child_move_up(fd);
 }
 
 /* A file that runs is not written to, so its number is enough; its time changes when its name is taken away. */

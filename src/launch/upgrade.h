@@ -17,6 +17,7 @@
 struct supervised {
     pid_t engine_pid, daemon_pid;
     int engine_fd, daemon_fd;
+    int program_fd; /* the daemon's program */
     uint64_t born_ns;
     uint32_t delay_ms;
     bool reload, reload_programs;
@@ -32,6 +33,8 @@ struct program {
 
 struct program program_now(const char *path);
 bool program_same(const struct program *a, const struct program *b);
+/** program_open() - a descriptor to execute it by, whatever becomes of its name; -errno. */
+int program_open(const char *path);
 
 /** upgrade_wanted() - the program at @path is not the one that runs. */
 bool upgrade_wanted(const char *path);

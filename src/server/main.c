@@ -171,6 +171,7 @@ static int become_daemon(struct daemon *d, struct err *err)
         return err_set_errno(err, ERR_FAILED_PRECONDITION, errno, "enter the data directory");
     if (privileges_drop(d->uid, d->gid, err) < 0)
         return -1;
+    (void)prctl(PR_SET_NAME, "cwsandboxd"); /* executed by its descriptor it has none */
     /* EOF of its socket is the rule; this covers a loop that is busy. After the change of user, which would undo it. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return err_set_errno(err, ERR_INTERNAL, errno, "follow the supervisor");

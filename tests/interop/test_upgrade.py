@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 
 import grpc
@@ -35,17 +36,18 @@ def service(own_service):
     service = Service(as_user=own_service.as_user, args=["--accept-unenforced-limits", "--warm-pool", "0"])
     service.launch = service.dir / "cwsandbox-launch"
     put(service, LAUNCH.read_bytes())
+    service.program = Path(shutil.copy(service.program, service.dir))
     service.extra += ["--launch-path", str(service.launch)]
     with service:
         yield service
 
 
-def put(service, content):
+def put(service, content, place=None):
     """In the place of cwsandbox-launch, as a package does it: another file under the same name."""
     new = service.dir / "new"
     new.write_bytes(content)
     new.chmod(0o755)
-    os.replace(new, service.launch)
+    os.replace(new, place or service.launch)
 
 
 def launches(service):
@@ -121,12 +123,19 @@ def test_again_and_again_nothing_piles_up(service):
 
 
 def descriptors(service):
-    """What kind each of the two has open, but for the pool of namespaces, which the engine fills when nobody asks."""
-    kinds = []
-    for pid in launches(service):
-        links = [os.readlink(f"/proc/{pid}/fd/{n}").split(":")[0] for n in os.listdir(f"/proc/{pid}/fd")]
-        kinds.append(sorted(link for link in links if link != "net"))
-    return kinds
+    """What kind each of the two has open, when the engine has filled its pool of eight namespaces: then it rests."""
+    end, last = time.monotonic() + TIMEOUT, None
+    while time.monotonic() < end:
+        try:
+            kinds = [sorted(os.readlink(f"/proc/{pid}/fd/{n}").split(":")[0] for n in os.listdir(f"/proc/{pid}/fd"))
+                     for pid in launches(service)]
+        except FileNotFoundError:
+            continue
+        if kinds[1].count("net") > 8 and kinds == last:
+            return kinds
+        last = kinds
+        time.sleep(0.05)
+    raise AssertionError("the engine does not come to rest")
 
 
 @pytest.mark.parametrize("content", ["#!/bin/sh\nexit 3\n", "no program\n"])
@@ -156,6 +165,17 @@ def test_one_that_fails_half_way_gives_the_sandboxes_back(service):
     assert box.run("true").exit_code == 0
     box.delete()
     assert box.get(wait="terminal").status.state == pb.STATE_TERMINATED
+
+
+def test_who_follows_a_dead_daemon_is_of_its_release_until_a_reload(service):
+    box = service.create("/bin/sleep", ["1000"])
+    upgrade(service)
+    before = runs(service.daemon_pid())
+    put(service, b"#!/bin/sh\nexit 3\n", service.program)
+    kill_daemon(service)
+    assert settled(lambda: box.run("true")).exit_code == 0
+    assert runs(service.daemon_pid()) == before
+    assert Path(f"/proc/{service.daemon_pid()}/comm").read_text() == "cwsandboxd\n"
 
 
 def test_what_is_killed_afterwards_ends_as_before(service):
