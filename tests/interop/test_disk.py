@@ -1,12 +1,14 @@
 """Sandboxes that write to a disk of their own: `--root-backing disk`."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from coreweave.sandbox.v1 import sandbox_pb2 as pb
 
 from test_adoption import settled
+from test_renew import renew
 from test_restart import kill_daemon
 
 MIB = 1 << 20
@@ -40,12 +42,14 @@ def test_a_disk_is_limited_and_says_that_it_is_full(disk_service):
     assert "No space left on device" in said and said.endswith("still\n")
 
 
-def test_disks_outlive_the_daemon_and_go_with_their_sandboxes(disk_service):
+def test_disks_outlive_the_programs_and_go_with_their_sandboxes(disk_service):
     box = disk_service.create()
     box.write("/root/f", b"kept")
     assert backing_files(disk_service)
     kill_daemon(disk_service)
     assert settled(lambda: box.read("/root/f")) == b"kept"
+    renew(disk_service, signal.SIGUSR2)  # cwsandbox-launch, too
+    assert box.read("/root/f") == b"kept"
     box.write("/root/g", b"x" * MIB)
     assert box.get().status.state == pb.STATE_RUNNING
     box.delete()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -315,6 +316,25 @@ def test_what_a_killed_service_left_is_replaced(internet):
         assert reached(box, *tcp(PUBLIC, PRIVATE)) == [True, False]
     service.stop()
     assert not any("t-killed" in line for line in internet.leftovers())
+
+
+def test_networks_and_rules_outlive_an_upgrade(internet):
+    service = Service(False, "--network", "egress-private", wrapper=internet.inside(internet.machine))
+    rules = [EgressRule(cidr=f"{PUBLIC}/32")]
+    with service.sandbox() as anything, service.sandbox(network=NetworkOptions(egress=rules)) as ruled:
+        addresses = [address_of(box) for box in (anything, ruled)]
+        service.process.send_signal(signal.SIGUSR2)
+        end = time.monotonic() + SECONDS
+        while "reloaded" not in service.log() and time.monotonic() < end:
+            time.sleep(0.01)
+        assert reached(anything, *tcp(PUBLIC, OTHER_PUBLIC, MACHINE, METADATA)) == [True, True, False, False]
+        assert reached(ruled, *tcp(PUBLIC, OTHER_PUBLIC, MACHINE, METADATA)) == [True, False, False, False]
+        for _ in range(3):
+            with service.sandbox() as fresh:
+                assert address_of(fresh) not in addresses
+                assert reached(fresh, *tcp(OTHER_PUBLIC, addresses[0])) == [True, False]
+    service.stop()
+    assert internet.leftovers() == []
 
 
 def test_two_services_share_a_machine(wired, internet):
