@@ -179,6 +179,42 @@ char *facts_containers(const cws_record *told)
 
 /* ---- blocks of `get` ---- */
 
+/* Where it is reached: a URL, or "host:port" of a TLS passthrough endpoint; "" = nowhere. */
+static const char *address_of(const cws_record *service)
+{
+    const cws_record *endpoint = cws_record_record(service, "endpoint", 0);
+    const char *const all[] = {cws_record_text(service, "url", 0),
+                               cws_record_text(endpoint, "url", 0),
+                               cws_record_text(endpoint, "address", 0)};
+    size_t i = 0;
+    while (i + 1 < ARRAY_SIZE(all) && !*all[i])
+        i++;
+    return all[i];
+}
+
+static const char *visibility_of(const cws_record *service)
+{
+    static const char *const names[] = {"unspecified", "public", "private", "custom"};
+    uint64_t number = (uint64_t)cws_record_int(service, "visibility", 0);
+    return number < ARRAY_SIZE(names) ? names[number] : "unknown";
+}
+
+void facts_print_services(const cws_record *told, FILE *out)
+{
+    const cws_record *status = cws_record_record(told, "status", 0);
+    for (size_t i = 0; i < cws_record_count(status, "services"); i++) {
+        const cws_record *one = cws_record_record(status, "services", i);
+        CLEANUP_FREE char *line =
+            text_printf("  %" PRId64 "  %s  %s  %s", cws_record_int(one, "port", 0),
+                        or_dash(cws_record_text(one, "name", 0)), visibility_of(one),
+                        or_dash(address_of(one)));
+        (void)fputs(i ? "\n" : "\nSERVICES\n", out);
+        print_plain(out, one_line(line));
+    }
+    if (cws_record_count(status, "services"))
+        (void)fputc('\n', out);
+}
+
 void facts_print_containers(const cws_record *told, FILE *out)
 {
     const cws_record *spec = cws_record_record(told, "spec", 0);
@@ -298,6 +334,24 @@ static void json_container_statuses(struct json *j, const cws_record *status)
     json_end(j, ']');
 }
 
+static void json_services(struct json *j, const cws_record *status)
+{
+    size_t n = cws_record_count(status, "services");
+    if (n == 0)
+        return;
+    json_begin(j, "services", '[');
+    for (size_t i = 0; i < n; i++) {
+        const cws_record *one = cws_record_record(status, "services", i);
+        json_begin(j, NULL, '{');
+        json_int(j, "port", cws_record_int(one, "port", 0));
+        json_text(j, "name", or_null(cws_record_text(one, "name", 0)));
+        json_text(j, "visibility", visibility_of(one));
+        json_text(j, "address", or_null(address_of(one)));
+        json_end(j, '}');
+    }
+    json_end(j, ']');
+}
+
 static void json_told(struct json *j, const cws_record *told)
 {
     const cws_record *spec = cws_record_record(told, "spec", 0);
@@ -318,6 +372,7 @@ static void json_told(struct json *j, const cws_record *told)
     json_usage(j, cws_record_record(status, "resource_usage", 0));
     json_containers(j, spec);
     json_container_statuses(j, status);
+    json_services(j, status);
 }
 
 void facts_print_json(const struct sandbox_view *view, struct json *j)

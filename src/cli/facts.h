@@ -26,6 +26,8 @@ char *facts_usage(const cws_record *told);
 char *facts_containers(const cws_record *told);
 /** facts_print_containers() - the blocks CONTAINERS and CONTAINER STATUS. */
 void facts_print_containers(const cws_record *told, FILE *out);
+/** facts_print_services() - the block SERVICES: port, name, who sees it, its URL or host:port. */
+void facts_print_services(const cws_record *told, FILE *out);
 /** facts_print_json() - one object, for `get` and for each row of `ls`. */
 void facts_print_json(const struct sandbox_view *view, struct json *j);
 

@@ -51,6 +51,7 @@ static void print_table(const struct sandbox_view *view)
         (void)putchar('\n');
     }
     facts_print_containers(view->told, stdout);
+    facts_print_services(view->told, stdout);
 }
 
 static void print_json(const struct sandbox_view *view)

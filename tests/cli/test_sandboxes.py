@@ -130,6 +130,9 @@ def full():
     limits = pb.Resources(cpu="500m", memory="512Mi", gpu=pb.Gpu(count=1))
     message.status.effective_resource_requirements.limits.CopyFrom(limits)
     message.status.resource_usage.CopyFrom(pb.ResourceUsage(cpu_millicores=250, memory_mb=100))
+    message.status.services.add(port=80, name="web", visibility=pb.VISIBILITY_PUBLIC, url="http://80-x.localhost")
+    message.status.services.add(port=81, visibility=pb.VISIBILITY_PUBLIC).endpoint.url = "https://81-x.localhost"
+    message.status.services.add(port=82)
     message.spec.tags.extend(["a", "b"])
     message.spec.containers.add(name="db", image="postgres")
     message.spec.containers.add(name="app", image="python:3.11", command="sh", args=["-c", "echo it's\ndone"], primary=True)
@@ -187,7 +190,9 @@ def test_everything_that_is_told_is_shown(ordinary_home, scripted):
     assert shown["TAGS"] == "a,b" and shown["COMMAND"] == "sh -c 'echo it'\\''s done'"
     assert shown["LIMITS"] == "cpu=500m memory=512Mi gpu=1" and shown["USAGE"] == "cpu=250m memory=100M"
     assert lines[13:] == ["", "CONTAINERS", "  db (helper)  postgres", "  app (primary)  python:3.11",
-                          "", "CONTAINER STATUS", "  app  failed  exit=3  restarts=2", "  db  running  restarts=0"]
+                          "", "CONTAINER STATUS", "  app  failed  exit=3  restarts=2", "  db  running  restarts=0",
+                          "", "SERVICES", "  80  web  public  http://80-x.localhost", "  81  -  public  https://81-x.localhost",
+                          "  82  -  unspecified  -"]
     text = ordinary_home.run("get", ID, "-o", "json", env=env).stdout.decode()
     parsed = json.loads(text)
     assert text == json.dumps(parsed, indent=2) + "\n"
@@ -198,6 +203,9 @@ def test_everything_that_is_told_is_shown(ordinary_home, scripted):
     assert parsed["containers"] == [{"name": "db", "image": "postgres", "primary": False}, {"name": "app", "image": "python:3.11", "primary": True}]
     assert parsed["container_statuses"] == [{"name": "app", "state": "failed", "exit_code": 3, "restart_count": 2},
                                             {"name": "db", "state": "running", "exit_code": None, "restart_count": 0}]
+    assert parsed["services"] == [{"port": 80, "name": "web", "visibility": "public", "address": "http://80-x.localhost"},
+                                  {"port": 81, "name": None, "visibility": "public", "address": "https://81-x.localhost"},
+                                  {"port": 82, "name": None, "visibility": "unspecified", "address": None}]
     scripted.on("ListSandboxes", pb.ListSandboxesResponse(sandboxes=[told]))
     assert json.loads(ordinary_home.run("ls", "-o", "json", env=env).stdout) == [parsed]
 

@@ -91,6 +91,25 @@ def own_service(request):
         s.__exit__(None, None, None)
 
 
+class FrontArgs(list):
+    """Flags for a front with TLS, and what a visitor needs: `port`, and `certificate` to trust."""
+
+
+@pytest.fixture(scope="session")
+def front_args(tmp_path_factory):
+    from service import free_port
+
+    directory = tmp_path_factory.mktemp("front")
+    key, certificate = directory / "key.pem", directory / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-keyout", str(key), "-out", str(certificate), "-subj", "/CN=sandboxes",
+                    "-addext", "subjectAltName=DNS:*.sandbox.localhost"], check=True, capture_output=True)
+    port = free_port()
+    args = FrontArgs(["--front", f"https://127.0.0.1:{port}", "--tls-cert", str(certificate), "--tls-key", str(key)])
+    args.port, args.certificate = port, str(certificate)
+    return args
+
+
 @pytest.fixture
 def sandbox(service):
     """A running sandbox without a main process."""

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from service import KEY, WANDB_KEY, clean_env
+from service import KEY, WANDB_KEY, Service, clean_env
 
 OLDEST, NEWEST = "1.6.0", "1.22.0"
 WANDB = "wandb==0.31.0"
@@ -49,6 +49,11 @@ def test_what_every_published_client_can_do(service, published, version):
 
 def test_what_the_newest_client_has_more(service, published):
     assert published(NEWEST, "published_newest.py", service) == EXPECTED_OF_NEWEST
+
+
+def test_the_urls_of_the_newest_client_are_visited(published, front_args):
+    with Service(args=front_args) as service:
+        assert published(NEWEST, "published_web.py", service) == ["open", "token", "private", "runner", "after"]
 
 
 def test_everything_public_of_the_newest_client_is_called(service, published):

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import ssl
-import subprocess
 import uuid
 from base64 import b64encode
 from http.client import HTTPResponse, IncompleteRead
@@ -43,7 +42,7 @@ class Visitor:
         self.host, self.answers = parts.netloc, []
         self.socket = socket.create_connection(("127.0.0.1", parts.port), timeout=TIMEOUT)
         if parts.scheme == "https":
-            context = ssl.create_default_context(cafile=str(service.dir / "front.pem"))
+            context = ssl.create_default_context(cafile=service.certificate)
             self.socket = context.wrap_socket(self.socket, server_hostname=parts.hostname)
 
     def send(self, method="GET", target="/", body=b"", version="1.1", host=None, **fields):
@@ -96,15 +95,10 @@ def url_of(message, i=0):
 
 
 @pytest.fixture(scope="module")
-def service():
-    s = Service()
-    key, cert = s.dir / "front-key.pem", s.dir / "front.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                    "-keyout", str(key), "-out", str(cert), "-subj", "/CN=localhost",
-                    "-addext", "subjectAltName=DNS:*.sandbox.localhost"], check=True, capture_output=True)
-    s.front_port = free_port()
-    s.extra = ["--front", f"https://127.0.0.1:{s.front_port}", "--tls-cert", str(cert), "--tls-key", str(key)]
-    with s:
+def service(front_args):
+    with Service(args=front_args) as s:
+        s.certificate = front_args.certificate
+        s.front_port = front_args.port
         yield s
 
 
