@@ -40,7 +40,7 @@ static void on_connection(uv_stream_t *stream, int status)
     if (status < 0)
         log_event(LOG_WARN, "accept_failed", "error=\"%s\"", uv_strerror(status));
     else if (l->web)
-        web_accept(l->service, stream, l->tls ? l->service->web_tls : NULL);
+        web_accept(l->service, stream, l->tls);
     else
         connection_accept(l->service, stream, l->tls ? l->service->tls : NULL);
 }

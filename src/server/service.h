@@ -120,7 +120,7 @@ void connections_close(struct service *s, const char *why);
 /* Chosen: more than browsers open at once before their first request; above it the longest-lived one goes. */
 #define SERVICE_MAX_WEB_STRANGERS 512
 /** web_accept() - take the next visitor of @stream. */
-void web_accept(struct service *s, uv_stream_t *stream, struct tls_config *tls);
+void web_accept(struct service *s, uv_stream_t *stream, bool tls);
 /** web_shutdown() - visitors finish the request they are at. web_close() - they end now. */
 void web_shutdown(struct service *s);
 void web_close(struct service *s, const char *why);

@@ -40,9 +40,8 @@ static int check_offered(const Pb__EndpointSpec *e, const struct services_offer 
 {
     const char *reason = "CWSANDBOX_NOT_IMPLEMENTED";
     if (e->kind == PASSTHROUGH)
-        return not_here(err, "CWSANDBOX_TLS_PASSTHROUGH_ENDPOINTS_NOT_SUPPORTED",
-                        FIELD ".endpoint", "TLS is not passed through");
-    if (e->auth == SHARE_TOKEN)
+        reason = "CWSANDBOX_TLS_PASSTHROUGH_ENDPOINTS_NOT_SUPPORTED";
+    else if (e->auth == SHARE_TOKEN)
         reason = "CWSANDBOX_HTTPS_SHARE_TOKEN_NOT_SUPPORTED";
     if (!offer->tls)
         return not_here(err, reason, FIELD ".endpoint", "it has no --front with https");
@@ -53,6 +52,13 @@ static int check_endpoint(const Pb__Service *service, struct err *err)
 {
     const Pb__EndpointSpec *e = service->endpoint;
     int32_t timeout = e->request_timeout_seconds;
+    if (service->visibility != PUBLIC)
+        return err_invalid(err, FIELD ".visibility", "an endpoint is PUBLIC");
+    if (e->kind == PASSTHROUGH) {
+        if (e->auth != PB__ENDPOINT_AUTH__ENDPOINT_AUTH_UNSPECIFIED || timeout != 0)
+            return err_invalid(err, FIELD ".endpoint", "TLS has neither auth nor a time-out");
+        return 0;
+    }
     if (e->kind != HTTPS)
         return err_invalid(err, FIELD ".endpoint.kind", "%d is not known", (int)e->kind);
     if (e->auth != PB__ENDPOINT_AUTH__ENDPOINT_AUTH_OPEN && e->auth != SHARE_TOKEN)
@@ -60,8 +66,6 @@ static int check_endpoint(const Pb__Service *service, struct err *err)
     if (timeout != 0 && (timeout < TIMEOUT_MIN || timeout > TIMEOUT_MAX))
         return err_invalid(err, FIELD ".endpoint.request_timeout_seconds", "must be %d to %d",
                            TIMEOUT_MIN, TIMEOUT_MAX);
-    if (service->visibility != PUBLIC)
-        return err_invalid(err, FIELD ".visibility", "an endpoint is PUBLIC");
     return 0;
 }
 
@@ -169,8 +173,10 @@ static enum site_access access_of(const Pb__Service *service)
 {
     if (service->visibility == PRIVATE)
         return SITE_KEY;
-    bool token = service->endpoint != NULL && service->endpoint->auth == SHARE_TOKEN;
-    return token ? SITE_TOKEN : SITE_OPEN;
+    const Pb__EndpointSpec *e = service->endpoint;
+    if (e != NULL && e->kind == PASSTHROUGH)
+        return SITE_TLS;
+    return e != NULL && e->auth == SHARE_TOKEN ? SITE_TOKEN : SITE_OPEN;
 }
 
 size_t services_publish(const Pb__SandboxSpec *spec, struct sites *all, struct sandbox *sb,
@@ -215,6 +221,11 @@ static void fill_endpoint(Pb__EndpointStatus *e, const Pb__Service *service, con
 {
     *e = (Pb__EndpointStatus)PB__ENDPOINT_STATUS__INIT;
     e->kind = service->endpoint->kind;
+    if (e->kind == PASSTHROUGH) {
+        if (url != NULL)
+            e->address = (char *)url;
+        return;
+    }
     e->auth = service->endpoint->auth;
     e->request_timeout_seconds = (int32_t)timeout_seconds(service);
     if (url != NULL)

@@ -2,7 +2,8 @@
  * Services of a sandbox: what a create may ask of them here, and what its record publishes (sites.h) and tells of them.
  *
  *   visibility UNSPECIFIED: a port by name. PUBLIC: a URL for everybody, PRIVATE: for who has an API key of the owner; with
- *   an endpoint HTTPS (PUBLIC only): a URL for everybody, or for who has the sandbox's share token
+ *   an endpoint HTTPS (PUBLIC only): a URL for everybody, or for who has the sandbox's share token; TLS_PASSTHROUGH: a host and
+ *   a port, TLS by the program
  */
 #ifndef CWS_SERVER_SERVICES_H
 #define CWS_SERVER_SERVICES_H

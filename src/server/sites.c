@@ -39,8 +39,10 @@ int site_publish(struct sites *all, const char *sandbox_id, struct site *site)
     int n = snprintf(site->label, sizeof(site->label), "%u-%s", site->port, sandbox_id);
     if (n < 0 || (size_t)n >= sizeof(site->label))
         return -ENAMETOOLONG; /* ids are short: cell_make_id() */
-    site->url =
-        str_dup_printf("%s://%s.%s", all->tls ? "https" : "http", site->label, all->authority);
+    const char *scheme = site->access == SITE_TLS ? "" : all->tls ? "https://" : "http://";
+    bool add_port = site->access == SITE_TLS && all->authority[all->n_domain] == '\0';
+    site->url = str_dup_printf("%s%s.%s%s", scheme, site->label, all->authority,
+                               add_port ? ":443" : "");
     int r = site->url != NULL ? strmap_put(&all->by_label, site->label, site) : -ENOMEM;
     if (r == 0)
         return 0;
@@ -152,6 +154,8 @@ bool site_admits(const struct site *site, const struct keys *keys, const struct 
         return has_token(site, head);
     case SITE_KEY:
         return has_key(site, keys, head);
+    case SITE_TLS:
+        return false;
     }
     return false;
 }

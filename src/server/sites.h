@@ -26,14 +26,15 @@ enum site_access {
     SITE_OPEN,
     SITE_TOKEN, /* the sandbox's share token */
     SITE_KEY,   /* an API key of the owner */
+    SITE_TLS,   /* whoever speaks TLS with the program itself: no HTTP is spoken for it */
 };
 
 struct site {
     char label[SITE_LABEL_MAX]; /* the host's first label; "": not published */
-    char *url;
-    struct sandbox *sandbox; /* borrowed: withdrawn before it goes */
-    const char *owner;       /* borrowed from it */
-    const char *token;       /* borrowed from its record */
+    char *url;                  /* of SITE_TLS "host:port" */
+    struct sandbox *sandbox;    /* borrowed: withdrawn before it goes */
+    const char *owner;          /* borrowed from it */
+    const char *token;          /* borrowed from its record */
     uint16_t port;
     enum site_access access;
     uint64_t timeout_ns;

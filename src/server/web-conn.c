@@ -6,6 +6,7 @@
 
 #include "base/util.h"
 #include "server/web-head.h"
+#include "wire/client-hello.h"
 
 #define OUT_HIGH 262144u /* as a call's */
 #define OUT_LOW 65536u
@@ -94,7 +95,9 @@ static void refuse(struct web_conn *c, unsigned status, const char *text)
 static void on_late(struct timer *t)
 {
     struct web_conn *c = CONTAINER_OF(t, struct web_conn, patience);
-    if (c->state == WEB_BODY && c->answered)
+    if (c->state == WEB_HELLO)
+        transport_close(c->transport, "no TLS in time");
+    else if (c->state == WEB_BODY && c->answered)
         transport_close(c->transport, "the visitor's request does not go on");
     else if (c->state == WEB_BODY || buf_len(&c->in) > 0)
         refuse(c, 408, "the request did not come in time");
@@ -251,7 +254,7 @@ static void begin(struct web_conn *c, const struct http_head *head)
     c->host = strndup(head->host.data, head->host.n);
     if (c->host == NULL)
         fail_memory(c);
-    else if (site == NULL)
+    else if (site == NULL || site->access == SITE_TLS)
         refuse(c, 404, "no service of a sandbox has this address");
     else if (!web_conn_claim(c, site->owner))
         refuse(c, 503, "too many visitors of this owner's sandboxes");
@@ -354,6 +357,40 @@ static bool work_raw(struct web_conn *c)
     return false;
 }
 
+/* ---- TLS ---- */
+
+static void pass_through(struct web_conn *c, const struct site *site)
+{
+    CLEANUP_ERR struct err err = {0};
+    c->answered = true; /* whatever fails, there is no HTTP to tell it by */
+    c->framing = HTTP_UNTIL_CLOSE;
+    c->state = WEB_RAW;
+    timer_stop(&c->service->timers, &c->patience);
+    if (!web_conn_claim(c, site->owner))
+        transport_close(c->transport, "too many visitors of this owner's sandboxes");
+    else if (exchange_begin_raw(&c->exchange, site->sandbox, site->port, &err) < 0)
+        transport_close(c->transport, err_text(&err));
+    else
+        web_conn_work(c);
+}
+
+void web_conn_hello(struct web_conn *c)
+{
+    CLEANUP_ERR struct err err = {0};
+    struct http_text name = {"", 0};
+    int r = client_hello_name(buf_head(&c->in), buf_len(&c->in), &name);
+    if (r == 0)
+        return;
+    const struct site *site = r > 0 ? sites_find(&c->service->sites, name) : NULL;
+    if (site != NULL && site->access == SITE_TLS) {
+        pass_through(c, site);
+        return;
+    }
+    c->state = WEB_HEAD;
+    if (transport_begin_tls(c->transport, c->service->web_tls, &c->in, &err) < 0)
+        transport_close(c->transport, err_text(&err));
+}
+
 /* As far as it goes with what has come. */
 void web_conn_work(struct web_conn *c)
 {
@@ -369,6 +406,7 @@ void web_conn_work(struct web_conn *c)
         case WEB_RAW:
             more = work_raw(c);
             break;
+        case WEB_HELLO:
         case WEB_ANSWER: /* what comes now is the next request, and waits */
         case WEB_LAST:
             more = false;

@@ -9,6 +9,7 @@
  * One visitor's connection: a session (transport/session.h) that speaks HTTP/1.1, one request at a time. Its beginning, its end and
  * what it costs are in web.c, its requests in web-conn.c.
  *
+ *   HELLO (with TLS: waiting for the name that is asked for) -> HEAD, or RAW (a program that speaks TLS itself)
  *   HEAD (waiting for a request) -> BODY (of the request) -> ANSWER (the request is whole) -> HEAD
  *                                                                                        -> RAW (upgraded)
  *   any -> LAST (no more requests: what waits leaves, then the stream ends)
@@ -39,7 +40,7 @@ struct web_conn {
     size_t charged;            /* of SHARE_VISITOR_BYTES */
     struct timer patience;     /* with the visitor's bytes */
     struct timer stall;        /* with the visitor taking ours */
-    enum { WEB_HEAD, WEB_BODY, WEB_ANSWER, WEB_RAW, WEB_LAST } state;
+    enum { WEB_HELLO, WEB_HEAD, WEB_BODY, WEB_ANSWER, WEB_RAW, WEB_LAST } state;
     struct buf in;
     struct segq out;
     struct http_body body; /* of the request */
@@ -59,6 +60,8 @@ struct web_conn {
 /* ---- web-conn.c ---- */
 
 extern const struct exchange_events web_exchange_events;
+/** web_conn_hello() - in HELLO: with what has come. */
+void web_conn_hello(struct web_conn *c);
 /** web_conn_work() - as far as it goes with what has come. */
 void web_conn_work(struct web_conn *c);
 /** web_conn_wait() - for more of a request, so long. */

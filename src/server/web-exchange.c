@@ -273,6 +273,17 @@ int exchange_begin(struct exchange *x, const struct exchange_request *r, struct 
     return 0;
 }
 
+int exchange_begin_raw(struct exchange *x, struct sandbox *sb, uint16_t port, struct err *err)
+{
+    drop_tunnel(x);
+    x->keep = false;
+    x->timeout_ns = 0; /* to connect: tunnel_open()'s own */
+    if (open_tunnel(x, sb, port, err) < 0)
+        return -1;
+    x->state = EXCHANGE_RAW;
+    return 0;
+}
+
 int exchange_write(struct exchange *x, const void *data, size_t n)
 {
     if (x->tunnel == NULL)

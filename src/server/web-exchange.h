@@ -66,6 +66,8 @@ struct exchange_request {
 };
 /** exchange_begin() - of one that is IDLE. Errors: tunnel_open()'s. */
 int exchange_begin(struct exchange *x, const struct exchange_request *r, struct err *err);
+/** exchange_begin_raw() - RAW from the start: bytes both ways. */
+int exchange_begin_raw(struct exchange *x, struct sandbox *sb, uint16_t port, struct err *err);
 /** exchange_write() - of the request's body, as it is sent; RAW: bytes. 0 or -ENOMEM. */
 int exchange_write(struct exchange *x, const void *data, size_t n) WARN_UNUSED;
 /** exchange_sent() - the request is whole. */

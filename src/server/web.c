@@ -64,6 +64,13 @@ static ssize_t session_recv(struct session *s, const uint8_t *data, size_t n)
     struct web_conn *c = of(s);
     if (c->state == WEB_LAST)
         return (ssize_t)n;
+    if (c->state ==
+        WEB_HELLO) { /* all of it, so that TLS gets all: one read, and CLIENT_HELLO_MAX, at most */
+        if (buf_put(&c->in, data, n) < 0)
+            return -ENOMEM;
+        web_conn_hello(c);
+        return (ssize_t)n;
+    }
     size_t part = MIN(n, WEB_IN_MAX - buf_len(&c->in));
     if (c->state == WEB_HEAD && buf_len(&c->in) == 0 && c->account != NULL)
         web_conn_wait(c, WEB_FIRST_NS); /* else since the connection */
@@ -92,7 +99,7 @@ static void session_shutdown(struct session *s)
     struct web_conn *c = of(s);
     c->stopping = true;
     c->close = true;
-    if (c->state == WEB_HEAD)
+    if (c->state == WEB_HELLO || c->state == WEB_HEAD)
         web_conn_last(c);
 }
 
@@ -108,7 +115,8 @@ static bool session_is_broken(const struct session *s)
 
 static size_t session_n_calls(const struct session *s)
 {
-    return of(s)->state == WEB_HEAD || of(s)->state == WEB_LAST ? 0 : 1;
+    const struct web_conn *c = of(s);
+    return c->state == WEB_BODY || c->state == WEB_ANSWER || c->state == WEB_RAW ? 1 : 0;
 }
 
 static int session_ping(struct session *s)
@@ -180,7 +188,7 @@ static void welcome(struct web_conn *c)
     web_conn_wait(c, WEB_FIRST_NS);
 }
 
-void web_accept(struct service *s, uv_stream_t *stream, struct tls_config *tls)
+void web_accept(struct service *s, uv_stream_t *stream, bool tls)
 {
     CLEANUP_ERR struct err err = {0};
     struct web_conn *c = calloc(1, sizeof(*c));
@@ -190,10 +198,11 @@ void web_accept(struct service *s, uv_stream_t *stream, struct tls_config *tls)
     }
     c->session.ops = &web_ops;
     c->service = s;
-    c->tls = tls != NULL;
+    c->tls = tls;
+    c->state = tls ? WEB_HELLO : WEB_HEAD;
     exchange_init(&c->exchange, s, &web_exchange_events, c);
-    if (transport_accept(s->loop, stream, tls, &c->session, &transport_events, c, &c->transport,
-                         &err) < 0)
+    if (transport_accept(s->loop, stream, NULL, &c->session, &transport_events, c,
+                         &c->transport, &err) < 0)
         log_event(LOG_WARN, "accept_failed", "error=\"%s\"", err_text(&err));
     else
         welcome(c);

@@ -146,6 +146,21 @@ void transport_connected(struct transport *t)
     io_step_handshake(t);
 }
 
+int transport_begin_tls(struct transport *t, struct tls_config *tls, struct buf *take_bytes,
+                        struct err *err)
+{
+    CLEANUP_BUF struct buf bytes = *take_bytes;
+    *take_bytes = (struct buf){0};
+    t->tls = tls_new(tls, NULL, err);
+    if (!t->tls)
+        return -1;
+    if (tls_feed(t->tls, buf_head(&bytes), buf_len(&bytes)) < 0)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "begin TLS: out of memory");
+    t->state = TRANSPORT_HANDSHAKE;
+    io_step_handshake(t);
+    return 0;
+}
+
 /* Frees what has no handle yet. */
 static void discard(struct transport *t)
 {

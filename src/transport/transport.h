@@ -67,6 +67,10 @@ void transport_keepalive(struct transport *t, unsigned quiet_ms, unsigned ping_w
 /** transport_hold() - @on: read nothing until it is called again (what was read already may still come to the session, no more
  *  than one turn's). By a session whose own queues are full; it then also learns of the peer's end no earlier. */
 void transport_hold(struct transport *t, bool on);
+/** transport_begin_tls() - of a plain, accepted stream, inside its session's recv, which takes all bytes: @take_bytes, which it was
+ *  given so far, are TLS, and so is what follows. on_open comes once more. -1: out of memory. */
+int transport_begin_tls(struct transport *t, struct tls_config *tls, struct buf *take_bytes,
+                        struct err *err);
 /** transport_shutdown() - graceful: GOAWAY, open calls finish, then the stream closes by itself. */
 void transport_shutdown(struct transport *t);
 /** transport_close() - now: calls end with ERR_UNAVAILABLE @why (may be NULL); on_closed follows from the loop. */

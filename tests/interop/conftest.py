@@ -92,7 +92,7 @@ def own_service(request):
 
 
 class FrontArgs(list):
-    """Flags for a front with TLS, and what a visitor needs: `port`, and `certificate` to trust."""
+    """Flags for a front with TLS, and what a visitor needs: `port`, and `certificate` to trust, whose key is beside it."""
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +106,7 @@ def front_args(tmp_path_factory):
                     "-addext", "subjectAltName=DNS:*.sandbox.localhost"], check=True, capture_output=True)
     port = free_port()
     args = FrontArgs(["--front", f"https://127.0.0.1:{port}", "--tls-cert", str(certificate), "--tls-key", str(key)])
-    args.port, args.certificate = port, str(certificate)
+    args.port, args.certificate, args.directory = port, str(certificate), directory
     return args
 
 

@@ -51,7 +51,12 @@ print("private")
 assert {str(v).lower().removeprefix("visibility_") for v in runner.supported_service_visibilities} == {"public", "private"}, runner
 print("runner")
 
-for sandbox in (one, two, three):
+four = run(visibility="public", endpoint=Endpoint(kind="tls_passthrough"))
+(row,) = four.service_addresses
+assert row.address.startswith(f"8000-{four.sandbox_id}.") and four.service_urls == ()
+print("address")
+
+for sandbox in (one, two, three, four):
     sandbox.stop().result()
     assert sandbox.service_urls == ()
 print("after")

@@ -53,7 +53,7 @@ def test_what_the_newest_client_has_more(service, published):
 
 def test_the_urls_of_the_newest_client_are_visited(published, front_args):
     with Service(args=front_args) as service:
-        assert published(NEWEST, "published_web.py", service) == ["open", "token", "private", "runner", "after"]
+        assert published(NEWEST, "published_web.py", service) == ["open", "token", "private", "runner", "address", "after"]
 
 
 def test_everything_public_of_the_newest_client_is_called(service, published):

@@ -283,16 +283,15 @@ def test_private_is_for_the_owner(service):
 
 def test_what_is_not_offered_is_refused_by_its_reason(service):
     private = pb.Service(port=2, visibility=pb.VISIBILITY_PRIVATE)
-    passthrough = pb.EndpointSpec(kind=pb.ENDPOINT_KIND_TLS_PASSTHROUGH)
     for services, reason in (
             ([public(), private], "CWSANDBOX_NOT_IMPLEMENTED"),
             ([public(protocol=pb.SERVICE_PROTOCOL_UDP)], "CWSANDBOX_NOT_IMPLEMENTED"),
-            ([pb.Service(port=1, visibility=pb.VISIBILITY_CUSTOM)], "CWSANDBOX_NOT_IMPLEMENTED"),
-            ([public(endpoint=passthrough)], "CWSANDBOX_TLS_PASSTHROUGH_ENDPOINTS_NOT_SUPPORTED")):
+            ([pb.Service(port=1, visibility=pb.VISIBILITY_CUSTOM)], "CWSANDBOX_NOT_IMPLEMENTED")):
         f = failure(service.create, services=services)
         assert (f.code, f.reason) == (grpc.StatusCode.UNIMPLEMENTED, reason)
     for bad in (public(endpoint=endpoint(request_timeout_seconds=14)), public(endpoint=endpoint(request_timeout_seconds=901)),
-                public(endpoint=endpoint(pb.ENDPOINT_AUTH_UNSPECIFIED)), pb.Service(port=1, endpoint=endpoint())):
+                public(endpoint=endpoint(pb.ENDPOINT_AUTH_UNSPECIFIED)),
+                public(endpoint=pb.EndpointSpec(kind=pb.ENDPOINT_KIND_TLS_PASSTHROUGH, auth=pb.ENDPOINT_AUTH_OPEN)), pb.Service(port=1, endpoint=endpoint())):
         assert failure(service.create, services=[bad]).code == grpc.StatusCode.INVALID_ARGUMENT
     assert failure(service.create, services=[public(), public(protocol=pb.SERVICE_PROTOCOL_TCP)]).violations
 
@@ -309,6 +308,51 @@ def test_discovery_says_what_can_be_seen(service):
         assert runners(tcp, service_visibility=pb.VISIBILITY_PRIVATE) and not runners(tcp, service_visibility=pb.VISIBILITY_CUSTOM)
     one, = runners(service.channel, service_visibility=pb.VISIBILITY_PUBLIC)
     assert list(one.capabilities.supported_service_visibilities) == [pb.VISIBILITY_PUBLIC]
+
+
+TLS_APP = """
+import socket, ssl
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/certificate", "/key")
+server = socket.create_server(("127.0.0.1", 443))
+while True:
+    with server.accept()[0] as c:
+        try:
+            with context.wrap_socket(c, server_side=True) as tls:
+                tls.sendall(b"inside: " + tls.recv(100))
+        except OSError:
+            pass
+"""
+
+
+def test_tls_is_passed_through_by_its_name(service, box, front_args):
+    files = [pb.FileMount(path="/" + name, content=(front_args.directory / f"{name}.pem").read_bytes()) for name in ("certificate", "key")]
+    passthrough = pb.EndpointSpec(kind=pb.ENDPOINT_KIND_TLS_PASSTHROUGH)
+    b = service.create("python3", ["-c", TLS_APP], files=files, services=[public(443, endpoint=passthrough), public(8000)])
+    status = b.get().status.services[0]
+    host = f"443-{b.id}.sandbox.localhost"
+    assert status.endpoint == pb.EndpointStatus(kind=pb.ENDPOINT_KIND_TLS_PASSTHROUGH, address=f"{host}:{service.front_port}") and not status.url
+    inside = ssl.create_default_context(cafile=front_args.certificate)
+
+    def ask(server_hostname):
+        with socket.create_connection(("127.0.0.1", service.front_port), timeout=TIMEOUT) as plain:
+            with inside.wrap_socket(plain, server_hostname=server_hostname) as tls:
+                tls.sendall(b"hello")
+                return tls.recv(100)
+
+    def listens():
+        with contextlib.suppress(OSError):
+            return ask(host) == b"inside: hello"
+
+    until(listens)
+    assert visit(service, box.url, host=host)[0] == 404  # TLS with the front, and then the other's name
+    with Visitor(service, box.url) as v, socket.create_connection(("127.0.0.1", service.front_port), timeout=TIMEOUT) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert b"HTTP" not in plain.recv(100)
+        assert v.get("/hello")[0] == 200
+    b.delete()
+    with pytest.raises(OSError):
+        ask(host)
 
 
 # ---- what visitors cannot do ----
@@ -356,6 +400,8 @@ def test_without_tls_there_are_plain_urls_and_no_endpoints():
         assert b'"http"' in visit(s, local, "/echo")[1]
         f = failure(s.create, services=[public(endpoint=endpoint(pb.ENDPOINT_AUTH_SHARE_TOKEN))])
         assert f.reason == "CWSANDBOX_HTTPS_SHARE_TOKEN_NOT_SUPPORTED"
+        f = failure(s.create, services=[public(endpoint=pb.EndpointSpec(kind=pb.ENDPOINT_KIND_TLS_PASSTHROUGH))])
+        assert f.reason == "CWSANDBOX_TLS_PASSTHROUGH_ENDPOINTS_NOT_SUPPORTED"
 
 
 @pytest.mark.parametrize("args, text", [
