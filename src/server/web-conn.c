@@ -19,6 +19,11 @@ static bool out_of_room(const struct web_conn *c)
     return c->account != NULL && budget_room(&c->account->shares[SHARE_VISITOR_BYTES]) == 0;
 }
 
+static bool app_is_full(const struct web_conn *c)
+{
+    return exchange_queued(&c->exchange) > QUEUE_HIGH;
+}
+
 /* ---- out ---- */
 
 static void on_stall(struct timer *t)
@@ -75,8 +80,8 @@ void web_conn_last(struct web_conn *c)
     timer_stop(&c->service->timers, &c->patience);
     exchange_done(&c->exchange);
     transport_hold(c->transport, false); /* what still comes is thrown away */
-    session_want_write(
-        &c->session); /* even without a byte: the transport sees that this is all */
+    /* Even without a byte: the transport sees that this is all. */
+    session_want_write(&c->session);
 }
 
 static void refuse(struct web_conn *c, unsigned status, const char *text)
@@ -97,6 +102,8 @@ static void on_late(struct timer *t)
     struct web_conn *c = CONTAINER_OF(t, struct web_conn, patience);
     if (c->state == WEB_HELLO)
         transport_close(c->transport, "no TLS in time");
+    else if (c->state == WEB_BODY && app_is_full(c))
+        web_conn_wait(c, WEB_BODY_NS); /* it is the program that does not go on */
     else if (c->state == WEB_BODY && c->answered)
         transport_close(c->transport, "the visitor's request does not go on");
     else if (c->state == WEB_BODY || buf_len(&c->in) > 0)
@@ -118,10 +125,12 @@ static void put_head(struct web_conn *c, const struct http_head *head,
     CLEANUP_BUF struct buf out = {0};
     struct head_to_visitor to = {
         .head = head, .host = {c->host, strlen(c->host)}, .framing = framing, .close = close};
-    if (web_put_answer(&out, &to) < 0)
+    if (web_put_answer(&out, &to) < 0) {
         fail_memory(c);
-    else
-        put_buf(c, &out);
+        return;
+    }
+    put_buf(c, &out);
+    hold_back(c); /* a program may send interim answers without an end */
 }
 
 static void on_head(void *user, const struct http_head *head)
@@ -296,11 +305,6 @@ static bool work_head(struct web_conn *c)
         return false;
     buf_consume(&c->in, (size_t)r);
     return true;
-}
-
-static bool app_is_full(const struct web_conn *c)
-{
-    return exchange_queued(&c->exchange) > QUEUE_HIGH;
 }
 
 static int send_part(struct web_conn *c, struct http_text part)

@@ -64,8 +64,8 @@ static ssize_t session_recv(struct session *s, const uint8_t *data, size_t n)
     struct web_conn *c = of(s);
     if (c->state == WEB_LAST)
         return (ssize_t)n;
-    if (c->state ==
-        WEB_HELLO) { /* all of it, so that TLS gets all: one read, and CLIENT_HELLO_MAX, at most */
+    if (c->state == WEB_HELLO) {
+        /* All of it, so that TLS gets all: one read, and CLIENT_HELLO_MAX, at most. */
         if (buf_put(&c->in, data, n) < 0)
             return -ENOMEM;
         web_conn_hello(c);
