@@ -456,6 +456,8 @@ void cells_reap(struct engine *e)
         cell = strmap_get(&e->by_pid, key);
         if (cell)
             on_reaped(e, cell, status);
+        else
+            (void)resolver_reaped(&e->network.resolver, pid, status);
     }
 }
 

@@ -70,6 +70,7 @@ struct lean_root {
     uint64_t veiled_ns; /* when the veils were made */
     struct own_libs libs;
     bool user_xattr;   /* the sandboxes' tmpfs can mark directories as replaced */
+    bool names;        /* there is somebody who knows them: RESOLVE_ADDRESS */
     bool images;       /* LEAN_IMAGES is bound to the store of images */
     bool images_owned; /* the layers there show owners that exist inside */
     uint32_t masks;    /* bit i: row i of mounts.c's mask table exists in this kernel's /proc */

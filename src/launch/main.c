@@ -77,8 +77,10 @@ static int poll_timeout(struct engine *e, uint32_t n_dead)
     int ms = sooner(kills_expire(e), replacement_wait_ms(e));
     int pause_ms = netns_pool_pause_ms(&e->netns);
 
-    if (e->network.open)
+    if (e->network.open) {
         pause_ms = sooner(pause_ms, netns_pool_pause_ms(&e->wired));
+        ms = sooner(ms, resolver_pause_ms(&e->network.resolver));
+    }
 
     if (n_dead > 0)
         ms = sooner(ms, RETRY_MS);
@@ -161,6 +163,8 @@ static int turn(struct engine *e, uint32_t *n_dead)
         refill(e);
     if (e->n_disks > 0)
         cells_guard_disks(e);
+    if (e->network.open)
+        resolver_run(&e->network.resolver);
     /* Pipes before signals: a reaped sandbox is freed. */
     for (size_t i = N_FIXED; i < n; i++) {
         if (fds[i].revents)
@@ -218,6 +222,7 @@ static int serve(const struct options *options)
         log_event(LOG_ERROR, "launch_bad_request", "consequence=\"all sandboxes end\"");
     /* A daemon that still lives learns that we end, not that each sandbox was killed. */
     cleanup_fd(&e.sock_fd);
+    resolver_stop(&e.network.resolver); /* the only child that is no sandbox's */
     cells_end(&e);
     engine_done(&e);
     return r == -EBADMSG ? 1 : 0;

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "base/macros.h"
+#include "launch/resolver.h"
 
 #define NETWORK_ADDRESSES 65536u /* of a /16 */
 
@@ -21,6 +22,7 @@ struct network {
     uint32_t n_made; /* devices; their numbers are not used again */
     uint8_t used[NETWORK_ADDRESSES / 8];
     int index;             /* of the device */
+    struct resolver resolver;
     char device[IFNAMSIZ]; /* the machine's end of the uplink */
     char table[160];       /* "cwsandbox-" and the service's name */
 };
@@ -32,6 +34,7 @@ struct network {
                       .machine_route = -1, \
                       .machine_nft = -1, \
                       .lock = -1, \
-                      .proc = -1})
+                      .proc = -1, \
+                      .resolver = RESOLVER_NONE})
 
 #endif

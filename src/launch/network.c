@@ -25,7 +25,8 @@
 #define FIRST_WIRE 1000          /* likewise */
 #define UPLINK_INDEX 0x40000000u /* and above: devices of the machine count up from 1 */
 #define GATEWAY \
-    0xa9fe0101u /* 169.254.1.1, which is nobody: its packets only need somewhere to go */
+    RESOLVE_ADDRESS /* packets only need somewhere to go, and there all names are asked for */
+#define LOOPBACK_INDEX 1 /* in every namespace */
 #define LOCK_PATH "/run/cwsandbox-network.lock"
 #define MACHINE_END 1u /* addresses of ours, from the base on */
 #define ROUTER_END 2u
@@ -203,14 +204,26 @@ void network_release(struct network *n, uint32_t address)
 {
     uint32_t at = address - n->base;
 
+    resolver_allow(&n->resolver, address, RESOLVE_NOTHING);
     if (address != 0)
         n->used[at / 8] &= (uint8_t) ~(1u << at % 8);
 }
 
 /* ---- the router ---- */
 
+static int make_resolver_address(struct network *n)
+{
+    static struct netlink_batch b;
+
+    netlink_begin(&b);
+    add_flags(&b, LOOPBACK_INDEX, IFF_UP);
+    add_address(&b, LOOPBACK_INDEX, RESOLVE_ADDRESS, 32);
+    return netlink_send(n->router_route, &b);
+}
+
 /* In a namespace of its own, which this process leaves again. */
-static int make_router(struct network *n, int home)
+static int make_router(struct network *n, int home, const char *const *dns,
+                       const char **ret_why)
 {
     int r;
 
@@ -227,6 +240,12 @@ static int make_router(struct network *n, int home)
     write_text(AT_FDCWD, "/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
     write_text(AT_FDCWD, "/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
     r = MIN(n->router, MIN(n->router_route, n->router_nft));
+    if (r >= 0)
+        r = make_resolver_address(n);
+    if (r >= 0) {
+        *ret_why = "the program cwsandbox-resolve does not lie beside cwsandbox-launch";
+        r = resolver_open(&n->resolver, dns);
+    }
     CHECK(setns(home, CLONE_NEWNET) == 0);
     return MIN(r, 0);
 }
@@ -297,14 +316,15 @@ static int open_machine(struct network *n)
     return n->lock < 0 ? -errno : 0;
 }
 
-static int open_parts(struct network *n, int home, const char **ret_why)
+static int open_parts(struct network *n, int home, const char *const *dns,
+                      const char **ret_why)
 {
     int r;
 
     *ret_why = "the service needs CAP_NET_ADMIN, CAP_SYS_ADMIN, and a writable /run";
     r = open_machine(n);
     if (r == 0)
-        r = make_router(n, home);
+        r = make_router(n, home, dns, ret_why);
     if (r < 0)
         return r;
     *ret_why = "no /16 of 10.0.0.0/8 or 172.16.0.0/12 is free of routes of this machine";
@@ -323,7 +343,8 @@ static int open_parts(struct network *n, int home, const char **ret_why)
     return network_forward(n, ret_why);
 }
 
-int network_open(struct network *n, const char *service, const char **ret_why)
+int network_open(struct network *n, const char *service, const char *const *dns,
+                 const char **ret_why)
 {
     CLEANUP_FD int home = open_own();
     int r;
@@ -332,15 +353,18 @@ int network_open(struct network *n, const char *service, const char **ret_why)
     name_device(n, service);
     n->at = FIRST_SANDBOX;
     *ret_why = "";
-    r = home < 0 ? home : open_parts(n, home, ret_why);
+    r = home < 0 ? home : open_parts(n, home, dns, ret_why);
     n->open = r == 0;
     if (r < 0)
         network_close(n);
+    else
+        resolver_run(&n->resolver);
     return r;
 }
 
 void network_close(struct network *n)
 {
+    resolver_close(&n->resolver);
     if (n->machine_route >= 0)
         remove_uplink(n);
     if (n->rules_loaded)
@@ -386,6 +410,7 @@ int network_attach(struct network *n, uint32_t *ret_address)
         network_release(n, address);
         return r;
     }
+    resolver_allow(&n->resolver, address, RESOLVE_ANY);
     *ret_address = address;
     return 0;
 }

@@ -14,11 +14,13 @@
 #include "launch/network-rules.h"
 
 /**
- * network_open() - router, uplink, rules; in the machine's namespaces and files still. What an earlier engine of @service
- * left is replaced. On failure nothing is left.
+ * network_open() - router, uplink, rules, the resolver; in the machine's namespaces and files still. What an earlier engine of
+ * @service left is replaced. On failure nothing is left.
+ * @dns: servers of struct resolver, borrowed for good
  * @ret_why: what failed, and the remedy; static text
  */
-int network_open(struct network *n, const char *service, const char **ret_why);
+int network_open(struct network *n, const char *service, const char *const *dns,
+                 const char **ret_why);
 /** network_close() - all of it goes. */
 void network_close(struct network *n);
 

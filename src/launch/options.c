@@ -109,6 +109,11 @@ static int parse_option(int c, struct options *o)
     case 'W':
         o->network = true;
         return strcmp(optarg, "egress") == 0 ? 0 : -EINVAL;
+    case 'B':
+        if (o->n_dns == RESOLVE_MAX_SERVERS)
+            return -EINVAL;
+        o->dns[o->n_dns++] = optarg;
+        return 0;
     case 's':
         o->service = optarg;
         return 0;
@@ -154,6 +159,7 @@ int options_parse(int argc, char **argv, struct options *o)
         {"disk-size", required_argument, NULL, 'D'},
         {"disk-reserve", required_argument, NULL, 'E'},
         {"network", required_argument, NULL, 'W'},
+        {"dns", required_argument, NULL, 'B'},
         {"service", required_argument, NULL, 's'},
         {"uid-base", required_argument, NULL, 'u'},
         {"check", no_argument, NULL, 'c'},

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "base/macros.h"
+#include "privproto/resolve.h"
 
 #define MAX_SOCKET_FILES 16 /* as many as listeners */
 
@@ -22,6 +23,8 @@ struct options {
     uint64_t disk_size_bytes;    /* of each sandbox's disk; 0: none has one */
     uint64_t disk_reserve_bytes; /* what disks leave free on the machine's file system */
     bool network;                /* sandboxes may have one, where that can be */
+    const char *dns[RESOLVE_MAX_SERVERS + 1]; /* struct resolver */
+    size_t n_dns;
     const char *service;
     uint32_t uid_base;
 

@@ -47,7 +47,6 @@ static const struct skel_file files[] = {
                    "www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n"
                    "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
     {"etc/profile", "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\numask 022\n"},
-    {"etc/resolv.conf", ""},
     /* Nobody has a password; su asks whether the account is still good (pam_unix). */
     {"etc/shadow", "root:*:19000:0:99999:7:::\ndaemon:*:19000:0:99999:7:::\nbin:*:19000:0:99999:7:::\n"
                    "sys:*:19000:0:99999:7:::\nwww-data:*:19000:0:99999:7:::\nnobody:*:19000:0:99999:7:::\n"},
@@ -227,15 +226,19 @@ static int write_own(int dir, const struct lean_root *lean)
         if (r < 0)
             return r;
     }
+    int r = write_file(dir, "etc/resolv.conf", lean->names ? "nameserver 169.254.1.1\n" : "");
+
+    if (r < 0)
+        return r;
     for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
         if (symlinkat(links[i][0], dir, links[i][1]) < 0)
             return -errno;
     }
     for (uint32_t i = 0; i < lean->n_dirs; i++) {
         const struct host_dir *host = &lean->dirs[i];
-        int r = host->real ? mkdirat(dir, host->name, 0755)
-                           : symlinkat(host->link, dir, host->name);
 
+        r = host->real ? mkdirat(dir, host->name, 0755)
+                       : symlinkat(host->link, dir, host->name);
         if (r < 0)
             return -errno;
     }

@@ -69,6 +69,9 @@ const struct option_def options_table[] = {
      "what sandboxes may reach: none, egress (public addresses, or the part of them that a "
      "create asks for), or egress-private (also private blocks that a create names); as root",
      FIELD(network)},
+    {"dns", NULL, OPTION_LIST, false, 0, NULL, "the servers of /etc/resolv.conf", "ADDRESS",
+     "a server that sandboxes with a network have names looked up at; three at most",
+     FIELD(dns)},
     {"default-memory", NULL, OPTION_SIZE, false, UINT64_MAX / 2, "0", NULL, "SIZE",
      "memory limit of a sandbox that asks for none; 0 = no limit", FIELD(default_memory_bytes)},
     {"default-cpu", NULL, OPTION_CPU, false, UINT32_MAX, "0", NULL, "CPU",

@@ -6,6 +6,7 @@
  */
 #include "server/options.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
@@ -346,6 +347,20 @@ static int check_front(const struct options *o, struct err *err)
     return 0;
 }
 
+static int check_dns(const struct options *o, struct err *err)
+{
+    struct in6_addr address;
+    if (o->dns.n_items > OPTIONS_MAX_DNS)
+        return err_set(err, ERR_INVALID_ARGUMENT, "--dns: more than %d servers",
+                       OPTIONS_MAX_DNS);
+    for (size_t i = 0; i < o->dns.n_items; i++)
+        if (inet_pton(AF_INET, o->dns.items[i], &address) != 1 &&
+            inet_pton(AF_INET6, o->dns.items[i], &address) != 1)
+            return err_set(err, ERR_INVALID_ARGUMENT, "--dns: `%s` is no IPv4 or IPv6 address",
+                           o->dns.items[i]);
+    return 0;
+}
+
 static int options_check(struct options *o, struct err *err)
 {
     if (o->max_sandboxes == 0)
@@ -360,6 +375,8 @@ static int options_check(struct options *o, struct err *err)
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "--network: `%s` is none of none, egress and egress-private",
                        o->network);
+    if (check_dns(o, err) < 0)
+        return -1;
     if (o->root_size_bytes == NOT_GIVEN)
         o->root_size_bytes = o->root_on_disk ? ROOT_DISK_BYTES : ROOT_MEMORY_BYTES;
     if (o->root_size_bytes == 0)

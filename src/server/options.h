@@ -17,6 +17,7 @@
 #define OPTIONS_DEFAULT_CONFIG "/etc/cwsandbox/cwsandboxd.conf"
 #define OPTIONS_MAX_FILE_BYTES (256u << 10) /* chosen: no honest configuration is longer */
 #define OPTIONS_MAX_LISTENERS 16            /* chosen */
+#define OPTIONS_MAX_DNS 3 /* as in resolv.conf(5) */
 #define OPTIONS_MIN_LOG_BYTES (1u << 20)    /* chosen: what one move into a log is */
 
 struct text_list {
@@ -51,6 +52,7 @@ struct options {
     uint64_t root_size_bytes;
     char *network;
     bool network_wanted, network_private; /* what it says */
+    struct text_list dns;
     uint64_t default_memory_bytes;
     uint64_t default_cpu_millis;
     uint64_t pids_max;
