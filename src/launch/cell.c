@@ -385,6 +385,8 @@ int cell_rule(struct engine *e, struct cell *cell, const struct launch_rules *ru
     r = network_rule(&e->network, cell->address, grants, rules->n_grants);
     if (r < 0)
         return r;
+    resolver_allow(&e->network.resolver, cell->address,
+                   *rules->names ? RESOLVE_ANY : RESOLVE_NOTHING);
     cell->ruled = true;
     cell->grants = TAKE_PTR(grants);
     cell->n_grants = rules->n_grants;

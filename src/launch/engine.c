@@ -126,7 +126,7 @@ static void open_network(struct engine *e)
         return;
     if (e->map.root)
         r = network_open(&e->network, e->options->service, e->options->dns, &why);
-    e->features.network = r == 0;
+    e->features.network = e->lean.names = r == 0;
     if (r == 0)
         return;
     (void)snprintf(text, sizeof(text), "network: sandboxes cannot have one: %s (%s)", why,
@@ -208,7 +208,6 @@ int engine_start(struct engine *e, const struct options *options, const struct e
     open_disks(e); /* before the machine's directories are left */
     e->disks.held = was && was->disks.held;
     open_network(e);
-    e->lean.names = e->network.open;
     r = lean_root_build(&e->lean, &e->map, options, ret_stage);
     if (r < 0)
         return r;

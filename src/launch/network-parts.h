@@ -21,7 +21,7 @@ struct network {
     uint32_t at;     /* where the search for a free address goes on */
     uint32_t n_made; /* devices; their numbers are not used again */
     uint8_t used[NETWORK_ADDRESSES / 8];
-    int index;             /* of the device */
+    int index; /* of the device */
     struct resolver resolver;
     char device[IFNAMSIZ]; /* the machine's end of the uplink */
     char table[160];       /* "cwsandbox-" and the service's name */

@@ -316,8 +316,7 @@ static int open_machine(struct network *n)
     return n->lock < 0 ? -errno : 0;
 }
 
-static int open_parts(struct network *n, int home, const char *const *dns,
-                      const char **ret_why)
+static int open_parts(struct network *n, int home, const char *const *dns, const char **ret_why)
 {
     int r;
 

@@ -58,7 +58,16 @@ static int parse_table(int c, struct options *o)
     return 0;
 }
 
-static int parse_image_option(int c, struct options *o)
+static int add_dns(struct options *o, const char *address)
+{
+    if (o->n_dns == RESOLVE_MAX_SERVERS)
+        return -EINVAL;
+    o->dns[o->n_dns++] = address;
+    return 0;
+}
+
+/* What comes from outside: images, names. */
+static int parse_outside_option(int c, struct options *o)
 {
     switch (c) {
     case 'P':
@@ -73,6 +82,8 @@ static int parse_image_option(int c, struct options *o)
     case 'T':
         o->image_secrets = optarg;
         return 0;
+    case 'B':
+        return add_dns(o, optarg);
     default:
         return parse_table(c, o);
     }
@@ -109,11 +120,6 @@ static int parse_option(int c, struct options *o)
     case 'W':
         o->network = true;
         return strcmp(optarg, "egress") == 0 ? 0 : -EINVAL;
-    case 'B':
-        if (o->n_dns == RESOLVE_MAX_SERVERS)
-            return -EINVAL;
-        o->dns[o->n_dns++] = optarg;
-        return 0;
     case 's':
         o->service = optarg;
         return 0;

@@ -19,12 +19,13 @@
 #include "base/util.h"
 #include "privproto/handover.h"
 
-#define PROGRAM "cwsandbox-resolve" /* beside ours */
+#define PROGRAM "cwsandbox-resolve"      /* beside ours */
 #define USER_ID (HANDOVER_DAEMON_ID + 1) /* another one that nobody is, inside or outside */
 #define PORT 53
-#define BACKLOG 256              /* chosen */
-#define QUEUE_BYTES (1024 * 1024) /* chosen: the router lets a sandbox send 1,000 questions a second */
-#define YOUNG_MS 5000            /* chosen: one that dies before is not simply started again */
+#define BACKLOG 256 /* chosen */
+#define QUEUE_BYTES \
+    (1024 * 1024)     /* chosen: the router lets a sandbox send 1,000 questions a second */
+#define YOUNG_MS 5000 /* chosen: one that dies before is not simply started again */
 #define DELAY_MIN_MS 100
 #define DELAY_MAX_MS 800
 
@@ -49,7 +50,8 @@ static int open_socket(int type, int *ret)
 
     if (r < 0)
         return r;
-    (void)setsockopt(*ret, SOL_SOCKET, SO_RCVBUFFORCE, &queue, sizeof(queue)); /* less is fine */
+    (void)setsockopt(*ret, SOL_SOCKET, SO_RCVBUFFORCE, &queue,
+                     sizeof(queue)); /* less is fine */
     if (bind(*ret, (const struct sockaddr *)&at, sizeof(at)) < 0 ||
         (type == SOCK_STREAM && listen(*ret, BACKLOG) < 0))
         return -errno;
@@ -147,9 +149,8 @@ static void become(const struct resolver *r, pid_t parent)
     (void)setsid();
     if (setns(r->mounts, CLONE_NEWNS) < 0 || chdir("/") < 0 || setgroups(0, NULL) < 0 ||
         setresgid(USER_ID, USER_ID, USER_ID) < 0 || setresuid(USER_ID, USER_ID, USER_ID) < 0 ||
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
-        close_range(RESOLVE_END, ~0u, 0) < 0)
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
+        getppid() != parent || close_range(RESOLVE_END, ~0u, 0) < 0)
         return;
     (void)execve(r->program, argv, env);
 }
@@ -199,7 +200,8 @@ bool resolver_reaped(struct resolver *r, pid_t pid, int wait_status)
     if (pid != r->pid || pid == 0)
         return false;
     r->pid = 0;
-    if (!WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0) /* else it has seen another file */
+    if (!WIFEXITED(wait_status) ||
+        WEXITSTATUS(wait_status) != 0) /* else it has seen another file */
         log_event(LOG_ERROR, "resolver_died", "%s=%d consequence=\"%s\"",
                   WIFSIGNALED(wait_status) ? "signal" : "exit_status",
                   WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : WEXITSTATUS(wait_status),

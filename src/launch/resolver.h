@@ -14,9 +14,9 @@
 struct resolver {
     char *program;
     const char *const *servers; /* addresses, up to a NULL; none: those of /etc/resolv.conf */
-    int mounts;                /* the machine's mount namespace: of its program, and of /etc/resolv.conf */
-    int fds[RESOLVE_END];      /* what it gets; below RESOLVE_UDP none */
-    int engine_fd;             /* our end */
+    int mounts; /* the machine's mount namespace: of its program, and of /etc/resolv.conf */
+    int fds[RESOLVE_END]; /* what it gets; below RESOLVE_UDP none */
+    int engine_fd;        /* our end */
     struct resolve_table *table;
     pid_t pid;                 /* 0: none */
     uint64_t born_ns, next_ns; /* next_ns: when one is due; 0: none is */

@@ -2,6 +2,7 @@
 #ifndef CWS_PRIVPROTO_GRANT_H
 #define CWS_PRIVPROTO_GRANT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define LAUNCH_MAX_GRANTS 256 /* chosen: 16 rules with a dozen exceptions each */
@@ -11,5 +12,11 @@ struct launch_grant {
     uint32_t first, last; /* IPv4 addresses */
     uint16_t first_protocol, last_protocol, first_port, last_port;
 };
+
+/* Of the names that may be asked for: lines, each ended by '\n', of an exact name or `*.` and a name, for one label before it; in
+ * lower case. Or "*": every name. */
+#define LAUNCH_MAX_NAMES 16384 /* with NUL; chosen: 64 rules of the longest name */
+/** launchproto_names_valid() - @names are of that kind. */
+bool launchproto_names_valid(const char *names);
 
 #endif

@@ -30,6 +30,7 @@ enum field_kind {
     FIELD_LAYERS, /* count and pointers of struct launch_create */
     FIELD_MOUNTS, /* as above */
     FIELD_GRANTS, /* count and boxes of struct launch_rules */
+    FIELD_NAMES,  /* pointer to a text */
 };
 
 struct field {
@@ -93,7 +94,7 @@ static const struct message_format formats[] = {
     {LAUNCH_LIST, true, 7, {
         F(STATUS, listed.status), F(NAME, listed.id), F(I32, listed.pid), F(U32, listed.init_version), F(U64, listed.memory_bytes),
         F(U32, listed.cpu_millis), F(U32, listed.pids)}},
-    {LAUNCH_NETWORK, false, 2, {F(ID, rules.id), F(GRANTS, rules)}},
+    {LAUNCH_NETWORK, false, 3, {F(ID, rules.id), F(GRANTS, rules), F(NAMES, rules.names)}},
     FORMAT_STATUS(LAUNCH_NETWORK),
     {LAUNCH_EVENT_EXITED, false, 5, {
         F(ID, exited.id), F(I32, exited.wait_status), F(U64, exited.cpu_ns),
@@ -197,6 +198,16 @@ bool launchproto_layer_valid(const char *name)
 {
     return strnlen(name, LAUNCH_LAYER_DIGITS + 1) == LAUNCH_LAYER_DIGITS &&
            strspn(name, "0123456789abcdef") == LAUNCH_LAYER_DIGITS;
+}
+
+bool launchproto_names_valid(const char *names)
+{
+    size_t n = strnlen(names, LAUNCH_MAX_NAMES);
+
+    if (n == 0 || strcmp(names, "*") == 0)
+        return true;
+    return n < LAUNCH_MAX_NAMES && names[n - 1] == '\n' &&
+           names[strspn(names, "abcdefghijklmnopqrstuvwxyz0123456789-.*\n")] == '\0';
 }
 
 /* Events have no sequence number, everything else has one; an image is either the host or a
@@ -313,6 +324,16 @@ static void put_grants(struct writer *w, const struct launch_rules *rules)
     }
 }
 
+/* @names: NULL is none, too. */
+static void put_names(struct writer *w, const char *names)
+{
+    if (!names)
+        names = "";
+    if (!launchproto_names_valid(names))
+        w->error = -EINVAL;
+    put_text(w, names, LAUNCH_MAX_NAMES);
+}
+
 static void put_field(struct writer *w, const struct field *f, const uint8_t *at)
 {
     switch (f->kind) {
@@ -357,6 +378,9 @@ static void put_field(struct writer *w, const struct field *f, const uint8_t *at
         break;
     case FIELD_GRANTS:
         put_grants(w, (const struct launch_rules *)at);
+        break;
+    case FIELD_NAMES:
+        put_names(w, *(const char *const *)at);
         break;
     }
 }
@@ -497,6 +521,11 @@ static int get_field(struct reader *r, const struct field *f, uint8_t *at)
         return get_mounts(r, (struct launch_create *)at);
     case FIELD_GRANTS:
         return get_grants(r, (struct launch_rules *)at);
+    case FIELD_NAMES:
+        return get_text(r, LAUNCH_MAX_NAMES, (const char **)at) < 0 ||
+                       !launchproto_names_valid(*(const char **)at)
+                   ? -EBADMSG
+                   : 0;
     }
     return -EBADMSG;
 }

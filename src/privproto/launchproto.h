@@ -90,6 +90,7 @@ struct launch_rules {
     char id[LAUNCH_MAX_ID];
     uint32_t n_grants;
     struct launch_grant grants[LAUNCH_MAX_GRANTS];
+    const char *names; /* grant.h; borrowed. What they lead to: TCP 443 only */
 };
 
 struct launch_status {
@@ -161,8 +162,7 @@ bool launchproto_layer_valid(const char *name);
 bool launchproto_id_valid(const char *id);
 /** launchproto_encode() - bytes written to @out, or -EMSGSIZE / -EINVAL. */
 ssize_t launchproto_encode(const struct launch_message *msg, uint8_t *out, size_t cap);
-/** launchproto_decode() - 0 or -EBADMSG. Pointers in u.create borrow from @data
- * (NUL-terminated in it). */
+/** launchproto_decode() - 0 or -EBADMSG. Pointers borrow from @data (NUL-terminated in it). */
 int launchproto_decode(const uint8_t *data, size_t n, struct launch_message *ret_msg);
 
 #endif

@@ -326,7 +326,8 @@ static void test_grants_at_their_limits(void **state)
             msg.u.rules.grants[i] = (struct launch_grant){i, i, 6, 17, 1, UINT16_MAX};
         msg.u.rules.n_grants = n;
         assert_int_equal(launchproto_decode(packet, (size_t)encode(&msg), &got), 0);
-        assert_memory_equal(&got.u.rules, &msg.u.rules, sizeof(got.u.rules));
+        assert_memory_equal(&got.u.rules, &msg.u.rules, offsetof(struct launch_rules, names));
+        assert_string_equal(got.u.rules.names, "");
     }
     msg.u.rules.n_grants = LAUNCH_MAX_GRANTS + 1;
     assert_int_equal(encode(&msg), -EINVAL);
@@ -337,9 +338,32 @@ static void test_grants_at_their_limits(void **state)
         /* The same bytes from a daemon that does not check. */
         msg.u.rules.grants[0] = (struct launch_grant){1, 2, 6, 6, 80, 81};
         ssize_t n = encode(&msg);
-        memcpy(packet + n - sizeof(wrong[i]), &wrong[i], sizeof(wrong[i]));
+        memcpy(packet + n - 3 - sizeof(wrong[i]), &wrong[i], sizeof(wrong[i]));
         assert_int_equal(launchproto_decode(packet, (size_t)n, &got), -EBADMSG);
     }
+}
+
+static void test_names_are_checked(void **state)
+{
+    static const char *const fine[] = {"", "*", "a.example\n", "*.example\na-1.b\n"};
+    static const char *const wrong[] = {"a", "A\n", "a b\n", "a\r\n", "**"};
+    struct launch_message msg = {.type = LAUNCH_NETWORK, .seq = 3, .u.rules = {.id = "sb-1"}};
+    struct launch_message got;
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_SIZE(fine); i++) {
+        msg.u.rules.names = fine[i];
+        assert_int_equal(launchproto_decode(packet, (size_t)encode(&msg), &got), 0);
+        assert_string_equal(got.u.rules.names, fine[i]);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        msg.u.rules.names = wrong[i];
+        assert_int_equal(encode(&msg), -EINVAL);
+    }
+    msg.u.rules.names = "b.example\n"; /* from a daemon that does not check */
+    ssize_t n = encode(&msg);
+    packet[n - 3] = 'E';
+    assert_int_equal(launchproto_decode(packet, (size_t)n, &got), -EBADMSG);
 }
 
 static void test_packets_stop_at_the_packet_limit(void **state)
@@ -378,6 +402,7 @@ int main(void)
         cmocka_unit_test(test_mounts_have_what_their_kind_has),
         cmocka_unit_test(test_volumes_arrive_as_they_were_sent),
         cmocka_unit_test(test_grants_at_their_limits),
+        cmocka_unit_test(test_names_are_checked),
         cmocka_unit_test(test_packets_stop_at_the_packet_limit),
         cmocka_unit_test(test_zero_sizes_and_positive_statuses_are_refused),
     };

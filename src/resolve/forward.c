@@ -12,11 +12,11 @@
 
 #include "base/util.h"
 
-#define PREFIX 2u            /* of a message over TCP: its length (RFC 1035 4.2.2) */
-#define ROUNDS 2u            /* chosen: each server is asked so often */
-#define LOOK_MS 1000         /* chosen: an operator's change of the servers is heeded by then */
-#define EVENTS 64            /* a turn */
-#define QUESTIONS_A_TURN 64  /* chosen: then others have their turn */
+#define PREFIX 2u           /* of a message over TCP: its length (RFC 1035 4.2.2) */
+#define ROUNDS 2u           /* chosen: each server is asked so often */
+#define LOOK_MS 1000        /* chosen: an operator's change of the servers is heeded by then */
+#define EVENTS 64           /* a turn */
+#define QUESTIONS_A_TURN 64 /* chosen: then others have their turn */
 
 /* What an event is about: a socket of ours, or one of a query's two. */
 enum { EVENT_CLIENT, EVENT_SERVER, EVENT_UDP = 2 * QUERIES_MAX, EVENT_TCP, EVENT_ENGINE };
@@ -270,8 +270,8 @@ static void on_tcp(struct resolver *r)
 {
     struct sockaddr_in from = {0};
     socklen_t size = sizeof(from);
-    CLEANUP_FD int fd = accept4(RESOLVE_TCP, (struct sockaddr *)&from, &size,
-                                SOCK_NONBLOCK | SOCK_CLOEXEC);
+    CLEANUP_FD int fd =
+        accept4(RESOLVE_TCP, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     struct query *q = fd < 0 ? NULL : query_add(r, &from, PREFIX + QUERY_MAX_BYTES);
 
     if (!q)

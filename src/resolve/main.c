@@ -34,7 +34,8 @@ static void raise_limit(void)
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
         return;
     files.rlim_cur = MIN(files.rlim_max, (rlim_t)(2 * QUERIES_MAX + 64));
-    (void)setrlimit(RLIMIT_NOFILE, &files); /* it can always be lowered, or raised to the hard one */
+    (void)setrlimit(RLIMIT_NOFILE,
+                    &files); /* it can always be lowered, or raised to the hard one */
 }
 
 int main(int argc, char **argv)

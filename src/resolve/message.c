@@ -4,11 +4,12 @@
 #include <errno.h>
 #include <string.h>
 
-#define FLAG_ANSWER 0x80u      /* of byte 2 */
-#define MASK_OPERATION 0x78u   /* of byte 2: 0 is a question */
-#define FLAG_RECURSION 0x01u   /* of byte 2: asked for */
-#define FLAG_RECURSIVE 0x80u   /* of byte 3: there is */
-#define LABEL_MAX 63u          /* above: a reference (RFC 1035 4.1.4), or nothing */
+#define FLAG_ANSWER 0x80u    /* of byte 2 */
+#define MASK_OPERATION 0x78u /* of byte 2: 0 is a question */
+#define FLAG_RECURSION 0x01u /* of byte 2: asked for */
+#define FLAG_RECURSIVE 0x80u /* of byte 3: there is */
+#define NAME_BYTES_MAX 255u  /* RFC 1035 2.3.4 */
+#define LABEL_MAX 63u        /* above: a reference (RFC 1035 4.1.4), or nothing */
 
 uint16_t message_u16(const uint8_t *at)
 {
@@ -40,8 +41,7 @@ static int read_name(const uint8_t *bytes, size_t n, struct question *ret)
     for (;;) {
         size_t n_label = at < n ? bytes[at++] : LABEL_MAX + 1;
 
-        if (n_label > LABEL_MAX || n_label > n - at ||
-            n_text + n_label + 2 > sizeof(ret->name))
+        if (n_label > LABEL_MAX || n_label > n - at || n_text + n_label + 2 > sizeof(ret->name))
             return -EBADMSG;
         if (n_label == 0)
             break;
@@ -55,7 +55,7 @@ static int read_name(const uint8_t *bytes, size_t n, struct question *ret)
         }
     }
     ret->name[n_text] = '\0';
-    return (int)at;
+    return at - MESSAGE_HEADER > NAME_BYTES_MAX ? -EBADMSG : (int)at;
 }
 
 int message_question(const uint8_t *bytes, size_t n, struct question *ret)

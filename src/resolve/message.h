@@ -9,12 +9,13 @@
 
 #define MESSAGE_HEADER 12u
 #define MESSAGE_MAX 65535u   /* RFC 1035 4.2.2: two bytes of length */
-#define MESSAGE_NAME_MAX 256 /* RFC 1035 2.3.4: 255 bytes; as text with NUL no more */
+#define MESSAGE_NAME_MAX 256 /* RFC 1035 2.3.4: 255 bytes; as text less, with NUL no more */
 
 enum message_code { MESSAGE_FORMAT_ERROR = 1, MESSAGE_SERVER_FAILURE = 2, MESSAGE_REFUSED = 5 };
 
 struct question {
-    char name[MESSAGE_NAME_MAX]; /* lower case, dots between labels, none at the end; the root: "" */
+    char name
+        [MESSAGE_NAME_MAX]; /* lower case, dots between labels, none at the end; the root: "" */
     bool plain; /* of letters, digits, hyphens and underscores: the text says all there is */
     uint16_t type, class;
     size_t end; /* the byte behind it in the message */

@@ -14,10 +14,11 @@
 #include "resolve/message.h"
 #include "resolve/servers.h"
 
-#define QUERIES_MAX 2048         /* chosen: of all sandboxes at once */
-#define QUERIES_PER_SANDBOX 64   /* chosen: a browser asks for twenty names at a time */
-#define QUERY_MAX_BYTES 4096     /* chosen: a name, and options that nobody makes that long */
-#define STATE_MS 1500            /* chosen: glibc waits 5 s for all; a second server has its turn by then */
+#define QUERIES_MAX 2048       /* chosen: of all sandboxes at once */
+#define QUERIES_PER_SANDBOX 64 /* chosen: a browser asks for twenty names at a time */
+#define QUERY_MAX_BYTES 4096   /* chosen: a name, and options that nobody makes that long */
+#define STATE_MS \
+    1500 /* chosen: glibc waits 5 s for all; a second server has its turn by then */
 
 enum query_state { QUERY_READING, QUERY_ASKING, QUERY_ANSWERING };
 
@@ -31,8 +32,8 @@ struct query {
     uint32_t n_tries;
     uint16_t id; /* what the asker calls the question */
     struct question question;
-    uint8_t *bytes;           /* the question; of TCP behind its length, as the answer is */
-    uint8_t *answer;          /* of TCP */
+    uint8_t *bytes;         /* the question; of TCP behind its length, as the answer is */
+    uint8_t *answer;        /* of TCP */
     size_t n, n_answer, at; /* at: so many of what goes or comes are done */
 };
 

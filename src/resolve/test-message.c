@@ -82,18 +82,19 @@ static void test_only_the_answer_to_a_question_answers_it(void **state)
     } rows[] = {
         {"\x12\x34\x81\x80\0\1\0\0\0\0\0\0\1a\0" TAIL, true},
         {"\x12\x34\x81\x80\0\1\0\0\0\0\0\0\1A\0" TAIL, true},
-        {"\x12\x35\x81\x80\0\1\0\0\0\0\0\0\1a\0" TAIL, false}, /* another number */
-        {"\x12\x34\x01\x80\0\1\0\0\0\0\0\0\1a\0" TAIL, false}, /* a question */
-        {"\x12\x34\x81\x80\0\1\0\0\0\0\0\0\1b\0" TAIL, false}, /* another name */
+        {"\x12\x35\x81\x80\0\1\0\0\0\0\0\0\1a\0" TAIL, false},      /* another number */
+        {"\x12\x34\x01\x80\0\1\0\0\0\0\0\0\1a\0" TAIL, false},      /* a question */
+        {"\x12\x34\x81\x80\0\1\0\0\0\0\0\0\1b\0" TAIL, false},      /* another name */
         {"\x12\x34\x81\x80\0\1\0\0\0\0\0\0\1a\0\0\x1c\0\1", false}, /* another type */
-        {"\x12\x34\x81\x80\0\0\0\0\0\0\0\0\1a\0" TAIL, false}, /* none */
+        {"\x12\x34\x81\x80\0\0\0\0\0\0\0\0\1a\0" TAIL, false},      /* none */
     };
     struct question q;
     (void)state;
     assert_int_equal(ASK(query, &q), 0);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         const uint8_t *bytes = (const uint8_t *)rows[i].bytes;
-        assert_int_equal(message_answers(bytes, q.end, (const uint8_t *)query, &q), rows[i].fine);
+        assert_int_equal(message_answers(bytes, q.end, (const uint8_t *)query, &q),
+                         rows[i].fine);
         assert_false(message_answers(bytes, q.end - 1, (const uint8_t *)query, &q));
     }
 }
@@ -109,7 +110,8 @@ static void test_a_refusal_is_an_answer(void **state)
     assert_int_equal(n, q.end);
     assert_true(message_answers(bytes, n, query, &q));
     assert_int_equal(bytes[3] & 15, MESSAGE_REFUSED);
-    assert_int_equal(message_u16(bytes + 6) | message_u16(bytes + 8) | message_u16(bytes + 10), 0);
+    assert_int_equal(message_u16(bytes + 6) | message_u16(bytes + 8) | message_u16(bytes + 10),
+                     0);
 }
 
 int main(void)

@@ -10,6 +10,7 @@ struct sandbox_network {
         ruled; /* of that, only what `grants` say: borrowed, at most LAUNCH_MAX_GRANTS, no overlaps */
     uint32_t n_grants;
     const struct launch_grant *grants;
+    const char *names; /* privproto/grant.h; borrowed */
 };
 
 #endif

@@ -115,9 +115,11 @@ static int copy_rules(struct sandbox *sb, const struct sandbox_spec *spec)
 {
     if (!spec->network.ruled)
         return 0;
-    sb->rules = calloc(1, sizeof(*sb->rules));
+    size_t n_names = strlen(spec->network.names) + 1;
+    sb->rules = calloc(1, sizeof(*sb->rules) + n_names);
     if (!sb->rules)
         return -ENOMEM;
+    sb->rules->names = memcpy(sb->rules + 1, spec->network.names, n_names);
     CHECK(spec->network.n_grants <= LAUNCH_MAX_GRANTS);
     sb->rules->n_grants = spec->network.n_grants;
     if (spec->network.n_grants > 0)

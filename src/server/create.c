@@ -194,7 +194,8 @@ static int create(struct call *call, Pb__CreateSandboxRequest *req, struct sandb
     plan.spec.network = (struct sandbox_network){.on = network.network,
                                                  .ruled = network.ruled,
                                                  .n_grants = network.n_grants,
-                                                 .grants = network.grants};
+                                                 .grants = network.grants,
+                                                 .names = network.names};
     plan.spec.n_kept_free = accounts_kept_free(&s->accounts, call->account, keys_count(s->keys),
                                                s->options->max_sandboxes);
     if (!descriptors_for_sandbox(&s->descriptors, clock_now_ns()))

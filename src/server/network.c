@@ -14,6 +14,7 @@
 #define FIELD "sandbox.spec.network."
 #define MAX_RANGES 512 /* rules, and what their exceptions cut them into */
 #define ALL_PROTOCOLS 255u
+#define ANY_NAME "*"
 
 struct range { /* of addresses, both ends belong to it */
     uint32_t first, last;
@@ -182,9 +183,11 @@ static int add_block(struct builder *b, const Pb__CidrBlock *block, enum network
     return 0;
 }
 
+/* Whoever may reach every public address may ask for every name, too. */
 static int add_any(struct builder *b, uint32_t ports_at)
 {
     uint32_t from = b->n_parts;
+    (void)strcpy(b->plan->names, ANY_NAME);
     if (add_part(b, (struct range){0, UINT32_MAX}, ports_at) < 0 ||
         cut_all(b, from, never, ARRAY_SIZE(never)) < 0)
         return -ENOSPC;
@@ -360,6 +363,7 @@ int network_plan_make(const Pb__NetworkOptions *options, enum network_offer offe
 {
     ret->ruled = false;
     ret->n_grants = 0;
+    ret->names[0] = '\0';
     ret->network = offer != NETWORK_OFFER_NONE;
     if (options == NULL)
         return 0;

@@ -27,6 +27,7 @@ struct network_plan {
     bool network, ruled; /* struct sandbox_network */
     uint32_t n_grants;
     struct launch_grant grants[LAUNCH_MAX_GRANTS];
+    char names[LAUNCH_MAX_NAMES]; /* that may be asked for: privproto/grant.h */
 };
 
 /**

@@ -17,7 +17,7 @@
 #define OPTIONS_DEFAULT_CONFIG "/etc/cwsandbox/cwsandboxd.conf"
 #define OPTIONS_MAX_FILE_BYTES (256u << 10) /* chosen: no honest configuration is longer */
 #define OPTIONS_MAX_LISTENERS 16            /* chosen */
-#define OPTIONS_MAX_DNS 3 /* as in resolv.conf(5) */
+#define OPTIONS_MAX_DNS 3                   /* as in resolv.conf(5) */
 #define OPTIONS_MIN_LOG_BYTES (1u << 20)    /* chosen: what one move into a log is */
 
 struct text_list {
