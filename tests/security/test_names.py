@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -35,7 +35,7 @@ def look_up(name):
 print(json.dumps([look_up(name) for name in sys.argv[1:]]))
 """
 
-# Bytes of questions, in hexadecimal; each is sent twice, then waits for an answer: its code, or -1.
+# The code of the answer to a question for each name, -1 without one.
 CODES = r"""
 import json, socket, sys
 def code(name):
@@ -107,10 +107,11 @@ def run(sandbox, script: str, *args: str) -> str:
 
 
 def resolver_of(service) -> int:
-    """Its process, once it has execute its program; there is none while another one is being started."""
+    """Its process; 0 while another one is being started."""
     for pid, _ in family(service.process.pid):
-        if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith(b"/cwsandbox-resolve"):
-            return pid
+        with contextlib.suppress(OSError):  # it ended while we looked
+            if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith(b"/cwsandbox-resolve"):
+                return pid
     return 0
 
 
