@@ -148,7 +148,7 @@ static int parse_option(int c, struct options *o)
         o->remove_data = optarg;
         return 0;
     default:
-        return parse_image_option(c, o);
+        return parse_outside_option(c, o);
     }
 }
 
