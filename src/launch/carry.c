@@ -16,6 +16,8 @@ static const struct table_row engine_rows[] = {
     E_FD(24, network.router_nft), E_FD(25, network.machine_route), E_FD(26, network.machine_nft), E_FD(27, network.lock),
     E_FD(28, network.proc), E(29, network.base), E(30, network.at), E(31, network.n_made), E(32, network.used),
     E(33, network.index), E(34, network.device), E(35, network.table),
+    E_FD(36, network.resolver.fds[RESOLVE_UDP]), E_FD(37, network.resolver.fds[RESOLVE_TCP]),
+    E_FD(38, network.resolver.fds[RESOLVE_TABLE]), E_FD(39, network.resolver.table_fd),
     E_FD(50, replacement.mounts), E_FD(51, replacement.program), E_FD(52, replacement.argv),
 };
 

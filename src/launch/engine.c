@@ -120,6 +120,7 @@ static void open_network(struct engine *e)
 
     if (e->network.open) {
         e->features.network = true;
+        e->lean.names = resolver_resume(&e->network.resolver, e->options->dns) == 0;
         return;
     }
     if (!e->options->network)

@@ -94,6 +94,7 @@ static int try_execute(struct engine *e)
     n->argv = arguments_write(e->options->argc, e->options->argv);
     if (n->program < 0 || n->argv < 0)
         return -EMFILE;
+    resolver_stop(&e->network.resolver);
     netns_pool_drain(&e->netns);
     netns_pool_drain(&e->wired);
     r = carry_put(&t, e);
@@ -110,6 +111,7 @@ void replacement_go_on(struct engine *e)
     r = quiet ? try_execute(e) : -EBUSY;
     log_event(LOG_ERROR, "engine_not_replaced", "errno=%d text=\"%s\"", -r, strerror(-r));
     forget(&e->replacement);
+    resolver_again(&e->network.resolver);
     tell(false);
 }
 
@@ -157,6 +159,7 @@ int replacement_resume(struct engine *e, const struct options *options, const ch
     (void)fd_set_cloexec(HANDOVER_SUPER, true);
     (void)fd_set_cloexec(table, true);
     was.replacement = REPLACEMENT_NONE;
+    was.network.resolver = RESOLVER_NONE;
     r = resume(e, options, &was, &t, ret_stage);
     if (r < 0) {
         log_event(LOG_ERROR, "engine_not_resumed", "stage=\"%s\" errno=%d text=\"%s\"",

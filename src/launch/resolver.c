@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
@@ -58,24 +59,29 @@ static int open_socket(int type, int *ret)
     return 0;
 }
 
-/* We write, it cannot. */
+/* We write, it cannot: what it gets is open for reading, and it opens nothing. (A seal would keep us from giving pages back.) */
 static int open_table(struct resolver *r)
 {
-    int *fd = &r->fds[RESOLVE_TABLE];
-    int result = keep(memfd_create("cwsandbox-names", MFD_CLOEXEC | MFD_ALLOW_SEALING), fd);
+    char path[64];
+    int result = keep(memfd_create("cwsandbox-names", MFD_CLOEXEC), &r->table_fd);
 
     if (result < 0)
         return result;
-    if (ftruncate(*fd, sizeof(*r->table)) < 0)
+    if (ftruncate(r->table_fd, sizeof(*r->table)) < 0 || fchmod(r->table_fd, 0600) < 0)
         return -errno;
-    r->table = mmap(NULL, sizeof(*r->table), PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
-    if (r->table == MAP_FAILED) {
-        r->table = NULL;
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", r->table_fd);
+    return keep(open(path, O_RDONLY | O_CLOEXEC), &r->fds[RESOLVE_TABLE]);
+}
+
+static int map_table(struct resolver *r)
+{
+    void *table =
+        mmap(NULL, sizeof(*r->table), PROT_READ | PROT_WRITE, MAP_SHARED, r->table_fd, 0);
+
+    if (table == MAP_FAILED)
         return -errno;
-    }
-    return fcntl(*fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0
-               ? -errno
-               : 0;
+    r->table = table;
+    return 0;
 }
 
 static int open_pair(struct resolver *r)
@@ -88,19 +94,35 @@ static int open_pair(struct resolver *r)
     return MIN(keep(pair[1], &r->fds[RESOLVE_ENGINE]), result);
 }
 
-static int find_program(char **ret)
+/* Opened while we are root: whoever executes it may have no way through the directories above. */
+static int open_program(int *ret)
 {
-    char path[PATH_MAX]; /* readlink(2) gives no more for an existing executable */
-    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    char path[PATH_MAX +
+              sizeof(PROGRAM)]; /* readlink(2) gives no more for an existing executable */
+    ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
 
     if (n < 0)
         return -errno;
     path[n] = '\0';
-    *strrchr(path, '/') = '\0';
-    *ret = str_dup_printf("%s/" PROGRAM, path);
-    if (!*ret)
-        return -ENOMEM;
-    return access(*ret, X_OK) < 0 ? -errno : 0;
+    (void)strcpy(strrchr(path, '/') + 1, PROGRAM);
+    return keep(open(path, O_PATH | O_CLOEXEC), ret);
+}
+
+/* Whatever is not carried to the next program of ours. */
+static int begin(struct resolver *r, const char *const *servers)
+{
+    int result = open_program(&r->program);
+
+    r->servers = servers;
+    if (result == 0)
+        result = keep(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC), &r->mounts);
+    if (result == 0)
+        result = map_table(r);
+    if (result == 0)
+        result = open_pair(r);
+    if (result == 0)
+        resolver_again(r);
+    return result;
 }
 
 int resolver_open(struct resolver *r, const char *const *servers)
@@ -108,18 +130,22 @@ int resolver_open(struct resolver *r, const char *const *servers)
     int result;
 
     *r = RESOLVER_NONE;
-    r->servers = servers;
-    r->next_ns = 1;
-    result = find_program(&r->program);
-    if (result == 0)
-        result = keep(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC), &r->mounts);
-    if (result == 0)
-        result = open_socket(SOCK_DGRAM, &r->fds[RESOLVE_UDP]);
+    result = open_socket(SOCK_DGRAM, &r->fds[RESOLVE_UDP]);
     if (result == 0)
         result = open_socket(SOCK_STREAM, &r->fds[RESOLVE_TCP]);
     if (result == 0)
         result = open_table(r);
-    return result == 0 ? open_pair(r) : result;
+    return result == 0 ? begin(r, servers) : result;
+}
+
+int resolver_resume(struct resolver *r, const char *const *servers)
+{
+    int result = r->table_fd < 0 ? -ENOENT : begin(r, servers);
+
+    if (result < 0)
+        log_event(LOG_ERROR, "resolver_not_started", "errno=%d text=\"%s\"", -result,
+                  strerror(-result));
+    return result;
 }
 
 /* ---- its life ---- */
@@ -137,7 +163,7 @@ static void default_signals(void)
 /* In the child. The user is nobody's, so what it may do is gone with the execution. */
 static void become(const struct resolver *r, pid_t parent)
 {
-    char *argv[RESOLVE_MAX_SERVERS + 2] = {r->program};
+    char *argv[RESOLVE_MAX_SERVERS + 2] = {PROGRAM};
     char *const env[] = {NULL};
 
     for (size_t i = 0; i < RESOLVE_MAX_SERVERS && r->servers[i]; i++)
@@ -150,9 +176,9 @@ static void become(const struct resolver *r, pid_t parent)
     if (setns(r->mounts, CLONE_NEWNS) < 0 || chdir("/") < 0 || setgroups(0, NULL) < 0 ||
         setresgid(USER_ID, USER_ID, USER_ID) < 0 || setresuid(USER_ID, USER_ID, USER_ID) < 0 ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
-        getppid() != parent || close_range(RESOLVE_END, ~0u, 0) < 0)
+        getppid() != parent || close_range(RESOLVE_END, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         return;
-    (void)execve(r->program, argv, env);
+    (void)execveat(r->program, "", argv, env, AT_EMPTY_PATH);
 }
 
 static void plan(struct resolver *r)
@@ -176,8 +202,8 @@ void resolver_run(struct resolver *r)
     r->pid = fork();
     if (r->pid == 0) {
         become(r, self);
-        log_event(LOG_ERROR, "resolver_not_started", "path=\"%s\" errno=%d text=\"%s\"",
-                  r->program, errno, strerror(errno));
+        log_event(LOG_ERROR, "resolver_not_started", "errno=%d text=\"%s\"", errno,
+                  strerror(errno));
         _exit(1);
     }
     if (r->pid < 0) {
@@ -220,17 +246,24 @@ void resolver_stop(struct resolver *r)
     r->next_ns = 0;
 }
 
+void resolver_again(struct resolver *r)
+{
+    if (r->table)
+        r->next_ns = 1; /* long ago */
+}
+
 void resolver_close(struct resolver *r)
 {
     resolver_stop(r);
     if (r->table)
         (void)munmap(r->table, sizeof(*r->table));
     r->table = NULL;
+    cleanup_fd(&r->program);
     cleanup_fd(&r->mounts);
+    cleanup_fd(&r->table_fd);
     cleanup_fd(&r->engine_fd);
     for (int i = 0; i < RESOLVE_END; i++)
         cleanup_fd(&r->fds[i]);
-    free(TAKE_PTR(r->program));
 }
 
 /* ---- sandboxes ---- */

@@ -17,6 +17,7 @@ struct resolver {
     int mounts; /* the machine's mount namespace: of its program, and of /etc/resolv.conf */
     int fds[RESOLVE_END]; /* what it gets; below RESOLVE_UDP none */
     int engine_fd;        /* our end */
+    int table_fd;         /* as `table` is: to be written */
     struct resolve_table *table;
     pid_t pid;                 /* 0: none */
     uint64_t born_ns, next_ns; /* next_ns: when one is due; 0: none is */
@@ -24,10 +25,13 @@ struct resolver {
 };
 
 #define RESOLVER_NONE \
-    ((struct resolver){.mounts = -1, .fds = {-1, -1, -1, -1, -1, -1, -1}, .engine_fd = -1})
+    ((struct resolver){ \
+        .mounts = -1, .fds = {-1, -1, -1, -1, -1, -1, -1}, .engine_fd = -1, .table_fd = -1})
 
 /** resolver_open() - in the router's network namespace, which has RESOLVE_ADDRESS. @servers: struct resolver. Nothing runs yet. */
 int resolver_open(struct resolver *r, const char *const *servers);
+/** resolver_resume() - of a program that had our place: @r has the descriptors that carry.c kept. On failure there are no names. */
+int resolver_resume(struct resolver *r, const char *const *servers);
 /** resolver_run() - start it if it is due; in the machine's network namespace. */
 void resolver_run(struct resolver *r);
 /** resolver_pause_ms() - until resolver_run() has something to do; -1: it has not. */
@@ -36,6 +40,8 @@ int resolver_pause_ms(const struct resolver *r);
 bool resolver_reaped(struct resolver *r, pid_t pid, int wait_status);
 /** resolver_stop() - ends it and waits for that; no other one follows. */
 void resolver_stop(struct resolver *r);
+/** resolver_again() - after resolver_stop(): another one is due. */
+void resolver_again(struct resolver *r);
 /** resolver_close() - resolver_stop(), and nothing of it is left. */
 void resolver_close(struct resolver *r);
 
