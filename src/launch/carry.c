@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "launch/network-names.h"
+
 /* Of table.h: a new member takes a new tag, and any change the next TABLE_VERSION. */
 /* clang-format off */
 #define E(tag, member) TABLE_ROW(tag, struct engine, member)
@@ -35,12 +37,25 @@ static const struct table_row layer_rows[] = {L(1, name), TABLE_FD(2, struct lay
 static const struct table_row grant_rows[] = {
     G(1, first), G(2, last), G(3, first_protocol), G(4, last_protocol), G(5, first_port), G(6, last_port),
 };
+
+#define N(tag, member) TABLE_ROW(tag, struct named_address, member)
+static const struct table_row named_rows[] = {N(1, address), N(2, fresh_ns)};
 /* clang-format on */
 
 static const struct table_shape engine_shape = TABLE_SHAPE(TABLE_ENGINE, engine_rows);
 static const struct table_shape cell_shape = TABLE_SHAPE(TABLE_CELL, cell_rows);
 static const struct table_shape layer_shape = TABLE_SHAPE(TABLE_LAYER, layer_rows);
 static const struct table_shape grant_shape = TABLE_SHAPE(TABLE_GRANT, grant_rows);
+static const struct table_shape named_shape = TABLE_SHAPE(TABLE_NAMED, named_rows);
+
+static int put_named(struct table *t, const struct named *named)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; named && i < named->n && r == 0; i++)
+        r = table_put(t, &named_shape, &named->rows[i]);
+    return r;
+}
 
 static int put_cell(struct table *t, const struct cell *cell)
 {
@@ -53,13 +68,18 @@ static int put_cell(struct table *t, const struct cell *cell)
     return r;
 }
 
-int carry_put(struct table *t, const struct engine *e)
+int carry_put(struct table *t, struct engine *e)
 {
     int r = table_put(t, &engine_shape, e);
 
     for (const struct list *node = e->cells.next; node != &e->cells && r == 0;
-         node = node->next)
-        r = put_cell(t, CONTAINER_OF(node, struct cell, node));
+         node = node->next) {
+        const struct cell *cell = CONTAINER_OF(node, struct cell, node);
+
+        r = put_cell(t, cell);
+        if (r == 0 && cell->address != 0)
+            r = put_named(t, network_names_of(&e->network, cell->address));
+    }
     return r;
 }
 
@@ -87,6 +107,17 @@ static int get_grant(struct table *t, struct cell *cell)
     return table_get(t, &grant_shape, &grants[cell->n_grants++]);
 }
 
+static int get_named(struct table *t, struct engine *e, const struct cell *cell)
+{
+    struct named *named = network_names_of(&e->network, cell->address);
+    struct named_address row = {0};
+    int r = table_get(t, &named_shape, &row);
+
+    if (r == 0 && named && named->n < NAMED_MAX)
+        named->rows[named->n++] = row;
+    return r;
+}
+
 static int get_cell(struct table *t, struct engine *e)
 {
     struct cell *cell = cell_new();
@@ -96,6 +127,8 @@ static int get_cell(struct table *t, struct engine *e)
         free(cell);
         return r < 0 ? r : -EBADMSG;
     }
+    if (cell->address != 0)
+        r = network_names_resume(&e->network, cell->address);
     while (r == 0) {
         int kind = table_next(t);
 
@@ -103,6 +136,8 @@ static int get_cell(struct table *t, struct engine *e)
             r = get_layer(t, e, cell);
         else if (kind == TABLE_GRANT)
             r = get_grant(t, cell);
+        else if (kind == TABLE_NAMED)
+            r = get_named(t, e, cell);
         else
             break;
     }

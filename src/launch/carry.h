@@ -7,7 +7,7 @@
 #include "launch/table.h"
 
 /** carry_put() - all of @e, in which nothing is under way. 0 or -ENOMEM. */
-int carry_put(struct table *t, const struct engine *e);
+int carry_put(struct table *t, struct engine *e);
 /** carry_get_engine() - the first record: what engine_start() needs to know of @ret. */
 int carry_get_engine(struct table *t, struct engine *ret);
 /** carry_get_cells() - the rest, into an engine that has started. 0, -EBADMSG, -ENOMEM. */

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "launch/cell.h"
+#include "launch/network-names.h"
 
 #define PARKED_FDS 512 /* chosen: above what a turn and 64 creations have open */
 #define END_RETRY_MS 2 /* between looks at cgroups that are still busy when launch ends */
@@ -63,8 +64,10 @@ static void cell_free(struct engine *e, struct cell *cell)
     kills_end(e, cell);
     e->n_disks -= cell->loop >= 0;
     cpus_give(&e->cpus, &cell->cpus);
-    if (cell->ruled)
+    if (cell->ruled) {
+        network_names_end(&e->network, cell->address);
         network_unrule(&e->network, cell->address, cell->grants, cell->n_grants);
+    }
     network_release(&e->network, cell->address);
     free(cell->grants);
     layers_release(e, cell);
@@ -385,8 +388,11 @@ int cell_rule(struct engine *e, struct cell *cell, const struct launch_rules *ru
     r = network_rule(&e->network, cell->address, grants, rules->n_grants);
     if (r < 0)
         return r;
-    resolver_allow(&e->network.resolver, cell->address,
-                   *rules->names ? RESOLVE_ANY : RESOLVE_NOTHING);
+    r = network_names_begin(&e->network, cell->address, rules->names);
+    if (r < 0) {
+        network_unrule(&e->network, cell->address, grants, rules->n_grants);
+        return r;
+    }
     cell->ruled = true;
     cell->grants = TAKE_PTR(grants);
     cell->n_grants = rules->n_grants;

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "launch/cell.h"
+#include "launch/network-names.h"
 #include "launch/replace.h"
 #include "launch/supervise.h"
 #include "launch/table.h"
@@ -32,6 +33,7 @@ enum {
     KILLS,
     REQUESTS,
     SUPERVISOR,
+    RESOLVER,
     N_FIXED
 }; /* places in the poll set; status pipes follow */
 
@@ -55,6 +57,7 @@ static size_t fill_poll(struct engine *e, struct pollfd *fds, struct cell **pend
     fds[REQUESTS] =
         (struct pollfd){.fd = e->n_pending < MAX_PENDING ? e->sock_fd : -1, .events = POLLIN};
     fds[SUPERVISOR] = (struct pollfd){.fd = e->options->control_fd, .events = POLLIN};
+    fds[RESOLVER] = (struct pollfd){.fd = e->network.resolver.engine_fd, .events = POLLIN};
     LIST_FOREACH(node, &e->cells)
     {
         struct cell *cell = CONTAINER_OF(node, struct cell, node);
@@ -174,6 +177,8 @@ static int turn(struct engine *e, uint32_t *n_dead)
         drain_signals(e);
     if (fds[KILLS].revents)
         kills_check(e);
+    if (fds[RESOLVER].revents)
+        network_names_turn(&e->network);
     *n_dead = cells_retry_dead(e);
     if (fds[REQUESTS].revents)
         r = handle_daemon(e);

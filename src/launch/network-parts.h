@@ -23,6 +23,7 @@ struct network {
     uint8_t used[NETWORK_ADDRESSES / 8];
     int index; /* of the device */
     struct resolver resolver;
+    struct named *named;   /* network-names.c: sandboxes that have some */
     char device[IFNAMSIZ]; /* the machine's end of the uplink */
     char table[160];       /* "cwsandbox-" and the service's name */
 };

@@ -33,6 +33,8 @@
 #define ROUTER_TABLE "cwsandbox"          /* in the router */
 #define IP_FORWARD "sys/net/ipv4/ip_forward"
 
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
 #define BLOCK(a, b, c, d, bits) #a "." #b "." #c "." #d "/" #bits ", "
 #define NEVER ADDRESS_BLOCKS_NEVER(BLOCK)
 #define PRIVATE ADDRESS_BLOCKS_PRIVATE(BLOCK)
@@ -94,30 +96,38 @@ static void write_router(struct rules *rules, const char *net)
         "set never { type ipv4_addr; flags interval; elements = { " NEVER "%s }; }\n"
         "set private { type ipv4_addr; flags interval; elements = { " PRIVATE " }; }\n"
         "set ruled { type ipv4_addr; }\n"
-        "set allowed { type ipv4_addr . ipv4_addr . inet_proto . inet_service; flags interval; "
-        "}\n"
-        "set asking { type ipv4_addr; flags dynamic; size 65536; timeout 10s; }\n"
-        "chain input { type filter hook input priority 0; policy drop;\n"
-        "  iifname \"up\" drop\n"
-        "  ip daddr != 169.254.1.1 drop\n"
-        "  meta l4proto != { tcp, udp } drop\n"
-        "  th dport != 53 drop\n"
-        "  add @asking { ip saddr limit rate over 1000/second burst 1000 packets } drop\n"
-        "  accept\n"
-        "}\n"
-        "chain forward { type filter hook forward priority 0; policy drop;\n"
-        "  meta nfproto != ipv4 drop\n"
-        "  iifname \"up\" accept\n"
-        "  oifname != \"up\" reject with icmp type admin-prohibited\n"
-        "  ip daddr @never reject with icmp type admin-prohibited\n"
-        "  ip saddr @ruled goto ruled\n"
-        "  ip daddr @private reject with icmp type admin-prohibited\n"
-        "  accept\n"
-        "}\n"
-        "chain ruled {\n"
-        "  ip saddr . ip daddr . meta l4proto . th dport @allowed accept\n"
-        "  reject with icmp type admin-prohibited\n"
-        "}\n}\n",
+        "set named { type ipv4_addr . ipv4_addr; flags dynamic,timeout; timeout " TEXT(
+            NETWORK_NAMED_S) "s; }\n"
+                             "set allowed { type ipv4_addr . ipv4_addr . inet_proto . "
+                             "inet_service; flags interval; "
+                             "}\n"
+                             "set asking { type ipv4_addr; flags dynamic; size 65536; timeout "
+                             "10s; }\n"
+                             "chain input { type filter hook input priority 0; policy drop;\n"
+                             "  iifname \"up\" drop\n"
+                             "  ip daddr != 169.254.1.1 drop\n"
+                             "  meta l4proto != { tcp, udp } drop\n"
+                             "  th dport != 53 drop\n"
+                             "  add @asking { ip saddr limit rate over 1000/second burst 1000 "
+                             "packets } drop\n"
+                             "  accept\n"
+                             "}\n"
+                             "chain forward { type filter hook forward priority 0; policy "
+                             "drop;\n"
+                             "  meta nfproto != ipv4 drop\n"
+                             "  iifname \"up\" accept\n"
+                             "  oifname != \"up\" reject with icmp type admin-prohibited\n"
+                             "  ip daddr @never reject with icmp type admin-prohibited\n"
+                             "  ip saddr @ruled goto ruled\n"
+                             "  ip daddr @private reject with icmp type admin-prohibited\n"
+                             "  accept\n"
+                             "}\n"
+                             "chain ruled {\n"
+                             "  tcp dport 443 ip saddr . ip daddr @named update @named { ip "
+                             "saddr . ip daddr } accept\n"
+                             "  ip saddr . ip daddr . meta l4proto . th dport @allowed accept\n"
+                             "  reject with icmp type admin-prohibited\n"
+                             "}\n}\n",
         net);
 }
 
@@ -390,6 +400,31 @@ static int change(struct network *n, bool there, uint32_t address,
     }
     mark(&b, NFNL_MSG_BATCH_END);
     return netlink_send(n->router_nft, &b);
+}
+
+static int change_name(struct network *n, uint16_t type, uint32_t address, uint32_t to)
+{
+    static struct netlink_batch b;
+    const uint32_t key[2] = {htonl(address), htonl(to)};
+    size_t list, element;
+
+    netlink_begin(&b);
+    mark(&b, NFNL_MSG_BATCH_BEGIN);
+    list = begin_elements(&b, type, type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0, "named");
+    element = netlink_nest(&b, NFTA_LIST_ELEM);
+    put_data(&b, NFTA_SET_ELEM_KEY, key, sizeof(key));
+    netlink_unnest(&b, element);
+    netlink_unnest(&b, list);
+    mark(&b, NFNL_MSG_BATCH_END);
+    return netlink_send(n->router_nft, &b);
+}
+
+/* One that is there is made anew: older kernels keep its time. A packet between the two is refused, which TCP bears. */
+int network_name_rule(struct network *n, uint32_t address, uint32_t to, bool there)
+{
+    int r = change_name(n, NFT_MSG_DELSETELEM, address, to); /* -ENOENT: there is none */
+
+    return there ? change_name(n, NFT_MSG_NEWSETELEM, address, to) : r;
 }
 
 int network_rule(struct network *n, uint32_t address, const struct launch_grant *grants,

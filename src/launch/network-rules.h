@@ -15,6 +15,10 @@ int network_forward(struct network *n, const char **ret_why);
 /** network_rule() - only what @grants say may be reached from @address, from now on. */
 int network_rule(struct network *n, uint32_t address, const struct launch_grant *grants,
                  uint32_t n_grants);
+/* What a name leads to is held so long after it was said, and after the last packet to it. */
+#define NETWORK_NAMED_S 7200
+/** network_name_rule() - port 443 of @to, by TCP, may be reached from @address: for NETWORK_NAMED_S from now on (@there), or no more. */
+int network_name_rule(struct network *n, uint32_t address, uint32_t to, bool there);
 /** network_unrule() - the elements of network_rule() go. */
 void network_unrule(struct network *n, uint32_t address, const struct launch_grant *grants,
                     uint32_t n_grants);

@@ -204,7 +204,7 @@ void network_release(struct network *n, uint32_t address)
 {
     uint32_t at = address - n->base;
 
-    resolver_allow(&n->resolver, address, RESOLVE_NOTHING);
+    resolver_allow(&n->resolver, address, RESOLVE_NOTHING, "");
     if (address != 0)
         n->used[at / 8] &= (uint8_t) ~(1u << at % 8);
 }
@@ -409,7 +409,7 @@ int network_attach(struct network *n, uint32_t *ret_address)
         network_release(n, address);
         return r;
     }
-    resolver_allow(&n->resolver, address, RESOLVE_ANY);
+    resolver_allow(&n->resolver, address, RESOLVE_ANY, "");
     *ret_address = address;
     return 0;
 }

@@ -268,8 +268,24 @@ void resolver_close(struct resolver *r)
 
 /* ---- sandboxes ---- */
 
-void resolver_allow(struct resolver *r, uint32_t address, enum resolve_mode mode)
+enum resolve_mode resolver_mode(const struct resolver *r, uint32_t address)
 {
-    if (r->table)
-        r->table->modes[RESOLVE_PLACE(address)] = (uint8_t)mode;
+    return r->table ? (enum resolve_mode)r->table->modes[RESOLVE_PLACE(address)]
+                    : RESOLVE_NOTHING;
+}
+
+void resolver_allow(struct resolver *r, uint32_t address, enum resolve_mode mode,
+                    const char *names)
+{
+    uint32_t place = RESOLVE_PLACE(address);
+    bool had_names;
+
+    if (!r->table)
+        return;
+    had_names = r->table->modes[place] == RESOLVE_NAMED;
+    r->table->modes[place] = RESOLVE_NOTHING;
+    if (had_names) /* whole pages: LAUNCH_MAX_NAMES is a number of them, and they begin at one */
+        (void)madvise(r->table->names[place], LAUNCH_MAX_NAMES, MADV_REMOVE);
+    (void)snprintf(r->table->names[place], *names ? LAUNCH_MAX_NAMES : 0, "%s", names);
+    r->table->modes[place] = (uint8_t)mode;
 }

@@ -12,7 +12,7 @@
 #include "privproto/resolve.h"
 
 struct resolver {
-    char *program;
+    int program;
     const char *const *servers; /* addresses, up to a NULL; none: those of /etc/resolv.conf */
     int mounts; /* the machine's mount namespace: of its program, and of /etc/resolv.conf */
     int fds[RESOLVE_END]; /* what it gets; below RESOLVE_UDP none */
@@ -25,8 +25,11 @@ struct resolver {
 };
 
 #define RESOLVER_NONE \
-    ((struct resolver){ \
-        .mounts = -1, .fds = {-1, -1, -1, -1, -1, -1, -1}, .engine_fd = -1, .table_fd = -1})
+    ((struct resolver){.program = -1, \
+                       .mounts = -1, \
+                       .fds = {-1, -1, -1, -1, -1, -1, -1}, \
+                       .engine_fd = -1, \
+                       .table_fd = -1})
 
 /** resolver_open() - in the router's network namespace, which has RESOLVE_ADDRESS. @servers: struct resolver. Nothing runs yet. */
 int resolver_open(struct resolver *r, const char *const *servers);
@@ -45,7 +48,10 @@ void resolver_again(struct resolver *r);
 /** resolver_close() - resolver_stop(), and nothing of it is left. */
 void resolver_close(struct resolver *r);
 
-/** resolver_allow() - what the sandbox at @address may ask, from now on. */
-void resolver_allow(struct resolver *r, uint32_t address, enum resolve_mode mode);
+/** resolver_allow() - what the sandbox at @address may ask, from now on. @names: of RESOLVE_NAMED; else "". */
+void resolver_allow(struct resolver *r, uint32_t address, enum resolve_mode mode,
+                    const char *names);
+/** resolver_mode() - what resolver_allow() said last. */
+enum resolve_mode resolver_mode(const struct resolver *r, uint32_t address);
 
 #endif

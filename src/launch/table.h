@@ -17,6 +17,7 @@ enum table_kind {
     TABLE_LAYER, /* of the cell before */
     TABLE_GRANT, /* likewise */
     TABLE_SUPERVISOR,
+    TABLE_NAMED, /* an address that a name led the cell before to */
 };
 
 struct table_row {

@@ -14,7 +14,7 @@ struct launch_grant {
 };
 
 /* Of the names that may be asked for: lines, each ended by '\n', of an exact name or `*.` and a name, for one label before it; in
- * lower case. Or "*": every name. */
+ * lower case. The line "*": every name may be asked for, and grants nothing by that. */
 #define LAUNCH_MAX_NAMES 16384 /* with NUL; chosen: 64 rules of the longest name */
 /** launchproto_names_valid() - @names are of that kind. */
 bool launchproto_names_valid(const char *names);

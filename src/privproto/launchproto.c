@@ -204,7 +204,7 @@ bool launchproto_names_valid(const char *names)
 {
     size_t n = strnlen(names, LAUNCH_MAX_NAMES);
 
-    if (n == 0 || strcmp(names, "*") == 0)
+    if (n == 0)
         return true;
     return n < LAUNCH_MAX_NAMES && names[n - 1] == '\n' &&
            names[strspn(names, "abcdefghijklmnopqrstuvwxyz0123456789-.*\n")] == '\0';

@@ -345,8 +345,8 @@ static void test_grants_at_their_limits(void **state)
 
 static void test_names_are_checked(void **state)
 {
-    static const char *const fine[] = {"", "*", "a.example\n", "*.example\na-1.b\n"};
-    static const char *const wrong[] = {"a", "A\n", "a b\n", "a\r\n", "**"};
+    static const char *const fine[] = {"", "*\n", "a.example\n", "*.example\na-1.b\n"};
+    static const char *const wrong[] = {"a", "A\n", "a b\n", "a\r\n", "*"};
     struct launch_message msg = {.type = LAUNCH_NETWORK, .seq = 3, .u.rules = {.id = "sb-1"}};
     struct launch_message got;
     (void)state;

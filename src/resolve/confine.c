@@ -9,7 +9,7 @@
 #include "base/sysfilter.h"
 
 #define MEMORY_BYTES_MAX \
-    ((rlim_t)2 << 30) /* addresses: the table, and 2,048 questions of 70 KiB at most */
+    ((rlim_t)4 << 30) /* addresses: the table, and 2,048 questions of 70 KiB at most */
 
 /* clang-format off */
 static const struct sysfilter_row allowed[] = {

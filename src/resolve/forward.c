@@ -116,20 +116,86 @@ static void answer_tcp(struct resolver *r, struct query *q, size_t n)
         query_free(r, q);
 }
 
-static void refuse(struct resolver *r, struct query *q, enum message_code code)
+static void deliver(struct resolver *r, struct query *q, uint8_t *message, size_t n)
 {
-    uint8_t *message = by_tcp(q) ? q->bytes + PREFIX : q->bytes;
-    size_t n = message_refuse(message, &q->question, code);
-
-    cleanup_fd(&q->server);
     if (by_tcp(q)) {
-        memcpy(q->answer + PREFIX, message, n);
         answer_tcp(r, q, n);
         return;
     }
     message_put_u16(message, q->id);
     answer_udp(&q->from, message, n);
     query_free(r, q);
+}
+
+static void refuse(struct resolver *r, struct query *q, enum message_code code)
+{
+    uint8_t *message = by_tcp(q) ? q->bytes + PREFIX : q->bytes;
+    size_t n = message_refuse(message, &q->question, code);
+
+    cleanup_fd(&q->server);
+    if (by_tcp(q))
+        memcpy(q->answer + PREFIX, message, n);
+    deliver(r, q, message, n);
+}
+
+/* ---- grants ---- */
+
+static int keep_answer(struct query *q, const uint8_t *message, size_t n)
+{
+    if (!by_tcp(q)) {
+        q->answer = malloc(PREFIX + n);
+        if (!q->answer)
+            return -ENOMEM;
+        memcpy(q->answer + PREFIX, message, n);
+    }
+    q->n_answer = PREFIX + n;
+    return 0;
+}
+
+static int ask_engine(struct resolver *r, struct query *q, struct resolve_grant *g)
+{
+    g->query = (uint32_t)(q - r->queries);
+    g->number = q->number = r->n_grants++;
+    g->sandbox = ntohl(q->from.sin_addr.s_addr);
+    return send(RESOLVE_ENGINE, g, sizeof(*g), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* Where a granted name leads to may be reached before the asker knows of it. */
+static void on_answer(struct resolver *r, struct query *q, uint8_t *message, size_t n)
+{
+    struct resolve_grant grant = {0};
+    int found = 0;
+
+    cleanup_fd(&q->server);
+    if (q->may == NAMES_GRANTED)
+        found = message_addresses(message, n, &q->question, RESOLVE_TTL_MAX_S, grant.addresses,
+                                  RESOLVE_MAX_ADDRESSES);
+    if (found == 0) {
+        deliver(r, q, message, n);
+        return;
+    }
+    grant.n = (uint32_t)found;
+    if (found < 0 || keep_answer(q, message, n) < 0 || ask_engine(r, q, &grant) < 0)
+        refuse(r, q, MESSAGE_SERVER_FAILURE);
+    else
+        query_enter(r, q, QUERY_GRANTING);
+}
+
+/* 0, or -EPIPE: the engine is gone. */
+static int on_engine(struct resolver *r)
+{
+    struct resolve_granted granted;
+    ssize_t n = recv(RESOLVE_ENGINE, &granted, sizeof(granted), MSG_DONTWAIT);
+    struct query *q;
+
+    if (n < 0 && later())
+        return 0;
+    if (n != (ssize_t)sizeof(granted) || granted.query >= QUERIES_MAX)
+        return -EPIPE;
+    q = &r->queries[granted.query];
+    if (q->state == QUERY_GRANTING && q->number == granted.number)
+        deliver(r, q, q->answer + PREFIX, q->n_answer - PREFIX);
+    return 0;
 }
 
 /* ---- servers ---- */
@@ -181,9 +247,7 @@ static void on_server_udp(struct resolver *r, struct query *q)
         ask(r, q);
     if (n < 0 || !message_answers(bytes, (size_t)n, q->bytes, &q->question))
         return;
-    message_put_u16(bytes, q->id);
-    answer_udp(&q->from, bytes, (size_t)n);
-    query_free(r, q);
+    on_answer(r, q, bytes, (size_t)n);
 }
 
 /* The question goes out, the answer comes in. */
@@ -201,8 +265,7 @@ static void on_server_tcp(struct resolver *r, struct query *q, uint32_t events)
         done = pump_in(q->server, q->answer, PREFIX + MESSAGE_MAX, &q->at);
         if (done > 0 && message_answers(q->answer + PREFIX, q->at - PREFIX, q->bytes + PREFIX,
                                         &q->question)) {
-            cleanup_fd(&q->server);
-            answer_tcp(r, q, q->at - PREFIX);
+            on_answer(r, q, q->answer + PREFIX, q->at - PREFIX);
             return;
         }
         done = done > 0 ? -EBADMSG : done;
@@ -223,20 +286,33 @@ static void on_server(struct resolver *r, struct query *q, uint32_t events)
 
 /* ---- questions ---- */
 
-static bool may_ask(const struct resolver *r, const struct sockaddr_in *from)
+static enum names_answer may_ask(const struct resolver *r, const struct sockaddr_in *from,
+                                 const struct question *question)
 {
-    return r->table->modes[RESOLVE_PLACE(ntohl(from->sin_addr.s_addr))] == RESOLVE_ANY;
+    uint32_t place = RESOLVE_PLACE(ntohl(from->sin_addr.s_addr));
+
+    switch ((enum resolve_mode)r->table->modes[place]) {
+    case RESOLVE_ANY:
+        return NAMES_ASKED;
+    case RESOLVE_NAMED:
+        return names_look_up(r->table->names[place], LAUNCH_MAX_NAMES, question);
+    case RESOLVE_NOTHING:
+        break;
+    }
+    return NAMES_REFUSED;
 }
 
 static void on_question(struct resolver *r, const struct sockaddr_in *from, uint8_t *bytes,
                         size_t n)
 {
     struct question question;
+    enum names_answer may;
     struct query *q;
 
     if (n > QUERY_MAX_BYTES || message_question(bytes, n, &question) < 0)
         return;
-    if (!may_ask(r, from)) {
+    may = may_ask(r, from, &question);
+    if (may == NAMES_REFUSED) {
         answer_udp(from, bytes, message_refuse(bytes, &question, MESSAGE_REFUSED));
         return;
     }
@@ -247,6 +323,7 @@ static void on_question(struct resolver *r, const struct sockaddr_in *from, uint
     q->n = n;
     q->id = message_u16(bytes);
     q->question = question;
+    q->may = may;
     ask(r, q);
 }
 
@@ -296,10 +373,11 @@ static void read_question(struct resolver *r, struct query *q)
         return;
     q->n = q->at;
     q->id = message_u16(q->bytes + PREFIX);
-    if (may_ask(r, &q->from))
-        ask(r, q);
-    else
+    q->may = may_ask(r, &q->from, &q->question);
+    if (q->may == NAMES_REFUSED)
         refuse(r, q, MESSAGE_REFUSED);
+    else
+        ask(r, q);
 }
 
 static void on_client(struct resolver *r, struct query *q, uint32_t events)
@@ -327,6 +405,8 @@ static void end_due(struct resolver *r)
             return;
         if (q->state == QUERY_ASKING)
             ask(r, q);
+        else if (q->state == QUERY_GRANTING)
+            refuse(r, q, MESSAGE_SERVER_FAILURE);
         else
             query_free(r, q);
     }
@@ -383,6 +463,7 @@ int forward_init(struct resolver *r)
         if (watch_as(r, EPOLL_CTL_ADD, own[i].fd, EPOLLIN, own[i].about) < 0)
             return -errno;
     r->looked_ns = clock_now_ns();
+    random_bytes(&r->n_grants, sizeof(r->n_grants)); /* another one's before us are not ours */
     return 0;
 }
 
@@ -394,9 +475,10 @@ int forward_turn(struct resolver *r)
     if (n > 0 && is_outdated(r))
         return -ESTALE;
     for (int i = 0; i < n; i++) {
-        if (events[i].data.u64 == EVENT_ENGINE)
+        if (events[i].data.u64 != EVENT_ENGINE)
+            on_event(r, &events[i]);
+        else if (on_engine(r) < 0)
             return -EPIPE;
-        on_event(r, &events[i]);
     }
     end_due(r);
     return 0;

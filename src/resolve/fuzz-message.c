@@ -16,7 +16,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(answer, data + 1 + n, size - 1 - n);
         if (message_question(query, n, &question) == 0) {
             CHECK(question.end <= n && strlen(question.name) < sizeof(question.name));
-            (void)message_answers(answer, size - 1 - n, query, &question);
+            uint32_t addresses[4];
+            if (message_answers(answer, size - 1 - n, query, &question))
+                CHECK(message_addresses(answer, size - 1 - n, &question, 60, addresses, 4) <=
+                      4);
             CHECK(message_refuse(query, &question, MESSAGE_REFUSED) <= n);
             CHECK(message_answers(query, question.end, query, &question));
         }

@@ -8,8 +8,11 @@
 #define MASK_OPERATION 0x78u /* of byte 2: 0 is a question */
 #define FLAG_RECURSION 0x01u /* of byte 2: asked for */
 #define FLAG_RECURSIVE 0x80u /* of byte 3: there is */
-#define NAME_BYTES_MAX 255u  /* RFC 1035 2.3.4 */
-#define LABEL_MAX 63u        /* above: a reference (RFC 1035 4.1.4), or nothing */
+#define TYPE_A 1u
+#define CLASS_IN 1u
+#define ROW_HEAD 10u        /* type, class, time to live, length */
+#define NAME_BYTES_MAX 255u /* RFC 1035 2.3.4 */
+#define LABEL_MAX 63u       /* above: a reference (RFC 1035 4.1.4), or nothing */
 
 uint16_t message_u16(const uint8_t *at)
 {
@@ -92,6 +95,48 @@ bool message_answers(const uint8_t *bytes, size_t n, const uint8_t *query,
            (bytes[2] & FLAG_ANSWER) != 0 && message_u16(bytes + 4) == 1 &&
            same_name(bytes + MESSAGE_HEADER, query + MESSAGE_HEADER, n_name) &&
            memcmp(bytes + question->end - 4, query + question->end - 4, 4) == 0;
+}
+
+static uint32_t read_u32(const uint8_t *at)
+{
+    return (uint32_t)message_u16(at) << 16 | message_u16(at + 2);
+}
+
+/* The byte behind the name at @at, which may end in a reference; 0: there is none. */
+static size_t skip_name(const uint8_t *bytes, size_t n, size_t at)
+{
+    while (at < n && bytes[at] != 0 && bytes[at] <= LABEL_MAX)
+        at += 1u + bytes[at];
+    if (at >= n)
+        return 0;
+    at += bytes[at] == 0 ? 1 : 2;
+    return at <= n ? at : 0;
+}
+
+int message_addresses(uint8_t *bytes, size_t n, const struct question *question,
+                      uint32_t ttl_max_s, uint32_t *ret, size_t max)
+{
+    size_t at = question->end, found = 0;
+
+    for (uint32_t left = message_u16(bytes + 6); left > 0; left--) {
+        size_t n_data;
+
+        at = skip_name(bytes, n, at);
+        if (at == 0 || n - at < ROW_HEAD)
+            return -EBADMSG;
+        n_data = message_u16(bytes + at + 8);
+        if (n - at - ROW_HEAD < n_data)
+            return -EBADMSG;
+        if (read_u32(bytes + at + 4) > ttl_max_s) {
+            message_put_u16(bytes + at + 4, (uint16_t)(ttl_max_s >> 16));
+            message_put_u16(bytes + at + 6, (uint16_t)ttl_max_s);
+        }
+        if (message_u16(bytes + at) == TYPE_A && message_u16(bytes + at + 2) == CLASS_IN &&
+            n_data == 4 && found < max)
+            ret[found++] = read_u32(bytes + at + ROW_HEAD);
+        at += ROW_HEAD + n_data;
+    }
+    return (int)found;
 }
 
 size_t message_refuse(uint8_t *bytes, const struct question *question, enum message_code code)

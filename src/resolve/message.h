@@ -29,6 +29,12 @@ int message_question(const uint8_t *bytes, size_t n, struct question *ret);
 /** message_answers() - @n bytes are the answer to @query, which was a query with @question. */
 bool message_answers(const uint8_t *bytes, size_t n, const uint8_t *query,
                      const struct question *question);
+/**
+ * message_addresses() - the IPv4 addresses that an answer to @question gives, in the machine's byte order
+ * No row of it lives longer than @ttl_max_s afterwards. Their number, at most @max; -EBADMSG.
+ */
+int message_addresses(uint8_t *bytes, size_t n, const struct question *question,
+                      uint32_t ttl_max_s, uint32_t *ret, size_t max);
 /** message_refuse() - makes of a query that message_question() took the answer that says @code; its size. */
 size_t message_refuse(uint8_t *bytes, const struct question *question, enum message_code code);
 

@@ -1,8 +1,8 @@
 /*
  * Questions under way: a fixed number of places, shared out so that no sandbox takes another's.
  *
- * UDP:   free -> asking -> free
- * TCP:   free -> reading -> asking -> answering -> reading ... -> free
+ * UDP:   free -> asking (-> granting) -> free
+ * TCP:   free -> reading -> asking (-> granting) -> answering -> reading ... -> free
  *
  * A place has a time in each state; they all have the same, so the list of those in use is in the order in which they are due.
  * One thread, no waiting anywhere but in resolver_run().
@@ -11,7 +11,7 @@
 #define CWS_RESOLVE_QUERY_H
 
 #include "base/list.h"
-#include "resolve/message.h"
+#include "resolve/names.h"
 #include "resolve/servers.h"
 
 #define QUERIES_MAX 2048       /* chosen: of all sandboxes at once */
@@ -20,7 +20,7 @@
 #define STATE_MS \
     1500 /* chosen: glibc waits 5 s for all; a second server has its turn by then */
 
-enum query_state { QUERY_READING, QUERY_ASKING, QUERY_ANSWERING };
+enum query_state { QUERY_READING, QUERY_ASKING, QUERY_GRANTING, QUERY_ANSWERING };
 
 struct query {
     struct list node; /* resolver.used, or .unused */
@@ -32,8 +32,10 @@ struct query {
     uint32_t n_tries;
     uint16_t id; /* what the asker calls the question */
     struct question question;
+    enum names_answer may;  /* what the names say of it */
+    uint32_t number;        /* of struct resolve_grant, while granting */
     uint8_t *bytes;         /* the question; of TCP behind its length, as the answer is */
-    uint8_t *answer;        /* of TCP */
+    uint8_t *answer;        /* behind room for its length; of UDP while granting only */
     size_t n, n_answer, at; /* at: so many of what goes or comes are done */
 };
 
@@ -42,6 +44,7 @@ struct resolver {
     const struct resolve_table *table;
     int poll_fd;
     struct list used, unused;
+    uint32_t n_grants;  /* they have numbers */
     uint64_t looked_ns; /* whether the servers are still those */
     uint8_t n_of[RESOLVE_PLACES];
     struct query queries[QUERIES_MAX];

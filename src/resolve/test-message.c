@@ -99,6 +99,30 @@ static void test_only_the_answer_to_a_question_answers_it(void **state)
     }
 }
 
+#define ROW "\xc0\x0c\0\1\0\1"
+
+static void test_addresses_of_an_answer(void **state)
+{
+    uint8_t bytes[] = "\x12\x34\x81\x80\0\1\0\3\0\0\0\0\1a\0" TAIL
+                      "\xc0\x0c\0\5\0\1\0\0\0\x3c\0\3\1b\0"     /* a is b */
+                      "\1b\0\0\1\0\1\0\1\0\0\0\4\xc6\x33\x64\7" /* for 65,536 s */
+        ROW "\0\0\0\1\0\4\1\2\3\4";
+    struct question q;
+    uint32_t got[4];
+    size_t n = sizeof(bytes) - 1;
+    (void)state;
+    bytes[2] &= 0x7f;
+    assert_int_equal(message_question(bytes, n, &q), 0);
+    assert_int_equal(message_addresses(bytes, n, &q, 3600, got, 4), 2);
+    assert_int_equal(got[0], 0xc6336407);
+    assert_int_equal(got[1], 0x01020304);
+    assert_int_equal(message_u16(bytes + n - 26), 0); /* time to live of the second row */
+    assert_int_equal(message_u16(bytes + n - 24), 3600);
+    assert_int_equal(message_addresses(bytes, n, &q, 3600, got, 1), 1);
+    for (size_t cut = q.end; cut < n; cut++)
+        assert_int_equal(message_addresses(bytes, cut, &q, 3600, got, 4), -EBADMSG);
+}
+
 static void test_a_refusal_is_an_answer(void **state)
 {
     uint8_t bytes[] = HEAD "\1a\0" TAIL "options";
@@ -122,6 +146,7 @@ int main(void)
         cmocka_unit_test(test_what_is_no_question_is_refused),
         cmocka_unit_test(test_names_end_at_their_limit),
         cmocka_unit_test(test_only_the_answer_to_a_question_answers_it),
+        cmocka_unit_test(test_addresses_of_an_answer),
         cmocka_unit_test(test_a_refusal_is_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

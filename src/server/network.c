@@ -2,6 +2,7 @@
 #include "server/network.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -14,7 +15,8 @@
 #define FIELD "sandbox.spec.network."
 #define MAX_RANGES 512 /* rules, and what their exceptions cut them into */
 #define ALL_PROTOCOLS 255u
-#define ANY_NAME "*"
+#define ANY_NAME "*\n"
+#define HTTPS_PORT 443
 
 struct range { /* of addresses, both ends belong to it */
     uint32_t first, last;
@@ -36,6 +38,7 @@ struct builder {
     struct ports ports[2 * NETWORK_MAX_PORTS];
     uint32_t n_ports;
     uint32_t n_except;
+    bool any_name;
     struct network_plan *plan;
 };
 
@@ -187,11 +190,57 @@ static int add_block(struct builder *b, const Pb__CidrBlock *block, enum network
 static int add_any(struct builder *b, uint32_t ports_at)
 {
     uint32_t from = b->n_parts;
-    (void)strcpy(b->plan->names, ANY_NAME);
+    if (!b->any_name)
+        (void)strcat(b->plan->names, ANY_NAME);
+    b->any_name = true;
     if (add_part(b, (struct range){0, UINT32_MAX}, ports_at) < 0 ||
         cut_all(b, from, never, ARRAY_SIZE(never)) < 0)
         return -ENOSPC;
     return cut_all(b, from, private, ARRAY_SIZE(private));
+}
+
+/* DNS-1123, as clients have it; @name is lower case. */
+static bool is_host_name(const char *name)
+{
+    size_t n = strlen(name), n_label;
+    if (n == 0 || n > 253)
+        return false;
+    for (;; name += n_label + 1) {
+        n_label = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+        if (n_label == 0 || n_label > 63 || name[0] == '-' || name[n_label - 1] == '-')
+            return false;
+        if (name[n_label] != '.')
+            return name[n_label] == '\0';
+    }
+}
+
+static bool has_https_port(const Pb__EgressRule *rule)
+{
+    const Pb__PortRange *p = rule->n_ports > 0 ? rule->ports[0] : NULL;
+    return p == NULL || (rule->n_ports == 1 && p->port == HTTPS_PORT &&
+                         (p->end_port == 0 || p->end_port == HTTPS_PORT) &&
+                         (p->protocol[0] == '\0' || strcasecmp(p->protocol, "tcp") == 0));
+}
+
+static int add_name(struct builder *b, const Pb__EgressRule *rule, const char *field,
+                    struct err *err)
+{
+    char *at = b->plan->names + strlen(b->plan->names), *name = at;
+    size_t room = sizeof(b->plan->names) - (size_t)(at - b->plan->names);
+    if (!has_https_port(rule))
+        return err_invalid(err, field, "a host name is reached by TCP 443 and nothing else");
+    if (rule->n_https_hostname_except > 0)
+        return err_invalid(err, field, "exceptions of host names are for policies only");
+    if ((size_t)snprintf(at, room, "%s", rule->https_hostname) + 2 > room)
+        return too_many(field, err);
+    for (char *c = name; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    if (!is_host_name(str_startswith(name, "*.") ? name + 2 : name) || strlen(name) > 253) {
+        *at = '\0';
+        return err_invalid(err, field, "`%s` is no host name", rule->https_hostname);
+    }
+    (void)strcat(name, "\n");
+    return 0;
 }
 
 static int add_rule(struct builder *b, const Pb__EgressRule *rule, enum network_offer offer,
@@ -215,12 +264,11 @@ static int add_rule(struct builder *b, const Pb__EgressRule *rule, enum network_
             return -1;
         return add_any(b, ports_at) < 0 ? too_many(field, err) : 0;
     case PB__EGRESS_RULE__DESTINATION_HTTPS_HOSTNAME:
+        return add_name(b, rule, field, err);
     case PB__EGRESS_RULE__DESTINATION_TENANT:
     case PB__EGRESS_RULE__DESTINATION_SELECTOR:
         return err_invalid(err, field, "egress rules%s are not implemented by this service",
-                           rule->destination_case == PB__EGRESS_RULE__DESTINATION_HTTPS_HOSTNAME
-                               ? " by dns_name"
-                           : rule->destination_case == PB__EGRESS_RULE__DESTINATION_TENANT
+                           rule->destination_case == PB__EGRESS_RULE__DESTINATION_TENANT
                                ? " by tenant"
                                : " by selector");
     }
@@ -389,6 +437,10 @@ Pb__NetworkOptions *network_effective(Pb__NetworkOptions *n, const struct networ
 {
     if (n == NULL && (n = malloc(sizeof(*n))) != NULL)
         pb__network_options__init(n);
+    for (size_t i = 0; n != NULL && i < n->n_egress; i++)
+        if (n->egress[i]->destination_case == PB__EGRESS_RULE__DESTINATION_HTTPS_HOSTNAME)
+            for (char *c = n->egress[i]->https_hostname; *c; c++)
+                *c = (char)tolower((unsigned char)*c);
     if (n == NULL || !plan->network || n->n_egress > 0)
         return n;
     Pb__EgressRule *rule = malloc(sizeof(*rule));

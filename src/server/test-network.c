@@ -205,6 +205,55 @@ static void test_private_blocks_are_granted_where_the_operator_lets_them(void **
     assert_refused(&s, NETWORK_OFFER_PRIVATE, "never reachable");
 }
 
+static void test_names_are_lines_in_lower_case(void **state)
+{
+    struct sample s;
+    struct network_plan plan;
+    CLEANUP_ERR struct err err = {0};
+    (void)state;
+    sample_init(&s);
+    s.options.n_egress = 3;
+    for (size_t i = 0; i < 2; i++)
+        s.rules[i].destination_case = PB__EGRESS_RULE__DESTINATION_HTTPS_HOSTNAME;
+    s.rules[0].https_hostname = strdup("API.example.org");
+    s.rules[1].https_hostname = "*.example.com";
+    add_port(&s, &s.rules[1], 0, "TCP", 443, 0);
+    s.rules[2].destination_case = PB__EGRESS_RULE__DESTINATION_ANY;
+    s.rules[2].any = true;
+    add_port(&s, &s.rules[2], 1, "", 80, 0);
+    assert_int_equal(network_plan_make(&s.options, NETWORK_OFFER_EGRESS, &plan, &err), 0);
+    assert_string_equal(plan.names, "api.example.org\n*.example.com\n*\n");
+    assert_true(plan.ruled && plan.network);
+    s.options.n_egress = 1;
+    assert_int_equal(network_plan_make(&s.options, NETWORK_OFFER_EGRESS, &plan, &err), 0);
+    assert_int_equal(plan.n_grants, 0);
+    free(s.rules[0].https_hostname);
+}
+
+static void test_names_that_are_none_are_refused(void **state)
+{
+    static const char *const wrong[] = {
+        "",      "*",    "*.",
+        "a..b",  "-a.b", "a-.b",
+        "a.*.b", "*a.b", "a_b",
+        "a b",   ".a",   "a.",
+        "*.*.a", "a\nb", "0123456789012345678901234567890123456789012345678901234567890123.a"};
+    struct sample s;
+    (void)state;
+    sample_init(&s);
+    s.options.n_egress = 1;
+    s.rules[0].destination_case = PB__EGRESS_RULE__DESTINATION_HTTPS_HOSTNAME;
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        s.rules[0].https_hostname = (char *)wrong[i];
+        assert_refused(&s, NETWORK_OFFER_EGRESS, "egress[0].dns_name");
+    }
+    s.rules[0].https_hostname = "a.b";
+    add_port(&s, &s.rules[0], 0, "UDP", 443, 0);
+    assert_refused(&s, NETWORK_OFFER_EGRESS, "TCP 443");
+    add_port(&s, &s.rules[0], 0, "", 80, 0);
+    assert_refused(&s, NETWORK_OFFER_EGRESS, "TCP 443");
+}
+
 static void test_what_is_not_built_or_wrong_is_refused_by_name(void **state)
 {
     struct sample s;
@@ -215,7 +264,6 @@ static void test_what_is_not_built_or_wrong_is_refused_by_name(void **state)
     assert_refused(&s, NETWORK_OFFER_EGRESS, "has no destination");
     s.rules[0].destination_case = PB__EGRESS_RULE__DESTINATION_HTTPS_HOSTNAME;
     s.rules[0].https_hostname = "api.example.org";
-    assert_refused(&s, NETWORK_OFFER_EGRESS, "egress[0].dns_name");
     assert_refused(&s, NETWORK_OFFER_NONE, "egress[0].dns_name");
     s.rules[0].destination_case = PB__EGRESS_RULE__DESTINATION_TENANT;
     assert_refused(&s, NETWORK_OFFER_EGRESS, "by tenant");
@@ -256,6 +304,8 @@ int main(void)
         cmocka_unit_test(test_rules_add_up_and_an_exception_is_its_rules_own),
         cmocka_unit_test(test_broad_blocks_do_not_reach_what_is_private_or_the_machine),
         cmocka_unit_test(test_private_blocks_are_granted_where_the_operator_lets_them),
+        cmocka_unit_test(test_names_are_lines_in_lower_case),
+        cmocka_unit_test(test_names_that_are_none_are_refused),
         cmocka_unit_test(test_what_is_not_built_or_wrong_is_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
+import signal
 import subprocess
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import SECONDS, Service, family
+from conftest import SECONDS, STAGE, Service, family, wait_for_end
 from internet import MACHINE, METADATA, OTHER_PUBLIC, OUTSIDE, PRIVATE, PUBLIC, Internet, ask, needed, reached
 
 from cwsandbox import EgressRule, NetworkOptions
@@ -21,7 +24,7 @@ MANY = [PUBLIC] + [f"198.51.100.{n}" for n in range(100, 130)]
 ZONE = {
     "www.test": [[PUBLIC]], "other.test": [[OTHER_PUBLIC]], "index.test": [[PUBLIC]], "many.test": [MANY], "liar.test": [[PUBLIC]],
     "private.test": [[PRIVATE]], "metadata.test": [[METADATA]], "machine.test": [[MACHINE]], "gateway.test": [["169.254.1.1"]],
-    "rebind.test": [[PUBLIC], [PRIVATE]],
+    "rebind.test": [[PUBLIC], [PRIVATE]], "mixed.test": [[PRIVATE, OTHER_PUBLIC, METADATA]], "*.wild.test": [[OTHER_PUBLIC]],
 }
 
 # The addresses of each name, [] where there are none, or the number of the error.
@@ -80,6 +83,8 @@ while True:
 def internet():
     made = Internet()
     made.serve_names(ZONE)
+    made.serve(made.outside, 443)
+    made.serve(made.machine, 443)
     yield made
     made.close()
 
@@ -110,7 +115,7 @@ def resolver_of(service) -> int:
     """Its process; 0 while another one is being started."""
     for pid, _ in family(service.process.pid):
         with contextlib.suppress(OSError):  # it ended while we looked
-            if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith(b"/cwsandbox-resolve"):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] == b"cwsandbox-resolve":
                 return pid
     return 0
 
@@ -167,6 +172,76 @@ def test_one_sandbox_does_not_stop_anothers_questions(wired):
         assert look_up(box, "www.test") == [[PUBLIC]]
 
 
+def granted(*names: str, more=()) -> NetworkOptions:
+    return NetworkOptions(egress=[*[EgressRule(dns_name=name) for name in names], *more])
+
+
+def https(*hosts: str) -> list:
+    return [("tcp", host, 443) for host in hosts]
+
+
+def test_a_granted_name_is_reached_where_it_was_said_to_be(wired):
+    with wired.sandbox(network=granted("WWW.test")) as box:
+        assert reached(box, *https(PUBLIC)) == [False]  # nobody has asked yet
+        assert codes(box, "other.test", "test", "x.www.test", "nowhere.test", "www.test") == [5, 5, 5, 5, 0]
+        assert reached(box, *https("www.test", PUBLIC, OTHER_PUBLIC, OUTSIDE, MACHINE)) == [True, True, False, False, False]
+        assert reached(box, ("tcp", "www.test", 80), ("udp", "www.test", 443)) == [False, False]
+        assert [rule.dns_name for rule in box.effective_egress] == ["www.test"]
+        assert box.dns_egress_names == ("www.test",)
+
+
+def test_a_star_is_one_label(wired):
+    with wired.sandbox(network=granted("*.wild.test")) as box:
+        assert codes(box, "wild.test", "b.a.wild.test", "a.wild.test") == [5, 5, 0]
+        assert reached(box, *https("a.wild.test", PUBLIC)) == [True, False]
+
+
+def test_an_answer_by_tcp_grants_as_well(wired):
+    with wired.sandbox(network=granted("many.test")) as box:
+        assert look_up(box, "many.test") == [sorted(MANY)]
+        assert reached(box, *https(PUBLIC)) == [True]
+
+
+def test_what_one_was_told_is_not_anothers(wired):
+    with wired.sandbox(network=granted("www.test")) as one, wired.sandbox(network=granted("www.test")) as other:
+        assert reached(one, *https("www.test")) == [True]
+        assert reached(other, *https(PUBLIC)) == [False]
+
+
+def test_a_hostile_server_grants_public_addresses_only(wired):
+    names = ["private.test", "metadata.test", "machine.test", "gateway.test", "mixed.test"]
+    with wired.sandbox(network=granted(*names, "rebind.test")) as box:
+        assert look_up(box, *names, "rebind.test", "rebind.test")[-2:] in ([[PUBLIC], [PRIVATE]], [[PRIVATE], [PRIVATE]])
+        assert reached(box, *https(PRIVATE, METADATA, MACHINE, "169.254.1.1", OTHER_PUBLIC)) == [False] * 4 + [True]
+        assert reached(box, *https("rebind.test")) == [False]
+
+
+def test_names_add_up_with_other_rules(wired):
+    with wired.sandbox(network=granted("www.test", more=[EgressRule(any=True, ports=[80])])) as box:
+        assert reached(box, *https("www.test", "other.test"), ("tcp", "other.test", 80)) == [True, False, True]
+    with wired.sandbox(network=granted("www.test", more=[EgressRule(cidr=f"{OTHER_PUBLIC}/32", ports=[80])])) as box:
+        assert reached(box, *https("www.test", OTHER_PUBLIC), ("tcp", OTHER_PUBLIC, 80)) == [True, False, True]
+
+
+def named(service) -> str:
+    """The addresses that names have led to, as the router has them: a namespace that only the engine holds."""
+    engine = Path(f"/proc/{resolver_of(service)}/status").read_text().split("PPid:\t")[1].split()[0]
+    for fd in Path(f"/proc/{engine}/fd").iterdir():
+        if str(fd.readlink()).startswith("net:["):
+            out = subprocess.run(["nsenter", f"--net={fd}", "nft", "list", "set", "inet", "cwsandbox", "named"], check=False,
+                                 capture_output=True, text=True)
+            if out.returncode == 0:
+                return out.stdout
+    raise AssertionError("no router")
+
+
+def test_grants_go_with_their_sandbox(wired):
+    with wired.sandbox(network=granted("www.test", "other.test")) as box:
+        look_up(box, "www.test", "other.test")
+        assert (PUBLIC in named(wired), OTHER_PUBLIC in named(wired)) == (True, True)
+    assert "elements" not in named(wired)
+
+
 def test_the_resolver_has_no_power(wired):
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{resolver_of(wired)}/status").read_text().splitlines())
     users = set(status["Uid"].split() + status["Gid"].split())
@@ -178,11 +253,34 @@ def test_the_resolver_has_no_power(wired):
 
 
 def test_another_resolver_follows_one_that_died(wired):
-    with wired.sandbox() as box:
+    with wired.sandbox() as box, wired.sandbox(network=granted("other.test")) as narrow:
         before = resolver_of(wired)
         subprocess.run(["kill", "-9", str(before)], check=True)
         assert look_up(box, "www.test") == [[PUBLIC]]
         assert resolver_of(wired) not in (0, before)
+        assert codes(narrow, "www.test", "other.test") == [5, 0]
+
+
+def test_names_go_on_under_another_engine(internet, tmp_path):
+    """cwsandbox-launch is replaced while sandboxes run: what they may ask and reach is what it was."""
+    for name in ("cwsandbox-launch", "cwsandbox-resolve"):
+        shutil.copy(STAGE / "libexec/cwsandbox" / name, tmp_path)
+    launch = tmp_path / "cwsandbox-launch"
+    service = Service(False, "--network", "egress", "--dns", OUTSIDE, "--launch-path", str(launch),
+                      wrapper=internet.inside(internet.machine))
+    with service.sandbox(network=granted("www.test", "other.test")) as box, service.sandbox() as free:
+        assert reached(box, *https("www.test")) == [True]
+        before = resolver_of(service)
+        shutil.copy(launch, tmp_path / "new")
+        os.replace(tmp_path / "new", launch)
+        service.process.send_signal(signal.SIGHUP)
+        assert wait_for_end(before, SECONDS)
+        assert reached(box, *https(PUBLIC, "other.test", "www.test")) == [True] * 3
+        assert codes(box, "many.test") == [5]
+        assert look_up(free, "many.test") == [sorted(MANY)]
+        assert OTHER_PUBLIC in named(service)
+    assert "elements" not in named(service)
+    service.stop()
 
 
 def test_a_package_is_installed_from_an_index_by_name(wired, internet, tmp_path):
