@@ -774,7 +774,8 @@ typedef struct cws_exec_options {
 /**
  * cws_sandbox_exec() - run a command; starts the sandbox and waits for RUNNING if needed
  * Errors at once: CWS_E_INVALID ("Command cannot be empty", "cwd cannot be empty string", "cwd must be an absolute path",
- * a variable without a name, "user must be a name or a number, or USER:GROUP").
+ * a variable without a name; a word, or a variable with its name and value, of more than 131071 bytes, a cwd of more than 4095: what
+ * no program can be given; "user must be a name or a number, or USER:GROUP").
  * The handle: cws_op_int() is the exit code. A stream that ends without an exit is an error, never exit 0.
  */
 CWS_API cws_process *cws_sandbox_exec(cws_sandbox *sb, const char *const *argv, size_t n_argv,

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #ifdef __linux__
 #include <sys/random.h>
@@ -78,6 +79,15 @@ int file_read(const char *path, size_t max, char **ret_text, size_t *ret_len)
         *ret_len = (size_t)n;
     *ret_text = TAKE_PTR(text);
     return 0;
+}
+
+size_t exec_max_bytes(void)
+{
+    const rlim_t least = 128u << 10, most = 6u << 20; /* ARG_MAX; three quarters of _STK_LIM */
+    struct rlimit stack;
+    if (getrlimit(RLIMIT_STACK, &stack) < 0)
+        return least;
+    return MAX(least, MIN(most, stack.rlim_cur / 4));
 }
 
 ssize_t fd_receive(int socket, void *data, size_t size, int *ret_fd, int *ret_flags)

@@ -33,6 +33,14 @@ ssize_t fd_receive(int socket, void *data, size_t size, int *ret_fd, int *ret_fl
 int fd_set_nonblock(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);
 
+#define EXEC_MAX_STRING \
+    131072u /* MAX_ARG_STRLEN of Linux (32 pages of 4 KiB), with NUL: of an argument, and of NAME=VALUE */
+/**
+ * exec_max_bytes() - what execve(2) takes of arguments and environment together, strings and the pointers to them, of
+ * who has our limit of the stack: a quarter of it, within what the kernel has for anybody (fs/exec.c).
+ */
+size_t exec_max_bytes(void);
+
 /** random_bytes() - getrandom(2), never fails on a supported kernel. */
 void random_bytes(void *data, size_t n);
 /** random_uuid() - UUID4 with hyphens, 36 characters and NUL. */

@@ -393,6 +393,20 @@ static void add_fields(struct exec *x)
         x->rpc.fields[x->rpc.n_fields++] = (struct grpc_header){EXEC_FILES_HEADER, EXEC_FILES};
 }
 
+/* The whole command is one word of the shell that changes the directory. */
+static struct cws_error *check_script(const struct exec *x)
+{
+    CLEANUP_FREE char *script = shell_cd(x->spec.cwd, x->spec.argv, x->spec.n_argv);
+    if (!script)
+        return &error_nomem;
+    if (strlen(script) < EXEC_MAX_STRING)
+        return NULL;
+    return error_new(CWS_E_INVALID,
+                     "command: longer than %u bytes, which is the most that this service can "
+                     "run with cwd",
+                     EXEC_MAX_STRING - 1);
+}
+
 /* What this service does not take must not be left out. NULL: it takes all of it. */
 static struct cws_error *check_fields(const struct exec *x, const struct conn *conn)
 {
@@ -401,6 +415,8 @@ static struct cws_error *check_fields(const struct exec *x, const struct conn *c
         e = error_new(CWS_E_SANDBOX,
                       "%s: this service cannot run a command as another user (user='%s')",
                       x->spec.label, x->spec.user);
+    else if (x->spec.cwd && !conn->exec_fields)
+        e = check_script(x);
     else if (x->spec.files && !conn->exec_files)
         e = error_new(CWS_E_SANDBOX, "%s: this service offers no such call for files",
                       x->spec.label);

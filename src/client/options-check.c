@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "client/command.h"
 #include "client/options.h"
 
 static size_t n_containers(const cws_options *o)
@@ -63,6 +64,42 @@ static int check_containers(const cws_options *o, cws_error **error)
     if (spec->n_containers > 1 && n_primary != 1)
         return error_set(error, CWS_E_INVALID,
                          "of several containers exactly one is the primary");
+    return 0;
+}
+
+static int check_container_words(const Pb__Container *c, cws_error **error)
+{
+    for (size_t i = 0; i < c->n_environment_variables; i++) {
+        const Pb__Container__EnvironmentVariablesEntry *v = c->environment_variables[i];
+        if (command_check_variable("environment_variables", v->key, strlen(v->key),
+                                   strlen(v->value), error) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < c->n_args; i++)
+        if (command_check_word("args", i, c->args[i], error) < 0)
+            return -1;
+    return *c->command ? command_check_word("command", 0, c->command, error) : 0;
+}
+
+/* What no program could be started with. */
+static int check_words(const cws_options *o, cws_error **error)
+{
+    const struct option_pair *env = o->env.items;
+    for (size_t i = 0; i < o->env.n; i++)
+        if (command_check_variable("environment_variables", env[i].key, strlen(env[i].key),
+                                   strlen(env[i].value), error) < 0)
+            return -1;
+    for (size_t i = 0; i < o->args.n; i++)
+        if (command_check_word("args", i, ((char **)o->args.items)[i], error) < 0)
+            return -1;
+    if (o->command && command_check_word("command", 0, o->command, error) < 0)
+        return -1;
+    if (o->container && check_container_words(record_message(o->container), error) < 0)
+        return -1;
+    const Pb__SandboxSpec *spec = o->spec ? record_message(o->spec) : NULL;
+    for (size_t i = 0; spec && i < spec->n_containers; i++)
+        if (check_container_words(spec->containers[i], error) < 0)
+            return -1;
     return 0;
 }
 
@@ -133,7 +170,7 @@ static int check_file(const cws_options *o, cws_error **error)
 int options_check(const cws_options *o, cws_error **error)
 {
     if (check_placement(o, error) < 0 || check_template(o, error) < 0 ||
-        check_file(o, error) < 0 || check_containers(o, error) < 0)
+        check_file(o, error) < 0 || check_containers(o, error) < 0 || check_words(o, error) < 0)
         return -1;
     return check_network(o, error);
 }

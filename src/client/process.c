@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "client/command.h"
 #include "client/shellquote.h"
 #include "wire/status.h"
 
@@ -200,33 +201,33 @@ int user_check(const char *user, cws_error **error)
     return error_set(error, CWS_E_INVALID, "user must be a name or a number, or USER:GROUP");
 }
 
+static int check_variables(const cws_exec_options *o, cws_error **error)
+{
+    for (size_t i = 0; i < o->n_env; i++) {
+        const char *name = o->env[i], *value = strchr(name, '=');
+        if (!value || value == name || !utf8_valid(name, strlen(name)))
+            return error_set(error, CWS_E_INVALID,
+                             "variable %zu of env is not NAME=value in UTF-8", i);
+        if (command_check_variable("env", name, (size_t)(value - name), strlen(value + 1),
+                                   error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int check_arguments(const char *const *argv, size_t n, const cws_exec_options *o,
                            cws_error **error)
 {
     if (n == 0)
         return error_set(error, CWS_E_INVALID, "Command cannot be empty");
     for (size_t i = 0; i < n; i++)
-        if (!argv[i] || !utf8_valid(argv[i], strlen(argv[i])))
-            return error_set(error, CWS_E_INVALID, "word %zu of the command is not valid UTF-8",
-                             i);
+        if (command_check_word("command", i, argv[i], error) < 0)
+            return -1;
     if (container_check(o->container, error) < 0)
         return -1;
-    for (size_t i = 0; i < o->n_env; i++)
-        if (!strchr(o->env[i], '=') || o->env[i][0] == '=' ||
-            !utf8_valid(o->env[i], strlen(o->env[i])))
-            return error_set(error, CWS_E_INVALID,
-                             "variable %zu of env is not NAME=value in UTF-8", i);
-    if (o->user && user_check(o->user, error) < 0)
+    if (check_variables(o, error) < 0 || (o->user && user_check(o->user, error) < 0))
         return -1;
-    if (!o->cwd)
-        return 0;
-    if (!*o->cwd)
-        return error_set(error, CWS_E_INVALID, "cwd cannot be empty string");
-    if (o->cwd[0] != '/')
-        return error_set(error, CWS_E_INVALID, "cwd must be an absolute path");
-    if (!utf8_valid(o->cwd, strlen(o->cwd)))
-        return error_set(error, CWS_E_INVALID, "cwd is not valid UTF-8");
-    return 0;
+    return o->cwd ? command_check_cwd(o->cwd, error) : 0;
 }
 
 static int copy_fields(struct cws_process *p, const cws_exec_options *o)

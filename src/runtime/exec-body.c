@@ -110,6 +110,24 @@ static int put_command(struct exec_body *body, const char *cwd, const char *user
     return r;
 }
 
+/* As execve(2) counts: a pointer for each string, too. @n_ours: what it does not get. */
+static size_t size_in_memory(const struct exec_body *body, size_t n_ours)
+{
+    return buf_len(&body->bytes) - n_ours + (body->n_args + body->n_envs) * sizeof(char *);
+}
+
+static int say_too_long(struct err *err)
+{
+    static const char text[] = "arguments and environment, the sandbox's variables among them, "
+                               "are longer together than "
+                               "%zu bytes, which is the most that Linux passes to a program";
+    char what[sizeof(text) + 20];
+    (void)snprintf(what, sizeof(what), text, exec_max_bytes());
+    (void)err_set(err, ERR_INVALID_ARGUMENT, "command: %s", what);
+    err_add_violation(err, "command", "%s", what);
+    return -1;
+}
+
 int exec_body_compose(struct exec_body *ret, const struct plan *plan,
                       const struct process_spec *spec, const char *hostname, struct err *err)
 {
@@ -122,13 +140,11 @@ int exec_body_compose(struct exec_body *ret, const struct plan *plan,
     int r = put_command(&body, cwd, user_of(plan, spec), argv, n);
     if (r == 0)
         r = put_environment(&body, plan, spec, hostname);
-    if (r == 0 && buf_len(&body.bytes) > INIT_MAX_MEMFD_BODY) {
+    size_t n_ours = strlen(cwd) + strlen(user_of(plan, spec)) + 2;
+    if (r == 0 &&
+        size_in_memory(&body, n_ours) > MIN(exec_max_bytes(), (size_t)INIT_MAX_MEMFD_BODY)) {
         exec_body_done(&body);
-        (void)err_set(err, ERR_INVALID_ARGUMENT,
-                      "command: arguments and environment are longer than %u bytes together",
-                      INIT_MAX_MEMFD_BODY);
-        err_add_violation(err, "command", "arguments and environment are too long");
-        return -1;
+        return say_too_long(err);
     }
     if (r < 0) {
         exec_body_done(&body);
@@ -205,9 +221,14 @@ static void say_user(struct err *err, const char *what, const char *user)
     err_add_violation(err, "user", "`%s` %s", user, what);
 }
 
-bool exec_user_error(const struct exec_body *body, const struct init_packet *started,
-                     struct err *err)
+bool exec_request_error(const struct exec_body *body, const struct init_packet *started,
+                        struct err *err)
 {
+    if (started->value == -E2BIG && strcmp(started->stage, "execve") == 0) {
+        (void)say_too_long(
+            err); /* an interpreter's line adds its words, somebody lowered the limit */
+        return true;
+    }
     bool user = strcmp(started->stage, "user") == 0,
          group = strcmp(started->stage, "group") == 0;
     if (!user && !group && strcmp(started->stage, "setuid") != 0)

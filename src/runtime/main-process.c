@@ -81,7 +81,7 @@ static void on_started(struct sandbox *sb, const struct init_packet *packet)
         return;
     }
     control_end(&sb->cell->control, &sb->main.call);
-    if (exec_user_error(&body, packet, &err)) {
+    if (exec_request_error(&body, packet, &err)) {
         sandbox_fail(sb, "start the main process: %s", err_text(&err));
         return;
     }

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/util.h"
 #include "runtime/image.h"
 
 PRINTF_LIKE(3, 4)
@@ -33,6 +34,14 @@ int path_check(const char *path, const char *field, struct err *err)
     return 0;
 }
 
+static int too_long(struct err *err, const char *field, const char *what)
+{
+    return invalid(err, field,
+                   "%s is longer than %u bytes, which is the most that Linux passes to a "
+                   "program",
+                   what, EXEC_MAX_STRING - 1);
+}
+
 static int check_env(const struct string_pair *env, size_t n, struct err *err)
 {
     if (n > PLAN_MAX_ENV)
@@ -40,15 +49,44 @@ static int check_env(const struct string_pair *env, size_t n, struct err *err)
     for (size_t i = 0; i < n; i++)
         if (env[i].key[0] == '\0' || strchr(env[i].key, '='))
             return invalid(err, "env", "a name must not be empty or contain `=`");
+    for (size_t i = 0; i < n; i++) {
+        char what[96];
+        if (strlen(env[i].key) + strlen(env[i].value) + 2 <= EXEC_MAX_STRING)
+            continue;
+        (void)snprintf(what, sizeof(what), "`%.64s` with its value", env[i].key);
+        return too_long(err, "env", what);
+    }
     return 0;
+}
+
+static int check_argv(const char *const *argv, size_t n, struct err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        char what[64];
+        if (strlen(argv[i]) < EXEC_MAX_STRING)
+            continue;
+        (void)snprintf(what, sizeof(what), "the word at index %zu", i);
+        return too_long(err, "command", what);
+    }
+    return 0;
+}
+
+/* @cwd: NULL and "" are the image's. */
+static int check_cwd(const char *cwd, const char *field, struct err *err)
+{
+    if (!cwd || cwd[0] == '\0')
+        return 0;
+    if (strlen(cwd) >= PLAN_MAX_PATH)
+        return invalid(err, field, "is longer than %d bytes", PLAN_MAX_PATH - 1);
+    return cwd[0] == '/' ? 0 : invalid(err, field, "`%s` is not an absolute path", cwd);
 }
 
 int process_spec_check(const struct process_spec *spec, struct err *err)
 {
     if (spec->n_argv == 0 || spec->argv[0][0] == '\0')
         return invalid(err, "command", "must not be empty");
-    if (spec->cwd && spec->cwd[0] != '\0' && spec->cwd[0] != '/')
-        return invalid(err, "cwd", "`%s` is not an absolute path", spec->cwd);
+    if (check_cwd(spec->cwd, "cwd", err) < 0 || check_argv(spec->argv, spec->n_argv, err) < 0)
+        return -1;
     if (spec->n_argv + spec->n_env > INIT_MAX_STRINGS - 16)
         return invalid(err, "command", "has too many arguments");
     if (spec->user && strlen(spec->user) > PLAN_MAX_USER)
@@ -76,9 +114,8 @@ static int check_files(const struct sandbox_spec *spec, struct err *err)
 
 static int check_spec(const struct sandbox_spec *spec, struct err *err)
 {
-    if (spec->working_dir[0] != '\0' && spec->working_dir[0] != '/')
-        return invalid(err, "working_dir", "`%s` is not an absolute path", spec->working_dir);
-    if (check_env(spec->env, spec->n_env, err) < 0)
+    if (check_cwd(spec->working_dir, "working_dir", err) < 0 ||
+        check_env(spec->env, spec->n_env, err) < 0)
         return -1;
     return check_files(spec, err);
 }

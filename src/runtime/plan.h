@@ -75,9 +75,9 @@ void exec_body_done(struct exec_body *body);
  */
 int exec_body_attach(const struct exec_body *body, struct control_request *request,
                      int fds[static CONTROL_MAX_FDS], int *ret_memfd);
-/** exec_user_error() - of a start that failed for its user; false: that was not the reason. */
-bool exec_user_error(const struct exec_body *body, const struct init_packet *started,
-                     struct err *err);
+/** exec_request_error() - of a start that failed for its user, or because execve(2) found it too long; false: that was not the reason. */
+bool exec_request_error(const struct exec_body *body, const struct init_packet *started,
+                        struct err *err);
 /** exec_failure_text() - the shell's words for a failed start, with newline; its exit code. 0:
  * not the command's fault. */
 int exec_failure_text(const struct exec_body *body, const struct init_packet *started,

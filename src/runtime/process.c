@@ -152,7 +152,7 @@ static void on_start_failed(struct process *p, const struct init_packet *packet)
     char text[PLAN_MAX_PATH + 256]; /* a longer name is cut */
     int error = -packet->value;
 
-    if (exec_user_error(&p->body, packet, &p->err))
+    if (exec_request_error(&p->body, packet, &p->err))
         return; /* the verdict is an error already */
     p->exit_code = exec_failure_text(&p->body, packet, text, sizeof(text));
     if (p->exit_code == 0) {

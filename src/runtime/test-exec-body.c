@@ -75,11 +75,11 @@ static void test_every_failure_of_a_user_is_told(void **state)
     struct init_packet packet = {.stage = "chdir", .value = -ENOENT};
     struct err err = {0};
     (void)state;
-    assert_false(exec_user_error(&body, &packet, &err));
+    assert_false(exec_request_error(&body, &packet, &err));
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         packet.value = -rows[i].error;
         (void)strcpy(packet.stage, rows[i].stage);
-        assert_true(exec_user_error(&body, &packet, &err));
+        assert_true(exec_request_error(&body, &packet, &err));
         assert_int_equal(err.code, ERR_INVALID_ARGUMENT);
         assert_non_null(strstr(err_text(&err), "`bob`"));
         assert_non_null(strstr(err_text(&err), rows[i].text));

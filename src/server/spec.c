@@ -92,17 +92,22 @@ struct string_pair *spec_env(size_t n, spec_map_entry *const *entries, const cha
 static int check_lengths(const Pb__Container *c, const struct string_pair *env, struct err *err)
 {
     for (size_t i = 0; i < c->n_environment_variables; i++)
-        if (strlen(env[i].key) + strlen(env[i].value) + 2 > SPEC_MAX_STRING)
+        if (strlen(env[i].key) + strlen(env[i].value) + 2 > EXEC_MAX_STRING)
             return err_invalid(err, MAIN "environment_variables",
                                "`%.64s` is longer than %u bytes with its value, which is the "
                                "most that Linux passes to a program",
-                               env[i].key, SPEC_MAX_STRING - 1);
+                               env[i].key, EXEC_MAX_STRING - 1);
     for (size_t i = 0; i < c->n_args; i++)
-        if (strlen(c->args[i]) + 1 > SPEC_MAX_STRING)
+        if (strlen(c->args[i]) + 1 > EXEC_MAX_STRING)
             return err_invalid(err, MAIN "args",
                                "the one at index %zu is longer than %u bytes, which is the "
                                "most that Linux passes to a program",
-                               i, SPEC_MAX_STRING - 1);
+                               i, EXEC_MAX_STRING - 1);
+    if (strlen(c->command) + 1 > EXEC_MAX_STRING)
+        return err_invalid(err, MAIN "command",
+                           "longer than %u bytes, which is the most that Linux passes to a "
+                           "program",
+                           EXEC_MAX_STRING - 1);
     return 0;
 }
 

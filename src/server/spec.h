@@ -22,8 +22,6 @@
 #define SPEC_MAX_KEPT \
     (1u << 20) /* chosen: packed spec, kept as long as the sandbox is readable; without the \
                   files when they do not fit */
-#define SPEC_MAX_STRING \
-    131072u /* MAX_ARG_STRLEN of Linux, with NUL: of an argument, and of NAME=VALUE */
 #define SPEC_RUNTIME_CLASS "cwsandbox" /* what effective_runtime_class says */
 #define SPEC_CONTAINER "main"          /* of a container that came without a name */
 #define SPEC_MIN_MEMORY (4u << 20)     /* chosen: below, not even init and a shell fit */

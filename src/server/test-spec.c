@@ -302,13 +302,13 @@ static void test_arguments_without_a_command_stay_arguments(void **state)
 static void test_strings_that_no_program_could_be_given_are_named(void **state)
 {
     struct fixture f;
-    CLEANUP_FREE char *text = malloc(SPEC_MAX_STRING + 1);
+    CLEANUP_FREE char *text = malloc(EXEC_MAX_STRING + 1);
     Pb__Container__EnvironmentVariablesEntry entry =
         PB__CONTAINER__ENVIRONMENT_VARIABLES_ENTRY__INIT;
     Pb__Container__EnvironmentVariablesEntry *entries[] = {&entry};
     char *args[] = {text};
     assert_non_null(text);
-    memset(text, 'x', SPEC_MAX_STRING);
+    memset(text, 'x', EXEC_MAX_STRING);
     entry.key = "BIG";
     entry.value = text;
     fixture_init(&f);
@@ -317,21 +317,21 @@ static void test_strings_that_no_program_could_be_given_are_named(void **state)
     for (size_t over = 0; over <= 1; over++) {
         CLEANUP_ERR struct err err = {0};
         CLEANUP(spec_plan_done) struct spec_plan plan = {0};
-        text[SPEC_MAX_STRING - sizeof("BIG=") + over] = '\0';
+        text[EXEC_MAX_STRING - sizeof("BIG=") + over] = '\0';
         f.container.n_environment_variables = 1;
         assert_int_equal(spec_translate(&f.spec, &plan, &err), over ? -1 : 0);
         assert_true(!over || strstr(err_text(&err), "`BIG` is longer than 131071 bytes"));
-        text[SPEC_MAX_STRING - sizeof("BIG=") + over] = 'x';
+        text[EXEC_MAX_STRING - sizeof("BIG=") + over] = 'x';
     }
     for (size_t over = 0; over <= 1; over++) {
         CLEANUP_ERR struct err err = {0};
         CLEANUP(spec_plan_done) struct spec_plan plan = {0};
-        text[SPEC_MAX_STRING - 1 + over] = '\0';
+        text[EXEC_MAX_STRING - 1 + over] = '\0';
         f.container.n_environment_variables = 0;
         f.container.n_args = 1;
         assert_int_equal(spec_translate(&f.spec, &plan, &err), over ? -1 : 0);
         assert_true(!over || strstr(err_text(&err), "index 0"));
-        text[SPEC_MAX_STRING - 1 + over] = 'x';
+        text[EXEC_MAX_STRING - 1 + over] = 'x';
     }
 }
 

@@ -54,6 +54,16 @@ def test_exec_sees_its_environment(sandbox):
     assert sandbox.run("/bin/sh", "-c", "printf %s \"$A\"", env={"A": "b c"}).stdout == b"b c"
 
 
+@pytest.mark.parametrize("field,request_", [
+    ("env", {"command": ["true"], "env": {"BIG": "x" * 131068}}),
+    ("command", {"command": ["true", "x" * 131072]}),
+    ("command", {"command": ["true"], "env": {f"V{i}": "x" * 100_000 for i in range(30)}}),
+])
+def test_what_no_program_can_be_given_is_refused_by_name(sandbox, field, request_):
+    refused = failure(sandbox.stub.Exec, pb.ExecRequest(sandbox_id=sandbox.id, **request_), timeout=TIMEOUT)
+    assert (refused.code, refused.violations) == (grpc.StatusCode.INVALID_ARGUMENT, [field])
+
+
 def test_exec_keeps_what_fits_and_counts_the_rest(sandbox):
     r = sandbox.run("/bin/sh", "-c", "head -c 100000 /dev/zero; echo e >&2", max_output_bytes=1000)
     assert len(r.stdout) == 1000 and r.stdout_truncated and r.stdout_bytes_produced == 100000

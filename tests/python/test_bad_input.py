@@ -92,6 +92,51 @@ def test_a_word_with_a_nul_is_refused(shared):
         shared.exec(["echo", "a\0b"]).result(SECONDS)
 
 
+LINUX_MAX = 131072  # MAX_ARG_STRLEN: of a word, and of NAME=value, with NUL
+
+
+@pytest.mark.parametrize(("start", "name"), [
+    (lambda sb, n: sb.exec(["true", "x" * n]), "command: the word at index 1"),
+    (lambda sb, n: sb.exec(["true"], env={"BIG": "x" * (n - len("BIG="))}), "env: `BIG`"),
+    (lambda sb, n: sb.exec(["true"], cwd="/" + "./" * (n // 64) + "tmp"), "cwd is longer than 4095 bytes"),
+])
+def test_what_no_program_can_be_given_is_refused_before_anything_starts(shared, start, name):
+    with pytest.raises(ValueError, match=name):
+        start(shared, LINUX_MAX)
+    assert shared.exec(["sh", "-c", 'printf %s "$BIG$1" | wc -c', "sh", "x" * 60_000], env={"BIG": "x" * (LINUX_MAX - len("BIG=") - 1)}) \
+        .result(SECONDS).stdout.strip() == str(LINUX_MAX - len("BIG=") - 1 + 60_000)
+
+
+@pytest.mark.parametrize(("words", "arguments", "name"), [
+    ((), {"environment_variables": {"BIG": "x" * LINUX_MAX}}, "environment_variables: `BIG`"),
+    (("x" * LINUX_MAX,), {}, "command"),
+    (("true", "x" * LINUX_MAX), {}, "args: the word at index 0"),
+])
+def test_a_sandbox_of_words_that_no_program_can_be_given_is_refused(words, arguments, name):
+    with pytest.raises(ValueError, match=rf"^{name}.* longer than 131071 bytes"):
+        Sandbox.run(*words, **arguments)
+
+
+def test_words_that_are_too_long_together_are_refused_by_name(shared):
+    many = {f"V{i}": "x" * 100_000 for i in range(30)}  # 3 MB; Linux passes a quarter of the stack's limit, at most 6 MiB
+    with pytest.raises(cwsandbox.SandboxError, match="command: arguments and environment"):
+        shared.exec(["true"], env=many).result(SECONDS)
+
+
+def test_a_program_whose_words_the_kernel_counts_otherwise_is_refused_too(shared):
+    """A script's interpreter gets more words than the script: what is known at execve only is told as what it is."""
+    room = int(shared.exec(["sh", "-c", "ulimit -s"]).result(SECONDS).stdout) * 1024 // 4
+    shared.write_file("/tmp/long", b"#!/bin/sh " + b"-" + b"e" * 200 + b"\n").result(SECONDS)
+    shared.exec(["chmod", "755", "/tmp/long"]).result(SECONDS)
+    inside = sum(len(line) + 1 + 8 for line in shared.exec(["env"]).result(SECONDS).stdout.splitlines())
+    words, left = ["/tmp/long"], room - inside - len("/tmp/long") - 9 - 150
+    while left > 9:
+        words.append("x" * min(left - 9, 100_000))
+        left -= len(words[-1]) + 9
+    with pytest.raises(cwsandbox.SandboxError, match="command: arguments and environment"):
+        shared.exec(words).result(SECONDS)
+
+
 def test_a_relative_cwd_is_refused(shared):
     with pytest.raises(ValueError, match="cwd"):
         shared.exec(["true"], cwd="tmp").result(SECONDS)
