@@ -159,6 +159,14 @@ const char *py_arg_utf8(PyObject *o, const char *name)
     return s;
 }
 
+int py_arg_text(PyObject *o, void *text)
+{
+    struct arg_text *t = text;
+
+    t->text = t->optional && o == Py_None ? NULL : py_arg_utf8(o, t->name);
+    return t->text || !PyErr_Occurred();
+}
+
 const char *py_arg_path(PyObject *o, const char *name, PyObject **ret_owner)
 {
     PyObject *bytes;

@@ -30,6 +30,13 @@ int py_arg_patience(PyObject *o, uint64_t if_none, uint64_t if_zero, uint64_t *r
 int py_arg_terminal_size(PyObject *o, const char *name, uint32_t *ret);
 /** py_arg_utf8() - borrowed from @o; NULL with TypeError/ValueError (NUL inside). */
 const char *py_arg_utf8(PyObject *o, const char *name);
+/* A str of a tuple: an O& of PyArg_ParseTuple() whose errors name it. */
+struct arg_text {
+    const char *name; /* of the argument */
+    bool optional;    /* None: text is NULL */
+    const char *text; /* borrowed */
+};
+int py_arg_text(PyObject *o, void *text);
 /** py_arg_utf8_bytes() - new bytes of a str, NULs and all; NULL with ValueError. */
 PyObject *py_arg_utf8_bytes(PyObject *o, const char *name);
 /** py_arg_path() - the bytes of a file's name, which need not be UTF-8: bytes, or a str in which surrogates stand for what is

@@ -21,21 +21,23 @@ static int each_tuple(cws_options *o, PyObject *value, const char *name, cws_err
 static int set_gpu(cws_options *o, PyObject *value, cws_error **error)
 {
     long long count, memory_gb;
-    const char *type;
+    struct arg_text type = {"resources: gpu type", .optional = true};
 
-    if (!PyArg_ParseTuple(value, "LzL", &count, &type, &memory_gb))
+    if (!PyArg_ParseTuple(value, "LO&L", &count, py_arg_text, &type, &memory_gb))
         return -1;
-    return cws_options_set_gpu(o, count, type, memory_gb, error);
+    return cws_options_set_gpu(o, count, type.text, memory_gb, error);
 }
 
 /* (store, name, field, env_var) */
 static int add_secret(cws_options *o, PyObject *value, cws_error **error)
 {
-    const char *store, *name, *field, *env_var;
+    struct arg_text store = {"secrets: store"}, name = {"secrets: name"},
+                    field = {"secrets: field"}, env_var = {"secrets: env_var"};
 
-    if (!PyArg_ParseTuple(value, "ssss", &store, &name, &field, &env_var))
+    if (!PyArg_ParseTuple(value, "O&O&O&O&", py_arg_text, &store, py_arg_text, &name,
+                          py_arg_text, &field, py_arg_text, &env_var))
         return -1;
-    return cws_options_add_secret(o, store, name, field, env_var, error);
+    return cws_options_add_secret(o, store.text, name.text, field.text, env_var.text, error);
 }
 
 static int set_secrets(cws_options *o, PyObject *value, cws_error **error)
@@ -46,11 +48,16 @@ static int set_secrets(cws_options *o, PyObject *value, cws_error **error)
 /* (registry, store, name, field) */
 static int set_pull_credentials(cws_options *o, PyObject *value, cws_error **error)
 {
-    const char *registry, *store, *name, *field;
+    struct arg_text registry = {"image_pull_credentials: registry"},
+                    store = {"image_pull_credentials: store"},
+                    name = {"image_pull_credentials: name"},
+                    field = {"image_pull_credentials: field"};
 
-    if (!PyArg_ParseTuple(value, "ssss", &registry, &store, &name, &field))
+    if (!PyArg_ParseTuple(value, "O&O&O&O&", py_arg_text, &registry, py_arg_text, &store,
+                          py_arg_text, &name, py_arg_text, &field))
         return -1;
-    return cws_options_set_pull_credentials(o, registry, store, name, field, error);
+    return cws_options_set_pull_credentials(o, registry.text, store.text, name.text, field.text,
+                                            error);
 }
 
 static int set_template(cws_options *o, PyObject *value, cws_error **error)

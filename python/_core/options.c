@@ -95,11 +95,13 @@ static int set_files(cws_options *o, PyObject *value, cws_error **error)
     PyObject *list CLEANUP_PY = PySequence_Fast(value, "mounted_files must be a sequence");
 
     for (Py_ssize_t i = 0; list && i < PySequence_Fast_GET_SIZE(list); i++) {
-        const char *path, *data;
+        struct arg_text path = {"mounted_files: the path"};
+        const char *data;
         Py_ssize_t size;
 
-        if (!PyArg_ParseTuple(PySequence_Fast_GET_ITEM(list, i), "sy#", &path, &data, &size) ||
-            cws_options_add_file(o, path, data, (size_t)size, error) < 0)
+        if (!PyArg_ParseTuple(PySequence_Fast_GET_ITEM(list, i), "O&y#", py_arg_text, &path,
+                              &data, &size) ||
+            cws_options_add_file(o, path.text, data, (size_t)size, error) < 0)
             return -1;
     }
     return list ? 0 : -1;
@@ -108,13 +110,16 @@ static int set_files(cws_options *o, PyObject *value, cws_error **error)
 /* (request cpu, request memory, limit cpu, limit memory), each str or None */
 static int set_resources(cws_options *o, PyObject *value, cws_error **error)
 {
-    const char *request_cpu, *request_memory, *limit_cpu, *limit_memory;
+    struct arg_text request_cpu = {"resources: requests cpu", .optional = true},
+                    request_memory = {"resources: requests memory", .optional = true},
+                    limit_cpu = {"resources: limits cpu", .optional = true},
+                    limit_memory = {"resources: limits memory", .optional = true};
 
-    if (!PyArg_ParseTuple(value, "zzzz", &request_cpu, &request_memory, &limit_cpu,
-                          &limit_memory))
+    if (!PyArg_ParseTuple(value, "O&O&O&O&", py_arg_text, &request_cpu, py_arg_text,
+                          &request_memory, py_arg_text, &limit_cpu, py_arg_text, &limit_memory))
         return -1;
-    return cws_options_set_resources(o, request_cpu, request_memory, limit_cpu, limit_memory,
-                                     error);
+    return cws_options_set_resources(o, request_cpu.text, request_memory.text, limit_cpu.text,
+                                     limit_memory.text, error);
 }
 
 static int set_max_lifetime(cws_options *o, PyObject *value, cws_error **error)
@@ -300,13 +305,13 @@ static PyObject *target_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     struct core_state *st = state_of_type(type);
     cws_header *headers CLEANUP(cleanup_mem) = NULL;
     PyObject *header_dict = Py_None, *owned CLEANUP_PY = NULL;
-    const char *url = NULL;
+    struct arg_text url = {"base_url", .optional = true};
     cws_error *error = NULL;
     struct py_target *self;
     size_t n = 0;
 
-    if (!st ||
-        !PyArg_ParseTupleAndKeywords(args, kwargs, "|zO:Target", keywords, &url, &header_dict))
+    if (!st || !PyArg_ParseTupleAndKeywords(args, kwargs, "|O&O:Target", keywords, py_arg_text,
+                                            &url, &header_dict))
         return NULL;
     if (header_dict != Py_None && header_list(header_dict, &headers, &n) < 0)
         return NULL;
@@ -314,7 +319,7 @@ static PyObject *target_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwa
     owned = (PyObject *)self;
     if (!self)
         return NULL;
-    self->target = cws_target_new(url, headers, n, &error);
+    self->target = cws_target_new(url.text, headers, n, &error);
     if (!self->target)
         return py_errors_raise(st, error);
     return TAKE_PTR(owned);

@@ -233,19 +233,20 @@ static PyObject *core_snapshot_list(PyObject *module, PyObject *args)
     PyObject *target, *timeout;
     cws_error *error = NULL;
     uint64_t timeout_ns;
-    const char *source;
+    struct arg_text source = {"source_sandbox_id", .optional = true};
     cws_target *t;
     int status;
 
-    if (!PyArg_ParseTuple(args, "OziO:snapshot_list", &target, &source, &status, &timeout))
+    if (!PyArg_ParseTuple(args, "OO&iO:snapshot_list", &target, py_arg_text, &source, &status,
+                          &timeout))
         return NULL;
     t = target_of(module, target, timeout, &timeout_ns);
     if (!t)
         return NULL;
-    return records_ref(
-        module,
-        cws_snapshot_list(NULL, t, source, (cws_snapshot_status)status, timeout_ns, &error),
-        &error);
+    return records_ref(module,
+                       cws_snapshot_list(NULL, t, source.text, (cws_snapshot_status)status,
+                                         timeout_ns, &error),
+                       &error);
 }
 
 /* snapshot_delete(target, id, missing_ok, timeout_seconds) */
@@ -288,34 +289,42 @@ static PyObject *core_bucket_get(PyObject *module, PyObject *args)
 static PyObject *core_bucket_set(PyObject *module, PyObject *args)
 {
     PyObject *target, *timeout;
-    const char *bucket, *region;
+    struct arg_text bucket = {"bucket_name"}, region = {"region"};
     cws_error *error = NULL;
     uint64_t timeout_ns;
     cws_target *t;
 
-    if (!PyArg_ParseTuple(args, "OssO:bucket_set", &target, &bucket, &region, &timeout))
+    if (!PyArg_ParseTuple(args, "OO&O&O:bucket_set", &target, py_arg_text, &bucket, py_arg_text,
+                          &region, &timeout))
         return NULL;
     t = target_of(module, target, timeout, &timeout_ns);
     if (!t)
         return NULL;
     return records_ref(
-        module, cws_bucket_config_set(NULL, t, bucket, region, timeout_ns, &error), &error);
+        module, cws_bucket_config_set(NULL, t, bucket.text, region.text, timeout_ns, &error),
+        &error);
 }
 
 /* list_runners(target, group, gpu_type, architecture, healthy_only, visibility, with_resources)
  */
 static PyObject *core_list_runners(PyObject *module, PyObject *args)
 {
+    struct arg_text group = {"runner_group_id", .optional = true},
+                    gpu_type = {"gpu_type", .optional = true},
+                    architecture = {"architecture", .optional = true};
     cws_runner_filter filter = {0};
     cws_error *error = NULL;
     PyObject *target;
     int visibility;
     cws_target *t;
 
-    if (!PyArg_ParseTuple(args, "Ozzzpip:list_runners", &target, &filter.runner_group_id,
-                          &filter.gpu_type, &filter.architecture, &filter.healthy_only,
-                          &visibility, &filter.with_resources))
+    if (!PyArg_ParseTuple(args, "OO&O&O&pip:list_runners", &target, py_arg_text, &group,
+                          py_arg_text, &gpu_type, py_arg_text, &architecture,
+                          &filter.healthy_only, &visibility, &filter.with_resources))
         return NULL;
+    filter.runner_group_id = group.text;
+    filter.gpu_type = gpu_type.text;
+    filter.architecture = architecture.text;
     filter.visibility = (cws_visibility)visibility;
     t = target_of(module, target, Py_None, &filter.timeout_ns);
     return t ? records_ref(module, cws_list_runners(NULL, t, &filter, &error), &error) : NULL;
@@ -324,26 +333,32 @@ static PyObject *core_list_runners(PyObject *module, PyObject *args)
 /* get_runner(target, runner_id, organization_id) */
 static PyObject *core_get_runner(PyObject *module, PyObject *args)
 {
-    const char *runner_id, *organization_id;
+    struct arg_text runner_id = {"runner_id"}, organization_id = {"organization_id"};
     cws_error *error = NULL;
     uint64_t timeout_ns;
     PyObject *target;
     cws_target *t;
 
-    if (!PyArg_ParseTuple(args, "Oss:get_runner", &target, &runner_id, &organization_id))
+    if (!PyArg_ParseTuple(args, "OO&O&:get_runner", &target, py_arg_text, &runner_id,
+                          py_arg_text, &organization_id))
         return NULL;
     t = target_of(module, target, Py_None, &timeout_ns);
     if (!t)
         return NULL;
-    return records_ref(module,
-                       cws_get_runner(NULL, t, runner_id, organization_id, timeout_ns, &error),
-                       &error);
+    return records_ref(
+        module,
+        cws_get_runner(NULL, t, runner_id.text, organization_id.text, timeout_ns, &error),
+        &error);
 }
 
 /* volume_create(target, id, (runner_id, namespace, claim_name, sub_path), read_only, description,
  * request_id or None, timeout_seconds) */
 static PyObject *core_volume_create(PyObject *module, PyObject *args)
 {
+    struct arg_text runner = {"pvc: runner_id"}, space = {"pvc: namespace"},
+                    claim = {"pvc: claim_name"}, sub_path = {"pvc: sub_path", .optional = true},
+                    description = {"description"},
+                    request_id = {"request_id", .optional = true};
     cws_volume_create_options o = {0};
     PyObject *target, *timeout;
     cws_error *error = NULL;
@@ -351,11 +366,17 @@ static PyObject *core_volume_create(PyObject *module, PyObject *args)
     cws_target *t;
     const char *id;
 
-    if (!PyArg_ParseTuple(args, "OO&(sssz)pszO:volume_create", &target, volume_id_arg, &id,
-                          &o.pvc.runner_id, &o.pvc.namespace_name, &o.pvc.claim_name,
-                          &o.pvc.sub_path, &o.read_only, &o.description, &o.request_id,
-                          &timeout))
+    if (!PyArg_ParseTuple(args, "OO&(O&O&O&O&)pO&O&O:volume_create", &target, volume_id_arg,
+                          &id, py_arg_text, &runner, py_arg_text, &space, py_arg_text, &claim,
+                          py_arg_text, &sub_path, &o.read_only, py_arg_text, &description,
+                          py_arg_text, &request_id, &timeout))
         return NULL;
+    o.pvc = (cws_pvc_source){.runner_id = runner.text,
+                             .namespace_name = space.text,
+                             .claim_name = claim.text,
+                             .sub_path = sub_path.text};
+    o.description = description.text;
+    o.request_id = request_id.text;
     t = target_of(module, target, timeout, &timeout_ns);
     return t ? records_ref(module, cws_volume_create(NULL, t, id, &o, timeout_ns, &error),
                            &error)
@@ -423,18 +444,19 @@ static PyObject *core_volume_list(PyObject *module, PyObject *args)
 /* volume_update(target, id, description, timeout_seconds) */
 static PyObject *core_volume_update(PyObject *module, PyObject *args)
 {
-    const char *id, *description;
+    struct arg_text description = {"description"};
     PyObject *target, *timeout;
     cws_error *error = NULL;
     uint64_t timeout_ns;
+    const char *id;
     cws_target *t;
 
-    if (!PyArg_ParseTuple(args, "OO&sO:volume_update", &target, volume_id_arg, &id,
-                          &description, &timeout))
+    if (!PyArg_ParseTuple(args, "OO&O&O:volume_update", &target, volume_id_arg, &id,
+                          py_arg_text, &description, &timeout))
         return NULL;
     t = target_of(module, target, timeout, &timeout_ns);
     return t ? records_ref(module,
-                           cws_volume_update(NULL, t, id, description, timeout_ns, &error),
+                           cws_volume_update(NULL, t, id, description.text, timeout_ns, &error),
                            &error)
              : NULL;
 }

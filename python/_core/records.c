@@ -7,9 +7,40 @@
 
 /* ---- dict to record ---- */
 
-static int set_value(cws_record *r, const char *field, PyObject *value, cws_error **error);
+/* Where we are: the field that is set, and those around it. */
+struct trail {
+    const struct trail *up;
+    const char *field;
+};
 
-static int set_fields(cws_record *r, PyObject *dict, cws_error **error)
+/* Fields of the wire that are other words in Python. */
+static const char *word_of(const char *field)
+{
+    static const char *const words[][2] = {{"files", "mounted_files"},
+                                           {"resource_requirements", "resources"},
+                                           {"secret_stores", "secrets"},
+                                           {"store_name", "store"}};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+        if (strcmp(words[i][0], field) == 0)
+            return words[i][1];
+    }
+    return field;
+}
+
+/* "containers.environment_variables.value", as much of it as there is room for. */
+static size_t spell(const struct trail *at, char *out, size_t size)
+{
+    size_t n = at->up ? spell(at->up, out, size) : 0;
+
+    if (n >= size)
+        return n;
+    return n + (size_t)snprintf(out + n, size - n, "%s%s", n ? "." : "", word_of(at->field));
+}
+
+static int set_value(cws_record *r, const struct trail *at, PyObject *value, cws_error **error);
+
+static int set_fields(cws_record *r, const struct trail *up, PyObject *dict, cws_error **error)
 {
     Py_ssize_t at = 0;
     PyObject *k, *v;
@@ -19,18 +50,18 @@ static int set_fields(cws_record *r, PyObject *dict, cws_error **error)
     while (PyDict_Next(dict, &at, &k, &v)) {
         const char *name = py_arg_utf8(k, "field");
 
-        if (!name || (v != Py_None && set_value(r, name, v, error) < 0))
+        if (!name || (v != Py_None && set_value(r, &(struct trail){up, name}, v, error) < 0))
             return -1;
     }
     return 0;
 }
 
-static int set_list(cws_record *r, const char *field, PyObject *value, cws_error **error)
+static int set_list(cws_record *r, const struct trail *at, PyObject *value, cws_error **error)
 {
-    PyObject *list CLEANUP_PY = PySequence_Fast(value, field);
+    PyObject *list CLEANUP_PY = PySequence_Fast(value, at->field);
 
     for (Py_ssize_t i = 0; list && i < PySequence_Fast_GET_SIZE(list); i++) {
-        if (set_value(r, field, PySequence_Fast_GET_ITEM(list, i), error) < 0)
+        if (set_value(r, at, PySequence_Fast_GET_ITEM(list, i), error) < 0)
             return -1;
     }
     return list ? 0 : -1;
@@ -48,23 +79,30 @@ static int set_bytes(cws_record *r, const char *field, PyObject *value, cws_erro
     return result;
 }
 
-static int set_value(cws_record *r, const char *field, PyObject *value, cws_error **error)
+static int set_text(cws_record *r, const struct trail *at, PyObject *value, cws_error **error)
 {
-    if (PyUnicode_Check(value)) {
-        const char *text = py_arg_utf8(value, field);
+    char name[128];
+    const char *text;
 
-        return text ? cws_record_set_text(r, field, text, error) : -1;
-    }
+    (void)spell(at, name, sizeof(name));
+    text = py_arg_utf8(value, name);
+    return text ? cws_record_set_text(r, at->field, text, error) : -1;
+}
+
+static int set_value(cws_record *r, const struct trail *at, PyObject *value, cws_error **error)
+{
+    if (PyUnicode_Check(value))
+        return set_text(r, at, value, error);
     if (PyLong_Check(value)) {
         long long n = PyLong_AsLongLong(value);
 
-        return n == -1 && PyErr_Occurred() ? -1 : cws_record_set_int(r, field, n, error);
+        return n == -1 && PyErr_Occurred() ? -1 : cws_record_set_int(r, at->field, n, error);
     }
     if (PyDict_Check(value))
-        return set_fields(cws_record_add(r, field, error), value, error);
+        return set_fields(cws_record_add(r, at->field, error), at, value, error);
     if (PyObject_CheckBuffer(value))
-        return set_bytes(r, field, value, error);
-    return set_list(r, field, value, error);
+        return set_bytes(r, at->field, value, error);
+    return set_list(r, at, value, error);
 }
 
 int py_record_fill(cws_record *r, PyObject *dict, cws_error **error)
@@ -72,7 +110,7 @@ int py_record_fill(cws_record *r, PyObject *dict, cws_error **error)
     if (!r)
         return -1;
     if (PyDict_Check(dict))
-        return set_fields(r, dict, error);
+        return set_fields(r, NULL, dict, error);
     PyErr_Format(PyExc_TypeError, "a dict is needed, not %.100s", Py_TYPE(dict)->tp_name);
     return -1;
 }

@@ -313,15 +313,18 @@ static PyObject *sandbox_stop(PyObject *self, PyObject *const *args, Py_ssize_t 
 static PyObject *sandbox_snapshot(PyObject *self, PyObject *args)
 {
     struct core_state *st = core_state(self);
+    struct arg_text request_id = {"request_id", .optional = true};
     cws_snapshot_options options = {0};
     cws_error *error = NULL;
     cws_sandbox *sb;
     PyObject *budget;
     int wait;
 
-    if (!st || !PyArg_ParseTuple(args, "pzO:_snapshot", &wait, &options.request_id, &budget) ||
+    if (!st ||
+        !PyArg_ParseTuple(args, "pO&O:_snapshot", &wait, py_arg_text, &request_id, &budget) ||
         py_arg_seconds(budget, "retry_budget_seconds", 0, 0, &options.retry_budget_ns) < 0)
         return NULL;
+    options.request_id = request_id.text;
     options.no_wait_ready = !wait;
     options.has_retry_budget = budget != Py_None;
     sb = py_sandbox_handle(st, self);

@@ -64,7 +64,13 @@ def files(mounted_files: Any) -> list[tuple[str, bytes]]:
         entries = list(mounted_files.items())
     else:
         entries = [_file(entry, i) for i, entry in enumerate(mounted_files)]
-    return [
-        (path, bytes(content) if isinstance(content, (bytes, bytearray)) else str(content).encode())
-        for path, content in entries
-    ]
+    return [(path, _content(path, content)) for path, content in entries]
+
+
+def _content(path: str, content: Any) -> bytes:
+    if isinstance(content, (bytes, bytearray)):
+        return bytes(content)
+    try:
+        return str(content).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"mounted_files: the content of {path!r} is no text: UTF-8 cannot hold it") from None
