@@ -793,8 +793,8 @@ CWS_API int cws_process_returncode(const cws_process *p, int *ret); /* 1 = known
  * the children that it waited for. */
 typedef struct cws_process_facts {
     int timed_out; /* 1: its time-out ended it */
-    /* 1: the kernel killed it because memory had run out; 0: not; -1: not known. Kills are counted for the sandbox: of two
-     * commands that are killed at once, one for memory, either may be told. */
+    /* 1: the kernel killed it because memory had run out; 0: not; -1: not known, which without a memory limit is so when somebody
+     * on the machine was killed for memory meanwhile. */
     int oom_killed;
     int signal;                   /* what killed it; 0: nothing did; -1: not known */
     uint64_t duration_ns, cpu_ns; /* CWS_NOT_KNOWN; CPU time in user and kernel mode */

@@ -18,8 +18,8 @@ class ProcessResult:
     What happened to it, and to the children that it waited for:
 
     timed_out: its time-out ended it; the result is then the exec_result of a SandboxTimeoutError.
-    oom_killed: the kernel killed it because the memory of the sandbox was used up. None: not known, as without a memory limit. The
-    kernel counts for the sandbox: of two commands that are killed at once, one for memory, either may be told.
+    oom_killed: the kernel killed it because the memory of the sandbox was used up. None: not known, which without a memory limit is
+    so when somebody on the machine was killed for memory meanwhile.
     signal: the number of the signal that killed it; None when none did, or not known.
     duration, cpu_seconds: seconds on the clock and of processors. None: not known.
     peak_memory_bytes: of its largest process, resident. None: not known.

@@ -123,7 +123,7 @@ static void rank(void)
         (void)write(fd, COPIER_OOM_SCORE, sizeof(COPIER_OOM_SCORE) - 1);
 }
 
-void copy_main(struct init *in, struct init_packet *ret)
+void copy_main(struct init *in, const struct memory_slot *memory, struct init_packet *ret)
 {
     struct packet *p = &in->packet;
     bool write = p->head.type == INIT_WRITE;
@@ -131,7 +131,7 @@ void copy_main(struct init *in, struct init_packet *ret)
     int r;
 
     rank();
-    r = limits_enter(&in->limits);
+    r = limits_enter(&in->limits, memory);
     if (r < 0)
         (void)snprintf(ret->stage, sizeof(ret->stage), "limits");
     else

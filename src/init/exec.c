@@ -104,6 +104,28 @@ static int prepare_stdio(struct init *in, struct spawn *s, int *ret_master, int 
     return 0;
 }
 
+static const struct memory_slot *memory_of(const struct init *in, const struct exec *row)
+{
+    return row->slot < 0 ? NULL : &in->slots.all[row->slot].memory;
+}
+
+/* row->slot stays -1 where there are none. */
+static int take_slot(struct init *in, struct exec *row, const char **ret_stage)
+{
+    struct slot *slot;
+
+    if (!in->slots.usable)
+        return 0;
+    *ret_stage = "slot";
+    row->slot = slots_take(&in->slots);
+    if (row->slot < 0)
+        return row->slot;
+    slot = &in->slots.all[row->slot];
+    slot->id = row->id;
+    *ret_stage = "memory";
+    return memory_slot_open(&slot->memory, &in->limits, (uint32_t)row->slot, slot->dir_fd);
+}
+
 /* Everything that can fail before the child, and, where we wait for it, in it. Returns the pid or -errno with s->stage set. */
 static pid_t start(struct init *in, struct spawn *s, struct exec *row)
 {
@@ -117,14 +139,12 @@ static pid_t start(struct init *in, struct spawn *s, struct exec *row)
     r = prepare_stdio(in, s, &row->master, &slave);
     if (r < 0)
         return r;
-    if (in->slots.usable) {
-        s->stage = "slot";
-        row->slot = slots_take(&in->slots);
-        if (row->slot < 0)
-            return row->slot;
-        in->slots.all[row->slot].id = in->packet.head.id;
-        s->cgroup_fd = in->slots.all[row->slot].dir_fd;
-    }
+    r = take_slot(in, row, &s->stage);
+    if (r < 0)
+        return r;
+    s->cgroup_fd = row->slot < 0 ? -1 : in->slots.all[row->slot].dir_fd;
+    s->memory = memory_of(in, row);
+    row->n_oom = limits_count_oom(&in->limits, s->memory);
     s->subreaper = !in->slots.usable;
     s->files = (in->packet.head.flags & INIT_FILES) != 0;
     /* Alone under the limits it is not slow enough to matter. Another user must not share our memory, nor make us wait for
@@ -192,7 +212,6 @@ void exec_spawn(struct init *in)
     pid_t pid;
 
     slots_release(&in->slots, in->packet.head.n_seen);
-    (void)limits_count_oom(&in->limits, &fresh.n_oom); /* nobody counts: 0 of 0 */
     pid = row ? start(in, &s, &fresh) : -EAGAIN;
     in->execs.n++; /* row_free() takes it back */
     if (pid < 0) {
@@ -254,24 +273,24 @@ void exec_copy(struct init *in)
 {
     struct exec *row = find_unused(&in->execs);
     struct exec fresh = {.id = in->packet.head.id, .slot = -1, .status_fd = -1, .master = -1};
+    const char *stage = "fork";
     pid_t pid = -EAGAIN;
 
     slots_release(&in->slots, in->packet.head.n_seen);
-    if (row && in->slots.usable)
-        fresh.slot = slots_take(&in->slots);
-    if (row && (fresh.slot >= 0 || !in->slots.usable)) {
-        if (fresh.slot >= 0)
-            in->slots.all[fresh.slot].id = fresh.id;
+    if (row)
+        pid = take_slot(in, &fresh, &stage);
+    if (pid == 0) {
+        stage = "fork";
         fresh.copied = &in->copied[row - in->execs.rows];
         *fresh.copied = (struct init_packet){.type = 0};
         pid = limits_fork(fresh.slot >= 0 ? in->slots.all[fresh.slot].dir_fd : -1);
+        if (pid == 0)
+            copy_main(in, memory_of(in, &fresh), fresh.copied);
     }
-    if (pid == 0)
-        copy_main(in, fresh.copied);
     in->execs.n++; /* row_free() takes it back */
     if (pid < 0) {
         row_free(in, &fresh, false);
-        send_failure(fresh.id, pid, "fork");
+        send_failure(fresh.id, pid, stage);
         return;
     }
     fresh.pid = pid;
@@ -290,7 +309,7 @@ static struct init_packet exited(struct init *in, const struct exec *row, int st
         .type = INIT_EXITED,
         .id = row->id,
         .value = status,
-        .flags = limits_oom_flags(&in->limits, row->n_oom, status),
+        .flags = limits_oom_flags(&in->limits, memory_of(in, row), &row->n_oom, status),
         .duration_ns = now_ns() - row->started_ns,
         .cpu_ns = ns_of(&usage->ru_utime) + ns_of(&usage->ru_stime),
         .size_bytes = (uint64_t)usage->ru_maxrss * 1024,

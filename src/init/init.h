@@ -26,6 +26,7 @@ struct slot {
     int events_fd; /* cgroup.events, reread with pread */
     uint32_t id;   /* of the last exec that was born here */
     bool killed;   /* cgroup.kill was written: to be made anew before the next use */
+    struct memory_slot memory;
     uint32_t exit; /* in `retired`: which EXITED told of its end */
 };
 
@@ -49,7 +50,7 @@ struct exec {
     int master;    /* until STARTED: -1, or its terminal */
     bool failed;   /* told as STARTED; its exit is not reported */
     uint64_t started_ns;
-    uint64_t n_oom;             /* killed for want of memory before it */
+    struct oom_count n_oom;     /* before it */
     struct init_packet end;     /* type 0, or its EXITED: reaped, and not reported yet */
     struct init_packet *copied; /* NULL: no copier */
 };
@@ -83,6 +84,7 @@ struct init {
 /* What a child needs between clone and execve. */
 struct spawn {
     const struct limits *limits;
+    const struct memory_slot *memory; /* NULL: no slots here */
     const char *cwd;
     char *user;  /* "": root; only for spawn_fork() */
     char **argv; /* argv[-1] is writable: execvp's /bin/sh rule */
@@ -169,8 +171,9 @@ void tree_kill(pid_t leader);
 /* copy.c */
 /** make_parents() - the directories in front of the last component, 0755; what exists is left alone, errors show in the open. */
 void make_parents(char *path);
-/** copy_main() - [child] the READ or WRITE that is in->packet; *@ret, in shared memory, says what became of it. */
-__attribute__((noreturn)) void copy_main(struct init *in, struct init_packet *ret);
+/** copy_main() - [child] the READ or WRITE that is in->packet, in @memory (limits_enter()); *@ret, in shared memory, says what became of it. */
+__attribute__((noreturn)) void copy_main(struct init *in, const struct memory_slot *memory,
+                                         struct init_packet *ret);
 
 /* connect.c */
 /** connect_answer() - to a CONNECT. */

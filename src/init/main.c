@@ -94,12 +94,12 @@ int main(void)
 
     in->main_output_fd = -1;
     privilege_start();
-    limits_init(&in->limits);
     in->copied = mmap(NULL, INIT_MAX_EXECS * sizeof(*in->copied), PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (in->copied == MAP_FAILED)
         return 1;
     slots_init(&in->slots); /* before anything else may be given CGROUP_FD's number */
+    limits_init(&in->limits);
     (void)sigfillset(&all);
     if (sigprocmask(SIG_SETMASK, &all, NULL) < 0)
         return 1;

@@ -43,6 +43,7 @@ static int slot_open(struct slots *s, uint32_t index)
         (void)close(slot.dir_fd);
         return -error;
     }
+    memory_slot_init(&slot.memory);
     s->all[index] = slot;
     view_add_slot(index);
     return 0;
@@ -73,6 +74,7 @@ static int slot_renew(struct slots *s, int index)
         return -errno;
     (void)close(slot->dir_fd);
     (void)close(slot->events_fd);
+    memory_slot_close(&slot->memory);
     return slot_open(s, (uint32_t)index);
 }
 

@@ -233,7 +233,7 @@ static void child_main(void *arg)
     error = privilege_child_filter();
     if (error < 0)
         child_fail(s, "seccomp", -error);
-    error = limits_enter(s->limits);
+    error = limits_enter(s->limits, s->memory);
     if (error < 0)
         child_fail(s, "limits", -error);
     error = s->user[0] || s->files ? child_close(s) : 0;

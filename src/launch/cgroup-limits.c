@@ -1,4 +1,5 @@
 /* Limits and usage: the same numbers in the files of v1 (hybrid hosts) and of v2. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -70,6 +71,8 @@ static int limit_memory(const struct cgroups *g, const char *id, uint64_t bytes)
         return r;
     (void)cgroup_write(g->v2, load, "memory.swap.max",
                        bytes ? "0" : "max"); /* absent without swap */
+    if (bytes) /* so that each exec's kills are counted; nothing but slots is in there */
+        (void)cgroup_write(g->v2, load, "cgroup.subtree_control", "+memory");
     return bytes ? write_u64(g->v2, load, "memory.max", bytes)
                  : unless_absent(cgroup_write(g->v2, load, "memory.max", "max"), false);
 }
@@ -183,31 +186,32 @@ static int add_file(struct cgroup_entry *entry, int base, const char *id, const 
     return 0;
 }
 
-/* In the order of enum init_flags. A process that enters a full v1 pids cgroup is let in, so init counts as well. */
-static int open_entry(const struct cgroups *g, const char *id, struct cgroup_entry *entry)
+/* To make directories in, and to be entered; the limit stays ours. */
+static int give_memory(int dir, const struct id_map *map)
 {
-    char load[MAX_PATH];
+    int r = cgroup_give(dir, map, "");
+
+    return r < 0 ? r : cgroup_give(dir, map, "tasks");
+}
+
+/* In the order of enum init_flags. A process that enters a full v1 pids cgroup is let in, so init counts as well. */
+static int open_entry(const struct cgroups *g, const struct id_map *map, const char *id,
+                      struct cgroup_entry *entry)
+{
     int r = add_file(entry, g->v1_pids, id, "tasks", O_WRONLY, INIT_ENTER_PIDS);
 
     if (r == 0)
         r = add_file(entry, g->v1_pids, id, "pids.current", O_RDONLY, INIT_ENTER_PIDS);
     if (r == 0)
-        r = add_file(entry, g->v1_memory, id, "tasks", O_WRONLY, INIT_ENTER_MEMORY);
-    if (r == 0)
-        r = add_file(entry, g->v1_cpu, id, "tasks", O_WRONLY, INIT_ENTER_CPU);
-    if (r < 0)
-        return r;
-    if (g->v1_memory >= 0)
-        return add_file(entry, g->v1_memory, id, "memory.oom_control", O_RDONLY,
-                        INIT_COUNT_OOM);
-    if (!g->v2_memory)
-        return 0;
-    (void)snprintf(load, sizeof(load), "%s/%s", id, CGROUP_LOAD);
-    return add_file(entry, g->v2, load, "memory.events", O_RDONLY, INIT_COUNT_OOM);
+        r = add_file(entry, g->v1_memory, id, ".", O_RDONLY | O_DIRECTORY, INIT_ENTER_MEMORY);
+    if (r == 0 && entry->flags & INIT_ENTER_MEMORY)
+        r = give_memory(entry->fds[entry->n_fds - 1], map);
+    return r < 0 ? r : add_file(entry, g->v1_cpu, id, "tasks", O_WRONLY, INIT_ENTER_CPU);
 }
 
-int cgroup_limit(const struct cgroups *g, const struct launch_limits *limits,
-                 struct cgroup_entry *ret_entry, const char **ret_stage)
+int cgroup_limit(const struct cgroups *g, const struct id_map *map,
+                 const struct launch_limits *limits, struct cgroup_entry *ret_entry,
+                 const char **ret_stage)
 {
     int r = write_limits(g, limits, ret_stage);
 
@@ -217,7 +221,7 @@ int cgroup_limit(const struct cgroups *g, const struct launch_limits *limits,
     if (limits->memory_bytes != 0 || limits->cpu_millis != 0)
         ret_entry->flags |= INIT_TIGHT;
     *ret_stage = "open cgroup";
-    r = open_entry(g, limits->id, ret_entry);
+    r = open_entry(g, map, limits->id, ret_entry);
     if (r == 0)
         *ret_stage = "";
     return r;
@@ -271,6 +275,29 @@ static uint64_t read_keyed(int base, const char *id, const char *file, const cha
     return 0;
 }
 
+static void close_dir(DIR **dir)
+{
+    if (*dir)
+        (void)closedir(*dir);
+}
+
+/* v1 counts for each directory alone. */
+static uint64_t count_oom_v1(int base, const char *id)
+{
+    uint64_t n = read_keyed(base, id, "memory.oom_control", "oom_kill");
+    int fd = openat(base, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(close_dir) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *entry;
+
+    if (!dir)
+        cleanup_fd(&fd);
+    while (dir && (entry = readdir(dir))) {
+        if (entry->d_type == DT_DIR && entry->d_name[0] == 'm')
+            n += read_keyed(dirfd(dir), entry->d_name, "memory.oom_control", "oom_kill");
+    }
+    return n;
+}
+
 void cgroup_usage(const struct cgroups *g, const char *id, struct launch_usage *ret_usage)
 {
     struct launch_usage usage = {0};
@@ -280,7 +307,7 @@ void cgroup_usage(const struct cgroups *g, const char *id, struct launch_usage *
     if (g->v1_memory >= 0) {
         usage.memory_bytes = read_number(g->v1_memory, id, "memory.usage_in_bytes");
         usage.memory_peak_bytes = read_number(g->v1_memory, id, "memory.max_usage_in_bytes");
-        usage.n_oom_kills = read_keyed(g->v1_memory, id, "memory.oom_control", "oom_kill");
+        usage.n_oom_kills = count_oom_v1(g->v1_memory, id);
     } else if (g->v2_memory) {
         usage.memory_bytes = read_number(g->v2, id, "memory.current");
         usage.memory_peak_bytes = read_number(g->v2, id, "memory.peak");

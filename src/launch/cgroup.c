@@ -7,6 +7,7 @@
  *   v1  <id>        of pids, memory, cpu: the limits of hybrid and v1 hosts. Made with the first such limit: an unlimited
  *                   sandbox has no use for them, and a v1 memory cgroup costs 100 KiB and more, growing with the number of
  *                   sandboxes alive
+ *       <id>/m<N>   of memory: made by init for an exec beside others, so that each one's kills are counted (init/load-limits.h)
  *
  * init is in none of the limits: it must answer, reap and start while the load is throttled, full or out of memory. Of v1
  * a child of init enters by writing "0" to `tasks`: a single thread that moves itself is the one v1 move that takes no
@@ -38,7 +39,7 @@ int cgroup_write(int base, const char *id, const char *file, const char *value)
     return write(fd, value, strlen(value)) < 0 ? -errno : 0;
 }
 
-static int give(int dir, const struct id_map *map, const char *file)
+int cgroup_give(int dir, const struct id_map *map, const char *file)
 {
     if (!map->root)
         return 0; /* one user inside and outside */
@@ -64,14 +65,14 @@ static int make_load(int dir, const struct id_map *map)
     fd = open_dir(dir, CGROUP_LOAD);
     if (fd < 0)
         return fd;
-    r = give(fd, map, "");
+    r = cgroup_give(fd, map, "");
     if (r == 0)
-        r = give(fd, map, "cgroup.procs");
+        r = cgroup_give(fd, map, "cgroup.procs");
     if (r == 0)
-        r = give(fd, map, "cgroup.threads");
+        r = cgroup_give(fd, map, "cgroup.threads");
     /* A move needs write permission for the nearest node above both ends. */
     if (r == 0)
-        r = give(dir, map, "cgroup.procs");
+        r = cgroup_give(dir, map, "cgroup.procs");
     return r < 0 ? r : TAKE_FD(fd);
 }
 

@@ -53,6 +53,8 @@ void cgroup_wait_empty(const struct cgroups *g, const char *id, uint64_t deadlin
 int cgroup_freeze(const struct cgroups *g, const char *id, bool frozen);
 /** cgroup_write() - @value to @file of directory @id below @base (-1: -ENOTSUP). */
 int cgroup_write(int base, const char *id, const char *file, const char *value);
+/** cgroup_give() - @file in @dir ("": @dir itself) to the sandbox's root. */
+int cgroup_give(int dir, const struct id_map *map, const char *file);
 /** cgroup_counts_pids() - false: nproc_limit() has to do it, and cgroup_limit() leaves it alone. */
 bool cgroup_counts_pids(const struct cgroups *g);
 /* How a child of init comes under the limits: what INIT_LIMITS tells init (privproto/initproto.h). */
@@ -67,8 +69,9 @@ struct cgroup_entry {
  * cgroup_limit() - write @limits; init is outside of them, its children enter as @ret_entry says
  * @ret_entry: also on failure to be given to cgroup_entry_done().
  */
-int cgroup_limit(const struct cgroups *g, const struct launch_limits *limits,
-                 struct cgroup_entry *ret_entry, const char **ret_stage);
+int cgroup_limit(const struct cgroups *g, const struct id_map *map,
+                 const struct launch_limits *limits, struct cgroup_entry *ret_entry,
+                 const char **ret_stage);
 /** cgroup_lift_cpu() - without the limit of CPU time, or with @cpu_millis (0: never had one) again. */
 void cgroup_lift_cpu(const struct cgroups *g, const char *id, uint32_t cpu_millis, bool lifted);
 void cgroup_entry_done(struct cgroup_entry *entry);

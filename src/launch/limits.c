@@ -51,7 +51,7 @@ static int apply(struct engine *e, struct cell *cell, const struct launch_limits
                  const char **ret_stage)
 {
     CLEANUP(cgroup_entry_done) struct cgroup_entry entry = {0};
-    int r = cgroup_limit(&e->cgroups, limits, &entry, ret_stage);
+    int r = cgroup_limit(&e->cgroups, &e->map, limits, &entry, ret_stage);
 
     if (r == 0 && !cgroup_counts_pids(&e->cgroups)) {
         *ret_stage = "pids";

@@ -20,7 +20,8 @@
  *        Answer: STARTED {id, pid, status, stage}; status 0 or -errno of the stage ("chdir", "execve", ...).
  *        On success exactly one EXITED {id, wait_status, flags, duration_ns, cpu_ns, size_bytes} follows, never before STARTED.
  *        cpu_ns, size_bytes: CPU time, and the largest resident set, of the leader and the children that it waited for.
- *        INIT_OOM_KILLED: SIGKILL ended it (or its last child: exit status 137), and it was for want of memory; INIT_OOM_UNKNOWN: nobody counts.
+ *        INIT_OOM_KILLED: SIGKILL ended it (or its last child: exit status 137), and it was for want of memory; INIT_OOM_UNKNOWN: nobody counts,
+ *        and somebody on the machine was killed for it since.
  *        STARTED names the exec's slot, by which launch kills it (KILL_EXEC). The slot stays with the exec until a request
  *        that takes one (EXEC, READ, WRITE) says `n_seen`: how many EXITED the daemon has taken note of, and has no kill of under way. So no kill meets a later exec.
  *        With INIT_FILES nothing is executed: the child does what the words say of files (base/files-words.h).
@@ -40,7 +41,8 @@
  * LIMITS from launch, which keeps the daemon's end as well; no answer. What a child of init does to come under the limits
  *        of the load, which init itself is not under: it writes "0" to the `tasks` files of version 1 hierarchies that come
  *        along, in the order of the INIT_ENTER_ flags (PIDS brings a second one, pids.current). Replaces the LIMITS before it.
- *        INIT_COUNT_OOM brings the file that counts who was killed for want of memory ("oom_kill N").
+ *        MEMORY brings the directory instead, in which init makes one for each slot but the first: what is killed for want of
+ *        memory is counted for each of them ("oom_kill N"). Of version 2 the slots themselves count, where memory is limited.
  *        INIT_TIGHT: memory or CPU are limited, so a child under them may be slow, and init does not wait for it.
  *        aux: the most processes, 0 = no limit; they are counted only with INIT_ENTER_PIDS. size_bytes, value: the limits of memory and
  *        of CPU time in thousandths, to be shown inside; body: a cpu_set_t of the CPUs to run on, or nothing: all.
@@ -63,7 +65,7 @@
 #define INIT_MAX_STRINGS 65536
 #define INIT_MAX_EXECS 4096 /* running at once in one sandbox; over: STARTED -EAGAIN */
 
-#define INIT_LIMITS_FDS 5 /* pids: two, memory, cpu, the count of kills */
+#define INIT_LIMITS_FDS 4 /* pids: two, memory, cpu */
 
 enum init_type {
     INIT_EXEC = 1,
@@ -93,7 +95,6 @@ enum init_flags {
     INIT_ENTER_MEMORY = 1 << 5,
     INIT_ENTER_CPU = 1 << 6,
     INIT_TIGHT = 1 << 7,
-    INIT_COUNT_OOM = 1 << 8,
     INIT_OOM_KILLED = 1 << 9,
     INIT_OOM_UNKNOWN = 1 << 10,
     INIT_FILES = 1 << 11,

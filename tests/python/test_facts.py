@@ -64,13 +64,46 @@ def test_out_of_memory_is_not_kill_9(small):
     assert (in_a_shell.signal, in_a_shell.oom_killed) == (None, True)
 
 
-def test_one_kill_for_memory_explains_one_end(small):
-    victim = small.exec(["sh", "-c", "kill -STOP $$; exec sleep 60"])
-    pid = small.exec(["sh", "-c", "until grep -q '^State:.T' /proc/*/status; do :; done; grep -l '^State:.T' /proc/*/status"]).result()
+def stopped(sandbox):
+    """A process that waits, and how to kill it by hand."""
+    process = sandbox.exec(["sh", "-c", "kill -STOP $$; exec sleep 60"])
+    find = sandbox.exec(["sh", "-c", "until grep -q '^State:.T' /proc/*/status; do :; done; grep -l '^State:.T' /proc/*/status"]).result()
+    number = find.stdout.split("/")[2]
+    return process, lambda: sandbox.exec(["kill", "-9", number]).result()
+
+
+def test_of_two_that_are_killed_each_is_told_its_own_reason(small):
+    """The kernel counts for each command: also where nobody's end is explained by a kill that was counted."""
+    victim, kill = stopped(small)
     assert small.exec(HOG).result().oom_killed is True
-    number = pid.stdout.split("/")[2]
-    assert small.exec(["kill", "-9", number]).result().returncode == 0
+    assert small.exec(["sh", "-c", f"python3 -c '{HOG[2]}'; exit 0"]).result().oom_killed is False  # a child's
+    assert kill().returncode == 0
     assert victim.result().oom_killed is False
+    many = [small.exec(["sh", "-c", "kill -9 $$"] if i % 2 else HOG) for i in range(6)]
+    assert [process.result().oom_killed for process in many] == [True, False] * 3
+
+
+def machine_count():
+    with open("/proc/vmstat") as f:
+        return next(line for line in f if line.startswith("oom_kill "))
+
+
+def test_without_a_limit_a_kill_is_by_hand_when_no_memory_ran_out_on_the_machine(shared):
+    for _ in range(50):  # somebody else's may run out just now
+        before = machine_count()
+        shared.exec(["sh", "-c", "kill -9 $$"]).result()  # what was counted before is over
+        killed = shared.exec(["sh", "-c", "kill -9 $$"]).result()
+        if machine_count() == before:
+            break
+    assert (killed.signal, killed.oom_killed) == (signal.SIGKILL, False)
+
+
+def test_without_a_limit_a_kill_is_not_known_when_memory_ran_out_meanwhile(shared, small):
+    victim, kill = stopped(shared)
+    assert small.exec(HOG).result().oom_killed is True
+    assert kill().returncode == 0
+    assert victim.result().oom_killed is None
+    assert shared.exec(["true"]).result().oom_killed is False
 
 
 def test_check_carries_the_facts(small):
