@@ -1,6 +1,7 @@
 """Sandboxes of images: from the store of the service, made here, as the config of the image says and as the caller says."""
 
 import os
+import signal
 import subprocess
 
 import pytest
@@ -11,6 +12,7 @@ from image.making import DIRECTORY, config_of, docker_archive, tar_of
 from service import TIMEOUT, Service, as_user_args
 from test_adoption import settled
 from test_files_logs import text
+from test_renew import renew
 from test_restart import kill_daemon
 
 BUSYBOX = "/bin/busybox"  # Debian's busybox-static: one program without libraries
@@ -171,6 +173,7 @@ def test_what_a_sandbox_stands_on_is_not_removed(store):
     (layer,) = [p for p in (store.directory / "layers").iterdir() if (p / "only").exists()]
     box = store.service.create(image="cws-test/used:1")
     other = store.service.create(image="cws-test/used:1")
+    renew(store.service, signal.SIGUSR2)  # the engine holds it after an upgrade, too
     store.run("rm", "cws-test/used:1")
     store.run("prune")
     assert layer.exists() and box.read("/only") == b"here"
