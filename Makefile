@@ -10,7 +10,7 @@ DESTDIR ?=
 PYTHON ?= /usr/bin/python3
 # What is built here, on this machine, whatever the caller's environment names
 RUN_PY = CWSANDBOX_SERVICE_PATH= CWSANDBOX_BASE_URL= CWSANDBOX_API_KEY= PYTHONPATH=$(STAGE)/python $(PYTHON)
-.PHONY: help deps build demo check check-crash check-fuzz check-vm bench install uninstall wheel docs format clean
+.PHONY: help deps build demo check check-crash check-fuzz check-vm check-harbor bench install uninstall wheel docs format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ check-fuzz: deps ## every fuzz target for 10 minutes (an hour with two cores)
 
 check-vm: deps ## every test of the engine in machines with pure cgroup v1 and v2 (12 minutes)
 	@tools/run-checks --python $(PYTHON) --only vm-all
+
+check-harbor: build ## ten tasks by Harbor, unmodified from the registry (its environment is 200 packages; as root)
+	@tools/run-checks --only contract
+	@CWS_STAGE=$(STAGE) CWS_BUILD=$(BUILD) $(BUILD)/venv-test/bin/python -m pytest -q -p no:cacheprovider tests/interop/check_harbor.py
 
 bench: build ## measure, beside the peers installed here; writes bench/out/
 	@tools/install-deps ci/bench-packages.txt
