@@ -1,7 +1,6 @@
 """Fixtures: the virtual environment with grpcio, generated messages, and running services."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,52 +9,16 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 import pytest
 
-REPO = Path(__file__).resolve().parents[2]
-BUILD = Path(os.environ.get("CWS_BUILD_DIR", REPO / "build")).resolve()
-CACHE = BUILD / "interop"
-PACKAGES = ["grpcio", "grpcio-tools", "grpcio-health-checking", "grpcio-reflection"]
-PROTOS = ["coreweave/sandbox/v1/*.proto", "google/api/*.proto", "google/rpc/*.proto"]
-
-
-def _venv(name: str, packages: list[str]) -> Path:
-    """A virtual environment of this interpreter with packages, made once."""
-    root = CACHE / name
-    stamp = root / "complete"
-    if not stamp.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(root)], check=True)
-        # Isolated: to pip our own package on a PYTHONPATH is a cwsandbox==1.22.0 that is already there
-        subprocess.run([str(root / "bin" / "python"), "-I", "-m", "pip", "install", "-q", *packages], check=True)
-        stamp.write_text("\n".join(packages))
-    return root
-
-
-def _generate(venv: Path) -> Path:
-    out = CACHE / "generated"
-    newest = max(p.stat().st_mtime for p in (REPO / "proto").rglob("*.proto"))
-    stamp = out / "complete"
-    if not stamp.exists() or stamp.stat().st_mtime < newest:
-        out.mkdir(parents=True, exist_ok=True)
-        files = [str(p) for pattern in PROTOS for p in (REPO / "proto").glob(pattern)]
-        subprocess.run(
-            [str(venv / "bin" / "python"), "-m", "grpc_tools.protoc", f"-I{REPO / 'proto'}",
-             f"--python_out={out}", f"--grpc_python_out={out}", *files], check=True)
-        stamp.touch()
-    return out
+from environments import BUILD, CACHE, PACKAGES, REPO, environment, messages
 
 
 def pytest_configure(config):
     """Before any test module is imported: they all import grpc."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    venv = _venv("venv", PACKAGES)
+    venv = environment("venv", PACKAGES)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    sys.path[:0] = [str(_generate(venv)), str(venv / "lib" / version / "site-packages"),
+    sys.path[:0] = [str(messages(venv)), str(venv / "lib" / version / "site-packages"),
                     str(Path(__file__).parent), str(REPO / "tests")]
     sys.path.append(str(REPO / "tests" / "image"))
-
-
-@pytest.fixture(scope="session")
-def venv_factory():
-    return _venv
 
 
 def users():

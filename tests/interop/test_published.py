@@ -5,10 +5,9 @@ import subprocess
 
 import pytest
 
+from environments import NEWEST, OLDEST, WANDB, published as environment_of
 from service import KEY, WANDB_KEY, Service, clean_env
 
-OLDEST, NEWEST = "1.6.0", "1.22.0"
-WANDB = "wandb==0.31.0"
 EXPECTED = ["create", "exec", "stream", "stdin", "python", "files", "big-files", "timeout", "shell", "list", "stop",
             "ended", "complete", "not-found", "many"]
 EXPECTED_OF_NEWEST = ["unnamed", "copy", "entry-point", "isolation", "not-built", "network", "list", "targets", "data-plane", "volumes",
@@ -26,11 +25,11 @@ def run_isolated(python, program, env):
 
 
 @pytest.fixture
-def published(venv_factory):
+def published():
     """Runs a program of this directory with a version of the client."""
     def run(version, program, service):
         try:
-            python = str(venv_factory(f"published-{version}", [f"cwsandbox=={version}"]) / "bin" / "python")
+            python = str(environment_of(f"published-{version}"))
         except subprocess.CalledProcessError:
             pytest.skip(f"the package registry does not give cwsandbox=={version}")
         env = clean_env(service.dir, CWSANDBOX_API_KEY=KEY, CWSANDBOX_BASE_URL=f"http://{service.tcp}")
@@ -65,10 +64,10 @@ def test_a_create_of_the_newest_client_waits_for_a_place(own_service, published)
     assert published(NEWEST, "published_full.py", service) == ["refused", "waited"]
 
 
-def test_the_newest_client_with_its_own_wandb_login(own_service, venv_factory):
+def test_the_newest_client_with_its_own_wandb_login(own_service):
     """No call to anybody but the service: the login is a variable, and the service has a static map."""
     try:
-        python = str(venv_factory("published-wandb", [f"cwsandbox=={NEWEST}", WANDB]) / "bin" / "python")
+        python = str(environment_of("published-wandb"))
     except subprocess.CalledProcessError:
         pytest.skip(f"the package registry does not give {WANDB}")
     service = own_service(args=["--accept-wandb-keys"])

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from conftest import BUILD
-from test_published import NEWEST
+from environments import NEWEST, published
 
 HERE = Path(__file__).parent
 PAGE = HERE / "differences.txt"
@@ -66,11 +66,11 @@ def allowed():
 
 
 @pytest.fixture(scope="module")
-def found(venv_factory):
+def found():
     if not (PACKAGE / "cwsandbox").is_dir():
         pytest.skip(f"no package in {PACKAGE}: make build")
     try:
-        python = str(venv_factory(f"published-{NEWEST}", [f"cwsandbox=={NEWEST}"]) / "bin" / "python")
+        python = str(published(f"published-{NEWEST}"))
     except subprocess.CalledProcessError:
         pytest.skip(f"the package registry does not give cwsandbox=={NEWEST}")
     return differences(describe(python), describe(sys.executable, str(PACKAGE)))
