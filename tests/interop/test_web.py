@@ -219,6 +219,16 @@ def test_cookies_stay_with_their_host(service, box):
         assert answer.headers.get_all("set-cookie") == ["a=1; Path=/", f"c=3; Domain={v.host.split(':')[0]}; Secure"]
 
 
+def test_interim_answers_are_not_stored(service, box):
+    before = service.memory_peak_kib()
+    with Visitor(service, box.url) as v, Visitor(service, box.url) as other:
+        v.socket.sendall(f"GET /hints?2000 HTTP/1.1\r\nHost: {v.host}\r\n\r\n".encode())
+        for _ in range(200):  # v reads nothing meanwhile
+            assert other.get("/hello")[0] == 200
+        assert v.answer().status == 200  # http.client skips those before
+    assert service.memory_peak_kib() - before < 12 * 1024
+
+
 def test_much_is_never_whole_in_memory(service, box):
     before = service.memory_peak_kib()
     with Visitor(service, box.url) as v, Visitor(service, box.url) as other:

@@ -118,6 +118,11 @@ class App(BaseHTTPRequestHandler):
         except OSError:
             open("/tmp/events-left", "w").close()
 
+    def get_hints(self, query):
+        for _ in range(int(query)):
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\nX: " + b"x" * 16000 + b"\r\n\r\n")
+        self.reply(b"")
+
     def get_never(self, query):
         threading.Event().wait()
 
