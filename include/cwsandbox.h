@@ -843,6 +843,24 @@ CWS_API cws_op *cws_sandbox_forward(cws_sandbox *sb, uint16_t port,
  *  of cws_sandbox_forward(). */
 CWS_API void cws_forward_close(cws_op *op);
 
+/* ------------------------------------------------------------------ images */
+
+/**
+ * cws_sandbox_commit() - what a sandbox has written as an image of the service; starts the sandbox and waits for RUNNING if needed
+ * @reference:  the image's name, as Docker writes it; what it meant before is replaced. Copied
+ * @timeout_ns: until it is there; CWS_FOREVER = none
+ *
+ * The image has the layers of the sandbox's own, one more, and its words (environment, entry point and so on). Of `host` it is what
+ * was written, upon the machine's own files. /tmp, /dev/shm and running processes are not part of it. Files that change meanwhile are
+ * in it as they were at some moment, or fail it.
+ * Result: cws_op_data() is its id, "sha256:" and 64 digits (not NUL-terminated). A failed or cancelled one leaves nothing.
+ * Errors at once: CWS_E_INVALID. In the handle: CWS_E_SANDBOX (a service that commits none: one that is not ours, or whose operator does
+ * not allow it; something that cannot be in an image), and those of every operation in a sandbox.
+ * Thread: any. Blocks: never.
+ */
+CWS_API cws_op *cws_sandbox_commit(cws_sandbox *sb, const char *reference, uint64_t timeout_ns,
+                                   cws_error **error);
+
 /* ----------------------------------------------------------------- streams */
 
 typedef enum cws_read_result {

@@ -266,6 +266,52 @@ PyDoc_STRVAR(
     "path: str or bytes, absolute. local_path: str or path.\n" COMMON_TEXT
     "SandboxFileError (filepath, reason): either end failed; the text names the file.");
 
+static PyObject *text_value(struct core_state *st, struct py_ref *self)
+{
+    size_t n;
+    const char *data = cws_op_data(self->op, &n);
+
+    return PyUnicode_DecodeUTF8(data, (Py_ssize_t)n, "replace");
+}
+
+static const struct py_ref_class text_class = {.value = text_value};
+
+static PyObject *sandbox_commit(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
+                                PyObject *kwnames)
+{
+    static const char *const names[] = {"reference", "timeout_seconds"};
+    static const struct arg_spec spec = {"commit", names, 2, 1, 1};
+    struct core_state *st = core_state(self);
+    PyObject *out[2];
+    cws_error *error = NULL;
+    const char *reference;
+    uint64_t timeout_ns;
+    cws_sandbox *sb;
+
+    if (!st || py_args_unpack(&spec, args, n_args, kwnames, out) < 0 ||
+        !(reference = py_arg_utf8(out[0], "reference")) ||
+        py_arg_seconds(out[1], "timeout_seconds", CWS_FOREVER, CWS_FOREVER, &timeout_ns) < 0)
+        return NULL;
+    sb = py_sandbox_handle(st, self);
+    return ref_of(st, &text_class,
+                  sb ? cws_sandbox_commit(sb, reference, timeout_ns, &error) : NULL, &error);
+}
+
+PyDoc_STRVAR(
+    commit_doc,
+    "commit($self, /, reference, *, timeout_seconds=None)\n--\n\n"
+    "Handle for the id, a str, of an image made of what the sandbox has written.\n\n"
+    "reference: str, the image's name; what it meant before is replaced. The image has the "
+    "layers "
+    "of the sandbox's\n"
+    "own, one more, and its environment, entry point, user and working directory. /tmp is not "
+    "part "
+    "of it. The sandbox\n"
+    "runs on. timeout_seconds: until it is there, default none. Starts the sandbox if needed.\n"
+    "SandboxError: a service that commits none, or something that cannot be in an image; "
+    "nothing "
+    "is left then.");
+
 #define FAST(f) (PyCFunction)(void (*)(void))(f), METH_FASTCALL | METH_KEYWORDS
 
 PyMethodDef py_sandbox_files_methods[] = {
@@ -275,6 +321,7 @@ PyMethodDef py_sandbox_files_methods[] = {
     {"remove_file", FAST(sandbox_remove_file), remove_file_doc},
     {"rename_file", FAST(sandbox_rename_file), rename_file_doc},
     {"upload_dir", FAST(sandbox_upload_dir), upload_dir_doc},
+    {"commit", FAST(sandbox_commit), commit_doc},
     {"download_dir", FAST(sandbox_download_dir), download_dir_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -13,6 +13,9 @@
  *                                        With SIZE there is room for it before a byte is touched, and it is all of it.
  *     FILES_PROGRAM pack PATH            stdout: the tree (tree.h)
  *     FILES_PROGRAM unpack PATH          stdin: a tree, into a directory that is made if it is missing
+ *     FILES_PROGRAM changes              stdout: what the sandbox has written, as a layer of an image (an OCI layer, not packed); for root
+ *     FILES_PROGRAM commit REFERENCE     answered by the service: an image of this name, with the changes as its topmost layer.
+ *                                        stdout: its id, "sha256:" and 64 digits
  *
  * A record: "KIND MODE UID GID SIZE SECONDS NANOSECONDS NAME\0TARGET\0", numbers in decimal, MODE in octal; KIND is a letter of
  * FILES_KINDS; TARGET is "" but of a link. Names are bytes. Paths are absolute; one that is
@@ -24,6 +27,8 @@
 #define CWS_BASE_FILES_WORDS_H
 
 #define FILES_PROGRAM "cwsandbox-files"
+#define FILES_CHANGES "changes"
+#define FILES_COMMIT "commit"
 #define FILES_KINDS \
     "fdlpscb" /* file, directory, link, FIFO, socket, character and block device */
 

@@ -17,7 +17,7 @@ struct name { /* getdents64(2) */
     char name[];
 };
 
-static int fault(struct tree_sender *s, int error, const char *why)
+int tree_fault(struct tree_sender *s, int error, const char *why)
 {
     s->fault.error = error;
     s->fault.why = why;
@@ -34,10 +34,10 @@ static int flush(struct tree_sender *s)
     if (r == 0)
         return 0;
     s->path_len = 0;
-    return fault(s, -r, NULL);
+    return tree_fault(s, -r, NULL);
 }
 
-static int put(struct tree_sender *s, const void *data, size_t n)
+int tree_put(struct tree_sender *s, const void *data, size_t n)
 {
     const uint8_t *from = data;
 
@@ -58,11 +58,14 @@ static int put_zeros(struct tree_sender *s, size_t n)
 {
     static const uint8_t zeros[2 * TAR_BLOCK];
 
-    return put(s, zeros, n);
+    return tree_put(s, zeros, n);
 }
 
-static int put_head(struct tree_sender *s, enum tree_kind kind, const struct stat *st)
+static int put_head(struct tree_sender *s, enum tree_kind kind, int fd, const struct stat *st)
 {
+    if (s->format)
+        return s->format->head(s, kind, fd, st);
+
     struct tree_entry e = {
         .kind = kind,
         .path = s->path_len > 0 ? s->path : ".",
@@ -73,7 +76,7 @@ static int put_head(struct tree_sender *s, enum tree_kind kind, const struct sta
     };
     size_t n = tree_head_write(s->head, &e);
 
-    return n > 0 ? put(s, s->head, n) : fault(s, ENAMETOOLONG, NULL);
+    return n > 0 ? tree_put(s, s->head, n) : tree_fault(s, ENAMETOOLONG, NULL);
 }
 
 /* Exactly the bytes that the head announced: what a writer appends meanwhile is not part of it. */
@@ -86,9 +89,9 @@ static int put_content(struct tree_sender *s, int fd, uint64_t size)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fault(s, errno, NULL);
+            return tree_fault(s, errno, NULL);
         if (n == 0)
-            return fault(s, 0, "became shorter while it was read");
+            return tree_fault(s, 0, "became shorter while it was read");
         s->n_out += (size_t)n;
         left -= (uint64_t)n;
         if (s->n_out == sizeof(s->out) && flush(s) < 0)
@@ -99,8 +102,10 @@ static int put_content(struct tree_sender *s, int fd, uint64_t size)
 
 static int send_file(struct tree_sender *s, int fd, const struct stat *st)
 {
-    if (put_head(s, TREE_FILE, st) < 0)
-        return -1;
+    int r = put_head(s, TREE_FILE, fd, st);
+
+    if (r != 0)
+        return MIN(r, 0);
     return put_content(s, fd, (uint64_t)st->st_size);
 }
 
@@ -109,8 +114,8 @@ static int enter(struct tree_sender *s, int take_fd, size_t path_len, const stru
     CLEANUP_FD int fd = take_fd;
 
     if (s->depth == TREE_DEPTH_MAX)
-        return fault(s, 0, "is deeper than 128 directories");
-    if (put_head(s, TREE_DIRECTORY, st) < 0)
+        return tree_fault(s, 0, "is deeper than 128 directories");
+    if (put_head(s, TREE_DIRECTORY, fd, st) < 0)
         return -1;
     struct tree_level *level = &s->levels[s->depth++];
     level->fd = TAKE_FD(fd);
@@ -124,11 +129,11 @@ static int send_link(struct tree_sender *s, int dir_fd, const char *name, const 
     ssize_t n = readlinkat(dir_fd, name, s->link, sizeof(s->link));
 
     if (n < 0)
-        return errno == ENOENT || errno == EINVAL ? 0 : fault(s, errno, NULL);
+        return errno == ENOENT || errno == EINVAL ? 0 : tree_fault(s, errno, NULL);
     if ((size_t)n == sizeof(s->link))
-        return fault(s, ENAMETOOLONG, NULL);
+        return tree_fault(s, ENAMETOOLONG, NULL);
     s->link[n] = 0;
-    return put_head(s, TREE_LINK, st);
+    return MIN(put_head(s, TREE_LINK, -1, st), 0);
 }
 
 /* 1: it is something else now than when we looked. */
@@ -141,9 +146,9 @@ static int send_opened(struct tree_sender *s, int dir_fd, const char *name, size
     if (fd < 0 && (errno == ELOOP || errno == ENXIO || errno == ENODEV))
         return 1;
     if (fd < 0)
-        return errno == ENOENT ? 0 : fault(s, errno, NULL);
+        return errno == ENOENT ? 0 : tree_fault(s, errno, NULL);
     if (fstat(fd, &st) < 0)
-        return fault(s, errno, NULL);
+        return tree_fault(s, errno, NULL);
     if (S_ISREG(st.st_mode))
         return send_file(s, fd, &st);
     return S_ISDIR(st.st_mode) ? enter(s, TAKE_FD(fd), path_len, &st) : 1;
@@ -157,23 +162,25 @@ static int send_name(struct tree_sender *s, int dir_fd, const char *name)
     int r = 1;
 
     if (before + (before > 0) + n > TREE_PATH_MAX)
-        return fault(s, ENAMETOOLONG, NULL);
+        return tree_fault(s, ENAMETOOLONG, NULL);
     if (before > 0)
         s->path[s->path_len++] = '/';
     memcpy(s->path + s->path_len, name, n + 1);
     s->path_len += n;
+    if (s->format && s->format->skip(s))
+        r = 0;
     for (int i = 0; r == 1 && i < TRIES; i++) {
         if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            r = errno == ENOENT ? 0 : fault(s, errno, NULL);
+            r = errno == ENOENT ? 0 : tree_fault(s, errno, NULL);
         else if (S_ISLNK(st.st_mode))
             r = send_link(s, dir_fd, name, &st);
         else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
             r = send_opened(s, dir_fd, name, before);
         else
-            r = 0;
+            r = s->format ? s->format->other(s, &st) : 0;
     }
     if (r == 1)
-        return fault(s, 0, "changes what it is while it is read");
+        return tree_fault(s, 0, "changes what it is while it is read");
     if (r == 0 && (s->depth == 0 || s->levels[s->depth - 1].fd == dir_fd))
         s->path[s->path_len = before] = 0; /* else we are in it now */
     return r;
@@ -189,7 +196,7 @@ static int next_name(struct tree_sender *s, const char **ret)
             long n = syscall(SYS_getdents64, level->fd, level->names, sizeof(level->names));
 
             if (n < 0 && errno != ENOENT) /* it was removed under us */
-                return fault(s, errno, NULL);
+                return tree_fault(s, errno, NULL);
             level->at = 0;
             level->n = n > 0 ? (size_t)n : 0;
             *ret = NULL;
@@ -227,20 +234,19 @@ static int walk(struct tree_sender *s)
         else if (send_name(s, s->levels[s->depth - 1].fd, name) < 0)
             return -1;
     }
-    return put_zeros(s, 2 * TAR_BLOCK) < 0 ? -1 : flush(s);
+    return 0;
 }
 
-int tree_send(struct tree_sender *s, int fd, struct tree_sink *sink)
+int tree_send_part(struct tree_sender *s, int fd, const char *path)
 {
     struct stat st;
     int own, r;
 
-    s->sink = sink;
-    s->depth = s->path_len = s->n_out = 0;
-    s->path[0] = 0;
+    s->path_len = strlen(path);
+    memcpy(s->path, path, s->path_len + 1);
     own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (own < 0 || fstat(own, &st) < 0) {
-        r = fault(s, errno, NULL);
+        r = tree_fault(s, errno, NULL);
         cleanup_fd(&own);
         return r;
     }
@@ -250,4 +256,17 @@ int tree_send(struct tree_sender *s, int fd, struct tree_sink *sink)
     while (s->depth > 0)
         leave(s);
     return r;
+}
+
+int tree_send_end(struct tree_sender *s)
+{
+    return put_zeros(s, 2 * TAR_BLOCK) < 0 ? -1 : flush(s);
+}
+
+int tree_send(struct tree_sender *s, int fd, struct tree_sink *sink)
+{
+    s->sink = sink;
+    s->format = NULL;
+    s->depth = s->n_out = 0;
+    return tree_send_part(s, fd, "") < 0 ? -1 : tree_send_end(s);
 }

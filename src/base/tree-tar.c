@@ -4,15 +4,14 @@
 #include <string.h>
 
 struct header {
-    char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8];
+    char name[TREE_NAME_MAX], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8];
     char type;
-    char link[100], magic[6], version[2], owner[32], group[32], major[8], minor[8], prefix[155],
-        rest[12];
+    char link[TREE_NAME_MAX], magic[6], version[2], owner[32], group[32], major[8], minor[8],
+        prefix[155], rest[12];
 };
 _Static_assert(sizeof(struct header) == TAR_BLOCK, "a header is one block");
 
-#define SIZE_OCTAL_MAX ((1ULL << 33) - 1) /* eleven octal digits */
-#define NUMBER_MAX 20                     /* digits of a 64 bit number */
+#define NUMBER_MAX 20 /* digits of a 64 bit number */
 
 /* ---- writing ---- */
 
@@ -39,7 +38,8 @@ static uint32_t checksum(const struct header *h)
     return sum;
 }
 
-static void put_header(uint8_t *out, const struct tree_entry *e, char type, uint64_t size)
+void tree_block_write(uint8_t ret[static TAR_BLOCK], const struct tree_entry *e, char type,
+                      uint64_t size)
 {
     struct header h = {.type = type, .magic = "ustar", .version = {'0', '0'}};
 
@@ -48,25 +48,37 @@ static void put_header(uint8_t *out, const struct tree_entry *e, char type, uint
     if (e->kind == TREE_LINK)
         memcpy(h.link, e->link, MIN(strlen(e->link), sizeof(h.link)));
     put_octal(h.mode, sizeof(h.mode), e->mode_bits & 07777);
-    put_octal(h.uid, sizeof(h.uid), 0);
-    put_octal(h.gid, sizeof(h.gid), 0);
-    put_octal(h.size, sizeof(h.size), size <= SIZE_OCTAL_MAX ? size : 0);
+    put_octal(h.uid, sizeof(h.uid), e->uid);
+    put_octal(h.gid, sizeof(h.gid), e->gid);
+    put_octal(h.size, sizeof(h.size), size <= TREE_SIZE_MAX ? size : 0);
     put_octal(h.mtime, sizeof(h.mtime),
-              e->mtime_s > 0 ? (uint64_t)e->mtime_s & SIZE_OCTAL_MAX : 0);
+              e->mtime_s > 0 ? (uint64_t)e->mtime_s & TREE_SIZE_MAX : 0);
     put_octal(h.checksum, 7, checksum(&h)); /* six digits, NUL, blank */
     h.checksum[7] = ' ';
-    memcpy(out, &h, TAR_BLOCK);
+    memcpy(ret, &h, TAR_BLOCK);
 }
 
-/* "LEN keyword=value\n", where LEN counts itself. */
+/* LEN counts itself. */
+size_t tree_record_write(char *out, size_t cap, const char *keyword, const void *value,
+                         size_t n)
+{
+    size_t rest = 1 + strlen(keyword) + 1 + n + 1, len = rest + 1;
+    char digits[NUMBER_MAX + 1];
+    int head;
+
+    while (rest + (size_t)snprintf(digits, sizeof(digits), "%zu", len) != len)
+        len++;
+    if (len >= cap) /* with snprintf's NUL */
+        return 0;
+    head = snprintf(out, cap, "%zu %s=", len, keyword);
+    memcpy(out + head, value, n);
+    out[len - 1] = '\n';
+    return len;
+}
+
 static size_t put_record(char *out, const char *keyword, const char *value)
 {
-    size_t rest = 1 + strlen(keyword) + 1 + strlen(value) + 1, n = rest + 1;
-    char digits[NUMBER_MAX + 1];
-
-    while (rest + (size_t)snprintf(digits, sizeof(digits), "%zu", n) != n)
-        n++;
-    return (size_t)snprintf(out, TREE_PAX_MAX, "%zu %s=%s\n", n, keyword, value);
+    return tree_record_write(out, TREE_PAX_MAX, keyword, value, strlen(value));
 }
 
 size_t tree_head_write(uint8_t ret[static TREE_HEAD_MAX], const struct tree_entry *e)
@@ -80,22 +92,21 @@ size_t tree_head_write(uint8_t ret[static TREE_HEAD_MAX], const struct tree_entr
     if (strlen(e->path) > TREE_PATH_MAX || strlen(link) > TREE_PATH_MAX)
         return 0;
     memset(ret, 0, TREE_HEAD_MAX);
-    if (strlen(e->path) > sizeof(((struct header *)NULL)->name))
+    if (strlen(e->path) > TREE_NAME_MAX)
         n += put_record(pax + n, "path", e->path);
-    if (strlen(link) > sizeof(((struct header *)NULL)->link))
+    if (strlen(link) > TREE_NAME_MAX)
         n += put_record(pax + n, "linkpath", link);
-    if (size > SIZE_OCTAL_MAX) {
+    if (size > TREE_SIZE_MAX) {
         (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)size);
         n += put_record(pax + n, "size", text);
     }
     if (n == 0) {
-        put_header(ret, e, type, size);
+        tree_block_write(ret, e, type, size);
         return TAR_BLOCK;
     }
-    put_header(ret, e, 'x', n);
-    memset(pax + n, 0, TAR_BLOCK); /* what snprintf put behind it */
+    tree_block_write(ret, e, 'x', n);
     n = TAR_BLOCK + (n + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
-    put_header(ret + n, e, type, size);
+    tree_block_write(ret + n, e, type, size);
     return n + TAR_BLOCK;
 }
 

@@ -14,6 +14,8 @@
 #ifndef CWS_BASE_TREE_H
 #define CWS_BASE_TREE_H
 
+#include <sys/stat.h>
+
 #include "base/tree-tar.h"
 
 #define TREE_DEPTH_MAX 128     /* directories within each other. Chosen: a descriptor each */
@@ -34,8 +36,21 @@ struct tree_source {
     ssize_t (*read)(struct tree_source *source, void *data, size_t n);
 };
 
+struct tree_sender;
+
+/* What is sent instead of a plain tree. */
+struct tree_sender_format {
+    /** head() - what stands in front of the content of @kind at s->path. @fd: -1 of a link. 0, or 1: there is no content; -1 with a fault. */
+    int (*head)(struct tree_sender *s, enum tree_kind kind, int fd, const struct stat *st);
+    /** other() - what is no file, directory or link. 0 or -1. */
+    int (*other)(struct tree_sender *s, const struct stat *st);
+    /** skip() - whether s->path is left out, with what is below it. */
+    bool (*skip)(const struct tree_sender *s);
+};
+
 struct tree_sender {
     struct tree_sink *sink;
+    const struct tree_sender_format *format; /* NULL: plain */
     struct tree_fault fault;
     size_t depth; /* directories that are open */
     size_t path_len;
@@ -52,6 +67,15 @@ struct tree_sender {
 
 /** tree_send() - the tree at @fd (borrowed). 0, or -1 with @s->fault. */
 int tree_send(struct tree_sender *s, int fd, struct tree_sink *sink);
+
+/* The same in steps, for several trees in one stream. @s is zeroed, with `sink` and `format`. */
+/** tree_send_part() - the tree at @fd (borrowed) as @path; "": as the whole. 0, or -1 with @s->fault. */
+int tree_send_part(struct tree_sender *s, int fd, const char *path);
+/** tree_send_end() - the mark of the end, without which nothing is whole. */
+int tree_send_end(struct tree_sender *s);
+/** tree_put(), tree_fault() - for a format: bytes into the stream; -1 because of s->path. */
+int tree_put(struct tree_sender *s, const void *data, size_t n);
+int tree_fault(struct tree_sender *s, int error, const char *why);
 
 enum tree_flags {
     TREE_LINKS_WITHIN = 1 << 0, /* refuse links whose target is not certainly within the tree */

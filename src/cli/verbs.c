@@ -29,6 +29,7 @@ static const struct verb *const all[] = {
     &verb_image_pull,
     &verb_image_import,
     &verb_image_export,
+    &verb_image_commit,
     &verb_image_ls,
     &verb_image_inspect,
     &verb_image_rm,

@@ -11,9 +11,9 @@ extern const struct verb verb_run, verb_exec, verb_sh, verb_ls, verb_get, verb_l
     verb_files_read, verb_files_write, verb_files_ls, verb_files_stat, verb_files_mkdir,
     verb_files_rm, verb_files_mv, verb_forward, verb_snapshots_create, verb_snapshots_get,
     verb_snapshots_list, verb_snapshots_delete, verb_image_pull, verb_image_import,
-    verb_image_export, verb_image_ls, verb_image_inspect, verb_image_rm, verb_image_prune,
-    verb_stop, verb_delete, verb_serve, verb_doctor, verb_completion, verb_version, verb_help,
-    verb_complete;
+    verb_image_export, verb_image_commit, verb_image_ls, verb_image_inspect, verb_image_rm,
+    verb_image_prune, verb_stop, verb_delete, verb_serve, verb_doctor, verb_completion,
+    verb_version, verb_help, verb_complete;
 
 /* What the program is, for its help and its man page: paragraphs separated by a newline. */
 extern const char verbs_about[];

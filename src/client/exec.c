@@ -418,8 +418,7 @@ static struct cws_error *check_fields(const struct exec *x, const struct conn *c
     else if (x->spec.cwd && !conn->exec_fields)
         e = check_script(x);
     else if (x->spec.files && !conn->exec_files)
-        e = error_new(CWS_E_SANDBOX, "%s: this service offers no such call for files",
-                      x->spec.label);
+        e = error_new(CWS_E_SANDBOX, "%s: this service offers no such call", x->spec.label);
     if (e)
         error_add_sandbox_id(e, sandbox_id_borrow(x->sb));
     return e;

@@ -167,6 +167,17 @@ static int check_platform(const json_t *j, struct err *err)
     return 0;
 }
 
+static int parse_base(const json_t *j, struct config *c, struct err *err)
+{
+    const char *base;
+    if (json_member_text(j, CONFIG_BASE, &base, err) < 0)
+        return -1;
+    c->host = base && strcmp(base, CONFIG_BASE_HOST) == 0;
+    return base && !c->host ? err_set(err, ERR_INVALID_ARGUMENT,
+                                      "it stands on `%.40s`, which nothing is", base)
+                            : 0;
+}
+
 int image_config_parse(const char *text, size_t n, struct config *ret, struct err *err)
 {
     CLEANUP_CONFIG struct config c = {0};
@@ -174,7 +185,7 @@ int image_config_parse(const char *text, size_t n, struct config *ret, struct er
     CLEANUP_JSON json_t *empty = json_object();
     CLEANUP_JSON json_t *j = json_parse(text, n, "its config", err);
     if (j == NULL || check_platform(j, err) < 0 || parse_diff_ids(j, &c, err) < 0 ||
-        json_member(j, "config", JSON_OBJECT, &start, err) < 0 ||
+        parse_base(j, &c, err) < 0 || json_member(j, "config", JSON_OBJECT, &start, err) < 0 ||
         parse_start(start ? start : empty, &c, err) < 0)
         return -1;
     *ret = c;

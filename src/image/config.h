@@ -24,7 +24,12 @@ struct config {
     char *user;        /* "" = root */
     char *working_dir; /* absolute */
     int stop_signal;
+    bool host; /* the layers stand on the machine's own root */
 };
+
+/* A member of the config that only this store knows: "host" is what its layers stand on. */
+#define CONFIG_BASE "cwsandbox.base"
+#define CONFIG_BASE_HOST "host"
 
 /**
  * image_config_parse() - Errors: INVALID_ARGUMENT (no such JSON, a word that is none), FAILED_PRECONDITION (for another machine),

@@ -186,6 +186,11 @@ int export_image(const struct store *s, const char *reference, enum export_as as
     struct tar_written written;
     if (value_load(s, reference, &e.value, err) < 0 || open_layers(&e, err) < 0)
         return -1;
+    if (as == EXPORT_ROOTFS && e.value.config.host)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "export `%s`: it stands on the machine's own files, and is no root file "
+                       "system without them",
+                       reference);
     return as == EXPORT_ROOTFS ? pack(e.dirs, e.n, PACK_TREE, out, &written, err)
                                : export_archive(&e, out, err);
 }

@@ -6,15 +6,31 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "image/add.h"
+#include "image/commit.h"
 #include "image/login.h"
 #include "image/pull.h"
 #include "image/reference.h"
 
+/* What is behind the last of @n_words is not ours to read: a byte at a time, of some hundred. */
+static size_t read_until(struct fetch *f, size_t n_words)
+{
+    size_t n = 1;
+    for (size_t words = f->bytes[0] == '\0'; words < n_words && n < sizeof(f->bytes); n++) {
+        if (fd_read_all(STDIN_FILENO, f->bytes + n, 1) != 1)
+            break;
+        words += f->bytes[n] == '\0';
+    }
+    return n;
+}
+
 static int read_words(struct fetch *f, struct err *err)
 {
-    ssize_t n = fd_read_all(STDIN_FILENO, f->bytes, sizeof(f->bytes));
-    const char *at = f->bytes, *end = f->bytes + MAX(n, (ssize_t)0);
-    for (size_t i = 0; i < FETCH_WORD_MAX; i++) {
+    ssize_t n = fd_read_all(STDIN_FILENO, f->bytes, 1);
+    f->commit = n == 1 && f->bytes[0] == '\0';
+    size_t n_words = f->commit ? (size_t)COMMIT_WORD_MAX : (size_t)FETCH_WORD_MAX;
+    const char *at = f->bytes, *end = f->bytes + (n == 1 ? read_until(f, n_words) : 0);
+    for (size_t i = 0; i < n_words; i++) {
         const char *nul = memchr(at, '\0', (size_t)(end - at));
         if (!nul)
             return err_set(err, ERR_INVALID_ARGUMENT, "the request for an image is cut off");
@@ -28,6 +44,8 @@ int fetch_open(struct fetch *f, const char *secrets, struct err *err)
 {
     if (read_words(f, err) < 0)
         return -1;
+    if (f->commit)
+        return 0;
     struct login_name name = {f->words[FETCH_OWNER], f->words[FETCH_STORE],
                               f->words[FETCH_NAME], f->words[FETCH_FIELD]};
     return f->words[FETCH_REGISTRY][0] != '\0' ? login_read(secrets, &name, &f->secret, err)
@@ -51,8 +69,21 @@ static void *leave_with_the_reader(void *unused)
     _exit(1);
 }
 
-int fetch_run(const struct fetch *f, struct store *s, struct registries *r, struct err *err)
+static int commit(struct fetch *f, struct store *s, struct err *err)
 {
+    struct commit_args args = {.input = STDIN_FILENO,
+                               .reference = f->words[COMMIT_REFERENCE],
+                               .parent = f->words[COMMIT_PARENT]};
+    if (parse_u64(f->words[COMMIT_BYTES], ADD_BYTES_MAX, &args.max_bytes) < 0)
+        return err_set(err, ERR_INVALID_ARGUMENT, "the request for a commit has no size");
+    return store_lock(s, false, err) < 0 ? -1 : commit_image(s, &args, f->id, err);
+}
+
+int fetch_run(struct fetch *f, struct store *s, struct registries *r, struct err *err)
+{
+    if (f->commit)
+        return commit(f, s, err);
+
     CLEANUP_REFERENCE struct reference reference = {0};
     struct pull_progress progress = {0};
     pthread_t thread;
@@ -67,9 +98,10 @@ int fetch_run(const struct fetch *f, struct store *s, struct registries *r, stru
     return pull_image(s, r, &reference, &progress, err);
 }
 
-int fetch_answer(const struct err *why)
+int fetch_answer(const struct err *why, const char *id)
 {
-    const char *text = why ? err_text(why) : "";
+    CLEANUP_FREE char *named = *id ? str_dup_printf("sha256:%s", id) : NULL;
+    const char *text = why ? err_text(why) : named ? named : "";
     bool told = fd_write_all(STDOUT_FILENO, why ? "-" : "+", 1) == 0 &&
                 fd_write_all(STDOUT_FILENO, text, strlen(text)) == 0;
     return told && !why ? 0 : 1;

@@ -114,6 +114,7 @@ static int publish(struct layer_work *w, struct err *err)
 int layer_fill(struct layer_work *w, struct source *from, uint64_t max_bytes, struct err *err)
 {
     struct unpack_options o = {.keep_owners = w->store->keep_owners,
+                               .whole = w->whole,
                                .max_bytes = max_bytes,
                                .max_entries = UNPACK_ENTRIES_MAX};
     struct unpack_result result;

@@ -83,7 +83,8 @@ static int go_behind_the_wall(struct verb_world *w, struct err *err)
     return confine(&paths, &w->store.keep_owners, err);
 }
 
-static int run(char **argv, struct err *err)
+/* @ret_id: of what was committed, or "". */
+static int run(char **argv, char ret_id[static DIGEST_HEX + 1], struct err *err)
 {
     CLEANUP(verb_world_done)
     struct verb_world w = {.input = -1, .output = -1, .store = {.fd = -1, .lock = -1}};
@@ -93,16 +94,19 @@ static int run(char **argv, struct err *err)
         return err_set(err, ERR_INTERNAL, "initialise libcurl");
     if (open_files(&w, err) < 0 || open_store(&w, err) < 0 || go_behind_the_wall(&w, err) < 0)
         return 1;
-    return verb_run(&w, err) < 0 ? 1 : 0;
+    int r = verb_run(&w, err);
+    memcpy(ret_id, w.fetch.id, sizeof(w.fetch.id));
+    return r < 0 ? 1 : 0;
 }
 
 int main(int argc, char **argv)
 {
     CLEANUP_ERR struct err err = {0};
     (void)argc;
-    int code = run(argv, &err);
+    char id[DIGEST_HEX + 1] = "";
+    int code = run(argv, id, &err);
     if (argv[1] && strcmp(argv[1], "fetch") == 0)
-        return fetch_answer(code == 0 ? NULL : &err);
+        return fetch_answer(code == 0 ? NULL : &err, id);
     if (code == 0 && (fflush(stdout) != 0 || ferror(stdout)) && errno != EPIPE) {
         (void)err_set_errno(&err, ERR_UNAVAILABLE, errno, "write the answer");
         code = 1;

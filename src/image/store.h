@@ -63,6 +63,7 @@ struct layer_work {
     const struct store *store;
     char diff_id[DIGEST_HEX + 1]; /* "" until it is known: layers that are made here */
     char *name;                   /* in tmp/ */
+    bool whole;                   /* see unpack.h */
     int lock, dir;
 };
 #define LAYER_WORK_NONE \

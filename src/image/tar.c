@@ -131,6 +131,7 @@ static int read_header(struct tar *t, struct header *h, struct err *err)
             return checksum_fits(h) ? 1 : damaged(t, err, "its header is damaged (checksum)");
         }
     }
+    t->marked = true;
     return 0;
 }
 

@@ -52,6 +52,7 @@ struct tar {
     uint64_t left;         /* unread bytes of the entry's content */
     uint32_t padding;      /* behind them */
     uint64_t n_entries;
+    bool marked; /* the end was, by blocks of zeros */
     struct tar_entry entry;
     char *path, *link; /* heap */
     char *extended;    /* heap: content of the pax header, into which the attributes point */

@@ -503,6 +503,8 @@ int unpack_layer(int dir, struct source *tar, const struct unpack_options *o,
         if (take_entry(&u, e, err) < 0)
             return -1;
     }
+    if (r == 0 && o->whole && !u.tar.marked)
+        return err_set(err, ERR_DATA_LOSS, "it ended early");
     if (r < 0 || finish_directories(&u, err) < 0)
         return -1;
     *ret = u.result;

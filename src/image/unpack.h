@@ -17,7 +17,8 @@
 struct unpack_options {
     bool
         keep_owners; /* chown, set-ID bits, security.capability: who unpacks has the capabilities */
-    uint64_t max_bytes;   /* of all files together */
+    uint64_t max_bytes; /* of all files together */
+    bool whole;         /* an archive without its end marker is cut: its writer may have died */
     uint64_t max_entries; /* and directories that no entry names */
 };
 

@@ -69,11 +69,12 @@ json_t *value_json(const struct image_value *v)
     for (size_t i = 0; i < c->n_diff_ids; i++)
         (void)json_array_append_new(layers, json_string(c->diff_ids[i]));
     return json_pack(
-        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:i, s:o, s:I, s:I, s:I}", "reference",
-        v->ref.reference, "id", json_sprintf("sha256:%s", v->ref.config), "manifest",
-        json_sprintf("sha256:%s", v->ref.manifest), "layers", layers, "env",
+        "{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:i, s:o, s:I, s:I, s:I, s:s*}",
+        "reference", v->ref.reference, "id", json_sprintf("sha256:%s", v->ref.config),
+        "manifest", json_sprintf("sha256:%s", v->ref.manifest), "layers", layers, "env",
         words_json(&c->env), "entrypoint", words_json(&c->entrypoint), "cmd",
         words_json(&c->cmd), "user", c->user, "working_dir", c->working_dir, "stop_signal",
         c->stop_signal, "volumes", words_json(&c->volumes), "size", (json_int_t)v->size_bytes,
-        "created_s", (json_int_t)v->ref.created_s, "used_s", (json_int_t)v->ref.used_s);
+        "created_s", (json_int_t)v->ref.created_s, "used_s", (json_int_t)v->ref.used_s, "base",
+        c->host ? CONFIG_BASE_HOST : NULL);
 }

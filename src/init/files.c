@@ -30,6 +30,8 @@ struct names { /* getdents64(2) */
     char name[];
 };
 
+static int g_space_fd; /* for do_changes() */
+
 /* ---- the end ---- */
 
 static const char *reason_of(int error)
@@ -470,6 +472,19 @@ static void do_pack(char **args)
         fail_tree(args[0], &sender.fault);
 }
 
+static void do_changes(char **args)
+{
+    static struct tree_sender sender;
+    struct tree_sink sink = {.write = sink_write};
+
+    (void)args;
+    if (g_space_fd < 0)
+        fail("/", EPERM);
+    sender.sink = &sink;
+    if (changes_send(&sender, g_space_fd) < 0)
+        fail_tree("", &sender.fault);
+}
+
 static void do_unpack(char **args)
 {
     static struct tree_receiver receiver;
@@ -503,6 +518,7 @@ static const struct {
     {"write", 1, 2, do_write},
     {"pack", 1, 1, do_pack},
     {"unpack", 1, 1, do_unpack},
+    {FILES_CHANGES, 0, 0, do_changes},
 };
 
 /* A tree's depth costs descriptors; execs begin with fewer. */
@@ -535,6 +551,7 @@ void files_main(struct spawn *s)
 {
     int n = 0;
 
+    g_space_fd = s->space_fd;
     raise_descriptors();
     (void)signal(SIGPIPE, SIG_IGN); /* what is broken is said by the write */
     while (s->argv[n])

@@ -89,9 +89,10 @@ struct spawn {
     char *user;  /* "": root; only for spawn_fork() */
     char **argv; /* argv[-1] is writable: execvp's /bin/sh rule */
     char **envp;
-    int stdio[3];   /* [0] -1: /dev/null */
-    bool tty;       /* stdio[0] is the slave of a pty */
-    bool files;     /* no program: files_main(); only for spawn_fork() */
+    int stdio[3]; /* [0] -1: /dev/null */
+    bool tty;     /* stdio[0] is the slave of a pty */
+    bool files;   /* no program: files_main(); only for spawn_fork() */
+    int space_fd; /* of `files`: the sandbox's space, with its upper directories; -1: not for this one */
     bool subreaper; /* no cgroup: keep descendants findable */
     int cgroup_fd;  /* -1: none */
     int report_fd; /* where the child reports; -1: in `status` and `stage`, which it shares with the suspended parent */
@@ -182,6 +183,11 @@ void connect_answer(const struct init_packet *request);
 /* files.c */
 /** files_main() - [child of spawn_fork()] what @s->argv says (base/files-words.h), instead of a program. */
 __attribute__((noreturn)) void files_main(struct spawn *s);
+
+/* changes.c */
+struct tree_sender;
+/** changes_send() - what the sandbox whose space is @space_fd has written, as a layer, into @s->sink. 0, or -1 with @s->fault. @s: zeroed. */
+int changes_send(struct tree_sender *s, int space_fd);
 
 /* privilege.c */
 /** privilege_start() - signal dispositions, dumpable, descriptors, resource limits. */

@@ -22,6 +22,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/files-words.h"
 #include "init/init.h"
 
 #define SOFT_NOFILE \
@@ -205,16 +206,36 @@ static int exec_search(struct spawn *s)
     }
 }
 
+/* What is read to see what the sandbox has written. Only for root: it is a way around what directories allow. */
+static int open_space(const struct spawn *s)
+{
+    bool wanted =
+        s->files && !s->user[0] && s->argv[1] && strcmp(s->argv[1], FILES_CHANGES) == 0;
+    int fd = wanted ? openat(VIEW_FD, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+    return wanted && fd < 0 ? -errno : fd;
+}
+
 /* Nothing that init holds may be there when somebody else's processes could look, or without an execve that closes it: only
- * the pipe to report over. */
+ * the pipe to report over, and s->space_fd. */
 static int child_close(struct spawn *s)
 {
-    int report = fcntl(s->report_fd, F_DUPFD_CLOEXEC, 3);
+    int space = open_space(s), report;
 
-    if (report < 0 || close_range((unsigned)report + 1, ~0u, 0) < 0)
+    if (space < 0 && space != -1)
+        return space;
+    report = fcntl(s->report_fd, F_DUPFD_CLOEXEC, 4);
+    if (report < 0)
         return -errno;
-    for (int fd = 3; fd < report; fd++)
-        (void)close(fd);
+    s->space_fd = space < 0 ? -1 : fcntl(space, F_DUPFD_CLOEXEC, report + 1);
+    if (space >= 0 && s->space_fd < 0)
+        return -errno;
+    if (close_range((unsigned)MAX(report, s->space_fd) + 1, ~0u, 0) < 0)
+        return -errno;
+    for (int fd = 3; fd < MAX(report, s->space_fd); fd++) {
+        if (fd != report)
+            (void)close(fd);
+    }
     s->report_fd = report;
     return 0;
 }

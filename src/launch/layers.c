@@ -66,7 +66,7 @@ static int layer_hold(struct engine *e, const char *name, struct layer **ret)
 
 int layers_hold(struct engine *e, struct cell *cell, const struct rootfs *root)
 {
-    if (root->host || root->n_layers == 0)
+    if (root->n_layers == 0)
         return 0;
     if (!e->lean.images_owned) /* lowers.c */
         return -EOPNOTSUPP;

@@ -87,6 +87,9 @@ struct lower_dirs {
  * lowers_done() is the caller's to call. */
 int lowers_open(const struct lean_root *lean, const struct rootfs *root,
                 struct lower_dirs *ret);
+/** lowers_add_layers() - [child] of each layer of @root the directory @below, "" or a name; what a layer does not have is left out. */
+int lowers_add_layers(struct lower_dirs *dirs, const struct lean_root *lean,
+                      const struct rootfs *root, const char *below);
 /** lowers_add() - [child] the directory at @path, resolved as `openat2` says in @resolve; at most LAUNCH_MAX_LAYERS. */
 int lowers_add(struct lower_dirs *dirs, int from, const char *path, uint64_t resolve);
 void lowers_done(struct lower_dirs *dirs);

@@ -18,13 +18,13 @@ int lowers_add(struct lower_dirs *dirs, int from, const char *path, uint64_t res
     return 0;
 }
 
-int lowers_open(const struct lean_root *lean, const struct rootfs *root, struct lower_dirs *ret)
+int lowers_add_layers(struct lower_dirs *dirs, const struct lean_root *lean,
+                      const struct rootfs *root, const char *below)
 {
     CLEANUP_FD int images = -1;
 
-    ret->n = 0;
-    if (root->host)
-        return lowers_add(ret, AT_FDCWD, LEAN_SKEL, 0);
+    if (root->n_layers == 0)
+        return 0;
     /* Owned by nobody that exists inside, they could not even be entered. */
     if (!lean->images_owned)
         return -EOPNOTSUPP;
@@ -32,16 +32,25 @@ int lowers_open(const struct lean_root *lean, const struct rootfs *root, struct 
     if (images < 0)
         return -errno;
     for (uint32_t i = root->n_layers; i > 0; i--) {
-        char path[sizeof("layers/") + LAUNCH_LAYER_DIGITS];
+        char path[sizeof("layers//") + LAUNCH_LAYER_DIGITS + 32];
         int r;
 
-        (void)snprintf(path, sizeof(path), "layers/%s", root->layers[i - 1]);
-        r = lowers_add(ret, images, path,
+        (void)snprintf(path, sizeof(path), "layers/%s/%s", root->layers[i - 1], below);
+        r = lowers_add(dirs, images, path,
                        RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
-        if (r < 0)
+        if (r < 0 && !(*below && r == -ENOENT))
             return r;
     }
     return 0;
+}
+
+int lowers_open(const struct lean_root *lean, const struct rootfs *root, struct lower_dirs *ret)
+{
+    int r;
+
+    ret->n = 0;
+    r = lowers_add_layers(ret, lean, root, "");
+    return r == 0 && root->host ? lowers_add(ret, AT_FDCWD, LEAN_SKEL, 0) : r;
 }
 
 void lowers_done(struct lower_dirs *dirs)

@@ -208,7 +208,7 @@ static int make_root(struct build *b)
     if (b->root < 0)
         return b->root;
     r = mount_tree_attach_at(b->root, b->box, "root");
-    return r < 0 || b->create->root.host ? r : copy_owner(b, dirs.fds[0]);
+    return r < 0 || b->create->root.n_layers == 0 ? r : copy_owner(b, dirs.fds[0]);
 }
 
 /* A directory of the new root. An image is not ours: links in it are followed as a process inside would follow them, so that
@@ -270,10 +270,10 @@ static int mount_host_dir(const struct build *b, const struct host_dir *dir)
     CLEANUP(lowers_done) struct lower_dirs dirs = {0};
     CLEANUP_FD int overlay = -1;
     char path[32], suffix[32];
-    int r = 0;
+    int r = lowers_add_layers(&dirs, lean, &b->create->root, dir->name);
 
     /* A veil has it below itself. */
-    if (lean->usr_skel && !dir->veiled && strcmp(dir->name, "usr") == 0)
+    if (r == 0 && lean->usr_skel && !dir->veiled && strcmp(dir->name, "usr") == 0)
         r = lowers_add(&dirs, AT_FDCWD, LEAN_USR_SKEL, 0);
     (void)snprintf(path, sizeof(path), LEAN_HOST "/%s", dir->name);
     if (r == 0)

@@ -219,7 +219,9 @@ static bool message_consistent(const struct launch_message *msg)
     if ((msg->seq == 0) != event)
         return false;
     if (msg->type == LAUNCH_CREATE && !msg->answer)
-        return msg->u.create.root.host == (msg->u.create.root.n_layers == 0);
+        return msg->u.create.root.host
+                   ? msg->u.create.root.n_layers <= LAUNCH_MAX_LAYERS - LAUNCH_HOST_LOWERS
+                   : msg->u.create.root.n_layers > 0;
     return true;
 }
 

@@ -28,6 +28,7 @@
 #define LAUNCH_MAX_ID 64        /* with NUL */
 #define LAUNCH_MAX_LAYERS \
     64 /* kernel accepts 500 (overlayfs OVL_MAX_STACK); images rarely pass 40 */
+#define LAUNCH_HOST_LOWERS 2   /* of them image `host` takes itself: its skeleton, /usr twice */
 #define LAUNCH_LAYER_DIGITS 64 /* of a SHA-256 */
 #define LAUNCH_MAX_MOUNTS \
     64 /* chosen: a sandbox has 8, and as many as it asks for of its own */
@@ -50,9 +51,9 @@ enum launch_type {
 
 /* A root file system, as a value. Strings are borrowed. */
 struct rootfs {
-    bool host; /* lower = built-in skeleton, second overlay on /usr */
+    bool host; /* lowest = built-in skeleton, second overlay on /usr */
     uint32_t
-        n_layers; /* otherwise: names of layers of the image store (docs/images.md), lowest first */
+        n_layers; /* names of the image store's (docs/images.md), lowest first; of `host` what stands on it, or none */
     const char *layers[LAUNCH_MAX_LAYERS];
     bool
         disk; /* what is written goes to a disk of its own (features.disk_bytes), not to memory */

@@ -190,6 +190,11 @@ static void test_layers_at_their_limits(void **state)
     assert_string_equal(got.u.create.root.layers[LAUNCH_MAX_LAYERS - 1], LAYER);
     msg.u.create.root.n_layers = LAUNCH_MAX_LAYERS + 1;
     assert_int_equal(encode(&msg), -EINVAL);
+    msg.u.create.root.host = true; /* which has lower directories of its own */
+    msg.u.create.root.n_layers = LAUNCH_MAX_LAYERS - LAUNCH_HOST_LOWERS;
+    assert_true(encode(&msg) > 0);
+    msg.u.create.root.n_layers++;
+    assert_int_equal(encode(&msg), -EINVAL);
 }
 
 static void test_layers_are_names_not_paths(void **state)

@@ -67,9 +67,13 @@ static int put_variable(struct buf *out, const struct variable *v)
     return r;
 }
 
+/* Files are read and written as root, whoever the image's processes are. */
 static const char *user_of(const struct plan *plan, const struct process_spec *spec)
 {
-    return spec && spec->user && *spec->user ? spec->user : plan->user;
+    bool said = spec && spec->user && *spec->user;
+    if (spec && spec->files)
+        return said ? spec->user : "";
+    return said ? spec->user : plan->user;
 }
 
 static int put_environment(struct exec_body *body, const struct plan *plan,

@@ -30,10 +30,10 @@ static int check(const char *name, const struct runtime_image *image, struct err
     size_t n = strings_count(image->layers);
     if (n == 0)
         return err_set(err, ERR_FAILED_PRECONDITION, "image `%s` has no layers", name);
-    if (n > LAUNCH_MAX_LAYERS)
+    size_t max = LAUNCH_MAX_LAYERS - (image->host ? LAUNCH_HOST_LOWERS : 0);
+    if (n > max)
         return err_set(err, ERR_FAILED_PRECONDITION,
-                       "image `%s` has %zu layers, and a sandbox can have %d", name, n,
-                       LAUNCH_MAX_LAYERS);
+                       "image `%s` has %zu layers, and a sandbox can have %zu", name, n, max);
     if (runtime_image_bytes(image) > IMAGE_MAX_WORDS_BYTES)
         return err_set(err, ERR_FAILED_PRECONDITION,
                        "image `%s` has more than %u bytes of environment, entry point and "
@@ -82,7 +82,7 @@ struct cell_kind *image_kind(const struct runtime *rt, const struct runtime_imag
     if (!kind)
         return NULL;
     *kind = *pool_kind(rt, network);
-    kind->root.host = false;
+    kind->root.host = image->host;
     kind->root.n_layers = (uint32_t)n;
     char *names = (char *)(kind + 1);
     for (size_t i = 0; i < n; i++) {

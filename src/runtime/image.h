@@ -10,6 +10,8 @@
 /* Arrays end with NULL; they and their strings are on the heap, and may be NULL. Without layers it is "host", the machine's
  * own root. */
 struct runtime_image {
+    bool host;     /* the layers stand on the machine's own root */
+    char *id;      /* by which it is known to whom it comes from */
     char **layers; /* names of directories of the store, from the lowest */
     char **env;    /* NAME=value */
     char **entrypoint, **cmd;
@@ -22,6 +24,7 @@ struct image_wait {
     struct list link; /* for whom runtime_config.get_image belongs to, while it waits */
     void (*cb)(struct image_wait *wait,
                const struct err *why); /* from the loop; NULL: it is there */
+    const char *answer;                /* in cb without @why: what was said with it; borrowed */
 };
 
 /** runtime_image_bytes() - of its words: what each sandbox of it has a copy of. */

@@ -28,6 +28,7 @@ struct process_spec { /* borrowed for the call */
     const char
         *user;       /* "NAME|UID[:GROUP|GID]", of the sandbox's own files; NULL or "" = root */
     bool files;      /* no program: init does what argv says of files (base/files-words.h) */
+    int stdout_fd;   /* 0: on_output; else a copy of it becomes its stdout */
     bool want_stdin; /* false: stdin is /dev/null-like (a closed pipe: EOF) */
     bool tty;
     uint16_t tty_width, tty_height; /* 0 = 80x24 */

@@ -73,8 +73,15 @@ static int put_text(struct buf *b, const char *text)
     return put_bytes(b, text, strlen(text));
 }
 
+static int put_marked(struct buf *b, const char *mark, const char *text)
+{
+    CLEANUP_FREE char *marked = str_dup_printf("%s%s", mark, text);
+    return marked ? put_text(b, marked) : -ENOMEM;
+}
+
 /* owner, request id, image, working directory, the service's own bytes, then the environment. Before that, marked by a `=`
- * that begins no variable, the user unless it is root: records without one are as they always were. */
+ * that begins no variable, the user unless it is root, and behind it, marked by two, the id of the image: records without them are as
+ * they always were. */
 static int compose_body(struct buf *b, const struct sandbox *sb,
                         const struct sandbox_spec *spec)
 {
@@ -82,11 +89,11 @@ static int compose_body(struct buf *b, const struct sandbox *sb,
         put_text(b, sb->image) < 0 || put_text(b, sb->plan->cwd) < 0 ||
         put_bytes(b, spec->kept, spec->kept_bytes) < 0)
         return -ENOMEM;
-    if (sb->plan->user[0] != '\0') {
-        CLEANUP_FREE char *user = str_dup_printf("=%s", sb->plan->user);
-        if (!user || put_text(b, user) < 0)
-            return -ENOMEM;
-    }
+    bool known = sb->plan->image_id[0] != '\0';
+    if ((known || sb->plan->user[0] != '\0') && put_marked(b, "=", sb->plan->user) < 0)
+        return -ENOMEM;
+    if (known && put_marked(b, "==", sb->plan->image_id) < 0)
+        return -ENOMEM;
     for (char **env = sb->plan->env; *env; env++)
         if (put_text(b, *env) < 0)
             return -ENOMEM;
@@ -182,15 +189,15 @@ static bool read_env(struct plan *plan, struct reader *r)
     return plan->env != NULL;
 }
 
-static bool take_user(struct plan *plan, struct reader *r)
+/* What follows, if it has the mark; else "". NULL without memory. */
+static char *take_marked(struct reader *r, const char *mark)
 {
     struct reader behind = *r;
     CLEANUP_FREE char *text = behind.n_left > 0 ? take_text(&behind) : NULL;
-    bool there = text && text[0] == '=';
-    if (there)
+    const char *marked = text ? str_startswith(text, mark) : NULL;
+    if (marked)
         *r = behind;
-    plan->user = strdup(there ? text + 1 : "");
-    return plan->user != NULL;
+    return strdup(marked ? marked : "");
 }
 
 static bool read_body(struct sandbox *sb, const struct ledger_record *record)
@@ -204,8 +211,9 @@ static bool read_body(struct sandbox *sb, const struct ledger_record *record)
     sb->image = take_text(&r);
     sb->plan = calloc(1, sizeof(*sb->plan));
     if (!sb->plan || !(sb->plan->cwd = take_text(&r)) || !request_id || !sb->owner ||
-        !sb->image || !take_bytes(&r, &kept, &n_kept) || !take_user(sb->plan, &r) ||
-        !read_env(sb->plan, &r))
+        !sb->image || !take_bytes(&r, &kept, &n_kept) ||
+        !(sb->plan->user = take_marked(&r, "=")) ||
+        !(sb->plan->image_id = take_marked(&r, "==")) || !read_env(sb->plan, &r))
         return false;
     sb->plan->argv = calloc(1, sizeof(*sb->plan->argv)); /* what ran is not started again */
     struct sandbox_spec spec = {.owner = sb->owner, .request_id = request_id};

@@ -31,7 +31,7 @@ void mounts_plan(struct launch_create *ret, const char *working_dir,
         add(ret, (struct mount_op){MOUNT_HOST, "", ""});
     for (size_t i = 0; i < ARRAY_SIZE(always); i++)
         add(ret, always[i]);
-    for (size_t i = 0; i < ARRAY_SIZE(of_images) && !ret->root.host; i++)
+    for (size_t i = 0; i < ARRAY_SIZE(of_images) && ret->root.n_layers > 0; i++)
         add(ret, of_images[i]);
     /* As builders of images expect: a directory that only the config names is there. One with a longer name is not. */
     if (working_dir && mount_op_valid(&made))

@@ -139,6 +139,7 @@ void plan_free(struct plan *plan)
     strings_free(plan->env);
     free(plan->cwd);
     free(plan->user);
+    free(plan->image_id);
     plan_drop_files(plan);
     free(plan);
 }
@@ -245,9 +246,9 @@ static int add_words(struct plan *plan, const struct runtime_image *image, struc
 /* "host" has no home directory of its own choice, but always /root. */
 static const char *image_cwd(const struct runtime_image *image)
 {
-    if (!image->layers)
-        return "/root";
-    return image->working_dir ? image->working_dir : "/";
+    const char *dir = image->working_dir ? image->working_dir : "/";
+    bool host = image->host || !image->layers;
+    return host && strcmp(dir, "/") == 0 ? "/root" : dir;
 }
 
 int plan_add_image(struct plan *plan, const struct runtime_image *image, struct err *err)
@@ -258,7 +259,9 @@ int plan_add_image(struct plan *plan, const struct runtime_image *image, struct 
     }
     free(plan->user);
     plan->user = strdup(image->user ? image->user : "");
-    if (!plan->cwd || !plan->user)
+    free(plan->image_id);
+    plan->image_id = strdup(image->id ? image->id : "");
+    if (!plan->cwd || !plan->user || !plan->image_id)
         return no_memory(err);
     return add_words(plan, image, err);
 }
@@ -270,7 +273,8 @@ struct plan *plan_new(const struct sandbox_spec *spec, const struct runtime_imag
         return NULL;
     CLEANUP(cleanup_plan) struct plan *plan = calloc(1, sizeof(*plan));
     if (!plan || !(plan->cwd = strdup(spec->working_dir)) || !(plan->user = strdup("")) ||
-        !copy_argv(plan, spec) || !copy_env(plan, spec) || !copy_files(plan, spec)) {
+        !(plan->image_id = strdup("")) || !copy_argv(plan, spec) || !copy_env(plan, spec) ||
+        !copy_files(plan, spec)) {
         (void)no_memory(err);
         return NULL;
     }

@@ -31,8 +31,9 @@ struct plan {
         own_command; /* argv[0] is the specification's: the image's entry point does not count */
     char **
         env; /* "KEY=value", NULL-terminated, without our defaults; of two the later one counts */
-    char *cwd;  /* absolute; "" until the image is known, when only that has one */
-    char *user; /* "": root */
+    char *cwd;      /* absolute; "" until the image is known, when only that has one */
+    char *user;     /* "": root */
+    char *image_id; /* "": of "host", or not known */
     struct plan_file *files;
     size_t n_files;
 };

@@ -48,6 +48,7 @@ void process_io_close(struct process *p)
     for (int i = 0; i < 2; i++)
         close_watch(p, &p->out[i].watch);
     close_watch(p, &p->in.watch);
+    cleanup_fd(&p->stdout_fd);
     buf_done(&p->in.queue);
 }
 
@@ -82,8 +83,10 @@ int process_io_open(struct process *p, struct child_stdio *ret)
     int r = 0;
     if (p->want_stdin)
         r = make_pipe(1, &p->in.watch.fd, &ret->fds[0]);
+    ret->fds[1] = TAKE_FD(p->stdout_fd);
     for (int i = 0; r == 0 && i < 2; i++)
-        r = make_pipe(0, &p->out[i].watch.fd, &ret->fds[i + 1]);
+        if (ret->fds[i + 1] < 0)
+            r = make_pipe(0, &p->out[i].watch.fd, &ret->fds[i + 1]);
     return r;
 }
 

@@ -2,6 +2,7 @@
 #include "runtime/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -378,9 +379,11 @@ static void on_waited(struct sandbox_waiter *waiter, bool running)
 static struct process *process_new(struct sandbox *sb, const struct process_spec *spec,
                                    const struct process_events *events, void *user)
 {
-    struct process *p = calloc(1, sizeof(*p));
+    CLEANUP_FD int out = spec->stdout_fd > 0 ? fcntl(spec->stdout_fd, F_DUPFD_CLOEXEC, 0) : -1;
+    struct process *p = spec->stdout_fd > 0 && out < 0 ? NULL : calloc(1, sizeof(*p));
     if (!p)
         return NULL;
+    p->stdout_fd = TAKE_FD(out);
     list_append(&sb->processes, &p->link);
     list_init(&p->start_link);
     p->sb = sandbox_ref(sb);

@@ -64,6 +64,7 @@ struct process {
     struct control_call call;
     struct deferred later; /* hand out the verdict */
     struct exec_body body; /* until STARTED */
+    int stdout_fd;         /* a copy of process_spec.stdout_fd, until it is sent; -1: none */
     bool want_stdin, tty, files, paused, started, ended, user_gone;
     enum kill_state killing;
     int32_t slot;             /* of init's; -1: none */

@@ -20,8 +20,6 @@
 #include "runtime/ledger.h"
 #include "runtime/runtime.h"
 
-#define DEFAULT_IMAGE "host"
-
 struct runtime {
     uv_loop_t *loop;
     struct runtime_config config; /* its strings are owned copies, but for the image aliases */

@@ -549,6 +549,7 @@ void sandbox_get_info(const struct sandbox *sb, struct sandbox_info *ret)
         .exit_code = sb->exit_code,
         .lifetime_ns = sb->lifetime_ns,
         .image = sb->image,
+        .image_id = sb->plan->image_id,
         .memory_bytes = sb->memory_bytes,
         .cpu_millis = sb->cpu_millis,
         .user_data = sb->user_data,

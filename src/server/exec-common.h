@@ -33,6 +33,8 @@ int call_send_exec_ready(struct call *call);
 void call_reply_exec_exit(struct call *call, int exit_code);
 /** stream_port_begin() - @call is a StreamExec with a port; it becomes another method. */
 void stream_port_begin(struct call *call, const Pb__ExecStreamInit *init);
+/** stream_commit_begin() - @call is a StreamExec of FILES_COMMIT; it becomes another method. */
+void stream_commit_begin(struct call *call, const Pb__ExecStreamInit *init);
 /** exec_tty_size() - clamped to what a terminal can have. */
 uint16_t exec_tty_size(uint32_t n);
 

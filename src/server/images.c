@@ -2,8 +2,12 @@
 #include "server/images.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/util.h"
 #include "image/reference.h"
 #include "image/value.h"
 #include "runtime/image.h"
@@ -41,6 +45,15 @@ static int read_image(const char *reference, struct image_value *ret, struct err
     return value_read(&store, reference, ret, err);
 }
 
+/* The id is what commits begin with. */
+static int check_id(struct runtime_image *image, struct err *err)
+{
+    if (image->id)
+        return 0;
+    runtime_image_done(image);
+    return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+}
+
 int images_find(void *service, const char *name, bool brought, struct runtime_image *ret,
                 struct err *err)
 {
@@ -73,6 +86,8 @@ int images_find(void *service, const char *name, bool brought, struct runtime_im
     if (!layers)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
     *ret = (struct runtime_image){
+        .host = v.config.host,
+        .id = strdup(v.ref.config),
         .layers = layers,
         .env = take_words(&v.config.env),
         .entrypoint = take_words(&v.config.entrypoint),
@@ -80,6 +95,53 @@ int images_find(void *service, const char *name, bool brought, struct runtime_im
         .user = TAKE_PTR(v.config.user),
         .working_dir = TAKE_PTR(v.config.working_dir),
     };
+    return check_id(ret, err);
+}
+
+/* What cwsandbox-image reads first (image/fetch.h). A pipe that is empty takes it at once. */
+static int put_request(int pipe, const char *reference, const struct sandbox_info *info,
+                       uint64_t max_bytes, struct err *err)
+{
+    char bytes[24];
+    CLEANUP_BUF struct buf request = {0};
+    (void)snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)max_bytes);
+    const char *const words[] = {"", reference, info->image_id, bytes};
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        if (buf_put(&request, words[i], strlen(words[i]) + 1) < 0)
+            return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+    int r = buf_len(&request) > PIPE_BUF
+                ? -EMSGSIZE
+                : fd_write_all(pipe, buf_head(&request), buf_len(&request));
+    return r < 0 ? err_set_errno(err, ERR_INTERNAL, -r, "ask for a commit") : 0;
+}
+
+int images_commit(struct service *s, const struct sandbox *sb, const char *name,
+                  struct image_wait *wait, int *ret_layer, struct err *err)
+{
+    const struct options *o = s->options;
+    CLEANUP_REFERENCE struct reference r = {0};
+    struct sandbox_info info;
+    int ends[2];
+    if (!o->embedded && !o->image_commit)
+        return err_set(
+            err, ERR_UNIMPLEMENTED,
+            "this service commits no images; its operator allows it by --image-commit");
+    sandbox_get_info(sb, &info);
+    if (info.image_id[0] == '\0' && strcmp(info.image, DEFAULT_IMAGE) != 0)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "which image the sandbox is of is not known any more: it was made by an "
+                       "older service");
+    if (reference_parse(name, &r, err) < 0)
+        return -1;
+    CLEANUP_FREE char *reference = reference_format(&r);
+    if (!reference || pipe2(ends, O_CLOEXEC) < 0)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "commit: out of memory or descriptors");
+    CLEANUP_FD int reader = ends[0];
+    CLEANUP_FD int writer = ends[1];
+    if (put_request(writer, reference, &info, o->root_size_bytes, err) < 0 ||
+        pulls_commit(&s->pulls, reference, reader, wait, err) < 0)
+        return -1;
+    *ret_layer = TAKE_FD(writer);
     return 0;
 }
 

@@ -15,5 +15,13 @@ int images_find(void *service, const char *name, bool brought, struct runtime_im
 int images_get(void *service, const struct sandbox *sb, struct image_wait *wait,
                struct err *err);
 void images_drop(void *service, struct image_wait *wait);
+/**
+ * images_commit() - begin an image of what @sb has written, under @name
+ * @ret_layer: the caller's: what the layer is written into, which is whole with its end marker; closed without one it ends the commit
+ * wait->cb follows, with the image's id as its answer. Errors: UNIMPLEMENTED (the operator allows none), INVALID_ARGUMENT (the name),
+ * FAILED_PRECONDITION (the sandbox's image is not known), RESOURCE_EXHAUSTED; then it does not follow.
+ */
+int images_commit(struct service *s, const struct sandbox *sb, const char *name,
+                  struct image_wait *wait, int *ret_layer, struct err *err);
 
 #endif

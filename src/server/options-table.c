@@ -51,6 +51,10 @@ const struct option_def options_table[] = {
      "pull from registries at addresses that are not public, too; an embedded service always "
      "does",
      FIELD(image_private_registries)},
+    {"image-commit", NULL, OPTION_FLAG, false, 0, "false", NULL, NULL,
+     "let every caller make images of sandboxes, under any name; an embedded service always "
+     "does",
+     FIELD(image_commit)},
     {"secret-stores", NULL, OPTION_TEXT, false, 0, NULL,
      "none; with --embedded ~/.config/cwsandbox/secrets", "DIR",
      "files OWNER/STORE/NAME that image_pull_credentials name; with --embedded STORE/NAME",

@@ -44,6 +44,7 @@ struct options {
     struct text_list image_alias;
     char *image_pull_text;
     bool image_private_registries;
+    bool image_commit;
     char *secret_stores;
     uint64_t warm_pool;
     uint64_t max_sandboxes;

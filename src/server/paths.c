@@ -130,11 +130,12 @@ static int fill_listen(struct options *o, struct err *err)
 static int fill_image_program(struct options *o, struct err *err)
 {
     bool chosen = o->image_path != NULL;
-    if (o->image_pull == IMAGE_PULL_NEVER)
+    if (o->image_pull == IMAGE_PULL_NEVER && !o->image_commit && !o->embedded)
         return 0;
     if (fill_program(&o->image_path, "cwsandbox-image", "image-path", err) == 0)
         return 0;
-    if (chosen || o->image_path == NULL || o->image_pull == IMAGE_PULL_ALWAYS)
+    if (chosen || o->image_path == NULL || o->image_pull == IMAGE_PULL_ALWAYS ||
+        o->image_commit)
         return -1;
     err_done(err);
     free(TAKE_PTR(o->image_path));

@@ -21,6 +21,8 @@ struct pull {
     struct buf request; /* what cwsandbox-image reads; the same bytes are the same pull */
     char *reference;
     uv_poll_t poll;
+    int input_fd; /* -1: a pull; of a commit, until it is begun */
+    bool commit;
     int answer_fd; /* -1: not begun */
     struct buf answer;
     uint64_t begun_ns;
@@ -45,6 +47,7 @@ static void pull_free(struct pull *p)
 {
     buf_done(&p->request);
     buf_done(&p->answer);
+    cleanup_fd(&p->input_fd);
     cleanup_fd(&p->answer_fd);
     free(p->reference);
     free(p);
@@ -75,7 +78,7 @@ static void end(struct pull *p)
 }
 
 /* A callback may drop others of those that wait. */
-static void tell(struct pull *p, const struct err *why)
+static void tell(struct pull *p, const char *answer, const struct err *why)
 {
     struct list waits;
     list_init(&waits);
@@ -84,6 +87,7 @@ static void tell(struct pull *p, const struct err *why)
     for (struct list *it; (it = list_first(&waits));) {
         list_remove(it);
         struct image_wait *w = CONTAINER_OF(it, struct image_wait, link);
+        w->answer = answer;
         w->cb(w, why);
     }
 }
@@ -92,10 +96,14 @@ static void fail(struct pull *p, const char *words)
 {
     CLEANUP_ERR struct err err = {0};
     struct log_text text;
-    log_event(LOG_WARN, "image_not_pulled", "reference=\"%s\" why=\"%s\"", p->reference,
-              log_text(&text, words));
-    (void)err_set(&err, ERR_UNAVAILABLE, "ErrImagePull: image `%s`: %s", p->reference, words);
-    tell(p, &err);
+    log_event(LOG_WARN, p->commit ? "image_not_committed" : "image_not_pulled",
+              "reference=\"%s\" why=\"%s\"", p->reference, log_text(&text, words));
+    if (p->commit)
+        (void)err_set(&err, ERR_FAILED_PRECONDITION, "image `%s`: %s", p->reference, words);
+    else
+        (void)err_set(&err, ERR_UNAVAILABLE, "ErrImagePull: image `%s`: %s", p->reference,
+                      words);
+    tell(p, NULL, &err);
 }
 
 /* What a program says that reads what others wrote: it becomes part of answers, which are UTF-8. */
@@ -116,9 +124,11 @@ static void finish(struct pull *p)
     }
     char *text = (char *)buf_head(&p->answer);
     if (text[0] == '+') {
-        log_event(LOG_INFO, "image_pulled", "reference=\"%s\" ms=%.0f", p->reference,
+        log_event(LOG_INFO, p->commit ? "image_committed" : "image_pulled",
+                  "reference=\"%s\" ms=%.0f", p->reference,
                   (double)(clock_now_ns() - p->begun_ns) / (double)NS_PER_MS);
-        tell(p, NULL);
+        make_plain(text);
+        tell(p, text + 1, NULL);
         return;
     }
     make_plain(text);
@@ -158,7 +168,7 @@ static int write_request(const struct pull *p)
 static int start(struct pull *p)
 {
     int ends[2];
-    CLEANUP_FD int request = write_request(p);
+    CLEANUP_FD int request = p->commit ? TAKE_FD(p->input_fd) : write_request(p);
     if (request < 0)
         return request;
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -175,7 +185,8 @@ static int start(struct pull *p)
     p->begun_ns = clock_now_ns();
     p->pulls->n_running++;
     (void)uv_poll_start(&p->poll, UV_READABLE, on_answer); /* fails for a closing handle only */
-    log_event(LOG_INFO, "image_pulling", "reference=\"%s\"", p->reference);
+    log_event(LOG_INFO, p->commit ? "image_committing" : "image_pulling", "reference=\"%s\"",
+              p->reference);
     return 0;
 }
 
@@ -218,7 +229,7 @@ static struct pull *find(struct pulls *p, const struct buf *request)
     LIST_FOREACH(it, &p->all)
     {
         struct pull *pull = CONTAINER_OF(it, struct pull, link);
-        if (buf_len(&pull->request) == buf_len(request) &&
+        if (!pull->commit && buf_len(&pull->request) == buf_len(request) &&
             memcmp(buf_head(&pull->request), buf_head(request), buf_len(request)) == 0)
             return pull;
     }
@@ -235,7 +246,8 @@ static struct pull *pull_new(struct pulls *p, struct buf *request, const char *r
         free(copy);
         return NULL;
     }
-    *pull = (struct pull){.pulls = p, .request = *request, .reference = copy, .answer_fd = -1};
+    *pull = (struct pull){
+        .pulls = p, .request = *request, .reference = copy, .input_fd = -1, .answer_fd = -1};
     *request = (struct buf){0};
     list_init(&pull->waits);
     list_append(&p->all, &pull->link);
@@ -253,6 +265,20 @@ int pulls_wait(struct pulls *p, const struct pull_request *q, struct image_wait 
         pull = pull_new(p, &request, q->reference);
     if (pull == NULL)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "pull an image: out of memory");
+    list_append(&pull->waits, &wait->link);
+    return 0;
+}
+
+int pulls_commit(struct pulls *p, const char *reference, int input, struct image_wait *wait,
+                 struct err *err)
+{
+    CLEANUP_BUF struct buf none = {0};
+    CLEANUP_FD int copy = fcntl(input, F_DUPFD_CLOEXEC, 0);
+    struct pull *pull = copy < 0 ? NULL : pull_new(p, &none, reference);
+    if (pull == NULL)
+        return err_set(err, ERR_RESOURCE_EXHAUSTED, "commit an image: out of memory");
+    pull->commit = true;
+    pull->input_fd = TAKE_FD(copy);
     list_append(&pull->waits, &wait->link);
     return 0;
 }

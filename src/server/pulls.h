@@ -1,5 +1,5 @@
 /*
- * Images on their way into the store: one pull for all that wait for the same, in a program of its own that the supervisor
+ * Images on their way into the store, from a registry or out of a sandbox: one pull for all that wait for the same, in a program of its own that the supervisor
  * starts (privproto/handover.h, image/fetch.h). HANDOVER_MAX_FETCHES / 2 run at once, the others wait their turn. A pull that
  * nobody waits for any more is ended.
  *
@@ -37,6 +37,10 @@ void pulls_init(struct pulls *p, uv_loop_t *loop, struct timers *timers,
  *  Errors: RESOURCE_EXHAUSTED; then it does not follow. */
 int pulls_wait(struct pulls *p, const struct pull_request *q, struct image_wait *wait,
                struct err *err);
+/** pulls_commit() - an image that cwsandbox-image makes of @input, which has the request and the layer (image/fetch.h) and is copied.
+ *  wait->cb as above, with the image's id as its answer; its error is FAILED_PRECONDITION. A dropped one goes on until its input ends. */
+int pulls_commit(struct pulls *p, const char *reference, int input, struct image_wait *wait,
+                 struct err *err);
 /** pulls_drop() - of one that waits: its cb does not follow. */
 void pulls_drop(struct pulls *p, struct image_wait *wait);
 /** pulls_done() - nobody waits. */

@@ -9,6 +9,9 @@
  * messages stop being taken while the process has STDIN_HIGH unread. So neither side can make
  * us buffer.
  */
+#include <string.h>
+
+#include "base/files-words.h"
 #include "base/util.h"
 #include "runtime/io.h"
 #include "server/dispatch.h"
@@ -227,6 +230,12 @@ static void write_stdin(struct stream_exec *e, const uint8_t *data, size_t n)
     }
 }
 
+static bool is_commit(const struct call *call, const Pb__ExecStreamInit *init)
+{
+    return call->exec.files && init->n_command > 1 &&
+           strcmp(init->command[1], FILES_COMMIT) == 0;
+}
+
 static void begin(struct call *call, const uint8_t *data, size_t n)
 {
     CLEANUP_ERR struct err err = {0};
@@ -243,6 +252,10 @@ static void begin(struct call *call, const uint8_t *data, size_t n)
     }
     if (call->exec.port != 0) {
         stream_port_begin(call, message->init);
+        return;
+    }
+    if (is_commit(call, message->init)) {
+        stream_commit_begin(call, message->init);
         return;
     }
     struct stream_exec *e = calloc(1, sizeof(*e));

@@ -42,7 +42,7 @@ static int leave(void **state)
     return chdir("/") < 0 || system(command) != 0;
 }
 
-static void put(void **state, const char *reference, const char *start)
+static void put_config(void **state, const char *reference, const char *start, const char *more)
 {
     CLEANUP(store_close) struct store store;
     CLEANUP_FREE char *path = str_dup_printf("%s/images", (char *)*state);
@@ -51,12 +51,17 @@ static void put(void **state, const char *reference, const char *start)
     *slash = '\0';
     CLEANUP_FREE char *config =
         str_dup_printf("{\"os\": \"%s\", \"architecture\": \"%s\", \"config\": %s, "
-                       "\"rootfs\": {\"diff_ids\": [\"sha256:" LAYER "\"]}}",
-                       platform, slash + 1, start);
+                       "\"rootfs\": {\"diff_ids\": [\"sha256:" LAYER "\"]}%s}",
+                       platform, slash + 1, start, more);
     assert_int_equal(store_open(&store, path, NULL), 0);
     assert_int_equal(hash_bytes(config, strlen(config), hex, NULL), 0);
     assert_int_equal(store_put(&store, STORE_CONFIG, hex, config, strlen(config), NULL), 0);
     assert_int_equal(store_put_ref(&store, reference, hex, hex, NULL), 0);
+}
+
+static void put(void **state, const char *reference, const char *start)
+{
+    put_config(state, reference, start, "");
 }
 
 static void test_an_image_is_found_by_every_name_that_means_it(void **state)
@@ -77,7 +82,22 @@ static void test_an_image_is_found_by_every_name_that_means_it(void **state)
         assert_int_equal(strings_count(image.cmd), 2);
         assert_string_equal(image.user, "app");
         assert_string_equal(image.working_dir, "/srv");
+        assert_int_equal(strlen(image.id), DIGEST_HEX);
+        assert_false(image.host);
     }
+}
+
+static void test_an_image_may_stand_on_the_machine(void **state)
+{
+    CLEANUP_IMAGE struct runtime_image image = {0};
+    put_config(state, "docker.io/library/tool:host", "{}", ", \"cwsandbox.base\": \"host\"");
+    assert_int_equal(images_find(&service, "tool:host", false, &image, NULL), 0);
+    assert_true(image.host);
+    CLEANUP_IMAGE struct runtime_image none = {0};
+    CLEANUP_ERR struct err err = {0};
+    put_config(state, "docker.io/library/tool:else", "{}", ", \"cwsandbox.base\": \"else\"");
+    assert_int_equal(images_find(&service, "tool:else", false, &none, &err), -1);
+    assert_non_null(strstr(err_text(&err), "stands on `else`"));
 }
 
 static void test_what_cannot_be_had_is_named(void **state)
@@ -143,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_an_image_is_found_by_every_name_that_means_it,
                                         enter, leave),
+        cmocka_unit_test_setup_teardown(test_an_image_may_stand_on_the_machine, enter, leave),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_had_is_named, enter, leave),
         cmocka_unit_test_setup_teardown(test_when_an_image_must_be_brought, enter, leave),
         cmocka_unit_test_setup_teardown(test_the_filter_lets_a_store_be_read, enter, leave),

@@ -41,7 +41,7 @@ def test_every_verb_is_offered_and_nothing_hidden(ordinary_home):
 
 @pytest.mark.parametrize("verb", ["run", "exec", "sh", "ls", "get", "logs", "cp", "files read", "files write", "files ls", "files stat",
                                   "files mkdir", "files rm", "files mv", "forward", "snapshots create",
-                                  "snapshots get", "snapshots list", "snapshots delete", "image pull", "image import", "image export", "image ls",
+                                  "snapshots get", "snapshots list", "snapshots delete", "image pull", "image import", "image export", "image commit", "image ls",
                                   "image inspect", "image rm", "image prune", "stop", "delete",
                                   "doctor", "completion", "version"])
 def test_the_options_offered_are_those_of_the_help(ordinary_home, verb):

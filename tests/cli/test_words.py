@@ -3,7 +3,7 @@
 import pytest
 
 VERBS = ["run", "exec", "sh", "ls", "get", "logs", "files read", "files write", "snapshots create",
-         "snapshots get", "snapshots list", "snapshots delete", "image pull", "image import", "image export", "image ls",
+         "snapshots get", "snapshots list", "snapshots delete", "image pull", "image import", "image export", "image commit", "image ls",
          "image inspect", "image rm", "image prune", "stop", "delete", "doctor",
          "completion", "version", "help"]
 
