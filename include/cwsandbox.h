@@ -845,10 +845,16 @@ CWS_API void cws_forward_close(cws_op *op);
 
 /* ------------------------------------------------------------------ images */
 
+typedef struct cws_commit_options { /* zero it; NULL = zeroed */
+    const char *const *env;         /* "NAME=value": added to the environment of the image */
+    size_t n_env;
+    const char *working_dir; /* absolute; NULL: as it was */
+    uint64_t timeout_ns;     /* until it is there; 0 = none */
+} cws_commit_options;
+
 /**
  * cws_sandbox_commit() - what a sandbox has written as an image of the service; starts the sandbox and waits for RUNNING if needed
- * @reference:  the image's name, as Docker writes it; what it meant before is replaced. Copied
- * @timeout_ns: until it is there; CWS_FOREVER = none
+ * @reference: the image's name, as Docker writes it; what it meant before is replaced. Copied, as are the options
  *
  * The image has the layers of the sandbox's own, one more, and its words (environment, entry point and so on). Of `host` it is what
  * was written, upon the machine's own files. /tmp, /dev/shm and running processes are not part of it. Files that change meanwhile are
@@ -858,8 +864,8 @@ CWS_API void cws_forward_close(cws_op *op);
  * not allow it; something that cannot be in an image), and those of every operation in a sandbox.
  * Thread: any. Blocks: never.
  */
-CWS_API cws_op *cws_sandbox_commit(cws_sandbox *sb, const char *reference, uint64_t timeout_ns,
-                                   cws_error **error);
+CWS_API cws_op *cws_sandbox_commit(cws_sandbox *sb, const char *reference,
+                                   const cws_commit_options *options, cws_error **error);
 
 /* ----------------------------------------------------------------- streams */
 

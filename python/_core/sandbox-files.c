@@ -276,30 +276,63 @@ static PyObject *text_value(struct core_state *st, struct py_ref *self)
 
 static const struct py_ref_class text_class = {.value = text_value};
 
+/* A dict as "NAME=value" each; the strings are @ret_owner's, the array is the caller's. */
+static int commit_env(PyObject *dict, PyObject **ret_owner, cws_commit_options *ret)
+{
+    PyObject *items CLEANUP_PY = PyMapping_Items(dict);
+    Py_ssize_t n = items ? PyList_GET_SIZE(items) : -1;
+    const char **env = n < 0 ? NULL : PyMem_Calloc((size_t)n + 1, sizeof(*env));
+
+    if (n < 0 || !env || !(*ret_owner = PyList_New(0))) {
+        PyMem_Free(env);
+        return PyErr_Occurred() ? -1 : (PyErr_NoMemory(), -1);
+    }
+    ret->env = env;
+    for (; ret->n_env < (size_t)n; ret->n_env++) {
+        PyObject *item = PyList_GET_ITEM(items, (Py_ssize_t)ret->n_env);
+        PyObject *word CLEANUP_PY =
+            PyUnicode_FromFormat("%U=%U", PyTuple_GET_ITEM(item, 0), PyTuple_GET_ITEM(item, 1));
+
+        if (!word || PyList_Append(*ret_owner, word) < 0 ||
+            !(env[ret->n_env] = py_arg_utf8(word, "environment_variables")))
+            return -1;
+    }
+    return 0;
+}
+
 static PyObject *sandbox_commit(PyObject *self, PyObject *const *args, Py_ssize_t n_args,
                                 PyObject *kwnames)
 {
-    static const char *const names[] = {"reference", "timeout_seconds"};
-    static const struct arg_spec spec = {"commit", names, 2, 1, 1};
+    static const char *const names[] = {"reference", "environment_variables", "working_dir",
+                                        "timeout_seconds"};
+    static const struct arg_spec spec = {"commit", names, 4, 1, 1};
     struct core_state *st = core_state(self);
-    PyObject *out[2];
+    PyObject *out[4], *env CLEANUP_PY = NULL, *ref;
     cws_error *error = NULL;
+    cws_commit_options options = {0};
     const char *reference;
-    uint64_t timeout_ns;
     cws_sandbox *sb;
 
     if (!st || py_args_unpack(&spec, args, n_args, kwnames, out) < 0 ||
         !(reference = py_arg_utf8(out[0], "reference")) ||
-        py_arg_seconds(out[1], "timeout_seconds", CWS_FOREVER, CWS_FOREVER, &timeout_ns) < 0)
+        (arg_given(out[1]) && commit_env(out[1], &env, &options) < 0) ||
+        (arg_given(out[2]) && !(options.working_dir = py_arg_utf8(out[2], "working_dir"))) ||
+        py_arg_seconds(out[3], "timeout_seconds", CWS_FOREVER, CWS_FOREVER,
+                       &options.timeout_ns) < 0) {
+        PyMem_Free((void *)options.env);
         return NULL;
+    }
     sb = py_sandbox_handle(st, self);
-    return ref_of(st, &text_class,
-                  sb ? cws_sandbox_commit(sb, reference, timeout_ns, &error) : NULL, &error);
+    ref = ref_of(st, &text_class,
+                 sb ? cws_sandbox_commit(sb, reference, &options, &error) : NULL, &error);
+    PyMem_Free((void *)options.env);
+    return ref;
 }
 
 PyDoc_STRVAR(
     commit_doc,
-    "commit($self, /, reference, *, timeout_seconds=None)\n--\n\n"
+    "commit($self, /, reference, *, environment_variables=None, working_dir=None, "
+    "timeout_seconds=None)\n--\n\n"
     "Handle for the id, a str, of an image made of what the sandbox has written.\n\n"
     "reference: str, the image's name; what it meant before is replaced. The image has the "
     "layers "
@@ -307,7 +340,9 @@ PyDoc_STRVAR(
     "own, one more, and its environment, entry point, user and working directory. /tmp is not "
     "part "
     "of it. The sandbox\n"
-    "runs on. timeout_seconds: until it is there, default none. Starts the sandbox if needed.\n"
+    "runs on. environment_variables: dict of str, added to its own. working_dir: str, "
+    "absolute; None: as it was.\n"
+    "timeout_seconds: until it is there, default none. Starts the sandbox if needed.\n"
     "SandboxError: a service that commits none, or something that cannot be in an image; "
     "nothing "
     "is left then.");

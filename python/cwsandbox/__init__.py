@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         ContainerStatus as ContainerStatus,
         VolumeMount as VolumeMount,
     )
+    from ._image import Image as Image
     from ._isolation import (
         ObjectStorageAccess as ObjectStorageAccess,
         ObjectStoragePermission as ObjectStoragePermission,
@@ -150,6 +151,7 @@ __all__ = [
     "FileSystemSnapshotTrigger",
     "FunctionError",
     "HttpsEndpointStatus",
+    "Image",
     "ImagePullCredentials",
     "IngressRule",
     "NetworkOptions",
@@ -272,6 +274,7 @@ _HOME = {
     "FileSystemSnapshotStatus": "_snapshots",
     "FileSystemSnapshotTrigger": "_snapshots",
     "HttpsEndpointStatus": "_endpoints",
+    "Image": "_image",
     "ImagePullCredentials": "_secrets",
     "IngressRule": "_network",
     "NetworkOptions": "_network",

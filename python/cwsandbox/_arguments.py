@@ -9,6 +9,7 @@ from ._auth import AuthConfig
 from ._data_plane import DataPlaneMode
 from ._options import PlacementMode, PlacementSpillover, ResourceOptions
 from ._containers import Container
+from ._image import Image
 from ._isolation import ObjectStorageAccess, SecurityContext
 from ._network import NetworkOptions
 from ._secrets import ImagePullCredentials, Secret
@@ -50,4 +51,4 @@ class RunArguments(_Common, total=False):
 
 
 class TemplateArguments(_Common, total=False):
-    container_image: str | None
+    container_image: str | Image | None

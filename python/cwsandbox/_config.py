@@ -309,6 +309,20 @@ class Config:
             create_retry=self.create_budget or None,
         )
 
+    def build_images(self) -> None:
+        """What is an Image becomes the name of one that the service has. Blocks where it has to be built."""
+        images = [self.image, *(c.image for c in self.containers or ())]
+        if all(image is None or isinstance(image, str) for image in images):
+            return
+        from dataclasses import replace
+
+        from ._image import reference_of
+
+        if self.image is not None:
+            self.image = reference_of(self.image, self.base_url, self.auth)
+        if self.containers is not None:
+            self.containers = [replace(c, image=reference_of(c.image, self.base_url, self.auth)) for c in self.containers]
+
     def _image_and_command(self, url: str) -> tuple[str | None, tuple[str, list[str]] | None]:
         hosted = _is_hosted(url)
         image, command, args = self.image, self.command, self.args

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from os import PathLike
@@ -410,12 +410,16 @@ class SandboxBase:
         user, timeout_seconds (default 300, for all of it), container: as of read_file().
         SandboxFileError (filepath, reason): either end failed; the text names the file.
         """
-    def commit(self, reference: str, *, timeout_seconds: float | None = None) -> OperationRef[str]:
+    def commit(
+        self, reference: str, *, environment_variables: Mapping[str, str] | None = None, working_dir: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> OperationRef[str]:
         """Handle for the id, a str, of an image made of what the sandbox has written.
 
         reference: str, the image's name; what it meant before is replaced. The image has the layers of the sandbox's
         own, one more, and its environment, entry point, user and working directory. /tmp is not part of it. The sandbox
-        runs on. timeout_seconds: until it is there, default none. Starts the sandbox if needed.
+        runs on. environment_variables: dict of str, added to its own. working_dir: str, absolute; None: as it was.
+        timeout_seconds: until it is there, default none. Starts the sandbox if needed.
         SandboxError: a service that commits none, or something that cannot be in an image; nothing is left then.
         """
     def _list_dir(

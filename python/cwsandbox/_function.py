@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._core import OperationRef
+    from ._image import Image
     from ._data_plane import DataPlaneMode
     from ._options import PlacementMode, PlacementSpillover, ResourceOptions
     from ._isolation import ObjectStorageAccess, SecurityContext
@@ -51,7 +52,7 @@ class RemoteFunction(Generic[P, R]):
         fn: Callable[P, R],
         *,
         session: Session,
-        container_image: str | None = None,
+        container_image: str | Image | None = None,
         temp_dir: str = "/tmp",
         runner_ids: Sequence[str] | None = None,
         resources: ResourceOptions | Mapping[str, Any] | None = None,

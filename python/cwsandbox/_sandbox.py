@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._defaults import SandboxDefaults
     from ._containers import Container
     from ._file import SandboxControl, SandboxFileType
+    from ._image import Image
     from ._isolation import ObjectStorageAccess, SecurityContext
     from ._network import NetworkOptions
     from ._options import PlacementMode, PlacementSpillover, ResourceOptions
@@ -48,7 +49,7 @@ class Sandbox(WithFiles, WithSnapshots):
 
     Arguments, all by keyword (times are seconds; None = from defaults, then the service's choice):
         command, args: the main process. None: none, the sandbox runs until it is stopped.
-        container_image: name of an image. None: the service's default image.
+        container_image: name of an image, or an Image, which is built in the first operation where the service has it not. None: the service's default image.
         defaults: SandboxDefaults or a mapping, merged with the other arguments.
         auth: AuthStrategy, AuthHeaders or an AuthProvider, resolved when the sandbox is first used; None: that of defaults, then
             set_auth_mode(), then CWSANDBOX_API_KEY.
@@ -96,7 +97,7 @@ class Sandbox(WithFiles, WithSnapshots):
         args: Sequence[str] | None = None,
         defaults: SandboxDefaults | Mapping[str, Any] | None = None,
         auth: AuthConfig | None = None,
-        container_image: str | None = None,
+        container_image: str | Image | None = None,
         tags: Sequence[str] | None = None,
         base_url: str | None = None,
         request_timeout_seconds: float | None = None,
@@ -164,6 +165,7 @@ class Sandbox(WithFiles, WithSnapshots):
         config = self._config
         if config is None:
             raise TypeError("Sandbox.__init__() was not called")
+        config.build_images()
         target = make_target(config.base_url, config.auth)
         self._attach(target, config.options(target.url))
         self._take_data_plane(config.data_plane)
@@ -181,7 +183,7 @@ class Sandbox(WithFiles, WithSnapshots):
     def run(
         cls,
         *args: str,
-        container_image: str | None = None,
+        container_image: str | Image | None = None,
         defaults: SandboxDefaults | Mapping[str, Any] | None = None,
         **kwargs: Unpack[RunArguments],
     ) -> Sandbox:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ._auth import AuthConfig
     from ._core import OperationRef
+    from ._image import Image
     from ._data_plane import DataPlaneMode
     from ._function import RemoteFunction
     from ._containers import Container
@@ -83,7 +84,7 @@ class Session:
         *,
         command: str | None = None,
         args: Sequence[str] | None = None,
-        container_image: str | None = None,
+        container_image: str | Image | None = None,
         tags: Sequence[str] | None = None,
         runner_ids: Sequence[str] | None = None,
         resources: ResourceOptions | Mapping[str, Any] | None = None,
@@ -189,7 +190,7 @@ class Session:
     def function(
         self,
         *,
-        container_image: str | None = None,
+        container_image: str | Image | None = None,
         temp_dir: str | None = None,
         runner_ids: Sequence[str] | None = None,
         resources: ResourceOptions | Mapping[str, Any] | None = None,

@@ -14,8 +14,9 @@
  *     FILES_PROGRAM pack PATH            stdout: the tree (tree.h)
  *     FILES_PROGRAM unpack PATH          stdin: a tree, into a directory that is made if it is missing
  *     FILES_PROGRAM changes              stdout: what the sandbox has written, as a layer of an image (an OCI layer, not packed); for root
- *     FILES_PROGRAM commit REFERENCE     answered by the service: an image of this name, with the changes as its topmost layer.
- *                                        stdout: its id, "sha256:" and 64 digits
+ *     FILES_PROGRAM commit REFERENCE [NAME=VALUE | =WORKING_DIR]...
+ *                                        answered by the service: an image of this name, with the changes as its topmost layer, and
+ *                                        with these of its words changed. stdout: its id, "sha256:" and 64 digits
  *
  * A record: "KIND MODE UID GID SIZE SECONDS NANOSECONDS NAME\0TARGET\0", numbers in decimal, MODE in octal; KIND is a letter of
  * FILES_KINDS; TARGET is "" but of a link. Names are bytes. Paths are absolute; one that is

@@ -22,7 +22,7 @@ static int run(struct cli *cli, const void *data)
     if (code != EXIT_FINE)
         return code;
     cws_error *error = NULL;
-    cws_op *call = cws_sandbox_commit(sb, args->reference, CWS_FOREVER, &error);
+    cws_op *call = cws_sandbox_commit(sb, args->reference, NULL, &error);
     code = cli_await(cli, call, error, &op);
     if (code != EXIT_FINE)
         return code;

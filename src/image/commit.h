@@ -11,10 +11,12 @@ struct commit_args {
     const char *reference; /* in its normal form */
     const char *parent;    /* digest of its config; "": the machine's own root */
     uint64_t max_bytes;    /* of the layer's files */
+    const char *
+        changes; /* words, each with its NUL, the last of them empty: NAME=VALUE, =WORKING_DIR */
 };
 
 /**
- * commit_image() - the config is the parent's, but for its layers
+ * commit_image() - the config is the parent's, but for its layers and the changes
  * @ret_id: digest of the new config
  * Errors: NOT_FOUND (the parent), RESOURCE_EXHAUSTED (a cap), those of layer_fill() and image_publish(). Then nothing is left.
  */

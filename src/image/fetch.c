@@ -12,32 +12,43 @@
 #include "image/pull.h"
 #include "image/reference.h"
 
-/* What is behind the last of @n_words is not ours to read: a byte at a time, of some hundred. */
-static size_t read_until(struct fetch *f, size_t n_words)
+/* What is behind the request is not ours to read: a byte at a time, of some hundred. */
+static size_t read_request(struct fetch *f)
 {
-    size_t n = 1;
-    for (size_t words = f->bytes[0] == '\0'; words < n_words && n < sizeof(f->bytes); n++) {
+    size_t n = 1, n_words = f->commit, word = n_words;
+    for (; n < sizeof(f->bytes); n++) {
         if (fd_read_all(STDIN_FILENO, f->bytes + n, 1) != 1)
-            break;
-        words += f->bytes[n] == '\0';
+            return n;
+        if (f->bytes[n] != '\0')
+            continue;
+        bool empty = n == word;
+        word = n + 1;
+        n_words++;
+        if (f->commit ? n_words > COMMIT_WORD_MAX && empty : n_words == FETCH_WORD_MAX)
+            return n + 1;
     }
     return n;
+}
+
+static const char *next_word(const char **at, const char *end)
+{
+    const char *word = *at, *nul = memchr(word, '\0', (size_t)(end - word));
+    if (nul)
+        *at = nul + 1;
+    return nul ? word : NULL;
 }
 
 static int read_words(struct fetch *f, struct err *err)
 {
     ssize_t n = fd_read_all(STDIN_FILENO, f->bytes, 1);
     f->commit = n == 1 && f->bytes[0] == '\0';
-    size_t n_words = f->commit ? (size_t)COMMIT_WORD_MAX : (size_t)FETCH_WORD_MAX;
-    const char *at = f->bytes, *end = f->bytes + (n == 1 ? read_until(f, n_words) : 0);
-    for (size_t i = 0; i < n_words; i++) {
-        const char *nul = memchr(at, '\0', (size_t)(end - at));
-        if (!nul)
-            return err_set(err, ERR_INVALID_ARGUMENT, "the request for an image is cut off");
-        f->words[i] = at;
-        at = nul + 1;
-    }
-    return 0;
+    const char *at = f->bytes, *end = f->bytes + (n == 1 ? read_request(f) : 0), *word = "";
+    for (size_t i = 0; word && i < (f->commit ? (size_t)COMMIT_WORD_MAX : FETCH_WORD_MAX); i++)
+        word = f->words[i] = next_word(&at, end);
+    f->changes = at;
+    while (word && f->commit && (word = next_word(&at, end)) && *word)
+        ;
+    return word ? 0 : err_set(err, ERR_INVALID_ARGUMENT, "the request for an image is cut off");
 }
 
 int fetch_open(struct fetch *f, const char *secrets, struct err *err)
@@ -73,7 +84,8 @@ static int commit(struct fetch *f, struct store *s, struct err *err)
 {
     struct commit_args args = {.input = STDIN_FILENO,
                                .reference = f->words[COMMIT_REFERENCE],
-                               .parent = f->words[COMMIT_PARENT]};
+                               .parent = f->words[COMMIT_PARENT],
+                               .changes = f->changes};
     if (parse_u64(f->words[COMMIT_BYTES], ADD_BYTES_MAX, &args.max_bytes) < 0)
         return err_set(err, ERR_INVALID_ARGUMENT, "the request for a commit has no size");
     return store_lock(s, false, err) < 0 ? -1 : commit_image(s, &args, f->id, err);

@@ -7,8 +7,8 @@
  * do not reach beyond, and understood behind it. Output: "+", or "-" and why not. The end of the output's reader is the end of
  * the program.
  *
- * Or four words, the first of which is empty: the reference of a new image, the digest of its parent's config or "", the most bytes; and
- * behind them a layer (commit.h), which is read from the process of a sandbox that writes it. Output: "+sha256:" and the digest of the
+ * Or four words, the first of which is empty: the reference of a new image, the digest of its parent's config or "", the most bytes;
+ * what it says otherwise than its parent (base/files-words.h), up to an empty word; and behind them a layer (commit.h), which is read from the process of a sandbox that writes it. Output: "+sha256:" and the digest of the
  * new config, or "-" and why not. A layer that ends early is the end of the program, and leaves nothing.
  */
 #ifndef CWS_IMAGE_FETCH_H
@@ -42,6 +42,7 @@ struct fetch {
     const char *words[FETCH_WORD_MAX];
     char *secret; /* or NULL */
     bool commit;
+    const char *changes;     /* of a commit: words, the last of them empty */
     char id[DIGEST_HEX + 1]; /* of what was committed */
 };
 

@@ -17,7 +17,7 @@ int images_get(void *service, const struct sandbox *sb, struct image_wait *wait,
     return err_set(err, ERR_UNIMPLEMENTED, "images cannot be pulled");
 }
 
-int images_commit(struct service *s, const struct sandbox *sb, const char *name,
+int images_commit(struct service *s, const struct sandbox *sb, char *const *words, size_t n,
                   struct image_wait *wait, int *ret_layer, struct err *err)
 {
     return err_set(err, ERR_UNIMPLEMENTED, "this service was built without images");

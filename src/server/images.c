@@ -54,6 +54,14 @@ static int check_id(struct runtime_image *image, struct err *err)
     return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
 }
 
+/* Of a host that there will never be (RFC 6761): images that were made here, and are not any more. */
+static bool is_unreachable(const char *registry)
+{
+    static const char domain[] = ".invalid";
+    size_t n = strlen(registry), len = strlen(domain);
+    return n > len && strcmp(registry + n - len, domain) == 0;
+}
+
 int images_find(void *service, const char *name, bool brought, struct runtime_image *ret,
                 struct err *err)
 {
@@ -63,6 +71,8 @@ int images_find(void *service, const char *name, bool brought, struct runtime_im
     CLEANUP_VALUE struct image_value v = {0};
     if (reference_parse(name, &r, err) < 0)
         return -1;
+    if (is_unreachable(r.registry))
+        pull = IMAGE_PULL_NEVER;
     if (pull == IMAGE_PULL_ALWAYS && !brought)
         return 1;
     CLEANUP_FREE char *reference = reference_format(&r);
@@ -98,28 +108,47 @@ int images_find(void *service, const char *name, bool brought, struct runtime_im
     return check_id(ret, err);
 }
 
-/* What cwsandbox-image reads first (image/fetch.h). A pipe that is empty takes it at once. */
-static int put_request(int pipe, const char *reference, const struct sandbox_info *info,
-                       uint64_t max_bytes, struct err *err)
+static int put_word(struct buf *b, const char *word)
 {
-    char bytes[24];
-    CLEANUP_BUF struct buf request = {0};
-    (void)snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)max_bytes);
-    const char *const words[] = {"", reference, info->image_id, bytes};
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-        if (buf_put(&request, words[i], strlen(words[i]) + 1) < 0)
-            return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
-    int r = buf_len(&request) > PIPE_BUF
-                ? -EMSGSIZE
-                : fd_write_all(pipe, buf_head(&request), buf_len(&request));
+    return buf_put(b, word, strlen(word) + 1);
+}
+
+/* What cwsandbox-image reads first (image/fetch.h). A pipe that is empty takes it at once. */
+static int put_request(int pipe, struct buf *request, struct err *err)
+{
+    if (buf_len(request) > PIPE_BUF)
+        return err_invalid(err, "command", "what an image is to say is more than %d bytes",
+                           PIPE_BUF);
+    int r = fd_write_all(pipe, buf_head(request), buf_len(request));
     return r < 0 ? err_set_errno(err, ERR_INTERNAL, -r, "ask for a commit") : 0;
 }
 
-int images_commit(struct service *s, const struct sandbox *sb, const char *name,
+/* @words: what of the parent's words changes. */
+static int compose(struct buf *b, const char *reference, const struct sandbox_info *info,
+                   uint64_t max_bytes, char *const *words, size_t n, struct err *err)
+{
+    char bytes[24];
+    (void)snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)max_bytes);
+    bool fits = put_word(b, "") == 0 && put_word(b, reference) == 0 &&
+                put_word(b, info->image_id) == 0 && put_word(b, bytes) == 0;
+    for (size_t i = 0; i < n && fits; i++) {
+        const char *equals = strchr(words[i], '=');
+        if (equals == NULL || (equals == words[i] && equals[1] != '/'))
+            return err_invalid(err, "command", "`%s` is neither NAME=VALUE nor =/DIRECTORY",
+                               words[i]);
+        fits = put_word(b, words[i]) == 0;
+    }
+    return fits && put_word(b, "") == 0
+               ? 0
+               : err_set(err, ERR_RESOURCE_EXHAUSTED, "commit: out of memory");
+}
+
+int images_commit(struct service *s, const struct sandbox *sb, char *const *words, size_t n,
                   struct image_wait *wait, int *ret_layer, struct err *err)
 {
     const struct options *o = s->options;
     CLEANUP_REFERENCE struct reference r = {0};
+    CLEANUP_BUF struct buf request = {0};
     struct sandbox_info info;
     int ends[2];
     if (!o->embedded && !o->image_commit)
@@ -131,14 +160,15 @@ int images_commit(struct service *s, const struct sandbox *sb, const char *name,
         return err_set(err, ERR_FAILED_PRECONDITION,
                        "which image the sandbox is of is not known any more: it was made by an "
                        "older service");
-    if (reference_parse(name, &r, err) < 0)
+    if (reference_parse(words[0], &r, err) < 0)
         return -1;
     CLEANUP_FREE char *reference = reference_format(&r);
     if (!reference || pipe2(ends, O_CLOEXEC) < 0)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "commit: out of memory or descriptors");
     CLEANUP_FD int reader = ends[0];
     CLEANUP_FD int writer = ends[1];
-    if (put_request(writer, reference, &info, o->root_size_bytes, err) < 0 ||
+    if (compose(&request, reference, &info, o->root_size_bytes, words + 1, n - 1, err) < 0 ||
+        put_request(writer, &request, err) < 0 ||
         pulls_commit(&s->pulls, reference, reader, wait, err) < 0)
         return -1;
     *ret_layer = TAKE_FD(writer);

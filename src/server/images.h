@@ -16,12 +16,12 @@ int images_get(void *service, const struct sandbox *sb, struct image_wait *wait,
                struct err *err);
 void images_drop(void *service, struct image_wait *wait);
 /**
- * images_commit() - begin an image of what @sb has written, under @name
+ * images_commit() - begin an image of what @sb has written; @words: its name, and what else follows it in base/files-words.h
  * @ret_layer: the caller's: what the layer is written into, which is whole with its end marker; closed without one it ends the commit
  * wait->cb follows, with the image's id as its answer. Errors: UNIMPLEMENTED (the operator allows none), INVALID_ARGUMENT (the name),
  * FAILED_PRECONDITION (the sandbox's image is not known), RESOURCE_EXHAUSTED; then it does not follow.
  */
-int images_commit(struct service *s, const struct sandbox *sb, const char *name,
+int images_commit(struct service *s, const struct sandbox *sb, char *const *words, size_t n,
                   struct image_wait *wait, int *ret_layer, struct err *err);
 
 #endif

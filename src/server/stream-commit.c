@@ -143,10 +143,13 @@ static int start(struct stream_commit *c, const Pb__ExecStreamInit *init, struct
         sandbox_find(call->service->runtime, call->owner, init->sandbox_id, err);
     if (sb == NULL || sandbox_check_container(sb, init->container, err) < 0)
         return -1;
-    if (init->n_command != 3 || init->n_env > 0 || init->tty || call->exec.cwd ||
+    if (init->n_command < 3 || init->n_env > 0 || init->tty || call->exec.cwd ||
         call->exec.user)
-        return err_invalid(err, "command", "a commit has a name, and nothing else");
-    if (images_commit(call->service, sb, init->command[2], &c->wait, &layer, err) < 0)
+        return err_invalid(
+            err, "command",
+            "a commit has a name, and no terminal, environment, directory or user");
+    if (images_commit(call->service, sb, init->command + 2, init->n_command - 2, &c->wait,
+                      &layer, err) < 0)
         return -1;
     c->waiting = true;
     struct process_spec spec = {.argv = argv,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
-from cwsandbox import CWSandboxError, Sandbox, SandboxFailedError
+from images import image, inspect, of_image, sh
+
+from cwsandbox import CWSandboxError, Sandbox
 
 BUSYBOX = "/bin/busybox"  # Debian's busybox-static: one program without libraries
 
@@ -47,31 +48,6 @@ LOOK_AS_ROOT = """
 cat /usr/local/own/file; ls /usr/share/doc; ls /usr/bin/yes 2>&1 | wc -l
 stat -c '%a %u %g' /srv/deep/link /usr/local/own /usr/local/own/true /usr
 """
-
-
-def sh(sandbox: Sandbox, script: str) -> str:
-    result = sandbox.exec(["/bin/sh", "-c", script]).result()
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-def of_image(reference: str, *words: str, **more: object) -> Sandbox:
-    sandbox = Sandbox.run(*words, container_image=reference, **more)
-    try:
-        return sandbox.wait()
-    except SandboxFailedError as error:
-        if "mount layers: Operation not supported" in str(error):
-            pytest.skip("the file system of the store has no idmapped mounts here")
-        raise
-
-
-def image(*words: object, **more: object) -> subprocess.CompletedProcess:
-    program = Path(os.environ["CWS_STAGE"]) / "bin" / "cwsandbox"
-    return subprocess.run([program, "image", *words], timeout=60, capture_output=True, text=True, **more)
-
-
-def inspect(reference: str) -> dict:
-    return json.loads(image("inspect", reference, check=True).stdout)
 
 
 @pytest.fixture(scope="module")
