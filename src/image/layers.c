@@ -203,6 +203,15 @@ static int need_image(const struct store *s, struct needed *n, const struct stor
     return 0;
 }
 
+bool store_layer_in_use(const struct store *s, const char *diff_id)
+{
+    CLEANUP_FREE char *name = NULL;
+    if (in_directory("layers", diff_id, &name, NULL) < 0)
+        return false;
+    CLEANUP_FD int fd = tree_open(s->fd, name, O_RDONLY | O_DIRECTORY);
+    return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+}
+
 /* False when somebody mounts it. It loses its name first: nobody finds half of it. */
 static bool remove_layer(const struct store *s, const char *hex, struct store_sweep *sweep)
 {
@@ -228,18 +237,31 @@ static bool remove_layer(const struct store *s, const char *hex, struct store_sw
     return true;
 }
 
+/* A sandbox that still stands on it may be committed: then its words are needed. Layers went before. */
+static bool config_in_use(const struct store *s, const char *hex)
+{
+    CLEANUP_FREE char *text = NULL;
+    CLEANUP_CONFIG struct config c = {0};
+    size_t n;
+    return store_get(s, STORE_CONFIG, hex, &text, &n, NULL) == 0 &&
+           image_config_parse(text, n, &c, NULL) == 0 &&
+           store_has_layer(s, c.diff_ids[c.n_diff_ids - 1]);
+}
+
 /* Each entry of @directory that is not @keep: a layer, or a file. */
 static int sweep_directory(const struct store *s, const char *directory,
                            const struct needed *keep, struct store_sweep *sweep,
                            struct err *err)
 {
     bool layers = strcmp(directory, "layers") == 0;
+    bool configs = strcmp(directory, "configs") == 0;
     int fd = openat(s->fd, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CLEANUP(cleanup_dir) DIR *d = fd < 0 ? NULL : fdopendir(fd);
     if (!d)
         return fail(err, "open", directory);
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        if (e->d_name[0] == '.' || (keep && strmap_get(&keep->names, e->d_name)))
+        if (e->d_name[0] == '.' || (keep && strmap_get(&keep->names, e->d_name)) ||
+            (configs && config_in_use(s, e->d_name)))
             continue;
         if (!layers)
             (void)tree_remove(fd, e->d_name); /* the next sweep tries again */

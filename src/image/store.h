@@ -56,6 +56,8 @@ void store_ref_done(struct store_ref *r);
 void store_refs_free(struct store_ref *refs, size_t n);
 
 bool store_has_layer(const struct store *s, const char *diff_id);
+/** store_layer_in_use() - a sandbox stands on it now. */
+bool store_layer_in_use(const struct store *s, const char *diff_id);
 /** store_layer_bytes() - of its files; 0 when it is not there. */
 uint64_t store_layer_bytes(const struct store *s, const char *diff_id);
 

@@ -275,6 +275,13 @@ static uint64_t image_bytes(const struct verb_world *w, const char *reference)
     return value_load(&w->store, reference, &v, NULL) == 0 ? v.size_bytes : 0;
 }
 
+static bool is_in_use(const struct verb_world *w, const char *reference)
+{
+    CLEANUP_VALUE struct image_value v = {0};
+    return value_load(&w->store, reference, &v, NULL) == 0 &&
+           store_layer_in_use(&w->store, v.config.diff_ids[v.config.n_diff_ids - 1]);
+}
+
 /* References that were not used for long, then those unused longest until the rest is small enough. What images share counts
  * for each of them. */
 static int drop_refs(struct verb_world *w, struct store_ref *refs, size_t n, struct err *err)
@@ -287,7 +294,8 @@ static int drop_refs(struct verb_world *w, struct store_ref *refs, size_t n, str
         bytes += image_bytes(w, refs[i].reference);
     for (size_t i = 0; i < n; i++) {
         uint64_t unused = now > refs[i].used_s ? (uint64_t)(now - refs[i].used_s) : 0;
-        if (unused < w->options.unused_s && bytes <= w->options.keep_bytes)
+        bool wanted = unused < w->options.unused_s && bytes <= w->options.keep_bytes;
+        if (wanted || is_in_use(w, refs[i].reference))
             continue;
         bytes -= image_bytes(w, refs[i].reference);
         if (store_remove_ref(&w->store, refs[i].reference, err) < 0)

@@ -15,6 +15,7 @@ struct runtime_image {
     char **layers; /* names of directories of the store, from the lowest */
     char **env;    /* NAME=value */
     char **entrypoint, **cmd;
+    int stop_signal;   /* 0: SIGTERM */
     char *user;        /* "": root */
     char *working_dir; /* absolute */
 };

@@ -8,6 +8,7 @@
 #include "base/util.h"
 #include "runtime/log-file.h"
 
+#define SIGNAL_MAX 64  /* signal(7): the last real-time signal */
 #define MAX_REASON 512 /* chosen: the rest of a longer one is lost with the service */
 
 /* As it lies in the file: one machine writes and reads it. A change of layout raises LEDGER_FORMAT. */
@@ -80,7 +81,7 @@ static int put_marked(struct buf *b, const char *mark, const char *text)
 }
 
 /* owner, request id, image, working directory, the service's own bytes, then the environment. Before that, marked by a `=`
- * that begins no variable, the user unless it is root, and behind it, marked by two, the id of the image: records without them are as
+ * that begins no variable, the user unless it is root, and behind it, marked by two, the id of the image, and by three the signal that stops it: records without them are as
  * they always were. */
 static int compose_body(struct buf *b, const struct sandbox *sb,
                         const struct sandbox_spec *spec)
@@ -89,10 +90,14 @@ static int compose_body(struct buf *b, const struct sandbox *sb,
         put_text(b, sb->image) < 0 || put_text(b, sb->plan->cwd) < 0 ||
         put_bytes(b, spec->kept, spec->kept_bytes) < 0)
         return -ENOMEM;
+    char number[16];
     bool known = sb->plan->image_id[0] != '\0';
     if ((known || sb->plan->user[0] != '\0') && put_marked(b, "=", sb->plan->user) < 0)
         return -ENOMEM;
     if (known && put_marked(b, "==", sb->plan->image_id) < 0)
+        return -ENOMEM;
+    (void)snprintf(number, sizeof(number), "%d", sb->plan->stop_signal);
+    if (known && sb->plan->stop_signal != 0 && put_marked(b, "===", number) < 0)
         return -ENOMEM;
     for (char **env = sb->plan->env; *env; env++)
         if (put_text(b, *env) < 0)
@@ -200,6 +205,16 @@ static char *take_marked(struct reader *r, const char *mark)
     return strdup(marked ? marked : "");
 }
 
+static bool take_stop_signal(struct plan *plan, struct reader *r)
+{
+    CLEANUP_FREE char *text = take_marked(r, "===");
+    uint64_t signo = 0;
+    if (text && *text)
+        (void)parse_u64(text, SIGNAL_MAX, &signo); /* as without one */
+    plan->stop_signal = (int)signo;
+    return text != NULL;
+}
+
 static bool read_body(struct sandbox *sb, const struct ledger_record *record)
 {
     struct reader r = {record->body, record->body_bytes};
@@ -213,7 +228,8 @@ static bool read_body(struct sandbox *sb, const struct ledger_record *record)
     if (!sb->plan || !(sb->plan->cwd = take_text(&r)) || !request_id || !sb->owner ||
         !sb->image || !take_bytes(&r, &kept, &n_kept) ||
         !(sb->plan->user = take_marked(&r, "=")) ||
-        !(sb->plan->image_id = take_marked(&r, "==")) || !read_env(sb->plan, &r))
+        !(sb->plan->image_id = take_marked(&r, "==")) || !take_stop_signal(sb->plan, &r) ||
+        !read_env(sb->plan, &r))
         return false;
     sb->plan->argv = calloc(1, sizeof(*sb->plan->argv)); /* what ran is not started again */
     struct sandbox_spec spec = {.owner = sb->owner, .request_id = request_id};

@@ -25,13 +25,15 @@ void mounts_plan(struct launch_create *ret, const char *working_dir,
                  const struct mount_list *own)
 {
     const struct mount_op made = {MOUNT_POINT, "", working_dir};
+    bool images =
+        !ret->root.host || ret->root.n_layers > 0; /* or one that stands on the host */
 
     ret->n_mounts = 0;
     if (ret->root.host)
         add(ret, (struct mount_op){MOUNT_HOST, "", ""});
     for (size_t i = 0; i < ARRAY_SIZE(always); i++)
         add(ret, always[i]);
-    for (size_t i = 0; i < ARRAY_SIZE(of_images) && ret->root.n_layers > 0; i++)
+    for (size_t i = 0; i < ARRAY_SIZE(of_images) && images; i++)
         add(ret, of_images[i]);
     /* As builders of images expect: a directory that only the config names is there. One with a longer name is not. */
     if (working_dir && mount_op_valid(&made))

@@ -259,6 +259,7 @@ int plan_add_image(struct plan *plan, const struct runtime_image *image, struct 
     }
     free(plan->user);
     plan->user = strdup(image->user ? image->user : "");
+    plan->stop_signal = image->stop_signal;
     free(plan->image_id);
     plan->image_id = strdup(image->id ? image->id : "");
     if (!plan->cwd || !plan->user || !plan->image_id)

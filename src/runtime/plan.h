@@ -31,9 +31,10 @@ struct plan {
         own_command; /* argv[0] is the specification's: the image's entry point does not count */
     char **
         env; /* "KEY=value", NULL-terminated, without our defaults; of two the later one counts */
-    char *cwd;      /* absolute; "" until the image is known, when only that has one */
-    char *user;     /* "": root */
-    char *image_id; /* "": of "host", or not known */
+    char *cwd;       /* absolute; "" until the image is known, when only that has one */
+    char *user;      /* "": root */
+    char *image_id;  /* "": of "host", or not known */
+    int stop_signal; /* of the image; 0: SIGTERM */
     struct plan_file *files;
     size_t n_files;
 };

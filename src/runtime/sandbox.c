@@ -452,7 +452,7 @@ void sandbox_stop(struct sandbox *sb, uint64_t grace_ns, const char *reason)
         sandbox_set_state(sb, SANDBOX_TERMINATING);
         release_waiters(sb, false);
         if (ask)
-            main_process_signal(sb, SIGTERM);
+            main_process_signal(sb, sb->plan->stop_signal ? sb->plan->stop_signal : SIGTERM);
     }
     if (ask && !sb->killed)
         wait_grace(sb, grace_ns);

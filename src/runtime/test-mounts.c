@@ -39,6 +39,11 @@ static void test_only_the_host_has_the_machines_directories(void **state)
     assert_has_what_every_root_has(&create);
     assert_false(has(&create, MOUNT_HOST, ""));
     assert_true(has(&create, MOUNT_FILE, "/etc/hosts"));
+    create.root.host = true; /* an image that stands on it */
+    create.root.n_layers = 1;
+    mounts_plan(&create, NULL);
+    assert_int_equal(create.mounts[0].kind, MOUNT_HOST);
+    assert_true(has(&create, MOUNT_FILE, "/etc/hosts"));
 }
 
 static void test_an_images_working_directory_is_there(void **state)

@@ -98,6 +98,7 @@ int images_find(void *service, const char *name, bool brought, struct runtime_im
     *ret = (struct runtime_image){
         .host = v.config.host,
         .id = strdup(v.ref.config),
+        .stop_signal = v.config.stop_signal,
         .layers = layers,
         .env = take_words(&v.config.env),
         .entrypoint = take_words(&v.config.entrypoint),

@@ -68,7 +68,7 @@ static void test_an_image_is_found_by_every_name_that_means_it(void **state)
 {
     put(state, "docker.io/library/tool:latest",
         "{\"Env\": [\"A=1\"], \"Entrypoint\": [\"/e\"], \"Cmd\": [\"c\", \"d\"], "
-        "\"User\": \"app\", \"WorkingDir\": \"/srv\"}");
+        "\"User\": \"app\", \"WorkingDir\": \"/srv\", \"StopSignal\": \"SIGINT\"}");
     for (size_t i = 0; i < 3; i++) {
         static const char *const names[] = {"tool", "tool:latest",
                                             "docker.io/library/tool:latest"};
@@ -84,6 +84,7 @@ static void test_an_image_is_found_by_every_name_that_means_it(void **state)
         assert_string_equal(image.working_dir, "/srv");
         assert_int_equal(strlen(image.id), DIGEST_HEX);
         assert_false(image.host);
+        assert_int_equal(image.stop_signal, 2);
     }
 }
 

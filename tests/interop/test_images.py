@@ -43,9 +43,9 @@ class Store:
         self.directory = service.dir / "data" / "images"
         self.base = base()
 
-    def run(self, *words: str, data: bytes = b"") -> str:
+    def run(self, *words: str, data: bytes = b"", options: list[str] | None = None) -> str:
         verb, *rest = words
-        done = subprocess.run([BUILD / "src/image/cwsandbox-image", verb, "--store", self.directory, "--", *rest], input=data,
+        done = subprocess.run([BUILD / "src/image/cwsandbox-image", verb, "--store", self.directory, *(options or []), "--", *rest], input=data,
                               capture_output=True, timeout=TIMEOUT, **as_user_args(self.service.as_user))
         assert done.returncode == 0, done.stderr
         return done.stdout.decode()
@@ -168,6 +168,19 @@ def test_an_image_goes_on_when_its_daemon_was_killed(store):
     box.delete()
 
 
+def test_the_images_stop_signal_is_sent_also_by_the_next_daemon(store):
+    store.add("cws-test/signal:1", StopSignal="SIGUSR1")
+    script = "trap 'echo told; exit 5' USR1; trap 'echo wrong' TERM; : > /ready; while :; do sleep 0.1; done"
+    box = store.service.create("/bin/sh", ["-c", script], image="cws-test/signal:1")
+    box.sh("until [ -e /ready ]; do sleep 0.01; done")
+    kill_daemon(store.service)
+    settled(box.get)
+    box.delete(grace=20)
+    box.get(wait="terminal")
+    log = text(box.logs())  # the shell tells of its `sleep`, too: the signal is the group's
+    assert b"told" in log and b"wrong" not in log
+
+
 def test_what_a_sandbox_stands_on_is_not_removed(store):
     store.add("cws-test/used:1", tar_of(("only", b"here")), store.base)
     (layer,) = [p for p in (store.directory / "layers").iterdir() if (p / "only").exists()]
@@ -203,3 +216,17 @@ def test_others_than_the_service_cannot_read_the_store(store):
     for name in ("refs", "configs", "layers"):
         done = subprocess.run(["ls", store.directory / name], capture_output=True, user=65534, group=65534, extra_groups=[])
         assert done.returncode != 0, name
+
+
+def test_a_reference_that_a_sandbox_uses_is_not_pruned(store):
+    # The last one: the store has nothing left after it
+    store.add("cws-test/busy:1", tar_of(("busy", b"")), store.base)
+    box = store.service.create(image="cws-test/busy:1")
+    store.run("prune", options=["--unused-for", "0"])
+    again = store.service.create(image="cws-test/busy:1")
+    assert again.message.status.state == pb.STATE_RUNNING
+    for sandbox in (box, again):
+        sandbox.delete()
+        sandbox.get(wait="terminal")
+    store.run("prune", options=["--unused-for", "0"])
+    assert store.service.create(image="cws-test/busy:1").message.status.state == pb.STATE_FAILED
