@@ -19,7 +19,6 @@
 #include "base/list.h"
 #include "privproto/mount.h"
 #include "runtime/network.h"
-
 #define DEFAULT_IMAGE "host" /* the machine's own root */
 struct image_wait;
 struct runtime;
@@ -171,8 +170,8 @@ struct sandbox_info { /* strings borrowed while the sandbox lives */
     bool has_exit_code;
     int exit_code;        /* 128+n for death by signal n */
     uint64_t lifetime_ns; /* effective */
-    const char *image;    /* resolved name */
-    const char *image_id; /* runtime_image.id; "": "host", or not known */
+    const char *image,
+        *image_id; /* resolved name; runtime_image.id, "": "host", or not known */
     uint64_t memory_bytes;
     uint32_t cpu_millis;
     void *user_data;

@@ -41,7 +41,7 @@ static void test_only_the_host_has_the_machines_directories(void **state)
     assert_true(has(&create, MOUNT_FILE, "/etc/hosts"));
     create.root.host = true; /* an image that stands on it */
     create.root.n_layers = 1;
-    mounts_plan(&create, NULL);
+    mounts_plan(&create, NULL, NULL);
     assert_int_equal(create.mounts[0].kind, MOUNT_HOST);
     assert_true(has(&create, MOUNT_FILE, "/etc/hosts"));
 }
