@@ -168,10 +168,9 @@ struct sandbox_info { /* strings borrowed while the sandbox lives */
     const char *state_reason;                            /* "" */
     uint64_t create_wall_ns, start_wall_ns, end_wall_ns; /* 0 = not yet */
     bool has_exit_code;
-    int exit_code;        /* 128+n for death by signal n */
-    uint64_t lifetime_ns; /* effective */
-    const char *image,
-        *image_id; /* resolved name; runtime_image.id, "": "host", or not known */
+    int exit_code;                /* 128+n for death by signal n */
+    uint64_t lifetime_ns;         /* effective */
+    const char *image, *image_id; /* resolved name; runtime_image.id or "" */
     uint64_t memory_bytes;
     uint32_t cpu_millis;
     void *user_data;
