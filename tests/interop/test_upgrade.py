@@ -54,7 +54,14 @@ def launches(service):
     """The supervisor and the engine."""
     main = service.process.pid
     children = map(int, Path(f"/proc/{main}/task/{main}/children").read_text().split())
-    return [main, *(pid for pid in children if "cwsandbox-launch" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0])]
+    return [main, *(pid for pid in children if "cwsandbox-launch" in first_word(pid))]
+
+
+def first_word(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[0]
+    except (FileNotFoundError, ProcessLookupError):  # a daemon that was not wanted after all, just reaped
+        return ""
 
 
 def runs(pid):
