@@ -102,7 +102,7 @@ static int check_network(const struct runtime *rt, struct err *err)
 {
     const char *why = strstr(rt->features.problems, "network: ");
 
-    if (!rt->config.network || rt->features.network)
+    if (!rt->config.network || rt->config.network_optional || rt->features.network)
         return 0;
     if (!why)
         return err_set(err, ERR_FAILED_PRECONDITION,

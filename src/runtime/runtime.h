@@ -39,15 +39,15 @@ struct runtime_config {
     int launch_socket; /* to cwsandbox-launch; taken by runtime_new(), unless it says INVALID_ARGUMENT */
     const char *data_dir; /* exists and is ours to write in; logs/ below it. May be relative */
     uint32_t warm_pool;   /* blanks of the default image kept ready; default 4 */
-    uint32_t max_sandboxes;     /* alive at once; default 10000 */
-    uint64_t root_size_bytes;   /* per sandbox; default 1 GiB; what is written costs memory */
-    bool root_on_disk, network; /* must be there: disks; a network for who is not denied it */
-    uint64_t default_memory_bytes; /* 0 = no limit */
-    uint32_t default_cpu_millis;   /* 0 = no limit */
-    uint32_t pids_max;             /* default 1024; 0 = no limit */
-    uint64_t default_lifetime_ns;  /* default 24 h */
-    uint64_t max_lifetime_ns;      /* 0 = no cap */
-    uint64_t retention_ns;         /* ended sandboxes stay readable; default 1 h */
+    uint32_t max_sandboxes;   /* alive at once; default 10000 */
+    uint64_t root_size_bytes; /* per sandbox; default 1 GiB; what is written costs memory */
+    bool root_on_disk, network, network_optional; /* disks; a network must be there, or can */
+    uint64_t default_memory_bytes;                /* 0 = no limit */
+    uint32_t default_cpu_millis;                  /* 0 = no limit */
+    uint32_t pids_max;                            /* default 1024; 0 = no limit */
+    uint64_t default_lifetime_ns;                 /* default 24 h */
+    uint64_t max_lifetime_ns;                     /* 0 = no cap */
+    uint64_t retention_ns; /* ended sandboxes stay readable; default 1 h */
     uint32_t max_retained; /* and at most so many of them; default 10000, oldest go first */
     uint64_t max_retained_bytes; /* and at most so much memory; default 256 MiB */
     /* What the logs of all sandboxes take of the disk; 0: half of what is free there at the start, 64 GiB at most. Above it

@@ -83,6 +83,7 @@ static int start_runtime(struct daemon *d, struct err *err)
     config.root_size_bytes = o->root_size_bytes;
     config.root_on_disk = o->root_on_disk;
     config.network = o->network_wanted;
+    config.network_optional = o->network_auto;
     config.default_memory_bytes = o->default_memory_bytes;
     config.default_cpu_millis = (uint32_t)o->default_cpu_millis;
     config.pids_max = (uint32_t)o->pids_max;

@@ -71,7 +71,8 @@ const struct option_def options_table[] = {
      "SIZE", "what one sandbox may write to its file system", FIELD(root_size_bytes)},
     {"network", NULL, OPTION_TEXT, false, 0, "none", NULL, "WHAT",
      "what sandboxes may reach: none, egress (public addresses, or the part of them that a "
-     "create asks for), or egress-private (also private blocks that a create names); as root",
+     "create asks for), egress-private (also private blocks that a create names), or auto "
+     "(egress where this machine can give it, else none); as root",
      FIELD(network)},
     {"dns", NULL, OPTION_LIST, false, 0, NULL, "the servers of /etc/resolv.conf", "ADDRESS",
      "a server that sandboxes with a network have names looked up at; three at most",

@@ -370,10 +370,12 @@ static int options_check(struct options *o, struct err *err)
         return err_set(err, ERR_INVALID_ARGUMENT,
                        "--root-backing: `%s` is neither memory nor disk", o->root_backing);
     o->network_private = strcmp(o->network, "egress-private") == 0;
-    o->network_wanted = o->network_private || strcmp(o->network, "egress") == 0;
+    o->network_auto = strcmp(o->network, "auto") == 0;
+    o->network_wanted =
+        o->network_private || o->network_auto || strcmp(o->network, "egress") == 0;
     if (!o->network_wanted && strcmp(o->network, "none") != 0)
         return err_set(err, ERR_INVALID_ARGUMENT,
-                       "--network: `%s` is none of none, egress and egress-private",
+                       "--network: `%s` is none of none, auto, egress and egress-private",
                        o->network);
     if (check_dns(o, err) < 0)
         return -1;

@@ -52,7 +52,7 @@ struct options {
     bool root_on_disk; /* what it says */
     uint64_t root_size_bytes;
     char *network;
-    bool network_wanted, network_private; /* what it says */
+    bool network_wanted, network_private, network_auto; /* what it says */
     struct text_list dns;
     uint64_t default_memory_bytes;
     uint64_t default_cpu_millis;
