@@ -1,6 +1,7 @@
 """Fixtures: the virtual environment with grpcio, generated messages, and running services."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
