@@ -39,6 +39,40 @@ static void test_memory_limit_kills_the_process_and_not_init(void **state)
     service_stop(&s);
 }
 
+static uint32_t wait_oom_flags(struct box *b, uint32_t id)
+{
+    struct init_packet packet;
+    int fd;
+
+    control_wait(b, &packet, &fd);
+    assert_int_equal(packet.type, INIT_EXITED);
+    assert_int_equal(packet.id, id);
+    return packet.flags & (INIT_OOM_KILLED | INIT_OOM_UNKNOWN);
+}
+
+static void test_a_kill_for_memory_is_told_of_the_exec_that_it_hit(void **state)
+{
+    struct service s;
+    struct box b;
+    uint32_t victim, hog;
+
+    service_start(&s);
+    if (!s.features.limit_memory) {
+        service_stop(&s);
+        skip_because("no cgroup of this user limits memory");
+    }
+    box_create(&s, &b);
+    assert_int_equal(box_limit(&b, (struct launch_limits){.memory_bytes = 64 << 20}, NULL), 0);
+    victim = start_script(&b, "echo; exec sleep 60");
+    run_shell(&b, "python3 -c 'x = bytearray(300 << 20)'; exit 0", &result);
+    assert_int_equal(result.exit_code, 0); /* its child was killed */
+    control_request(&b, INIT_SIGNAL, victim, SIGKILL);
+    assert_int_equal(wait_oom_flags(&b, victim), 0);
+    hog = start_script(&b, "echo; exec python3 -c 'x = bytearray(300 << 20)'");
+    assert_int_equal(wait_oom_flags(&b, hog), INIT_OOM_KILLED);
+    end_all(&s, &b);
+}
+
 static void test_pids_limit_stops_a_fork_bomb(void **state)
 {
     struct service s;
@@ -492,6 +526,7 @@ int run_life_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_limit_kills_the_process_and_not_init),
+        cmocka_unit_test(test_a_kill_for_memory_is_told_of_the_exec_that_it_hit),
         cmocka_unit_test(test_pids_limit_stops_a_fork_bomb),
         cmocka_unit_test(test_cpu_limit_holds),
         cmocka_unit_test(test_a_starved_load_does_not_stop_init),
