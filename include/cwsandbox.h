@@ -413,6 +413,14 @@ CWS_API int cws_options_add_scratch_volume(cws_options *o, const char *name,
 CWS_API int cws_options_add_volume(cws_options *o, const char *name, const char *volume_id,
                                    const char *mount_path, cws_error **error);
 /**
+ * cws_options_add_host_directory() - a directory of the machine that the service runs on, read-only at @mount_path
+ * Both paths are absolute, without empty, "." and ".." parts. One's own embedded service shows what its user may read; started
+ * as root, what every user of the machine may. Another shows what its operator listed (`--host-directories`), and refuses the
+ * rest by name when the sandbox starts; services that are not cwsandbox's refuse all. Errors: CWS_E_INVALID, CWS_E_NOMEM.
+ */
+CWS_API int cws_options_add_host_directory(cws_options *o, const char *path,
+                                           const char *mount_path, cws_error **error);
+/**
  * cws_options_set_template() - create from a template; what is set in @o overrides it, the rest is the template's
  * Options of the container (command, args, env, files, volumes, secrets, resources, credentials) need an image, or a list of containers.
  * These rules are checked by cws_sandbox_new(). NULL or "": no template.

@@ -113,6 +113,7 @@ if TYPE_CHECKING:
     )
     from ._volumes import (
         FileSystemSnapshotOptions as FileSystemSnapshotOptions,
+        HostDirectory as HostDirectory,
         RegisteredVolumeOptions as RegisteredVolumeOptions,
         ScratchVolumeOptions as ScratchVolumeOptions,
         StorageMedium as StorageMedium,
@@ -150,6 +151,7 @@ __all__ = [
     "FileSystemSnapshotStatus",
     "FileSystemSnapshotTrigger",
     "FunctionError",
+    "HostDirectory",
     "HttpsEndpointStatus",
     "Image",
     "ImagePullCredentials",
@@ -273,6 +275,7 @@ _HOME = {
     "FileSystemSnapshotOptions": "_volumes",
     "FileSystemSnapshotStatus": "_snapshots",
     "FileSystemSnapshotTrigger": "_snapshots",
+    "HostDirectory": "_volumes",
     "HttpsEndpointStatus": "_endpoints",
     "Image": "_image",
     "ImagePullCredentials": "_secrets",

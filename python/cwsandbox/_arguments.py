@@ -14,7 +14,7 @@ from ._isolation import ObjectStorageAccess, SecurityContext
 from ._network import NetworkOptions
 from ._secrets import ImagePullCredentials, Secret
 from ._services import Service
-from ._volumes import FileSystemSnapshotOptions, RegisteredVolumeOptions, ScratchVolumeOptions
+from ._volumes import FileSystemSnapshotOptions, HostDirectory, RegisteredVolumeOptions, ScratchVolumeOptions
 
 
 class _Common(TypedDict, total=False):
@@ -34,7 +34,7 @@ class _Common(TypedDict, total=False):
     placement_mode: PlacementMode | str | None
     placement_spillover: PlacementSpillover | str | None
     services: Sequence[Service | Mapping[str, Any]] | None
-    volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | Mapping[str, Any]] | None
+    volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | HostDirectory | Mapping[str, Any]] | None
     image_pull_credentials: ImagePullCredentials | Mapping[str, Any] | None
     runtime_class: str | None
     security_context: SecurityContext | Mapping[str, Any] | None

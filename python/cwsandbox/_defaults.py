@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ._isolation import ObjectStorageAccess, SecurityContext
     from ._secrets import Secret
     from ._services import Service
-    from ._volumes import FileSystemSnapshotOptions, RegisteredVolumeOptions, ScratchVolumeOptions
+    from ._volumes import FileSystemSnapshotOptions, HostDirectory, RegisteredVolumeOptions, ScratchVolumeOptions
 
 
 class DocumentedStr(str):
@@ -107,7 +107,7 @@ class SandboxDefaults:
     resources: ResourceOptions | dict[str, Any] | None = None
     network: NetworkOptions | None = None
     services: tuple[Service, ...] | None = None
-    volumes: tuple[ScratchVolumeOptions | RegisteredVolumeOptions, ...] | None = None
+    volumes: tuple[ScratchVolumeOptions | RegisteredVolumeOptions | HostDirectory, ...] | None = None
     runtime_class: str | None = None
     security_context: SecurityContext | dict[str, Any] | None = None
     working_dir: str | None = None
@@ -141,7 +141,7 @@ class SandboxDefaults:
             resources: ResourceOptions | Mapping[str, Any] | None = None,
             network: NetworkOptions | Mapping[str, Any] | None = None,
             services: Sequence[Service | Mapping[str, Any]] | None = None,
-            volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | Mapping[str, Any]] | None = None,
+            volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | HostDirectory | Mapping[str, Any]] | None = None,
             runtime_class: str | None = None,
             security_context: SecurityContext | Mapping[str, Any] | None = None,
             working_dir: str | None = None,

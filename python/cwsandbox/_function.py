@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ._pool import Pool
     from ._services import Service
     from ._session import Session
-    from ._volumes import FileSystemSnapshotOptions, RegisteredVolumeOptions, ScratchVolumeOptions
+    from ._volumes import FileSystemSnapshotOptions, HostDirectory, RegisteredVolumeOptions, ScratchVolumeOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,7 +59,7 @@ class RemoteFunction(Generic[P, R]):
         mounted_files: Sequence[Mapping[str, Any]] | Mapping[str, bytes | str] | None = None,
         network: NetworkOptions | Mapping[str, Any] | None = None,
         services: Sequence[Service | Mapping[str, Any]] | None = None,
-        volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | Mapping[str, Any]] | None = None,
+        volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | HostDirectory | Mapping[str, Any]] | None = None,
         file_system_snapshot: FileSystemSnapshotOptions | Mapping[str, Any] | None = None,
         placement_mode: PlacementMode | str | None = None,
         placement_spillover: PlacementSpillover | str | None = None,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ._secrets import ImagePullCredentials, Secret
     from ._services import Service
     from ._session import Session
-    from ._volumes import FileSystemSnapshotOptions, RegisteredVolumeOptions, ScratchVolumeOptions
+    from ._volumes import FileSystemSnapshotOptions, HostDirectory, RegisteredVolumeOptions, ScratchVolumeOptions
 
 # What says something about the one container, when there is no list of them
 _OF_ONE_CONTAINER = (
@@ -67,7 +67,7 @@ class Sandbox(WithFiles, WithSnapshots):
         resources: ResourceOptions, or a dict: {"cpu": "1", "memory": "512Mi"}, or one with requests, limits and gpu.
         network: NetworkOptions or a dict.
         services: ports that others may reach, Service or dict each.
-        volumes: ScratchVolumeOptions, RegisteredVolumeOptions or a dict each; one with volume_id is registered.
+        volumes: ScratchVolumeOptions, RegisteredVolumeOptions, HostDirectory or a dict each; one with volume_id is registered.
         file_system_snapshot: FileSystemSnapshotOptions or a dict: one more scratch volume, for snapshots.
         secrets: Secret or dict each; added to those of defaults.
         image_pull_credentials: ImagePullCredentials or a dict.
@@ -118,7 +118,7 @@ class Sandbox(WithFiles, WithSnapshots):
         placement_mode: PlacementMode | str | None = None,
         placement_spillover: PlacementSpillover | str | None = None,
         services: Sequence[Service | Mapping[str, Any]] | None = None,
-        volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | Mapping[str, Any]] | None = None,
+        volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | HostDirectory | Mapping[str, Any]] | None = None,
         template_id: str | None = None,
         image_pull_credentials: ImagePullCredentials | Mapping[str, Any] | None = None,
         runtime_class: str | None = None,

@@ -1,7 +1,8 @@
-"""Volumes of a sandbox: scratch directories that can be snapshotted, and registered volumes."""
+"""Volumes of a sandbox: scratch directories that can be snapshotted, registered volumes, and directories of the machine."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -106,6 +107,31 @@ class RegisteredVolumeOptions:
         _check_mount(self)
 
 
+@dataclass(frozen=True)
+class HostDirectory:
+    """A directory of the machine that the service runs on, read-only at mount_path; one of volumes=.
+
+    Both paths are absolute, without empty, "." and ".." parts. One's own embedded service shows what its user may read; started
+    as root, what every user of the machine may. Another service shows what its operator listed (`--host-directories`) and refuses
+    the rest by name when the sandbox starts; services that are not cwsandbox's refuse all. ValueError: a wrong path.
+    """
+
+    path: str
+    mount_path: str
+
+    if TYPE_CHECKING:
+
+        def __init__(self, path: str | os.PathLike[str], mount_path: str) -> None: ...
+
+    def __post_init__(self) -> None:
+        for name in ("path", "mount_path"):
+            text = os.fspath(getattr(self, name))
+            object.__setattr__(self, name, text.rstrip("/") or text[:1])
+        if not self.path.startswith("/"):
+            raise ValueError(f"HostDirectory.path must be an absolute path, not {self.path!r}")
+        check_mount_path(self, self.mount_path)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FileSystemSnapshotOptions:
     """One scratch volume for snapshot() and stop(snapshot_on_stop=True). file_system_snapshot_id: begin with those files."""
@@ -160,7 +186,9 @@ def from_mapping(value: Mapping) -> ScratchVolumeOptions | RegisteredVolumeOptio
     return value
 
 
-def _source(volume) -> dict[str, object]:
+def _source(volume, name: str) -> dict[str, object]:
+    if isinstance(volume, HostDirectory):
+        return {"name": name, "host_directory": {"path": volume.path}}
     if isinstance(volume, RegisteredVolumeOptions):
         return {"name": volume.name, "volume_id": volume.volume_id}
     if not isinstance(volume, ScratchVolumeOptions):
@@ -173,13 +201,18 @@ def _source(volume) -> dict[str, object]:
 def volumes_wire(values: Sequence) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """(volumes, mounts) of the wire. TypeError: neither a volume nor a mapping."""
     volumes, mounts = [], []
-    for value in values:
+    for i, value in enumerate(values):
         volume = from_mapping(value) if hasattr(value, "keys") else value
-        if not hasattr(volume, "keys") and not isinstance(volume, (ScratchVolumeOptions, RegisteredVolumeOptions)):
+        if not hasattr(volume, "keys") and not isinstance(volume, (ScratchVolumeOptions, RegisteredVolumeOptions, HostDirectory)):
             raise TypeError(
-                f"volumes must contain ScratchVolumeOptions, RegisteredVolumeOptions or dict, not {type(volume).__name__}"
+                "volumes must contain ScratchVolumeOptions, RegisteredVolumeOptions, HostDirectory or dict, "
+                f"not {type(volume).__name__}"
             )
-        volumes.append(_source(volume))
+        name = f"host-directory-{i}"
+        volumes.append(_source(volume, name))
+        if isinstance(volume, HostDirectory):
+            mounts.append({"volume": name, "mount_path": volume.mount_path, "read_only": True})
+            continue
         path = None if hasattr(volume, "keys") else volume.mount_path
         if path is not None:
             mount = {"volume": volume.name, "mount_path": path, "sub_path": volume.sub_path}

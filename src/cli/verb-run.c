@@ -24,7 +24,7 @@
 struct args {
     const char *image;
     struct words command;
-    struct words env, tags, files;
+    struct words env, tags, files, dirs;
     const char *cpu, *memory, *workdir;
     uint64_t timeout_ns, lifetime_ns;
     bool keep, detach, interactive, tty;
@@ -43,6 +43,11 @@ static const struct option options[] = {
      "Set a variable; NAME alone takes the value it has here. Repeatable."},
     {"file", 0, OPTION_LIST, "LOCAL:REMOTE", NULL, NULL, offsetof(struct args, files),
      "Put a read-only copy of a local file at the absolute path REMOTE. Repeatable.",
+     COMPLETE_FILES},
+    {"host-directory", 'v', OPTION_LIST, "DIR:REMOTE[:ro]", NULL, NULL,
+     offsetof(struct args, dirs),
+     "Show a directory of the service's machine, read-only, at the absolute path REMOTE. "
+     "Repeatable.",
      COMPLETE_FILES},
     {"workdir", 'w', OPTION_STRING, "DIR", NULL, NULL, offsetof(struct args, workdir),
      "Absolute directory to run the command in."},
@@ -106,6 +111,35 @@ static int add_file(struct cli *cli, cws_options *o, const char *word)
                                                                           : EXIT_FINE;
 }
 
+/* Read-only is all there is, so the word for it says nothing more. Of one's own machine DIR may be relative. */
+static int add_dir(struct cli *cli, cws_options *o, const char *word)
+{
+    CLEANUP_FREE char *copy = text_printf("%s", word);
+    char *how = strrchr(copy, ':');
+    if (how && strcmp(how, ":rw") == 0)
+        return cli_usage(cli,
+                         "Invalid value for '--host-directory' / '-v': '%s': what is shown is "
+                         "read-only.",
+                         word);
+    if (how && strcmp(how, ":ro") == 0)
+        *how = '\0';
+    const char *border = find_border(copy);
+    if (!border || border == copy)
+        return cli_usage(cli,
+                         "Invalid value for '--host-directory' / '-v': '%s' is not "
+                         "DIR:/REMOTE or DIR:/REMOTE:ro.",
+                         word);
+    copy[border - copy] = '\0';
+    CLEANUP_FREE char *real = copy[0] == '/' ? NULL : realpath(copy, NULL);
+    if (copy[0] != '/' && !real)
+        return cli_usage(cli, "Invalid value for '--host-directory' / '-v': '%s': %s.", copy,
+                         strerror(errno));
+    cws_error *error = NULL;
+    return cws_options_add_host_directory(o, real ? real : copy, border + 1, &error) < 0
+               ? cli_fail_free(error)
+               : EXIT_FINE;
+}
+
 static int add_lists(struct cli *cli, cws_options *o, const struct args *args)
 {
     int code = EXIT_FINE;
@@ -114,6 +148,8 @@ static int add_lists(struct cli *cli, cws_options *o, const struct args *args)
         code = add_env(cli, o, args->env.items[i]);
     for (size_t i = 0; i < args->files.n && code == EXIT_FINE; i++)
         code = add_file(cli, o, args->files.items[i]);
+    for (size_t i = 0; i < args->dirs.n && code == EXIT_FINE; i++)
+        code = add_dir(cli, o, args->dirs.items[i]);
     for (size_t i = 0; i < args->tags.n && code == EXIT_FINE; i++)
         if (cws_options_add_tag(o, args->tags.items[i], &error) < 0)
             code = cli_fail_free(error);

@@ -71,6 +71,7 @@ DEFINE_INIT(file_mount, Pb__FileMount)
 DEFINE_INIT(volume_mount, Pb__VolumeMount)
 DEFINE_INIT(sandbox_volume, Pb__SandboxVolume)
 DEFINE_INIT(scratch_volume, Pb__ScratchVolume)
+DEFINE_INIT(host_directory, Pb__HostDirectory)
 DEFINE_INIT(service, Pb__Service)
 DEFINE_INIT(endpoint_spec, Pb__EndpointSpec)
 DEFINE_INIT(egress_rule, Pb__EgressRule)
@@ -134,6 +135,7 @@ static void fill_mounts(struct pack *p, Pb__Container *c, const Pb__Container *g
         Pb__VolumeMount *mount = c->volume_mounts[c->n_volume_mounts++];
         mount->volume = volumes[i].name;
         mount->mount_path = volumes[i].mount_path;
+        mount->read_only = volumes[i].host_path != NULL;
     }
 }
 
@@ -252,6 +254,14 @@ static void fill_volumes(struct pack *p, Pb__SandboxSpec *spec)
         if (volumes[i].volume_id) {
             v->source_case = PB__SANDBOX_VOLUME__SOURCE_VOLUME_ID;
             v->volume_id = volumes[i].volume_id;
+            continue;
+        }
+        if (volumes[i].host_path) {
+            v->host_directory = PACK_ONE(p, Pb__HostDirectory, host_directory);
+            if (!v->host_directory)
+                return;
+            v->source_case = PB__SANDBOX_VOLUME__SOURCE_HOST_DIRECTORY;
+            v->host_directory->path = volumes[i].host_path;
             continue;
         }
         Pb__ScratchVolume *scratch = PACK_ONE(p, Pb__ScratchVolume, scratch_volume);

@@ -1,4 +1,4 @@
-/* Volumes: scratch ones, which may be snapshotted, and existing ones. */
+/* Volumes: scratch ones, which may be snapshotted, existing ones, and directories of the service's machine. */
 #include "client/options-request.h"
 #include "client/options.h"
 
@@ -12,6 +12,7 @@ void option_volume_done(struct option_volume *v)
     free(v->size);
     free(v->restore_from);
     free(v->volume_id);
+    free(v->host_path);
 }
 
 static int check_mount_path(const char *path, cws_error **error)
@@ -65,6 +66,34 @@ int cws_options_add_volume(cws_options *o, const char *name, const char *volume_
     return add_volume(o, &v, error);
 }
 
+/* "/data/" is what a shell completes. */
+static void trim_slashes(char *path)
+{
+    for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
+        path[n - 1] = '\0';
+}
+
+int cws_options_add_host_directory(cws_options *o, const char *path, const char *mount_path,
+                                   cws_error **error)
+{
+    CLEANUP(option_volume_done) struct option_volume v = {0};
+    char name[40];
+    (void)snprintf(name, sizeof(name), "host-directory-%zu", o->volumes.n);
+    if (option_check_given("host directory path", path, error) < 0)
+        return -1;
+    if (path[0] != '/')
+        return error_set(error, CWS_E_INVALID,
+                         "host directory path `%s` is not an absolute path", path);
+    if (check_mount_path(mount_path, error) < 0 ||
+        option_set_text(&v.name, "volume name", name, error) < 0 ||
+        option_set_text(&v.host_path, "host directory path", path, error) < 0 ||
+        option_set_text(&v.mount_path, "volume mount_path", mount_path, error) < 0)
+        return -1;
+    trim_slashes(v.host_path);
+    trim_slashes(v.mount_path);
+    return add_volume(o, &v, error);
+}
+
 static int add_name(char **names, size_t *n, const char *name)
 {
     names[*n] = strdup(name);
@@ -81,11 +110,12 @@ int options_scratch_names(const cws_options *o, char ***ret_names, size_t *ret_n
     if (n_plain + n_given && !*ret_names)
         return -ENOMEM; /* below: the caller frees what is there */
     for (size_t i = 0; i < n_plain; i++)
-        if (!volumes[i].volume_id && add_name(*ret_names, ret_n, volumes[i].name) < 0)
+        if (!volumes[i].volume_id && !volumes[i].host_path &&
+            add_name(*ret_names, ret_n, volumes[i].name) < 0)
             return -ENOMEM;
     for (size_t i = 0; i < n_given; i++) {
         const cws_record *v = cws_record_record(o->spec, "volumes", i);
-        if (!cws_record_count(v, "volume_id") &&
+        if (!cws_record_count(v, "volume_id") && !cws_record_count(v, "host_directory") &&
             add_name(*ret_names, ret_n, cws_record_text(v, "name", 0)) < 0)
             return -ENOMEM;
     }

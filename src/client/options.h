@@ -33,6 +33,7 @@ struct option_volume {
     char *name, *mount_path;
     char *size, *restore_from; /* scratch */
     char *volume_id;           /* set: an existing volume */
+    char *host_path;           /* set: a directory of the service's machine */
 };
 
 /* A growing array: `n` items of one of the types above at `items`. */

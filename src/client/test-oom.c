@@ -196,6 +196,7 @@ static int scenario(const char *url)
         failed += cws_options_add_secret(o, "s", "n", "f", NULL, NULL) < 0;
         failed += cws_options_set_pull_credentials(o, "r", "s", "n", NULL, NULL) < 0;
         failed += cws_options_add_scratch_volume(o, "v", "/v", "1Gi", NULL, NULL) < 0;
+        failed += cws_options_add_host_directory(o, "/data/", "/data", NULL) < 0;
         failed += cws_options_set_gpu(o, 1, "H100", 0, NULL) < 0;
         cws_options_set_spillover(o, CWS_SPILLOVER_CKS_THEN_SERVERLESS);
     }

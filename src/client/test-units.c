@@ -449,6 +449,9 @@ static void test_options_refuse_what_does_not_go_together(void **state)
     assert_int_equal(cws_options_add_secret(o, "s", "n", "", "n", NULL), 0); /* the same */
     assert_int_equal(cws_options_add_secret(o, "t", "n", NULL, NULL, NULL), -1);
     assert_int_equal(cws_options_add_scratch_volume(o, "v", "/", NULL, NULL, NULL), -1);
+    assert_int_equal(cws_options_add_host_directory(o, "data", "/data", NULL), -1);
+    assert_int_equal(cws_options_add_host_directory(o, "", "/data", NULL), -1);
+    assert_int_equal(cws_options_add_host_directory(o, "/data", "/", NULL), -1);
     assert_int_equal(cws_options_set_gpu(o, 1, "H100", 80, NULL), -1);
     assert_int_equal(pack_result(o), 0);
     o = cws_options_new(NULL);

@@ -301,11 +301,15 @@ static int start_child(struct engine *e, struct cell *cell, const struct launch_
     r = host_dirs_refresh(&e->lean, &e->map);
     if (r < 0)
         return r;
-    *ret_stage = "clone3";
-    cell->owner = userns_owner(&e->map, e->n_made++);
-    cell->pid = start_clone(e, create, s, cell->owner);
-    if (cell->pid < 0)
-        return cell->pid;
+    r = machine_attach(e, create, ret_stage);
+    if (r == 0) {
+        *ret_stage = "clone3";
+        cell->owner = userns_owner(&e->map, e->n_made++);
+        r = cell->pid = start_clone(e, create, s, cell->owner);
+    }
+    machine_detach(e);
+    if (r < 0)
+        return r;
     r = start_release(e, cell, s, ret_stage);
     if (r == 0) {
         *ret_stage = "register";

@@ -177,10 +177,9 @@ int engine_start(struct engine *e, const struct options *options, const struct e
 
     *e = (struct engine){.options = options,
                          .sock_fd = options->sock_fd,
-                         .signal_fd = -1,
-                         .init_fd = -1,
-                         .kills_fd = -1,
-                         .disks = DISKS_NONE};
+                         .disks = DISKS_NONE,
+                         .machine = MACHINE_NONE};
+    e->signal_fd = e->init_fd = e->kills_fd = -1;
     e->netns.home = e->netns.proc = e->wired.home = e->wired.proc = -1;
     e->network = was ? was->network : NETWORK_NONE_OPEN;
     e->n_made = was ? was->n_made : 0;
@@ -209,7 +208,7 @@ int engine_start(struct engine *e, const struct options *options, const struct e
     open_disks(e); /* before the machine's directories are left */
     e->disks.held = was && was->disks.held;
     open_network(e);
-    r = lean_root_build(&e->lean, &e->map, options, ret_stage);
+    r = lean_root_build(&e->lean, &e->machine, &e->map, options, ret_stage);
     if (r < 0)
         return r;
     *ret_stage = "network namespace";
@@ -256,6 +255,7 @@ void engine_done(struct engine *e)
     netns_pool_done(&e->wired);
     network_close(&e->network);
     disks_done(&e->disks);
+    machine_done(&e->machine);
     cgroups_done(&e->cgroups, e->options->service);
     cleanup_fd(&e->init_fd);
     cleanup_fd(&e->signal_fd);

@@ -62,6 +62,7 @@ struct engine {
     int init_fd; /* sealed memfd */
     struct id_map map;
     struct lean_root lean;
+    struct machine machine;
     struct cgroups cgroups;
     struct cpus cpus;
     struct netns_pool netns; /* without a network */
@@ -112,6 +113,12 @@ int mounts_build(const struct child_args *args, int *ret_view, const char **ret_
 /** mounts_probe_masks() - which rows of the mask table exist. */
 uint32_t mounts_probe_masks(void);
 
+/* machinedirs.c */
+/** machine_attach() - those that @create names, for the child that is cloned next. On failure, too, machine_detach() follows. */
+int machine_attach(struct engine *e, const struct launch_create *create,
+                   const char **ret_stage);
+void machine_detach(struct engine *e);
+
 /* volumes.c */
 /** volume_dir() - [child] descriptor of a volume of the space @box, or of a path below it (volume_path_valid()), made where it is missing. */
 int volume_dir(int box, const char *path);
@@ -128,6 +135,8 @@ void userns_set_owner(const struct id_map *map, uid_t owner);
 uid_t userns_owner(const struct id_map *map, uint32_t n);
 /** userns_open_mapped() - descriptor of a user namespace with @map, for idmapped mounts. */
 int userns_open_mapped(const struct id_map *map);
+/** userns_open_single() - of one that has only @inside, which is @outside; real root. */
+int userns_open_single(uint32_t inside, uint32_t outside);
 
 /* netns.c */
 /** netns_pool_init() - @network: what they are wired to; NULL: to none. */

@@ -293,13 +293,17 @@ static void trees_done(struct trees *trees)
         cleanup_fd(&trees->dev[i]);
 }
 
-int lean_root_build(struct lean_root *lean, const struct id_map *map,
+int lean_root_build(struct lean_root *lean, struct machine *machine, const struct id_map *map,
                     const struct options *options, const char **ret_stage)
 {
     CLEANUP(trees_done) struct trees trees;
     int r;
 
     memset(&trees, -1, sizeof(trees));
+    *ret_stage = "host directories";
+    r = machine_keep(machine, options, map);
+    if (r < 0)
+        return r;
     *ret_stage = "private mount namespace";
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return -errno;
@@ -316,6 +320,8 @@ int lean_root_build(struct lean_root *lean, const struct id_map *map,
         chdir(options->state_dir) < 0)
         return -errno;
     r = make_dirs(lean, map);
+    if (r == 0)
+        r = machine_make_points();
     if (r == 0)
         r = write_sys(map);
     if (r < 0)

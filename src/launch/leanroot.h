@@ -24,6 +24,7 @@
 #define LEAN_CGROUPS "/cgroups" /* for /proc/cgroups */
 #define LEAN_SYS "/sys"
 #define LEAN_IMAGES "/images"
+#define LEAN_MACHINE "/machine" /* /machine/0, ...: machinedirs.c */
 #define LEAN_BOX "/box" /* mount point of each child's tmpfs, in its own mount namespace */
 
 /* Which outside users a sandbox has. */
@@ -33,6 +34,15 @@ struct id_map {
     uid_t own_uid;
     gid_t own_gid;
 };
+
+/* The machine's file system, which we have left; see machinedirs.c. */
+struct machine {
+    int home;            /* its mount namespace; -1: nothing of it may be seen */
+    int nobody;          /* a user namespace that knows none of its owners, or -1 */
+    uint32_t n_attached; /* at LEAN_MACHINE, for the sandbox that is being cloned */
+    char stage[64];      /* which one could not be */
+};
+#define MACHINE_NONE ((struct machine){.home = -1, .nobody = -1})
 
 struct host_dir {
     const char *name; /* "usr" */
@@ -95,9 +105,16 @@ int lowers_add(struct lower_dirs *dirs, int from, const char *path, uint64_t res
 void lowers_done(struct lower_dirs *dirs);
 
 /* leanroot.c */
-/** lean_root_build() - make it in a mount namespace of our own and enter it. */
-int lean_root_build(struct lean_root *lean, const struct id_map *map,
+/** lean_root_build() - make it in a mount namespace of our own and enter it. @machine: filled with what options want of it. */
+int lean_root_build(struct lean_root *lean, struct machine *machine, const struct id_map *map,
                     const struct options *options, const char **ret_stage);
+
+/* machinedirs.c */
+/** machine_keep() - while we are still in the machine's file system. */
+int machine_keep(struct machine *m, const struct options *options, const struct id_map *map);
+/** machine_make_points() - of LEAN_MACHINE, below the current directory. */
+int machine_make_points(void);
+void machine_done(struct machine *m);
 
 /* hostdirs.c */
 /** host_dirs_take() - clones of the machine's directories, owners shifted as in @userns_fd unless that is -1. */

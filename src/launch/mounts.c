@@ -460,6 +460,20 @@ static int mount_volume(const struct build *b, const struct mount_op *op)
     return r < 0 ? r : attach_in_root(b, tree, op->target);
 }
 
+/* The engine has attached them in the order of their rows. */
+static int mount_dir(const struct build *b, const struct mount_op *op)
+{
+    CLEANUP_FD int tree = -1;
+    uint32_t n = 0;
+    char path[32];
+
+    for (const struct mount_op *before = b->create->mounts; before < op; before++)
+        n += before->kind == MOUNT_DIR;
+    (void)snprintf(path, sizeof(path), LEAN_MACHINE "/%u", n);
+    tree = mount_tree_clone_all(AT_FDCWD, path);
+    return attach_in_root(b, tree, op->target);
+}
+
 static int make_point(const struct build *b, const char *target)
 {
     CLEANUP_FD int dir = open_target(b, target);
@@ -499,6 +513,9 @@ static int do_op(const struct build *b, const struct mount_op *op, const char **
     case MOUNT_VOLUME: /* An empty directory of its space: nothing has run in it that could have put a link there. */
         *ret_stage = "mount volume";
         return mount_volume(b, op);
+    case MOUNT_DIR: /* Read-only, and below what the operator listed: the engine looked (machinedirs.c). */
+        *ret_stage = "mount host directories";
+        return mount_dir(b, op);
     case MOUNT_KIND_MAX:
         break;
     }

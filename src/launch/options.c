@@ -58,11 +58,11 @@ static int parse_table(int c, struct options *o)
     return 0;
 }
 
-static int add_dns(struct options *o, const char *address)
+static int add_word(const char **words, size_t *n, size_t max)
 {
-    if (o->n_dns == RESOLVE_MAX_SERVERS)
+    if (*n == max)
         return -EINVAL;
-    o->dns[o->n_dns++] = address;
+    words[(*n)++] = optarg;
     return 0;
 }
 
@@ -83,7 +83,7 @@ static int parse_outside_option(int c, struct options *o)
         o->image_secrets = optarg;
         return 0;
     case 'B':
-        return add_dns(o, optarg);
+        return add_word(o->dns, &o->n_dns, RESOLVE_MAX_SERVERS);
     default:
         return parse_table(c, o);
     }
@@ -120,6 +120,10 @@ static int parse_option(int c, struct options *o)
     case 'W':
         o->network = true;
         return strcmp(optarg, "egress") == 0 ? 0 : -EINVAL;
+    case 'H':
+        return machine_path_valid(optarg)
+                   ? add_word(o->machine_dirs, &o->n_machine_dirs, MAX_MACHINE_DIRS)
+                   : -EINVAL;
     case 's':
         o->service = optarg;
         return 0;
@@ -137,10 +141,7 @@ static int parse_option(int c, struct options *o)
         o->secret_paths[c - 'K'] = optarg;
         return 0;
     case 'F':
-        if (o->n_socket_files == MAX_SOCKET_FILES)
-            return -EINVAL;
-        o->socket_files[o->n_socket_files++] = optarg;
-        return 0;
+        return add_word(o->socket_files, &o->n_socket_files, MAX_SOCKET_FILES);
     case 'A': /* options_parse() made room */
         o->front_args[o->n_front_args++] = optarg;
         return 0;
@@ -166,6 +167,7 @@ int options_parse(int argc, char **argv, struct options *o)
         {"disk-reserve", required_argument, NULL, 'E'},
         {"network", required_argument, NULL, 'W'},
         {"dns", required_argument, NULL, 'B'},
+        {"host-directory", required_argument, NULL, 'H'},
         {"service", required_argument, NULL, 's'},
         {"uid-base", required_argument, NULL, 'u'},
         {"check", no_argument, NULL, 'c'},

@@ -7,6 +7,7 @@
 #include "base/macros.h"
 #include "privproto/resolve.h"
 
+#define MAX_MACHINE_DIRS 64 /* chosen */
 #define MAX_SOCKET_FILES 16 /* as many as listeners */
 
 struct options {
@@ -25,6 +26,8 @@ struct options {
     bool network;                /* sandboxes may have one, where that can be */
     const char *dns[RESOLVE_MAX_SERVERS + 1]; /* struct resolver */
     size_t n_dns;
+    const char *machine_dirs[MAX_MACHINE_DIRS]; /* below these sandboxes may be shown some */
+    size_t n_machine_dirs;
     const char *service;
     uint32_t uid_base;
 

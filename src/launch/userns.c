@@ -131,7 +131,9 @@ int userns_write_maps(pid_t pid, const struct id_map *map)
     return r < 0 ? r : write_proc(pid, "gid_map", text);
 }
 
-int userns_open_mapped(const struct id_map *map)
+/* Of a namespace with the maps that @write_maps gives it. */
+static int open_mapped(int (*write_maps)(pid_t pid, const struct id_map *map),
+                       const struct id_map *map)
 {
     char path[64];
     int r, fd = -1, gate[2];
@@ -157,7 +159,7 @@ int userns_open_mapped(const struct id_map *map)
     char failed = 1;
     r = read(gate_read, &failed, 1) == 1 && !failed ? 0 : -EPERM; /* #1 */
     if (r == 0)
-        r = userns_write_maps(pid, map);
+        r = write_maps(pid, map);
     if (r == 0) {
         (void)snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
         fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -166,4 +168,26 @@ int userns_open_mapped(const struct id_map *map)
     (void)kill(pid, SIGKILL); /* #2 */
     (void)waitpid(pid, NULL, 0);
     return r;
+}
+
+int userns_open_mapped(const struct id_map *map)
+{
+    return open_mapped(userns_write_maps, map);
+}
+
+static int write_one(pid_t pid, const struct id_map *map)
+{
+    char text[64];
+    int r;
+
+    (void)snprintf(text, sizeof(text), "%u %u 1", map->own_uid, map->base);
+    r = write_proc(pid, "uid_map", text);
+    return r < 0 ? r : write_proc(pid, "gid_map", text);
+}
+
+int userns_open_single(uint32_t inside, uint32_t outside)
+{
+    const struct id_map map = {.own_uid = inside, .base = outside};
+
+    return open_mapped(write_one, &map);
 }

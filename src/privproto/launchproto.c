@@ -141,6 +141,7 @@ static const struct {
                     .sources = (const char *const[]){"hostname", "hosts", "resolv.conf", NULL}},
     [MOUNT_MEMORY] = {.source_valid = launchproto_id_valid, .size = true},
     [MOUNT_VOLUME] = {.target = true, .source_valid = volume_path_valid, .read_only = true},
+    [MOUNT_DIR] = {.target = true, .source_valid = machine_path_valid, .read_only = true},
 };
 
 static bool one_of(const char *name, const char *const *names)
@@ -187,7 +188,8 @@ bool mount_op_valid(const struct mount_op *op)
     if (op->kind < MOUNT_HOST || op->kind >= MOUNT_KIND_MAX || !op->source || !op->target)
         return false;
     if (!source_valid(op) || mount_kinds[op->kind].size != (op->size_bytes > 0) ||
-        (op->read_only && !mount_kinds[op->kind].read_only))
+        (op->read_only && !mount_kinds[op->kind].read_only) ||
+        (op->kind == MOUNT_DIR && !op->read_only))
         return false;
     return mount_kinds[op->kind].target
                ? op->target[0] == '/' && strlen(op->target) < LAUNCH_MAX_TARGET
@@ -210,6 +212,15 @@ bool launchproto_names_valid(const char *names)
            names[strspn(names, "abcdefghijklmnopqrstuvwxyz0123456789-.*\n")] == '\0';
 }
 
+static uint32_t n_dirs(const struct launch_create *create)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < create->n_mounts; i++)
+        n += create->mounts[i].kind == MOUNT_DIR;
+    return n;
+}
+
 /* Events have no sequence number, everything else has one; an image is either the host or a
  * list of layers. */
 static bool message_consistent(const struct launch_message *msg)
@@ -219,9 +230,10 @@ static bool message_consistent(const struct launch_message *msg)
     if ((msg->seq == 0) != event)
         return false;
     if (msg->type == LAUNCH_CREATE && !msg->answer)
-        return msg->u.create.root.host
-                   ? msg->u.create.root.n_layers <= LAUNCH_MAX_LAYERS - LAUNCH_HOST_LOWERS
-                   : msg->u.create.root.n_layers > 0;
+        return n_dirs(&msg->u.create) <= MACHINE_DIRS_MAX &&
+               (msg->u.create.root.host
+                    ? msg->u.create.root.n_layers <= LAUNCH_MAX_LAYERS - LAUNCH_HOST_LOWERS
+                    : msg->u.create.root.n_layers > 0);
     return true;
 }
 

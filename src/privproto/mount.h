@@ -2,9 +2,9 @@
 #ifndef CWS_PRIVPROTO_MOUNT_H
 #define CWS_PRIVPROTO_MOUNT_H
 
-#include "base/macros.h"
+#include "privproto/machine-path.h"
 
-#define LAUNCH_MAX_TARGET 256 /* with NUL; chosen */
+#define LAUNCH_MAX_TARGET MACHINE_PATH_MAX
 
 /* What is mounted on a root. Whatever the rows say, a sandbox sees nothing of the machine that its kind does not name. */
 enum mount_kind {
@@ -20,6 +20,7 @@ enum mount_kind {
                        image's, as a file that the sandbox may change */
     MOUNT_MEMORY, /* nothing yet: the volume `source`, a name, is memory, of size_bytes; before MOUNT_VOLUME shows it */
     MOUNT_VOLUME, /* source: a volume, or a path below it; volumes are empty directories of the writable space */
+    MOUNT_DIR, /* source: a directory of the machine (machine_path_valid()); read_only; at most MACHINE_DIRS_MAX rows */
     MOUNT_KIND_MAX,
 };
 
@@ -29,7 +30,7 @@ struct mount_op {
     const char *source;  /* a name whose meaning is the kind's; "": none */
     const char *target;  /* absolute path in the root; "": none */
     uint64_t size_bytes; /* MOUNT_MEMORY: > 0; else 0 */
-    bool read_only;      /* MOUNT_VOLUME only */
+    bool read_only;      /* MOUNT_VOLUME, MOUNT_DIR */
 };
 
 /* Those that one sandbox alone has. */

@@ -276,6 +276,16 @@ static void test_mounts_have_what_their_kind_has(void **state)
         {MOUNT_VOLUME, "v/w/.", "/v", 0, false},
         {MOUNT_VOLUME, "v/../w", "/v", 0, false},
         {MOUNT_VOLUME, longest, "/v", 0, false},
+        {MOUNT_DIR, "", "/data", 0, true},
+        {MOUNT_DIR, "data", "/data", 0, true},
+        {MOUNT_DIR, "/data/", "/data", 0, true},
+        {MOUNT_DIR, "/data/../etc", "/data", 0, true},
+        {MOUNT_DIR, "/./data", "/data", 0, true},
+        {MOUNT_DIR, "//data", "/data", 0, true},
+        {MOUNT_DIR, "/..", "/data", 0, true},
+        {MOUNT_DIR, longest, "/data", 0, true},
+        {MOUNT_DIR, "/data", "", 0, true},
+        {MOUNT_DIR, "/data", "/data", 0, false},
         {MOUNT_PROC, "", longest}, /* the last: it is made shorter below */
     };
     ssize_t n;
@@ -316,6 +326,37 @@ static void test_volumes_arrive_as_they_were_sent(void **state)
     assert_string_equal(got.u.create.mounts[2].source, good[2].source);
     packet[n - 1] = 2; /* read-only is yes or no */
     assert_int_equal(launchproto_decode(packet, (size_t)n, &got), -EBADMSG);
+}
+
+static void test_directories_at_their_limits(void **state)
+{
+    char longest[LAUNCH_MAX_TARGET + 1] = "/";
+    struct launch_message msg = create_message();
+    (void)state;
+
+    for (uint32_t i = 0; i <= MACHINE_DIRS_MAX; i++)
+        msg.u.create.mounts[i] = (struct mount_op){MOUNT_DIR, "/", "/data", 0, true};
+    msg.u.create.n_mounts = MACHINE_DIRS_MAX;
+    assert_true(encode(&msg) > 0);
+    msg.u.create.n_mounts++;
+    assert_int_equal(encode(&msg), -EINVAL);
+    memset(longest + 1, 'x', LAUNCH_MAX_TARGET - 1);
+    assert_false(machine_path_valid(longest));
+    longest[LAUNCH_MAX_TARGET - 1] = 0;
+    assert_true(machine_path_valid(longest));
+    assert_true(machine_path_valid("/..x/.y/..."));
+}
+
+static void test_a_path_is_below_whole_names_only(void **state)
+{
+    (void)state;
+    assert_string_equal(machine_path_below("/data/a/b", "/data"), "a/b");
+    assert_string_equal(machine_path_below("/data", "/data"), "");
+    assert_string_equal(machine_path_below("/data", "/"), "data");
+    assert_string_equal(machine_path_below("/", "/"), "");
+    assert_null(machine_path_below("/data2", "/data"));
+    assert_null(machine_path_below("/dat", "/data"));
+    assert_null(machine_path_below("/", "/data"));
 }
 
 static void test_grants_at_their_limits(void **state)
@@ -405,6 +446,8 @@ int main(void)
         cmocka_unit_test(test_layers_are_names_not_paths),
         cmocka_unit_test(test_mounts_at_their_limits),
         cmocka_unit_test(test_mounts_have_what_their_kind_has),
+        cmocka_unit_test(test_directories_at_their_limits),
+        cmocka_unit_test(test_a_path_is_below_whole_names_only),
         cmocka_unit_test(test_volumes_arrive_as_they_were_sent),
         cmocka_unit_test(test_grants_at_their_limits),
         cmocka_unit_test(test_names_are_checked),

@@ -184,7 +184,8 @@ static int create(struct call *call, Pb__CreateSandboxRequest *req, struct sandb
     struct network_plan network;
     if (network_plan_make(req->sandbox->spec->network, offer_of(s), &network, err) < 0)
         return -1;
-    const struct spec_room room = {s->options->root_on_disk, s->options->root_size_bytes};
+    const struct spec_room room = {s->options->root_on_disk, s->options->root_size_bytes,
+                                   &s->options->host_directories};
     if (spec_name_container(req->sandbox->spec, err) < 0 ||
         spec_translate(req->sandbox->spec, &plan, err) < 0 ||
         spec_plan_volumes(req->sandbox->spec, &room, &plan, err) < 0)

@@ -286,6 +286,8 @@ static int make_argv(const struct front *f, const struct opened *opened, struct 
         r = text_list_add(argv, "--image-logins");
     for (size_t i = 0; i < o->dns.n_items && r == 0; i++)
         r = add_pair(argv, "--dns", o->dns.items[i]);
+    for (size_t i = 0; i < o->host_directories.n_items && r == 0; i++)
+        r = add_pair(argv, "--host-directory", o->host_directories.items[i]);
     for (size_t i = 0; i < opened->n_listeners && r == 0; i++)
         r = add_pair(argv, "--socket-file", opened->listeners[i].path);
     for (size_t i = 1; f->argv[i] != NULL && r == 0; i++)

@@ -59,6 +59,10 @@ const struct option_def options_table[] = {
      "none; with --embedded ~/.config/cwsandbox/secrets", "DIR",
      "files OWNER/STORE/NAME that image_pull_credentials name; with --embedded STORE/NAME",
      FIELD(secret_stores)},
+    {"host-directories", NULL, OPTION_LIST, false, 0, NULL, "none; with --embedded /", "PATH",
+     "a directory below which sandboxes may be shown directories of this machine, read-only; a "
+     "change needs a restart",
+     FIELD(host_directories)},
     {"warm-pool", NULL, OPTION_NUMBER, false, 1024, "4", NULL, "N",
      "blank sandboxes kept ready", FIELD(warm_pool)},
     {"max-sandboxes", NULL, OPTION_NUMBER, false, 1000000, "10000", NULL, "N",

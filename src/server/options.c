@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "privproto/machine-path.h"
 #include "server/quantity.h"
 
 #define NOT_GIVEN UINT64_MAX /* no size may be so large */
@@ -361,6 +362,21 @@ static int check_dns(const struct options *o, struct err *err)
     return 0;
 }
 
+/* In the form that requests have, so that comparing them is comparing words. */
+static int check_host_directories(const struct options *o, struct err *err)
+{
+    if (o->host_directories.n_items > OPTIONS_MAX_HOST_DIRECTORIES)
+        return err_set(err, ERR_INVALID_ARGUMENT, "--host-directories: more than %d",
+                       OPTIONS_MAX_HOST_DIRECTORIES);
+    for (size_t i = 0; i < o->host_directories.n_items; i++)
+        if (!machine_path_valid(o->host_directories.items[i]))
+            return err_set(err, ERR_INVALID_ARGUMENT,
+                           "--host-directories: `%s` is not an absolute path without empty, "
+                           "`.` and `..` parts and shorter than %d bytes",
+                           o->host_directories.items[i], MACHINE_PATH_MAX);
+    return 0;
+}
+
 static int options_check(struct options *o, struct err *err)
 {
     if (o->max_sandboxes == 0)
@@ -406,6 +422,8 @@ static int options_check(struct options *o, struct err *err)
     if (o->secret_stores != NULL && o->secret_stores[0] != '/')
         return err_set(err, ERR_INVALID_ARGUMENT, "--secret-stores: `%s` is not absolute",
                        o->secret_stores);
+    if (check_host_directories(o, err) < 0)
+        return -1;
     const char *name = o->service_name;
     if (name != NULL &&
         (strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(name) ||

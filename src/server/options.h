@@ -18,6 +18,7 @@
 #define OPTIONS_MAX_FILE_BYTES (256u << 10) /* chosen: no honest configuration is longer */
 #define OPTIONS_MAX_LISTENERS 16            /* chosen */
 #define OPTIONS_MAX_DNS 3                   /* as in resolv.conf(5) */
+#define OPTIONS_MAX_HOST_DIRECTORIES 64     /* chosen; cwsandbox-launch takes as many */
 #define OPTIONS_MIN_LOG_BYTES (1u << 20)    /* chosen: what one move into a log is */
 
 struct text_list {
@@ -46,6 +47,7 @@ struct options {
     bool image_private_registries;
     bool image_commit;
     char *secret_stores;
+    struct text_list host_directories;
     uint64_t warm_pool;
     uint64_t max_sandboxes;
     char *root_backing;

@@ -161,12 +161,23 @@ static int fill_secret_stores(struct options *o, struct err *err)
     return o->secret_stores != NULL ? 0 : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
 }
 
+/* Its caller could read them anyway. */
+static int fill_host_directories(struct options *o, struct err *err)
+{
+    if (!o->embedded || o->host_directories.n_items > 0)
+        return 0;
+    return text_list_add(&o->host_directories, "/") == 0
+               ? 0
+               : err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
+}
+
 int paths_fill(struct options *o, struct err *err)
 {
     if (fill_program(&o->launch_path, "cwsandbox-launch", "launch-path", err) < 0 ||
         fill_program(&o->init_path, "cwsandbox-init", "init-path", err) < 0 ||
         fill_image_program(o, err) < 0 || fill_secret_stores(o, err) < 0 ||
-        fill_data_dir(o, err) < 0 || fill_listen(o, err) < 0)
+        fill_data_dir(o, err) < 0 || fill_listen(o, err) < 0 ||
+        fill_host_directories(o, err) < 0)
         return -1;
     if (o->service_name == NULL)
         o->service_name = make_service_name(o->data_dir);

@@ -2,10 +2,12 @@
  * Volumes of a SandboxSpec: scratch ones, which are empty at the start and go with the sandbox. On disk, or where nobody says, they are
  * directories of the sandbox's writable space and share its room, so their sizes together may not be more than it. What asks for
  * memory is a file system of its own of that size; so is, where sandboxes write to memory, what asks for more than all have.
+ * And directories of this machine, read-only, below those that the operator lists.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "privproto/machine-path.h"
 #include "server/quantity.h"
 #include "server/spec.h"
 
@@ -94,6 +96,22 @@ static char *volume_path(const Pb__VolumeMount *m)
     return n < 0 ? NULL : path;
 }
 
+static const char *machine_path(const Pb__SandboxVolume *v)
+{
+    return v->source_case == PB__SANDBOX_VOLUME__SOURCE_HOST_DIRECTORY ? v->host_directory->path
+                                                                       : NULL;
+}
+
+static int check_machine_mount(const Pb__VolumeMount *m, struct err *err)
+{
+    if (!m->read_only)
+        return err_invalid(err, MOUNTS "read_only",
+                           "a directory of the machine is read-only: say so");
+    if (m->sub_path[0] != '\0')
+        return err_invalid(err, MOUNTS "sub_path", "is for volumes: name the directory itself");
+    return 0;
+}
+
 static int check_mount(const Pb__SandboxSpec *s, const Pb__Container *c, size_t i,
                        struct err *err)
 {
@@ -108,6 +126,9 @@ static int check_mount(const Pb__SandboxSpec *s, const Pb__Container *c, size_t 
     if (is_reserved_path(m->mount_path))
         return err_invalid(err, MOUNTS "mount_path", "`%s` is the sandbox's own",
                            m->mount_path);
+    if (machine_path(find_volume(s, s->n_volumes, m->volume)) != NULL &&
+        check_machine_mount(m, err) < 0)
+        return -1;
     if (path == NULL)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
     if (!volume_path_valid(path))
@@ -213,10 +234,49 @@ static int add(struct mount_list *list, struct mount_op op, char *take_source,
     return take_source != NULL && take_target != NULL ? 0 : -1;
 }
 
-static int add_mount(struct mount_list *list, const Pb__VolumeMount *m)
+static int check_allowed(const char *path, const struct text_list *allowed, struct err *err)
 {
-    const struct mount_op op = {.kind = MOUNT_VOLUME, .read_only = m->read_only};
-    return add(list, op, volume_path(m), strndup(m->mount_path, trimmed(m->mount_path)));
+    static const char field[] = VOLUMES "host_directory.path";
+    if (!machine_path_valid(path))
+        return err_invalid(err, field,
+                           "`%s` is not an absolute path without empty, `.` and `..` parts and "
+                           "shorter than %d bytes",
+                           path, MACHINE_PATH_MAX);
+    for (size_t i = 0; i < allowed->n_items; i++)
+        if (machine_path_below(path, allowed->items[i]) != NULL)
+            return 0;
+    return err_invalid(err, field,
+                       "this service shows sandboxes nothing of its machine's `%s` (the "
+                       "operator's --host-directories)",
+                       path);
+}
+
+static int check_machine(const Pb__SandboxSpec *s, const struct text_list *allowed,
+                         struct err *err)
+{
+    const Pb__Container *c = s->containers[0];
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_volumes; i++) {
+        const char *path = machine_path(s->volumes[i]);
+        if (path != NULL && check_allowed(path, allowed, err) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < c->n_volume_mounts; i++)
+        n += machine_path(find_volume(s, s->n_volumes, c->volume_mounts[i]->volume)) != NULL;
+    if (n > MACHINE_DIRS_MAX)
+        return err_invalid(err, "sandbox.spec.containers[0].volume_mounts",
+                           "more than %d directories of the machine", MACHINE_DIRS_MAX);
+    return 0;
+}
+
+static int add_mount(struct mount_list *list, const Pb__SandboxSpec *s,
+                     const Pb__VolumeMount *m)
+{
+    const char *path = machine_path(find_volume(s, s->n_volumes, m->volume));
+    const struct mount_op op = {.kind = path != NULL ? MOUNT_DIR : MOUNT_VOLUME,
+                                .read_only = m->read_only};
+    return add(list, op, path != NULL ? strdup(path) : volume_path(m),
+               strndup(m->mount_path, trimmed(m->mount_path)));
 }
 
 static int add_memory(struct mount_list *list, const Pb__SandboxVolume *v)
@@ -232,7 +292,7 @@ int spec_plan_volumes(const Pb__SandboxSpec *s, const struct spec_room *room,
 {
     const Pb__Container *c = s->containers[0];
     struct mount_list *list = &plan->spec.mounts;
-    if (check_room(s, room, err) < 0)
+    if (check_room(s, room, err) < 0 || check_machine(s, room->host_directories, err) < 0)
         return -1;
     list->ops = calloc(s->n_volumes + c->n_volume_mounts + 1, sizeof(*list->ops));
     int r = list->ops == NULL ? -1 : 0;
@@ -241,7 +301,7 @@ int spec_plan_volumes(const Pb__SandboxSpec *s, const struct spec_room *room,
             r = add_memory(list, s->volumes[i]);
     uint32_t n_memory = list->n;
     for (size_t i = 0; i < c->n_volume_mounts && r == 0; i++)
-        r = add_mount(list, c->volume_mounts[i]);
+        r = add_mount(list, s, c->volume_mounts[i]);
     if (r < 0)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
     /* What lies below another one's path comes after it. */

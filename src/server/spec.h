@@ -9,6 +9,7 @@
 #define CWS_SERVER_SPEC_H
 
 #include "runtime/runtime.h"
+#include "server/options.h"
 #include "wire/proto.h"
 
 #define SPEC_MAX_PULL_WORD 512   /* chosen: four of them fit what cwsandbox-image reads */
@@ -39,6 +40,7 @@ struct spec_plan {            /* arrays owned, strings borrowed from the message
 struct spec_room {
     bool disk; /* else memory */
     uint64_t bytes;
+    const struct text_list *host_directories; /* below these the machine's may be shown */
 };
 
 /** spec_check() - INVALID_ARGUMENT or UNIMPLEMENTED with a violation per refused field (the

@@ -93,6 +93,8 @@ static void test_a_root_on_disk_is_larger_unless_said_otherwise(void **state)
              ENV("X=1"), &err),
         0);
     assert_int_equal(given.root_size_bytes, UINT64_C(2) << 30);
+    expect_error(ARGV("--config", "/dev/null", "--host-directories", "/data/../etc"),
+                 ENV("X=1"), "--host-directories: `/data/../etc` is not an absolute path");
     expect_error(ARGV("--config", "/dev/null", "--root-backing", "tape"), ENV("X=1"),
                  "--root-backing: `tape` is neither memory nor disk");
     expect_error(ARGV("--config", "/dev/null", "--root-size", "0"), ENV("X=1"),

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
+#include "privproto/machine-path.h"
 #include "server/services.h"
 #include "server/spec.h"
 
@@ -277,6 +278,65 @@ static void test_translation_keeps_order_and_content(void **state)
     assert_non_null(strstr(err_text(&err), "environment_variables"));
 }
 
+static void expect_dir(struct fixture *f, const char *path, const char *refused)
+{
+    static char *listed[] = {(char *)"/data", (char *)"/srv/x"};
+    const struct text_list allowed = {listed, 2};
+    const struct spec_room room = {.bytes = 1, .host_directories = &allowed};
+    CLEANUP(spec_plan_done) struct spec_plan plan = {0};
+    CLEANUP_ERR struct err err = {0};
+    f->spec.volumes[0]->host_directory->path = (char *)path;
+    assert_int_equal(spec_plan_volumes(&f->spec, &room, &plan, &err), refused ? -1 : 0);
+    if (refused) {
+        assert_non_null(strstr(err_text(&err), refused));
+        return;
+    }
+    for (uint32_t i = 0; i < plan.spec.mounts.n; i++) {
+        assert_int_equal(plan.spec.mounts.ops[i].kind, MOUNT_DIR);
+        assert_string_equal(plan.spec.mounts.ops[i].source, path);
+        assert_true(mount_op_valid(&plan.spec.mounts.ops[i]));
+    }
+}
+
+static void test_directories_of_the_machine_are_below_the_list(void **state)
+{
+    struct fixture f;
+    Pb__HostDirectory dir = PB__HOST_DIRECTORY__INIT;
+    Pb__SandboxVolume volume = PB__SANDBOX_VOLUME__INIT, *volumes[] = {&volume};
+    Pb__VolumeMount mounts[MACHINE_DIRS_MAX + 1], *pointers[ARRAY_SIZE(mounts)];
+    char paths[ARRAY_SIZE(mounts)][8];
+    fixture_init(&f);
+    volume.name = (char *)"d";
+    volume.source_case = PB__SANDBOX_VOLUME__SOURCE_HOST_DIRECTORY;
+    volume.host_directory = &dir;
+    for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) {
+        (void)snprintf(paths[i], sizeof(paths[i]), "/in%zu", i);
+        mounts[i] = (Pb__VolumeMount)PB__VOLUME_MOUNT__INIT;
+        mounts[i].volume = volume.name;
+        mounts[i].mount_path = paths[i];
+        mounts[i].read_only = true;
+        pointers[i] = &mounts[i];
+    }
+    f.spec.volumes = volumes;
+    f.spec.n_volumes = 1;
+    f.container.volume_mounts = pointers;
+    f.container.n_volume_mounts = MACHINE_DIRS_MAX;
+    expect(&f, ERR_OK, "");
+    expect_dir(&f, "/data", NULL);
+    expect_dir(&f, "/srv/x/y", NULL);
+    expect_dir(&f, "/srv", "--host-directories");
+    expect_dir(&f, "/data2", "--host-directories");
+    expect_dir(&f, "/data/../etc", "volumes.host_directory.path");
+    f.container.n_volume_mounts++;
+    expect_dir(&f, "/data", "more than 8");
+    f.container.n_volume_mounts = 1;
+    mounts[0].sub_path = (char *)"x";
+    expect(&f, ERR_INVALID_ARGUMENT, "sub_path");
+    mounts[0].sub_path = (char *)"";
+    mounts[0].read_only = false;
+    expect(&f, ERR_INVALID_ARGUMENT, "read_only");
+}
+
 /* What they mean says the image. */
 static void test_arguments_without_a_command_stay_arguments(void **state)
 {
@@ -407,6 +467,7 @@ int main(void)
         cmocka_unit_test(test_limits_win_over_requests),
         cmocka_unit_test(test_quantities_that_make_no_sense_are_named),
         cmocka_unit_test(test_translation_keeps_order_and_content),
+        cmocka_unit_test(test_directories_of_the_machine_are_below_the_list),
         cmocka_unit_test(test_arguments_without_a_command_stay_arguments),
         cmocka_unit_test(test_strings_that_no_program_could_be_given_are_named),
         cmocka_unit_test(test_requests_are_told_apart_but_for_the_order_of_maps),

@@ -129,6 +129,21 @@ def test_files_are_put_in_place(home, nothing_left):
     assert (result.returncode, result.stdout) == (0, b"\0binary\xff"), result.stderr
 
 
+def test_a_directory_of_the_machine_is_shown(home, nothing_left):
+    shown = home.base / "a:b"
+    shown.mkdir()
+    (shown / "f").write_text("in\n")
+    for path in (shown, shown / "f"):
+        path.chmod(0o755)
+    result = home.run("run", "-v", f"{shown}/:/data:ro", "--host-directory", f"{shown}:/d:ata", "--", "cat", "/data/f", "/d:ata/f")
+    assert (result.stdout, result.stderr) == (b"in\nin\n", b"")
+    relative = home.run("run", "-v", "./a:b:/data", "--", "cat", "/data/f", cwd=home.base)
+    assert (relative.stdout, relative.stderr) == (b"in\n", b"")
+    for word in ["/data", "/data:", ":/data", "/data:data", f"{shown}:/data:rw"]:
+        assert b"--host-directory" in home.run("run", "-v", word, "--", "true").stderr, word
+    assert b"No such file" in home.run("run", "-v", "none/such:/data", "--", "true", cwd=home.base).stderr
+
+
 def test_a_refused_quantity_is_an_error_not_a_crash(home, nothing_left):
     result = home.run("run", "--memory", "lots", "--", "true")
     assert result.returncode == 1

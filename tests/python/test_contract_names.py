@@ -131,7 +131,7 @@ AuthProvider EndpointShareToken""".split()
 
 # What ours has on top: fields behind the contract's, keyword arguments behind its own. All have defaults.
 ADDED = {
-    "names": ["FileInfo", "FileKind", "Image", "PortForward", "as_completed"],
+    "names": ["FileInfo", "FileKind", "HostDirectory", "Image", "PortForward", "as_completed"],
     "results": ["return_exceptions", "progress"],
     "RemoteFunction.map": ["return_exceptions"],
     "Session.function": ["max_in_flight"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import warnings
+from pathlib import PurePosixPath
 
 import pytest
 from coreweave.sandbox.v1 import sandbox_pb2 as pb
@@ -15,6 +16,7 @@ from cwsandbox import (
     ContainerStatus,
     EgressRule,
     FileSystemSnapshotOptions,
+    HostDirectory,
     HttpsEndpointStatus,
     IngressRule,
     PortRange,
@@ -280,6 +282,18 @@ def test_volumes_on_the_wire(server):
         pb.VolumeMount(volume="m", mount_path="/m", sub_path="a/b", read_only=True), pb.VolumeMount(volume="r", mount_path="/r"),
         pb.VolumeMount(volume="d", mount_path="/d", read_only=True),
     ]  # fmt: skip
+
+
+def test_a_directory_of_the_machine_on_the_wire(server):
+    spec = spec_of(server, volumes=[ScratchVolumeOptions(name="m"), HostDirectory(PurePosixPath("/srv/x"), "/x/"), HostDirectory("/", "/all")])
+    assert list(spec.volumes)[1:] == [
+        pb.SandboxVolume(name="host-directory-1", host_directory=pb.HostDirectory(path="/srv/x")),
+        pb.SandboxVolume(name="host-directory-2", host_directory=pb.HostDirectory(path="/")),
+    ]
+    assert list(spec.containers[0].volume_mounts) == [
+        pb.VolumeMount(volume="host-directory-1", mount_path="/x", read_only=True),
+        pb.VolumeMount(volume="host-directory-2", mount_path="/all", read_only=True),
+    ]
 
 
 # ---- templates
