@@ -201,8 +201,11 @@ void exec_refuse(struct init *in, int error, const char *stage)
 
 void exec_spawn(struct init *in)
 {
-    struct spawn s = {
-        .limits = &in->limits, .cgroup_fd = -1, .report_fd = -1, .stage = "table"};
+    struct spawn s = {.limits = &in->limits,
+                      .meminfo = &in->meminfo,
+                      .cgroup_fd = -1,
+                      .report_fd = -1,
+                      .stage = "table"};
     struct exec *row = find_unused(&in->execs);
     struct exec fresh = {.id = in->packet.head.id,
                          .slot = -1,
@@ -284,8 +287,10 @@ void exec_copy(struct init *in)
         fresh.copied = &in->copied[row - in->execs.rows];
         *fresh.copied = (struct init_packet){.type = 0};
         pid = limits_fork(fresh.slot >= 0 ? in->slots.all[fresh.slot].dir_fd : -1);
-        if (pid == 0)
+        if (pid == 0) {
+            meminfo_leave(&in->meminfo);
             copy_main(in, memory_of(in, &fresh), fresh.copied);
+        }
     }
     in->execs.n++; /* row_free() takes it back */
     if (pid < 0) {

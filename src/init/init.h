@@ -12,6 +12,7 @@
 #include "base/macros.h"
 #include "init/control.h"
 #include "init/load-limits.h"
+#include "init/meminfo.h"
 #include "privproto/initproto.h"
 
 #define CGROUP_FD 4 /* v2 directory of the load; may be absent */
@@ -68,6 +69,7 @@ struct main_process {
 };
 
 struct init {
+    struct meminfo meminfo;
     struct init_packet *copied; /* shared with the copiers; by row of `execs` */
     struct main_process main;
     int main_output_fd; /* INIT_MAIN: kept until our end */
@@ -75,7 +77,7 @@ struct init {
     struct limits limits;
     struct slots slots;
     struct execs execs;
-    struct pollfd ready[2 + INIT_MAX_EXECS];
+    struct pollfd ready[3 + INIT_MAX_EXECS];
     char *strings[INIT_MAX_STRINGS +
                   5]; /* argv with one free place in front, NULL, envp with one behind, NULL */
     _Alignas(16) char stack[CHILD_STACK_SIZE];
@@ -85,6 +87,7 @@ struct init {
 struct spawn {
     const struct limits *limits;
     const struct memory_slot *memory; /* NULL: no slots here */
+    struct meminfo *meminfo;
     const char *cwd;
     char *user;  /* "": root; only for spawn_fork() */
     char **argv; /* argv[-1] is writable: execvp's /bin/sh rule */

@@ -45,6 +45,10 @@ static void dispatch(struct init *in)
             _exit(2);
         view_write(&in->limits, in->slots.n);
         break;
+    case INIT_SHOW:
+        if (meminfo_take(&in->meminfo, &in->packet) < 0)
+            _exit(2);
+        break;
     default:
         _exit(2); /* a daemon of another build: nothing it says can be trusted to mean what we
                      think */
@@ -94,6 +98,7 @@ int main(void)
 
     in->main_output_fd = -1;
     privilege_start();
+    meminfo_init(&in->meminfo);
     in->copied = mmap(NULL, INIT_MAX_EXECS * sizeof(*in->copied), PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (in->copied == MAP_FAILED)
@@ -108,15 +113,19 @@ int main(void)
         (struct pollfd){.fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), .events = POLLIN};
     if (in->ready[1].fd < 0)
         return 1;
+    in->ready[2] = (struct pollfd){.fd = -1, .events = POLLIN};
     for (;;) {
-        uint32_t n = 2 + exec_watch(in, in->ready + 2);
+        uint32_t n = 3 + exec_watch(in, in->ready + 3);
 
+        in->ready[2].fd = in->meminfo.fuse_fd; /* poll(2) passes -1 over */
         if (poll(in->ready, n, -1) < 0 && errno != EINTR)
             return 1;
-        if (n > 2)
+        if (n > 3)
             exec_check_starting(in);
         if (in->ready[1].revents)
             drain_signals(in);
+        if (in->ready[2].revents)
+            meminfo_answer(&in->meminfo, in->limits.memory_bytes);
         if (in->ready[0].revents)
             receive_all(in);
     }

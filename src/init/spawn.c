@@ -311,8 +311,10 @@ pid_t spawn_fork(struct spawn *s, int *ret_status_fd)
     s->report_fd = report[1];
     s->stage = "clone3";
     pid = limits_fork(s->cgroup_fd);
-    if (pid == 0)
+    if (pid == 0) {
+        meminfo_leave(s->meminfo);
         child_main(s);
+    }
     (void)close(report[1]);
     s->report_fd = -1;
     if (pid < 0)

@@ -27,7 +27,7 @@ static const struct table_row engine_rows[] = {
 static const struct table_row cell_rows[] = {
     C(1, id), C(2, state), C(3, pid), C(4, owner), C(5, init_version), TABLE_FD(6, struct cell, control_fd), C(7, loop),
     C(8, reaped), C(9, ending), C(10, cpu_millis), C(11, cpus), C(12, wait_status), C(13, limits.memory_bytes),
-    C(14, limits.cpu_millis), C(15, limits.pids), C(16, limits.accept_unenforced), C(17, address), C(18, ruled),
+    C(14, limits.cpu_millis), C(15, limits.pids), C(16, limits.accept_unenforced), C(17, address), C(18, ruled), C(19, has_meminfo),
 };
 
 #define L(tag, member) TABLE_ROW(tag, struct layer, member)

@@ -36,7 +36,8 @@ struct cell {
                        launch itself has to tell init goes this way, too */
     int32_t loop;   /* struct disk; -1: it writes to memory */
     bool reaped;    /* its pid is no longer its own */
-    bool ending;    /* cell_kill(): its CPU time stays unlimited */
+    bool has_meminfo;    /* meminfo_show() was asked */
+    bool ending;         /* cell_kill(): its CPU time stays unlimited */
     uint32_t n_kills;    /* kills.c: under way */
     uint32_t cpu_millis; /* what LIMITS said last */
     cpu_set_t cpus;      /* cpus_take() */
@@ -52,6 +53,11 @@ struct cell {
     struct layer **layers; /* layers.c: what its root stands on */
     uint32_t n_layers;
 };
+
+/* meminfo.c */
+int meminfo_open_device(void);
+/** meminfo_show() - mounts it in @cell, once; *ret_server: for init. -errno: the machine's stays. */
+int meminfo_show(const struct engine *e, struct cell *cell, int *ret_server);
 
 /* cell.c: the life of one sandbox */
 /** cell_new() - nothing of it is open; NULL: no memory. */

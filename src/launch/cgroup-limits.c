@@ -209,6 +209,19 @@ static int open_entry(const struct cgroups *g, const struct id_map *map, const c
     return r < 0 ? r : add_file(entry, g->v1_cpu, id, "tasks", O_WRONLY, INIT_ENTER_CPU);
 }
 
+int cgroup_open_memory(const struct cgroups *g, const char *id)
+{
+    bool v1 = g->v1_memory >= 0;
+    char path[MAX_PATH + 32];
+    int base = v1 ? g->v1_memory : g->v2_memory ? g->v2 : -1, fd;
+
+    if (base < 0)
+        return -ENOENT;
+    (void)snprintf(path, sizeof(path), "%s%s/memory.stat", id, v1 ? "" : "/" CGROUP_LOAD);
+    fd = openat(base, path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 int cgroup_limit(const struct cgroups *g, const struct id_map *map,
                  const struct launch_limits *limits, struct cgroup_entry *ret_entry,
                  const char **ret_stage)

@@ -74,6 +74,8 @@ int cgroup_limit(const struct cgroups *g, const struct id_map *map,
                  const char **ret_stage);
 /** cgroup_lift_cpu() - without the limit of CPU time, or with @cpu_millis (0: never had one) again. */
 void cgroup_lift_cpu(const struct cgroups *g, const char *id, uint32_t cpu_millis, bool lifted);
+/** cgroup_open_memory() - memory.stat of what @id uses; -ENOENT: nobody counts. */
+int cgroup_open_memory(const struct cgroups *g, const char *id);
 void cgroup_entry_done(struct cgroup_entry *entry);
 void cgroup_usage(const struct cgroups *g, const char *id, struct launch_usage *ret_usage);
 

@@ -179,7 +179,7 @@ int engine_start(struct engine *e, const struct options *options, const struct e
                          .sock_fd = options->sock_fd,
                          .disks = DISKS_NONE,
                          .machine = MACHINE_NONE};
-    e->signal_fd = e->init_fd = e->kills_fd = -1;
+    e->signal_fd = e->init_fd = e->fuse_fd = e->kills_fd = -1;
     e->netns.home = e->netns.proc = e->wired.home = e->wired.proc = -1;
     e->network = was ? was->network : NETWORK_NONE_OPEN;
     e->n_made = was ? was->n_made : 0;
@@ -205,6 +205,7 @@ int engine_start(struct engine *e, const struct options *options, const struct e
     r = open_cgroups(e, was);
     if (r < 0)
         return r;
+    e->fuse_fd = meminfo_open_device();
     open_disks(e); /* before the machine's directories are left */
     e->disks.held = was && was->disks.held;
     open_network(e);
@@ -258,6 +259,7 @@ void engine_done(struct engine *e)
     machine_done(&e->machine);
     cgroups_done(&e->cgroups, e->options->service);
     cleanup_fd(&e->init_fd);
+    cleanup_fd(&e->fuse_fd);
     cleanup_fd(&e->signal_fd);
     cleanup_fd(&e->kills_fd);
 }

@@ -60,6 +60,7 @@ struct engine {
     const struct options *options;
     int sock_fd, signal_fd;
     int init_fd; /* sealed memfd */
+    int fuse_fd; /* /dev/fuse, as a path; -1: there is none */
     struct id_map map;
     struct lean_root lean;
     struct machine machine;

@@ -9,13 +9,49 @@
 
 #include "launch/cell.h"
 
-static int tell_init(const struct cell *cell, const struct launch_limits *limits,
-                     const struct cgroup_entry *entry)
+/* @packet, with what follows it, and descriptors. */
+static int send_to_init(const struct cell *cell, struct iovec iov[static 2], const int *fds,
+                        size_t n_fds)
 {
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int) * INIT_LIMITS_FDS)];
     } control = {0};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+    size_t n_bytes = sizeof(int) * n_fds;
+
+    if (n_fds > 0) {
+        msg.msg_control = &control;
+        msg.msg_controllen = CMSG_SPACE(n_bytes);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(n_bytes);
+        memcpy(CMSG_DATA(c), fds, n_bytes);
+    }
+    if (sendmsg(cell->control_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        return errno == EPIPE || errno == ECONNRESET
+                   ? 0
+                   : -errno; /* init is gone: EVENT_EXITED says so */
+    return 0;
+}
+
+/* Where it cannot be had, the machine's stays: no limit depends on it. */
+static void show_memory(struct engine *e, struct cell *cell)
+{
+    struct init_packet packet = {.type = INIT_SHOW, .aux = e->map.root ? e->map.base : 0};
+    struct iovec iov[2] = {{.iov_base = &packet, .iov_len = sizeof(packet)}};
+    CLEANUP_FD int server = -1;
+    CLEANUP_FD int stat = cgroup_open_memory(&e->cgroups, cell->id);
+
+    if (cell->init_version >= INIT_SHOW_SINCE && stat >= 0 &&
+        meminfo_show(e, cell, &server) == 0)
+        (void)send_to_init(cell, iov, (const int[]){server, stat}, 2);
+}
+
+static int tell_init(const struct cell *cell, const struct launch_limits *limits,
+                     const struct cgroup_entry *entry)
+{
     struct init_packet packet = {
         .type = INIT_LIMITS,
         .flags = entry->flags,
@@ -28,23 +64,8 @@ static int tell_init(const struct cell *cell, const struct launch_limits *limits
         {.iov_base = &packet, .iov_len = sizeof(packet)},
         {.iov_base = (void *)(uintptr_t)&cell->cpus, .iov_len = packet.body_size},
     };
-    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
-    size_t n_bytes = sizeof(int) * entry->n_fds;
 
-    if (entry->n_fds > 0) {
-        msg.msg_control = &control;
-        msg.msg_controllen = CMSG_SPACE(n_bytes);
-        struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(n_bytes);
-        memcpy(CMSG_DATA(c), entry->fds, n_bytes);
-    }
-    if (sendmsg(cell->control_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        return errno == EPIPE || errno == ECONNRESET
-                   ? 0
-                   : -errno; /* init is gone: EVENT_EXITED says so */
-    return 0;
+    return send_to_init(cell, iov, entry->fds, entry->n_fds);
 }
 
 static int apply(struct engine *e, struct cell *cell, const struct launch_limits *limits,
@@ -68,6 +89,8 @@ static int apply(struct engine *e, struct cell *cell, const struct launch_limits
     cpus_give(&e->cpus, &cell->cpus);
     /* Where nothing holds the load back, init would be in its queue. */
     cpus_take(&e->cpus, e->features.limit_cpu ? limits->cpu_millis : 0, &cell->cpus);
+    if (limits->memory_bytes > 0 && e->features.limit_memory)
+        show_memory(e, cell);
     *ret_stage = "tell init";
     return tell_init(cell, limits, &entry);
 }

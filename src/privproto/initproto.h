@@ -46,6 +46,8 @@
  *        INIT_TIGHT: memory or CPU are limited, so a child under them may be slow, and init does not wait for it.
  *        aux: the most processes, 0 = no limit; they are counted only with INIT_ENTER_PIDS. size_bytes, value: the limits of memory and
  *        of CPU time in thousandths, to be shown inside; body: a cpu_set_t of the CPUs to run on, or nothing: all.
+ * SHOW   from launch, before the LIMITS with the first limit of memory; no answer, and at most once. fds: the server's end of the FUSE whose only
+ *        file is /proc/meminfo, and memory.stat of the load's cgroup. aux: who owns the file, as the FUSE counts users.
  * SYNC   {id, size_bytes}: the first word of a daemon that takes the sandbox over from another one, of which nothing that init said before
  *        the answer counts. Every exec but the main one is killed and its EXITED not sent. Answer: SYNCED {id, flags, value, aux, size_bytes}:
  *        INIT_MAIN: there is, or was, a main process; aux: its pid inside, 0 when it has ended with the wait status `value`;
@@ -58,7 +60,8 @@
 
 #include "base/macros.h"
 
-#define INIT_VERSION 1
+#define INIT_VERSION 2
+#define INIT_SHOW_SINCE 2 /* the first INIT_VERSION that takes a SHOW */
 
 #define INIT_MAX_BODY 32768 /* in a packet; chosen: covers an ordinary argv + environment */
 #define INIT_MAX_MEMFD_BODY (4u << 20) /* chosen: twice Linux's default ARG_MAX (2 MiB) */
@@ -76,6 +79,7 @@ enum init_type {
     INIT_LIMITS, /* of launch */
     INIT_SYNC,
     INIT_CONNECT,
+    INIT_SHOW, /* of launch */
     INIT_STARTED = 64,
     INIT_EXITED,
     INIT_COPIED,
