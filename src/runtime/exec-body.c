@@ -10,6 +10,13 @@
 
 #define N_SOURCES 3 /* of variables: defaults, sandbox, process */
 
+/* By which libraries that start a thread for each CPU are told how many; they look at the machine, or at the CPUs that a process may
+ * use, which it can change. */
+static const char *const thread_counts[] = {
+    "GOMAXPROCS",      "MKL_NUM_THREADS",      "NUMEXPR_NUM_THREADS",
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS",
+};
+
 /* A variable, from wherever. `value` NULL: `key` is a whole "KEY=value". */
 struct variable {
     const char *key;
@@ -55,6 +62,12 @@ static void add_defaults(struct environment *env, bool tty, bool is_root)
     add_string(env, "TERM=xterm");
 }
 
+static void add_thread_counts(struct environment *env, const char *count)
+{
+    for (size_t i = 0; *count != 0 && i < ARRAY_SIZE(thread_counts); i++)
+        add(env, (struct variable){thread_counts[i], strlen(thread_counts[i]), count});
+}
+
 static int put_variable(struct buf *out, const struct variable *v)
 {
     if (!v->value)
@@ -79,7 +92,8 @@ static const char *user_of(const struct plan *plan, const struct process_spec *s
 static int put_environment(struct exec_body *body, const struct plan *plan,
                            const struct process_spec *spec, const char *hostname)
 {
-    size_t n = 8; /* the defaults and HOSTNAME */
+    size_t n = 8 + ARRAY_SIZE(thread_counts); /* the defaults and HOSTNAME */
+    char count[12] = "";
     for (size_t i = 0; plan->env[i]; i++)
         n++;
     CLEANUP_FREE struct variable *all = calloc(n + (spec ? spec->n_env : 0), sizeof(*all));
@@ -87,6 +101,9 @@ static int put_environment(struct exec_body *body, const struct plan *plan,
     if (!all)
         return -ENOMEM;
     add_defaults(&env, spec && spec->tty, !*user_of(plan, spec));
+    if (plan->n_cpus > 0)
+        (void)snprintf(count, sizeof(count), "%u", plan->n_cpus);
+    add_thread_counts(&env, count);
     add(&env, (struct variable){"HOSTNAME", strlen("HOSTNAME"), hostname});
     for (size_t i = 0; plan->env[i]; i++)
         add_string(&env, plan->env[i]);

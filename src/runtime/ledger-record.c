@@ -231,6 +231,7 @@ static bool read_body(struct sandbox *sb, const struct ledger_record *record)
         !(sb->plan->image_id = take_marked(&r, "==")) || !take_stop_signal(sb->plan, &r) ||
         !read_env(sb->plan, &r))
         return false;
+    sandbox_count_cpus(sb);
     sb->plan->argv = calloc(1, sizeof(*sb->plan->argv)); /* what ran is not started again */
     struct sandbox_spec spec = {.owner = sb->owner, .request_id = request_id};
     if (request_id[0] != '\0' && !(sb->request_key = sandbox_request_key(&spec)))

@@ -35,6 +35,7 @@ struct plan {
     char *user;      /* "": root */
     char *image_id;  /* "": of "host", or not known */
     int stop_signal; /* of the image; 0: SIGTERM */
+    uint32_t n_cpus; /* how many the limit of CPU time fills; 0: as many as there are */
     struct plan_file *files;
     size_t n_files;
 };

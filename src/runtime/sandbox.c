@@ -111,6 +111,12 @@ static void fill_limits(struct sandbox *sb, const struct sandbox_spec *spec)
         sb->lifetime_ns = MIN(sb->lifetime_ns, config->max_lifetime_ns);
 }
 
+void sandbox_count_cpus(struct sandbox *sb)
+{
+    if (sb->rt->features.limit_cpu)
+        sb->plan->n_cpus = (sb->cpu_millis + 999) / 1000;
+}
+
 static int copy_rules(struct sandbox *sb, const struct sandbox_spec *spec)
 {
     if (!spec->network.ruled)
@@ -181,6 +187,7 @@ struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
     sb->plan = plan_new(spec, image, err);
     if (!sb->plan)
         return NULL;
+    sandbox_count_cpus(sb);
     sb->owner = strdup(spec->owner);
     sb->state_reason = strdup("");
     sb->image = strdup(spec->image[0] ? spec->image : DEFAULT_IMAGE);

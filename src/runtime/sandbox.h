@@ -109,11 +109,11 @@ struct sandbox *sandbox_new(struct runtime *rt, const struct sandbox_spec *spec,
                             const struct runtime_image *image, struct err *err);
 /** sandbox_new_empty() - nothing of it set but its lists. */
 struct sandbox *sandbox_new_empty(struct runtime *rt, struct err *err);
+void sandbox_count_cpus(struct sandbox *sb); /* that its limit fills, for what runs in it */
 const char *sandbox_state_name(enum sandbox_state state);
 /** sandbox_request_key() - owner and request id in one string; NULL when out of memory. */
 char *sandbox_request_key(const struct sandbox_spec *spec);
-/** sandbox_orphan_cell() - of a sandbox that is not to be after all. */
-void sandbox_orphan_cell(struct sandbox *sb);
+void sandbox_orphan_cell(struct sandbox *sb); /* it is not to be after all */
 /** sandbox_begin() - a new sandbox, registered; without a cell and a preparation it fails, for the reason it has. */
 void sandbox_begin(struct sandbox *sb);
 void sandbox_set_state(struct sandbox *sb, enum sandbox_state state);

@@ -87,6 +87,27 @@ static void test_every_failure_of_a_user_is_told(void **state)
     }
 }
 
+static void test_thread_counts_are_the_limits_and_the_users_win(void **state)
+{
+    char *argv[] = {"x", NULL}, *env[] = {"OMP_NUM_THREADS=7", NULL};
+    struct plan plan = {.argv = argv, .env = no_strings, .cwd = "/", .user = ""};
+    (void)state;
+    for (uint32_t n = 0; n < 3; n++) {
+        CLEANUP(exec_body_done) struct exec_body body = {0};
+        plan.n_cpus = n;
+        plan.env = n == 2 ? env : no_strings;
+        assert_int_equal(exec_body_compose(&body, &plan, NULL, "h", NULL), 0);
+        const void *at = buf_head(&body.bytes);
+        size_t size = buf_len(&body.bytes);
+#define HAS(text) (memmem(at, size, text, sizeof(text)) != NULL)
+        assert_int_equal(HAS("OMP_NUM_THREADS=1"), n == 1);
+        assert_int_equal(HAS("OMP_NUM_THREADS=7"), n == 2);
+        assert_int_equal(HAS("RAYON_NUM_THREADS=2"), n == 2);
+        assert_false(HAS("OMP_NUM_THREADS=2"));
+#undef HAS
+    }
+}
+
 static void test_main_process_takes_everything_from_the_plan(void **state)
 {
     char *argv[] = {"sleep", "1", NULL};
@@ -174,6 +195,7 @@ int main(void)
         cmocka_unit_test(test_environment_is_merged_in_order_of_precedence),
         cmocka_unit_test(test_another_user_has_no_home_of_ours),
         cmocka_unit_test(test_every_failure_of_a_user_is_told),
+        cmocka_unit_test(test_thread_counts_are_the_limits_and_the_users_win),
         cmocka_unit_test(test_main_process_takes_everything_from_the_plan),
         cmocka_unit_test(test_a_process_is_the_users_of_the_plan),
         cmocka_unit_test(test_long_bodies_travel_in_a_memfd),
