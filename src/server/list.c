@@ -24,6 +24,8 @@
 /* A sandbox has no more tags, so that a longer filter asks for nothing; every record is held against the whole filter. */
 #define FILTER_MAX SPEC_MAX_TAGS
 #define LOOK_LATER 2
+#define LIST_ASKED \
+    16 /* chosen: sandboxes whose figures are asked for at once; launch reads for 1 to 2 ms then */
 #define PAGE_MAX_BYTES \
     (16u << 20) /* chosen: far below the clients' 100 MiB; a page ends early instead */
 
@@ -85,9 +87,9 @@ struct listing {
     struct buf body;
     size_t left;  /* entries that the page still has room for */
     uint64_t seq; /* records up to this one were looked at, in the order of the list; 0: none */
-    uint64_t page_seq;        /* the last one that is in the page: where the next page begins */
-    struct sandbox *asked;    /* reference; its figures are waited for */
-    struct usage_wait *usage; /* NULL: no more */
+    uint64_t page_seq;  /* the last one that is in the page: where the next page begins */
+    uint64_t asked_seq; /* the figures of those up to this one were asked for; 0: of none */
+    struct usage_wait *usage; /* of the last of them; NULL: no more */
 };
 
 static int check_list(const struct call *call, const Pb__ListSandboxesRequest *req,
@@ -149,21 +151,63 @@ static int put(struct listing *l, struct sandbox *sb)
 
 static void on_usage(void *user);
 
+static struct sandbox *next_of(const struct listing *l, uint64_t seq)
+{
+    struct runtime *rt = l->call->service->runtime;
+    return descending(l->call->request) ? sandbox_before(rt, seq) : sandbox_after(rt, seq);
+}
+
+static void ignore_usage(void *user, const struct sandbox_usage *usage)
+{
+}
+
+/* Of the next sandboxes that the page will tell of: one round trip to launch, and no long burst for it. Answers come in the
+ * order of the questions, so the last one's is waited for. False: there is none to wait for. */
+static bool ask(struct listing *l, struct sandbox *first)
+{
+    struct sandbox *asked[LIST_ASKED];
+    size_t n = 0, max = MIN(l->left, (size_t)LIST_ASKED);
+    struct sandbox_info info;
+    unsigned n_looks = 0;
+    for (struct sandbox *sb = first; sb != NULL && n < max && n_looks < LIST_LOOKS * 2;
+         sb = next_of(l, info.seq), n_looks++) {
+        sandbox_get_info(sb, &info);
+        if (sandbox_usage_is_stale(sb) && matches(l->call, l->call->request, sb))
+            asked[n++] = sb;
+    }
+    if (n == 0)
+        return false;
+    sandbox_get_info(asked[n - 1], &info);
+    l->asked_seq = info.seq;
+    for (size_t i = 0; i < n - 1; i++) /* without memory for it, its last figures are told */
+        if (sandbox_usage(asked[i], ignore_usage, NULL) < 0)
+            break;
+    l->usage = usage_wait_new(asked[n - 1], on_usage, l);
+    return l->usage != NULL;
+}
+
+static bool was_asked(const struct listing *l, uint64_t seq)
+{
+    if (l->asked_seq == 0)
+        return false;
+    return descending(l->call->request) ? seq >= l->asked_seq : seq <= l->asked_seq;
+}
+
 /* One record: LOOK_LATER when its figures are asked for, 1 when the page is complete (full, and something matches behind it), -ENOMEM, else 0. */
 static int look_at(struct listing *l, struct sandbox *sb)
 {
     const Pb__ListSandboxesRequest *req = l->call->request;
     struct sandbox_info info;
+    uint64_t before_seq = l->seq;
     sandbox_get_info(sb, &info);
     l->seq = info.seq;
     if (!matches(l->call, req, sb))
         return 0;
     if (l->left == 0 || buf_len(&l->body) >= PAGE_MAX_BYTES)
         return put_token(l) < 0 ? -ENOMEM : 1;
-    l->usage = usage_wait_new(sb, on_usage, l);
-    if (l->usage == NULL)
+    if (was_asked(l, info.seq) || !sandbox_usage_is_stale(sb) || !ask(l, sb))
         return put(l, sb);
-    l->asked = sandbox_ref(sb);
+    l->seq = before_seq; /* once more, with figures; it may have ended by then */
     return LOOK_LATER;
 }
 
@@ -179,13 +223,11 @@ static void on_turn(struct timer *t)
 {
     struct listing *l = CONTAINER_OF(t, struct listing, turn);
     struct service *s = l->call->service;
-    bool down = descending(l->call->request);
     uint64_t end_ns = clock_now_ns() + LIST_TURN_NS;
     if (l->call->finished) /* its deadline came first */
         return;
     for (unsigned n = 1; n % LIST_LOOKS != 0 || clock_now_ns() < end_ns; n++) {
-        struct sandbox *sb =
-            down ? sandbox_before(s->runtime, l->seq) : sandbox_after(s->runtime, l->seq);
+        struct sandbox *sb = next_of(l, l->seq);
         int r = sb != NULL ? look_at(l, sb) : 1;
         if (r == LOOK_LATER)
             return;
@@ -197,19 +239,11 @@ static void on_turn(struct timer *t)
     timer_start(&s->timers, &l->turn, 0, on_turn);
 }
 
-/* One question at a time, so that a long list is no burst for launch. */
 static void on_usage(void *user)
 {
     struct listing *l = user;
-    struct sandbox *sb = l->asked;
     l->usage = NULL;
-    l->asked = NULL;
-    int r = matches(l->call, l->call->request, sb) ? put(l, sb) : 0; /* it may have ended */
-    sandbox_unref(sb);
-    if (r < 0)
-        finish(l, r);
-    else
-        on_turn(&l->turn);
+    on_turn(&l->turn);
 }
 
 void list_on_release(struct call *call)
@@ -219,7 +253,6 @@ void list_on_release(struct call *call)
         return;
     timer_stop(&call->service->timers, &l->turn);
     usage_wait_cancel(l->usage);
-    sandbox_unref(l->asked);
     buf_done(&l->body);
     free(l);
 }

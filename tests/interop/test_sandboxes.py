@@ -243,6 +243,29 @@ def test_a_filter_is_no_longer_than_what_a_sandbox_can_have(service, field):
 
 
 
+def test_a_list_tells_what_each_uses(service):
+    """More than are asked for at once, in both directions, across pages."""
+    tag = f"usage-{uuid.uuid4().hex[:8]}"
+    boxes = [service.create(tags=[tag]) for _ in range(20)]
+    ids = [b.id for b in boxes]
+    for box in boxes:
+        assert box.get(wait="running").status.state == pb.STATE_RUNNING
+    for size, direction, expected in [(7, pb.SORT_DIRECTION_ASCENDING, ids), (100, pb.SORT_DIRECTION_DESCENDING, ids[::-1])]:
+        told, token = [], ""
+        while True:
+            wish = pb.ListSandboxesRequest(tags=[tag], page_size=size, sort_direction=direction, page_token=token)
+            page = service.stub.ListSandboxes(wish, timeout=TIMEOUT)
+            told += page.sandboxes
+            token = page.next_page_token
+            if not token:
+                break
+        assert [s.sandbox_id for s in told] == expected
+        told_of = {s.status.HasField("resource_usage") for s in told}
+        assert told_of == {True} or (told_of == {False} and service.as_user), "of all, or nobody counts"
+    for box in boxes:
+        box.delete()
+
+
 def test_a_list_may_begin_with_the_newest(service):
     tag = f"sort-{uuid.uuid4().hex[:8]}"
     boxes = [service.create(tags=[tag]) for _ in range(4)]
