@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 
-#define TABLE_VERSION 2 /* what this build writes */
+#define TABLE_VERSION 3 /* what this build writes */
 #define TABLE_OLDEST 1  /* the oldest that it reads */
 
 enum table_kind {
