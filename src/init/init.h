@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <sys/types.h>
 
-#include "base/macros.h"
 #include "init/control.h"
 #include "init/load-limits.h"
 #include "init/meminfo.h"

@@ -23,7 +23,7 @@
 
 /* Of this vocabulary; the first word of either side, whose place never changes. Two that differ part there, and nothing is lost:
  * LIST gives the sandboxes to a daemon that fits. Any change below takes the next number. */
-#define LAUNCH_VERSION 3
+#define LAUNCH_VERSION 4
 #define LAUNCH_MAX_PACKET 65536 /* chosen: fits the default SO_SNDBUF (212,992) three times */
 #define LAUNCH_MAX_ID 64        /* with NUL */
 #define LAUNCH_MAX_LAYERS \
