@@ -23,15 +23,14 @@
 
 /* Of this vocabulary; the first word of either side, whose place never changes. Two that differ part there, and nothing is lost:
  * LIST gives the sandboxes to a daemon that fits. Any change below takes the next number. */
-#define LAUNCH_VERSION 4
+#define LAUNCH_VERSION 5
 #define LAUNCH_MAX_PACKET 65536 /* chosen: fits the default SO_SNDBUF (212,992) three times */
 #define LAUNCH_MAX_ID 64        /* with NUL */
 #define LAUNCH_MAX_LAYERS \
     64 /* kernel accepts 500 (overlayfs OVL_MAX_STACK); images rarely pass 40 */
 #define LAUNCH_HOST_LOWERS 2   /* of them image `host` takes itself: its skeleton, /usr twice */
 #define LAUNCH_LAYER_DIGITS 64 /* of a SHA-256 */
-#define LAUNCH_MAX_MOUNTS \
-    64 /* chosen: a sandbox has 8, and as many as it asks for of its own */
+#define LAUNCH_MAX_MOUNTS 80   /* chosen: 8 of every sandbox, its image's and its own */
 
 enum launch_type {
     LAUNCH_HELLO = 1, /* LAUNCH_VERSION -> answer: launch_features */

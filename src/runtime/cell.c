@@ -169,7 +169,7 @@ static void request_creation(struct cell *cell)
                                    .network = cell->kind->network == NETWORK_EGRESS};
 
     memcpy(create.id, cell->id, sizeof(cell->id));
-    mounts_plan(&create, cell->kind->working_dir, cell->kind->mounts);
+    mounts_plan(&create, cell->kind->points, cell->kind->n_points, cell->kind->mounts);
     cell->state = CELL_CREATING;
     cell->n_answers = 1;
     rt->pool.n_creating++;
@@ -267,8 +267,10 @@ bool cell_kind_equal(const struct cell_kind *a, const struct cell_kind *b)
     for (uint32_t i = 0; i < ra->n_layers; i++)
         if (strcmp(ra->layers[i], rb->layers[i]) != 0)
             return false;
-    return strcmp(a->working_dir ? a->working_dir : "", b->working_dir ? b->working_dir : "") ==
-           0;
+    for (uint32_t i = 0; a->n_points == b->n_points && i < a->n_points; i++)
+        if (strcmp(a->points[i], b->points[i]) != 0)
+            return false;
+    return a->n_points == b->n_points;
 }
 
 /* @id: NULL for a fresh one. */

@@ -46,10 +46,15 @@ enum network_class {
     NETWORK_CLASS_MAX,
 };
 
+/* Chosen: a working directory and fifteen volumes. With what every root and a sandbox of its own has: LAUNCH_MAX_MOUNTS. */
+#define CELL_MAX_POINTS 16
+
 /* What cells of a kind have in common before anybody configures one: blanks of a kind are interchangeable. */
 struct cell_kind {
     struct rootfs root;
-    const char *working_dir; /* of an image: made where it is missing; NULL: none */
+    const char *points
+        [CELL_MAX_POINTS]; /* of an image: directories that are made where they are missing */
+    uint32_t n_points;
     enum network_class network;
     const struct mount_list *mounts; /* of the one sandbox that can have the cell; NULL: none */
 };

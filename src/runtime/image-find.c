@@ -39,6 +39,10 @@ static int check(const char *name, const struct runtime_image *image, struct err
                        "image `%s` has more than %u bytes of environment, entry point and "
                        "arguments",
                        name, IMAGE_MAX_WORDS_BYTES);
+    if (strings_count(image->volumes) >= CELL_MAX_POINTS)
+        return err_set(err, ERR_FAILED_PRECONDITION,
+                       "image `%s` has %zu volumes, and a sandbox can have %d", name,
+                       strings_count(image->volumes), CELL_MAX_POINTS - 1);
     for (size_t i = 0; i < n; i++)
         if (!launchproto_layer_valid(image->layers[i]))
             return err_set(err, ERR_FAILED_PRECONDITION, "image `%s`: `%s` is no layer", name,
@@ -73,12 +77,20 @@ int image_find(const struct runtime *rt, const char *name, bool brought,
     return 0;
 }
 
+/* With its copy behind the others. */
+static void add_point(struct cell_kind *kind, const char *dir, char **at)
+{
+    kind->points[kind->n_points++] = strcpy(*at, dir);
+    *at += strlen(dir) + 1;
+}
+
 struct cell_kind *image_kind(const struct runtime *rt, const struct runtime_image *image,
                              bool network)
 {
     size_t n = strings_count(image->layers), size = LAUNCH_LAYER_DIGITS + 1;
     const char *dir = image->working_dir;
-    struct cell_kind *kind = malloc(sizeof(*kind) + n * size + (dir ? strlen(dir) + 1 : 0));
+    struct cell_kind *kind = malloc(sizeof(*kind) + n * size + (dir ? strlen(dir) + 1 : 0) +
+                                    strings_bytes(image->volumes));
     if (!kind)
         return NULL;
     *kind = *pool_kind(rt, network);
@@ -89,6 +101,9 @@ struct cell_kind *image_kind(const struct runtime *rt, const struct runtime_imag
         kind->root.layers[i] = memcpy(names, image->layers[i], size);
         names += size;
     }
-    kind->working_dir = dir ? strcpy(names, dir) : NULL;
+    if (dir)
+        add_point(kind, dir, &names);
+    for (size_t i = 0; image->volumes && image->volumes[i]; i++)
+        add_point(kind, image->volumes[i], &names);
     return kind;
 }

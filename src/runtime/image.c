@@ -39,6 +39,7 @@ void runtime_image_done(struct runtime_image *image)
     strings_free(image->env);
     strings_free(image->entrypoint);
     strings_free(image->cmd);
+    strings_free(image->volumes);
     free(image->id);
     free(image->user);
     free(image->working_dir);

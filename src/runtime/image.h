@@ -18,6 +18,7 @@ struct runtime_image {
     int stop_signal;   /* 0: SIGTERM */
     char *user;        /* "": root */
     char *working_dir; /* absolute */
+    char **volumes;    /* directories that are there, and writable as all of the root */
 };
 
 /* Somebody who waits for an image to be there. */

@@ -21,10 +21,9 @@ static void add(struct launch_create *create, struct mount_op op)
     create->mounts[create->n_mounts++] = op;
 }
 
-void mounts_plan(struct launch_create *ret, const char *working_dir,
+void mounts_plan(struct launch_create *ret, const char *const *points, size_t n_points,
                  const struct mount_list *own)
 {
-    const struct mount_op made = {MOUNT_POINT, "", working_dir};
     bool images =
         !ret->root.host || ret->root.n_layers > 0; /* or one that stands on the host */
 
@@ -36,8 +35,11 @@ void mounts_plan(struct launch_create *ret, const char *working_dir,
     for (size_t i = 0; i < ARRAY_SIZE(of_images) && images; i++)
         add(ret, of_images[i]);
     /* As builders of images expect: a directory that only the config names is there. One with a longer name is not. */
-    if (working_dir && mount_op_valid(&made))
-        add(ret, made);
+    for (size_t i = 0; i < n_points; i++) {
+        const struct mount_op made = {MOUNT_POINT, "", points[i]};
+        if (mount_op_valid(&made))
+            add(ret, made);
+    }
     for (uint32_t i = 0; own && i < own->n; i++) /* last: they lie on what the others made */
         add(ret, own->ops[i]);
 }

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "runtime/cell.h"
 #include "runtime/mounts.h"
 
 static bool has(const struct launch_create *create, enum mount_kind kind, const char *target)
@@ -31,33 +32,37 @@ static void test_only_the_host_has_the_machines_directories(void **state)
 {
     struct launch_create create = {.root.host = true};
 
-    mounts_plan(&create, NULL, NULL);
+    mounts_plan(&create, NULL, 0, NULL);
     assert_has_what_every_root_has(&create);
     assert_int_equal(create.mounts[0].kind, MOUNT_HOST); /* /dev and the rest on top of them */
     create.root.host = false;
-    mounts_plan(&create, NULL, NULL);
+    mounts_plan(&create, NULL, 0, NULL);
     assert_has_what_every_root_has(&create);
     assert_false(has(&create, MOUNT_HOST, ""));
     assert_true(has(&create, MOUNT_FILE, "/etc/hosts"));
     create.root.host = true; /* an image that stands on it */
     create.root.n_layers = 1;
-    mounts_plan(&create, NULL, NULL);
+    mounts_plan(&create, NULL, 0, NULL);
     assert_int_equal(create.mounts[0].kind, MOUNT_HOST);
     assert_true(has(&create, MOUNT_FILE, "/etc/hosts"));
 }
 
-static void test_an_images_working_directory_is_there(void **state)
+static void test_an_images_directories_are_there(void **state)
 {
     char longest[LAUNCH_MAX_TARGET + 1] = "/";
+    const char *points[CELL_MAX_POINTS] = {"/app/src", "/data", "relative", longest};
     struct launch_create create = {0};
 
     (void)state;
-    mounts_plan(&create, "/app/src", NULL);
-    assert_true(has(&create, MOUNT_POINT, "/app/src"));
-    assert_has_what_every_root_has(&create);
     (void)memset(longest + 1, 'x', LAUNCH_MAX_TARGET - 1);
-    mounts_plan(&create, longest, NULL);
-    assert_false(has(&create, MOUNT_POINT, longest)); /* launch would not believe it */
+    for (size_t i = 4; i < CELL_MAX_POINTS; i++)
+        points[i] = "/more";
+    mounts_plan(&create, points, CELL_MAX_POINTS, NULL);
+    assert_true(has(&create, MOUNT_POINT, "/app/src"));
+    assert_true(has(&create, MOUNT_POINT, "/data"));
+    assert_has_what_every_root_has(&create);
+    assert_false(has(&create, MOUNT_POINT, longest));    /* launch would not believe it, */
+    assert_false(has(&create, MOUNT_POINT, "relative")); /* nor this */
 }
 
 static void test_shm_is_mounted_on_dev_not_below_it(void **state)
@@ -65,7 +70,7 @@ static void test_shm_is_mounted_on_dev_not_below_it(void **state)
     struct launch_create create = {.root.host = true};
     uint32_t dev = 0, shm = 0;
 
-    mounts_plan(&create, NULL, NULL);
+    mounts_plan(&create, NULL, 0, NULL);
     for (uint32_t i = 0; i < create.n_mounts; i++) {
         if (strcmp(create.mounts[i].target, "/dev") == 0)
             dev = i;
@@ -87,7 +92,7 @@ static void test_its_own_mounts_lie_on_those_of_every_root(void **state)
     (void)state;
     name[0] = target[1] = 'x'; /* whoever gave them is gone */
     list.ops = own;
-    mounts_plan(&create, NULL, &list);
+    mounts_plan(&create, NULL, 0, &list);
     assert_has_what_every_root_has(&create);
     const struct mount_op *last = &create.mounts[create.n_mounts - 1];
     assert_int_equal(last[-1].kind, MOUNT_MEMORY);
@@ -102,7 +107,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_the_host_has_the_machines_directories),
-        cmocka_unit_test(test_an_images_working_directory_is_there),
+        cmocka_unit_test(test_an_images_directories_are_there),
         cmocka_unit_test(test_shm_is_mounted_on_dev_not_below_it),
         cmocka_unit_test(test_its_own_mounts_lie_on_those_of_every_root),
     };

@@ -103,6 +103,7 @@ int images_find(void *service, const char *name, bool brought, struct runtime_im
         .env = take_words(&v.config.env),
         .entrypoint = take_words(&v.config.entrypoint),
         .cmd = take_words(&v.config.cmd),
+        .volumes = take_words(&v.config.volumes),
         .user = TAKE_PTR(v.config.user),
         .working_dir = TAKE_PTR(v.config.working_dir),
     };

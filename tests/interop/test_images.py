@@ -181,6 +181,16 @@ def test_the_images_stop_signal_is_sent_also_by_the_next_daemon(store):
     assert b"told" in log and b"wrong" not in log
 
 
+def test_an_images_volumes_are_there_with_what_is_in_them(store):
+    store.add("cws-test/volumes:1", Volumes={"/srv": {}, "/data/made": {}, "relative": {}})
+    box = store.service.create(image="cws-test/volumes:1")
+    assert box.sh("cat /srv/which; echo x > /srv/new; echo y > /data/made/new; cat /srv/new /data/made/new") == "lower\nx\ny\n"
+    box.delete()
+    store.add("cws-test/volumes:2", Volumes={f"/v{i}": {} for i in range(16)})
+    status = store.service.create(image="cws-test/volumes:2").message.status
+    assert status.state == pb.STATE_FAILED and "has 16 volumes, and a sandbox can have 15" in status.state_reason
+
+
 def test_what_a_sandbox_stands_on_is_not_removed(store):
     store.add("cws-test/used:1", tar_of(("only", b"here")), store.base)
     (layer,) = [p for p in (store.directory / "layers").iterdir() if (p / "only").exists()]
