@@ -308,18 +308,17 @@ static void test_a_write_is_told_why_its_command_is_gone(void **state)
 static void test_a_request_larger_than_a_message_says_so(void **state)
 {
     begin(true, mute_handler);
-    size_t n = (size_t)110 << 20;
-    char *word = malloc(n + 1);
-    memset(word, 'x', n);
-    word[n] = '\0';
-    const char *argv[] = {"echo", word};
-    cws_process *p = cws_sandbox_exec(sb, argv, 2, NULL, NULL);
+    static char word[110 << 10];
+    static const char *argv[1 << 10];
+    memset(word, 'x', sizeof(word) - 1);
+    for (size_t i = 0; i < ARRAY_SIZE(argv); i++)
+        argv[i] = word;
+    cws_process *p = cws_sandbox_exec(sb, argv, ARRAY_SIZE(argv), NULL, NULL);
     assert_int_equal(cws_op_wait(cws_process_op(p), LONG), CWS_WAIT_DONE);
     const cws_error *e = cws_op_error(cws_process_op(p));
     assert_int_equal(cws_error_get_kind(e), CWS_E_RESOURCE_EXHAUSTED);
     assert_non_null(strstr(cws_error_message(e), "100 MiB"));
     cws_process_unref(p);
-    free(word);
     end();
 }
 

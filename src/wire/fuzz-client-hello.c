@@ -3,6 +3,8 @@
 
 #include "wire/client-hello.h"
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct http_text name = {0};

@@ -19,6 +19,8 @@ static void read_body(const struct http_head *head, const char *data, size_t n)
     }
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static struct http_head head;
