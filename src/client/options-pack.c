@@ -11,6 +11,7 @@
 
 #include "base/util.h"
 #include "client/options.h"
+#include "wire/host-directory.h"
 #include "wire/proto.h"
 
 /* ---- the arena ---- */
@@ -71,7 +72,6 @@ DEFINE_INIT(file_mount, Pb__FileMount)
 DEFINE_INIT(volume_mount, Pb__VolumeMount)
 DEFINE_INIT(sandbox_volume, Pb__SandboxVolume)
 DEFINE_INIT(scratch_volume, Pb__ScratchVolume)
-DEFINE_INIT(host_directory, Pb__HostDirectory)
 DEFINE_INIT(service, Pb__Service)
 DEFINE_INIT(endpoint_spec, Pb__EndpointSpec)
 DEFINE_INIT(egress_rule, Pb__EgressRule)
@@ -257,11 +257,11 @@ static void fill_volumes(struct pack *p, Pb__SandboxSpec *spec)
             continue;
         }
         if (volumes[i].host_path) {
-            v->host_directory = PACK_ONE(p, Pb__HostDirectory, host_directory);
-            if (!v->host_directory)
+            ProtobufCMessageUnknownField *field = pack_new(p, 1, sizeof(*field));
+            uint8_t *room = pack_new(p, HOST_DIRECTORY_ROOM(volumes[i].host_path), 1);
+            if (!field || !room)
                 return;
-            v->source_case = PB__SANDBOX_VOLUME__SOURCE_HOST_DIRECTORY;
-            v->host_directory->path = volumes[i].host_path;
+            host_directory_set(v, volumes[i].host_path, field, room);
             continue;
         }
         Pb__ScratchVolume *scratch = PACK_ONE(p, Pb__ScratchVolume, scratch_volume);

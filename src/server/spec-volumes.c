@@ -10,10 +10,24 @@
 #include "privproto/machine-path.h"
 #include "server/quantity.h"
 #include "server/spec.h"
+#include "wire/host-directory.h"
 
 #define VOLUMES "sandbox.spec.volumes."
 #define MOUNTS "sandbox.spec.containers[0].volume_mounts."
+#define MACHINE_PATH_ROOM (MACHINE_PATH_MAX + 1)
 #define MEMORY_BYTES (UINT64_C(1) << 30) /* chosen: as /dev/shm has */
+
+/* One that was cut is too long to be valid. */
+static bool machine_path(const Pb__SandboxVolume *v, char ret[static MACHINE_PATH_ROOM])
+{
+    return host_directory_get(v, ret, MACHINE_PATH_ROOM);
+}
+
+static bool is_machine(const Pb__SandboxVolume *v)
+{
+    char path[MACHINE_PATH_ROOM];
+    return machine_path(v, path);
+}
 
 static int check_source(const Pb__SandboxVolume *v, struct err *err)
 {
@@ -24,6 +38,8 @@ static int check_source(const Pb__SandboxVolume *v, struct err *err)
         return err_volume_not_found(err, v->volume_id);
     if (scratch == NULL)
         return 0;
+    if (is_machine(v))
+        return err_invalid(err, VOLUMES "scratch", "`%s` has two sources", v->name);
     if (scratch->restore_from_snapshot_id[0] != '\0')
         return err_not_built(err, "CWSANDBOX_FSS_NOT_SUPPORTED",
                              VOLUMES "scratch.restore_from_snapshot_id");
@@ -96,12 +112,6 @@ static char *volume_path(const Pb__VolumeMount *m)
     return n < 0 ? NULL : path;
 }
 
-static const char *machine_path(const Pb__SandboxVolume *v)
-{
-    return v->source_case == PB__SANDBOX_VOLUME__SOURCE_HOST_DIRECTORY ? v->host_directory->path
-                                                                       : NULL;
-}
-
 static int check_machine_mount(const Pb__VolumeMount *m, struct err *err)
 {
     if (!m->read_only)
@@ -126,8 +136,7 @@ static int check_mount(const Pb__SandboxSpec *s, const Pb__Container *c, size_t 
     if (is_reserved_path(m->mount_path))
         return err_invalid(err, MOUNTS "mount_path", "`%s` is the sandbox's own",
                            m->mount_path);
-    if (machine_path(find_volume(s, s->n_volumes, m->volume)) != NULL &&
-        check_machine_mount(m, err) < 0)
+    if (is_machine(find_volume(s, s->n_volumes, m->volume)) && check_machine_mount(m, err) < 0)
         return -1;
     if (path == NULL)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
@@ -236,7 +245,7 @@ static int add(struct mount_list *list, struct mount_op op, char *take_source,
 
 static int check_allowed(const char *path, const struct text_list *allowed, struct err *err)
 {
-    static const char field[] = VOLUMES "host_directory.path";
+    static const char field[] = VOLUMES "host_directory";
     if (!machine_path_valid(path))
         return err_invalid(err, field,
                            "`%s` is not an absolute path without empty, `.` and `..` parts and "
@@ -257,12 +266,12 @@ static int check_machine(const Pb__SandboxSpec *s, const struct text_list *allow
     const Pb__Container *c = s->containers[0];
     size_t n = 0;
     for (size_t i = 0; i < s->n_volumes; i++) {
-        const char *path = machine_path(s->volumes[i]);
-        if (path != NULL && check_allowed(path, allowed, err) < 0)
+        char path[MACHINE_PATH_ROOM];
+        if (machine_path(s->volumes[i], path) && check_allowed(path, allowed, err) < 0)
             return -1;
     }
     for (size_t i = 0; i < c->n_volume_mounts; i++)
-        n += machine_path(find_volume(s, s->n_volumes, c->volume_mounts[i]->volume)) != NULL;
+        n += is_machine(find_volume(s, s->n_volumes, c->volume_mounts[i]->volume));
     if (n > MACHINE_DIRS_MAX)
         return err_invalid(err, "sandbox.spec.containers[0].volume_mounts",
                            "more than %d directories of the machine", MACHINE_DIRS_MAX);
@@ -272,10 +281,11 @@ static int check_machine(const Pb__SandboxSpec *s, const struct text_list *allow
 static int add_mount(struct mount_list *list, const Pb__SandboxSpec *s,
                      const Pb__VolumeMount *m)
 {
-    const char *path = machine_path(find_volume(s, s->n_volumes, m->volume));
-    const struct mount_op op = {.kind = path != NULL ? MOUNT_DIR : MOUNT_VOLUME,
+    char path[MACHINE_PATH_ROOM];
+    bool machine = machine_path(find_volume(s, s->n_volumes, m->volume), path);
+    const struct mount_op op = {.kind = machine ? MOUNT_DIR : MOUNT_VOLUME,
                                 .read_only = m->read_only};
-    return add(list, op, path != NULL ? strdup(path) : volume_path(m),
+    return add(list, op, machine ? strdup(path) : volume_path(m),
                strndup(m->mount_path, trimmed(m->mount_path)));
 }
 

@@ -11,6 +11,7 @@
 #include "privproto/machine-path.h"
 #include "server/services.h"
 #include "server/spec.h"
+#include "wire/host-directory.h"
 
 #define NAME_63 "abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz-012345678"
 
@@ -285,7 +286,9 @@ static void expect_dir(struct fixture *f, const char *path, const char *refused)
     const struct spec_room room = {.bytes = 1, .host_directories = &allowed};
     CLEANUP(spec_plan_done) struct spec_plan plan = {0};
     CLEANUP_ERR struct err err = {0};
-    f->spec.volumes[0]->host_directory->path = (char *)path;
+    static ProtobufCMessageUnknownField field;
+    static uint8_t bytes[64];
+    host_directory_set(f->spec.volumes[0], path, &field, bytes);
     assert_int_equal(spec_plan_volumes(&f->spec, &room, &plan, &err), refused ? -1 : 0);
     if (refused) {
         assert_non_null(strstr(err_text(&err), refused));
@@ -301,14 +304,11 @@ static void expect_dir(struct fixture *f, const char *path, const char *refused)
 static void test_directories_of_the_machine_are_below_the_list(void **state)
 {
     struct fixture f;
-    Pb__HostDirectory dir = PB__HOST_DIRECTORY__INIT;
     Pb__SandboxVolume volume = PB__SANDBOX_VOLUME__INIT, *volumes[] = {&volume};
     Pb__VolumeMount mounts[MACHINE_DIRS_MAX + 1], *pointers[ARRAY_SIZE(mounts)];
     char paths[ARRAY_SIZE(mounts)][8];
     fixture_init(&f);
     volume.name = (char *)"d";
-    volume.source_case = PB__SANDBOX_VOLUME__SOURCE_HOST_DIRECTORY;
-    volume.host_directory = &dir;
     for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) {
         (void)snprintf(paths[i], sizeof(paths[i]), "/in%zu", i);
         mounts[i] = (Pb__VolumeMount)PB__VOLUME_MOUNT__INIT;
@@ -326,7 +326,7 @@ static void test_directories_of_the_machine_are_below_the_list(void **state)
     expect_dir(&f, "/srv/x/y", NULL);
     expect_dir(&f, "/srv", "--host-directories");
     expect_dir(&f, "/data2", "--host-directories");
-    expect_dir(&f, "/data/../etc", "volumes.host_directory.path");
+    expect_dir(&f, "/data/../etc", "volumes.host_directory");
     f.container.n_volume_mounts++;
     expect_dir(&f, "/data", "more than 8");
     f.container.n_volume_mounts = 1;

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "wire/descriptors.h"
+#include "wire/host-directory.h"
 #include "wire/proto.h"
 
 #define BYTES(text) (const uint8_t *)(text), sizeof(text) - 1
@@ -97,6 +98,31 @@ static void test_unknown_fields_are_accepted(void **state)
         proto_unpack(&pb__exec_request__descriptor,
                      BYTES("\xf8\7\1\xf1\7abcdefgh\xf2\7\2\xff\xff\xf5\7abcd"), NULL);
     assert_non_null(m);
+}
+
+static void test_a_directory_of_the_machine_is_a_field_of_our_own(void **state)
+{
+    static const uint8_t expected[] = "\xc2\x3e\5/data";
+    const ProtobufCMessageDescriptor *d = &pb__sandbox_volume__descriptor;
+    Pb__SandboxVolume v = PB__SANDBOX_VOLUME__INIT;
+    ProtobufCMessageUnknownField field;
+    uint8_t room[16], packed[16];
+    char path[8];
+    assert_false(host_directory_get(&v, path, sizeof(path)));
+    host_directory_set(&v, "/data", &field, room);
+    assert_int_equal(protobuf_c_message_pack(&v.base, packed), sizeof(expected) - 1);
+    assert_memory_equal(packed, expected, sizeof(expected) - 1);
+
+    CLEANUP_PROTO Pb__SandboxVolume *got = proto_unpack(d, BYTES("\xc2\x3e\5/data"), NULL);
+    CLEANUP_PROTO Pb__SandboxVolume *number = proto_unpack(d, BYTES("\xc0\x3e\5"), NULL);
+    CLEANUP_PROTO Pb__SandboxVolume *empty = proto_unpack(d, BYTES("\xc2\x3e\0"), NULL);
+    assert_true(host_directory_get(got, path, sizeof(path)));
+    assert_string_equal(path, "/data");
+    assert_true(host_directory_get(got, path, 3)); /* cut */
+    assert_string_equal(path, "/d");
+    assert_false(host_directory_get(number, path, sizeof(path)));
+    assert_true(host_directory_get(empty, path, sizeof(path)));
+    assert_string_equal(path, "");
 }
 
 static void test_packed_numbers_are_checked(void **state)
@@ -255,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_bad_text_is_rejected_with_its_path),
         cmocka_unit_test(test_malformed_bytes_are_rejected),
         cmocka_unit_test(test_unknown_fields_are_accepted),
+        cmocka_unit_test(test_a_directory_of_the_machine_is_a_field_of_our_own),
         cmocka_unit_test(test_packed_numbers_are_checked),
         cmocka_unit_test(test_deep_nesting_is_rejected),
         cmocka_unit_test(test_more_elements_than_the_cap_are_rejected),
