@@ -67,13 +67,13 @@ const struct option_def options_table[] = {
      "blank sandboxes kept ready", FIELD(warm_pool)},
     {"max-sandboxes", NULL, OPTION_NUMBER, false, 1000000, "10000", NULL, "N",
      "sandboxes alive at once; 1 or more", FIELD(max_sandboxes)},
-    {"root-backing", NULL, OPTION_TEXT, false, 0, "memory", NULL, "WHERE",
+    {"root-backing", "CWSANDBOX_ROOT_BACKING", OPTION_TEXT, false, 0, "memory", NULL, "WHERE",
      "where sandboxes write: memory, or a disk of its own for each below the data directory "
      "(as root)",
      FIELD(root_backing)},
     {"root-size", NULL, OPTION_SIZE, false, UINT64_MAX / 2, NULL, "1Gi in memory, 10Gi on disk",
      "SIZE", "what one sandbox may write to its file system", FIELD(root_size_bytes)},
-    {"network", NULL, OPTION_TEXT, false, 0, "none", NULL, "WHAT",
+    {"network", "CWSANDBOX_NETWORK", OPTION_TEXT, false, 0, "none", NULL, "WHAT",
      "what sandboxes may reach: none, egress (public addresses, or the part of them that a "
      "create asks for), egress-private (also private blocks that a create names), or auto "
      "(egress where this machine can give it, else none); as root",
