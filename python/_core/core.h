@@ -3,7 +3,7 @@
  *
  * One file per noun: ref (OperationRef), process (Process, TerminalSession), reader, writer,
  * sandbox, options (Options, Target), client (list, from_id, delete, wait), await (awaiting on
- * an event loop), errors (cws_error -> exception), args (arguments).
+ * an event loop), errors (cws_error -> exception), args (arguments), signals (SIGTERM).
  *
  * Threads: the loop thread of libcwsandbox never calls Python. A Python thread that must block
  * releases the GIL; one that awaits lets its event loop watch a cws_queue descriptor. Results

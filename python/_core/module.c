@@ -64,7 +64,8 @@ static int core_exec(PyObject *module)
         py_options_init(module, st) < 0 || py_sandbox_init(module, st) < 0)
         return -1;
     if (PyModule_AddFunctions(module, py_client_functions) < 0 ||
-        PyModule_AddFunctions(module, py_query_functions) < 0)
+        PyModule_AddFunctions(module, py_query_functions) < 0 ||
+        PyModule_AddFunctions(module, py_signal_functions) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "__version__", cws_version());
 }

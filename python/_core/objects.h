@@ -137,6 +137,7 @@ int py_record_fill(cws_record *r, PyObject *dict, cws_error **error);
 PyObject *py_record_dict(const cws_record *r);
 
 extern PyMethodDef py_client_functions[]; /* of the module */
+extern PyMethodDef py_signal_functions[];
 extern PyMethodDef py_query_functions[];  /* likewise */
 
 #endif

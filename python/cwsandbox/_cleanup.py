@@ -7,8 +7,9 @@ main thread only; off it they wait for the next sandbox that is owned there.
 The handlers are Python functions on the main thread, so they may block. The first signal closes the sessions and then does what
 would have happened without us (Ctrl-C still raises KeyboardInterrupt); a second one ends the program at once.
 
-A forked child has no handler of SIGTERM until it owns a sandbox itself: multiprocessing ends its workers with SIGTERM, and one that is
-just about to wait for work in C notes the signal for a Python handler, sleeps on, and its parent waits for it for ever.
+A forked child has no handler of SIGTERM until it owns a sandbox itself. multiprocessing ends its workers with SIGTERM, and one that is
+just about to wait for work in C notes the signal for a Python handler, sleeps on, and its parent waits for it for ever: so the
+extension sends it again until the handler has begun (_core/signals.c).
 
 ``_signal`` instead of ``signal``: the latter costs an enum import, and nothing here needs the enums.
 """
@@ -55,6 +56,10 @@ def _leave() -> None:
 
 
 def _on_signal(signum: int, frame: object) -> None:
+    from . import _core
+
+    if signum == _signal.SIGTERM and not _core.sigterm_seen():
+        return
     if _ran:
         sys.exit(128 + signum)
     close_sessions()
@@ -76,6 +81,13 @@ def _handle(signum: int) -> None:
     _previous[signum] = previous
 
 
+def _insist() -> None:
+    from . import _core
+
+    if _signal.getsignal(_signal.SIGTERM) is _on_signal:
+        _core.insist_on_sigterm()
+
+
 def _opted_out() -> bool:
     return _disabled or os.environ.get("CWSANDBOX_DISABLE_SIGNAL_HANDLERS", "").strip().lower() in ("1", "true", "yes", "on")
 
@@ -94,6 +106,7 @@ def owned() -> None:
     try:
         _handle(_signal.SIGINT)
         _handle(_signal.SIGTERM)
+        _insist()
     except ValueError:
         return
     _decided = _installed = True

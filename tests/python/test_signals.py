@@ -283,3 +283,29 @@ def test_ctrl_c_while_run_starts_leaves_no_sandbox():
     """)
     assert done.stdout == "interrupted\n", done.stderr
     assert {s.sandbox_id for s in Sandbox.list().result()} <= before
+
+
+def test_sigterm_that_comes_just_before_a_wait_in_c_is_not_slept_over():
+    """What ends a worker of a multiprocessing pool: nothing looks for signals between the two calls in C."""
+    done = run_program("""
+        import ctypes, functools, multiprocessing, operator
+        with Session() as session:
+            session.sandbox()
+            lock = multiprocessing.get_context("spawn").Lock()
+            lock.acquire()
+            print("waits", flush=True)
+            list(map(operator.call, (functools.partial(ctypes.PyDLL(None)["raise"], signal.SIGTERM), lock.acquire)))
+    """)
+    assert (done.stdout, done.returncode) == ("waits\n", 143), done.stderr
+
+
+def test_a_handler_of_ones_own_may_pass_sigterm_on_to_ours():
+    done = run_program("""
+        with Session() as session:
+            session.sandbox()
+            ours = signal.getsignal(signal.SIGTERM)
+            signal.signal(signal.SIGTERM, lambda *args: (print("mine", flush=True), ours(*args)))
+            os.kill(os.getpid(), signal.SIGTERM)
+            print("goes on")
+    """)
+    assert (done.stdout, done.returncode) == ("mine\n", 143), done.stderr
