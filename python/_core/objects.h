@@ -138,6 +138,6 @@ PyObject *py_record_dict(const cws_record *r);
 
 extern PyMethodDef py_client_functions[]; /* of the module */
 extern PyMethodDef py_signal_functions[];
-extern PyMethodDef py_query_functions[];  /* likewise */
+extern PyMethodDef py_query_functions[]; /* likewise */
 
 #endif
