@@ -45,6 +45,21 @@ static int set_secrets(cws_options *o, PyObject *value, cws_error **error)
     return each_tuple(o, value, "secrets must be a sequence", error, add_secret);
 }
 
+static int add_host_directory(cws_options *o, PyObject *value, cws_error **error)
+{
+    struct arg_text path = {"volumes: path"}, mount_path = {"volumes: mount_path"};
+
+    if (!PyArg_ParseTuple(value, "O&O&", py_arg_text, &path, py_arg_text, &mount_path))
+        return -1;
+    return cws_options_add_host_directory(o, path.text, mount_path.text, error);
+}
+
+/* (path, mount_path) of each */
+static int set_host_directories(cws_options *o, PyObject *value, cws_error **error)
+{
+    return each_tuple(o, value, "volumes must be a sequence", error, add_host_directory);
+}
+
 /* (registry, store, name, field) */
 static int set_pull_credentials(cws_options *o, PyObject *value, cws_error **error)
 {
@@ -99,6 +114,7 @@ const struct option_setter py_option_lists[] = {
     {"from_file", set_from_file},
     {"gpu", set_gpu},
     {"secrets", set_secrets},
+    {"host_directories", set_host_directories},
     {"pull_credentials", set_pull_credentials},
     {"template", set_template},
     {"spillover", set_spillover},

@@ -300,6 +300,7 @@ class Config:
             container=container,
             from_file=self.from_file,
             secrets=[(s.store, s.name, s.field, s.env_var) for s in self.secrets] or None,  # type: ignore[union-attr]
+            host_directories=self._host_directories() or None,
             pull_credentials=self._pull(),
             template=self.template_id,
             spillover=self._spillover_number(),
@@ -363,6 +364,13 @@ class Config:
         memory_gb = gpu.get("memory_gb", 0)
         # A oneof on the wire: the memory, when both are there.
         return gpu.get("count", 0), None if memory_gb else gpu.get("type"), memory_gb
+
+    def _host_directories(self) -> list[tuple[str, str]]:
+        if not self.volumes:
+            return []
+        from ._volumes import host_directories
+
+        return host_directories(self.volumes)
 
     def _records(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """(SandboxSpec, Container): what the wire has and the extension has no argument for."""

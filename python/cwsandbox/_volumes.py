@@ -186,9 +186,7 @@ def from_mapping(value: Mapping) -> ScratchVolumeOptions | RegisteredVolumeOptio
     return value
 
 
-def _source(volume, name: str) -> dict[str, object]:
-    if isinstance(volume, HostDirectory):
-        return {"name": name, "host_directory": {"path": volume.path}}
+def _source(volume) -> dict[str, object]:
     if isinstance(volume, RegisteredVolumeOptions):
         return {"name": volume.name, "volume_id": volume.volume_id}
     if not isinstance(volume, ScratchVolumeOptions):
@@ -198,21 +196,24 @@ def _source(volume, name: str) -> dict[str, object]:
     return {"name": volume.name, "scratch": scratch}
 
 
+def host_directories(values: Sequence) -> list[tuple[str, str]]:
+    """(path, mount_path) of each among the volumes: the extension's, for the wire has no words for them."""
+    return [(v.path, v.mount_path) for v in values if isinstance(v, HostDirectory)]
+
+
 def volumes_wire(values: Sequence) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """(volumes, mounts) of the wire. TypeError: neither a volume nor a mapping."""
     volumes, mounts = [], []
-    for i, value in enumerate(values):
+    for value in values:
         volume = from_mapping(value) if hasattr(value, "keys") else value
         if not hasattr(volume, "keys") and not isinstance(volume, (ScratchVolumeOptions, RegisteredVolumeOptions, HostDirectory)):
             raise TypeError(
                 "volumes must contain ScratchVolumeOptions, RegisteredVolumeOptions, HostDirectory or dict, "
                 f"not {type(volume).__name__}"
             )
-        name = f"host-directory-{i}"
-        volumes.append(_source(volume, name))
         if isinstance(volume, HostDirectory):
-            mounts.append({"volume": name, "mount_path": volume.mount_path, "read_only": True})
             continue
+        volumes.append(_source(volume))
         path = None if hasattr(volume, "keys") else volume.mount_path
         if path is not None:
             mount = {"volume": volume.name, "mount_path": path, "sub_path": volume.sub_path}

@@ -115,7 +115,7 @@ int options_scratch_names(const cws_options *o, char ***ret_names, size_t *ret_n
             return -ENOMEM;
     for (size_t i = 0; i < n_given; i++) {
         const cws_record *v = cws_record_record(o->spec, "volumes", i);
-        if (!cws_record_count(v, "volume_id") && !cws_record_count(v, "host_directory") &&
+        if (!cws_record_count(v, "volume_id") &&
             add_name(*ret_names, ret_n, cws_record_text(v, "name", 0)) < 0)
             return -ENOMEM;
     }

@@ -286,13 +286,15 @@ def test_volumes_on_the_wire(server):
 
 def test_a_directory_of_the_machine_on_the_wire(server):
     spec = spec_of(server, volumes=[ScratchVolumeOptions(name="m"), HostDirectory(PurePosixPath("/srv/x"), "/x/"), HostDirectory("/", "/all")])
-    assert list(spec.volumes)[1:] == [
-        pb.SandboxVolume(name="host-directory-1", host_directory=pb.HostDirectory(path="/srv/x")),
-        pb.SandboxVolume(name="host-directory-2", host_directory=pb.HostDirectory(path="/")),
+    # A field that the API does not have, 1000: the path
+    assert [volume.SerializeToString() for volume in spec.volumes] == [
+        pb.SandboxVolume(name="host-directory-0").SerializeToString() + b"\xc2\x3e\x06/srv/x",
+        pb.SandboxVolume(name="host-directory-1").SerializeToString() + b"\xc2\x3e\x01/",
+        pb.SandboxVolume(name="m", scratch=pb.ScratchVolume()).SerializeToString(),
     ]
     assert list(spec.containers[0].volume_mounts) == [
-        pb.VolumeMount(volume="host-directory-1", mount_path="/x", read_only=True),
-        pb.VolumeMount(volume="host-directory-2", mount_path="/all", read_only=True),
+        pb.VolumeMount(volume="host-directory-0", mount_path="/x", read_only=True),
+        pb.VolumeMount(volume="host-directory-1", mount_path="/all", read_only=True),
     ]
 
 
