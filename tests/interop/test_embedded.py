@@ -111,8 +111,8 @@ def test_an_idle_service_leaves_and_the_next_one_comes(starter):
 @pytest.mark.parametrize("name, option", [("CWSANDBOX_NETWORK", "network"), ("CWSANDBOX_ROOT_BACKING", "root-backing")])
 def test_who_starts_it_says_what_it_gives(starter, name, option):
     p, ready = starter.start(**{name: "sometimes"})
-    assert ready.read().startswith(f"error {name}: `sometimes`")
-    assert p.wait(TIMEOUT) == 1
+    assert ready.read().startswith(f"--{option}: `sometimes` is")
+    assert p.wait(TIMEOUT) == 2
 
 
 @pytest.fixture
