@@ -167,13 +167,12 @@ def _run_build(image: Image, base_url: str | None, auth: AuthConfig | None, futu
 
 
 class _OneBuilder:
-    """Held by who builds an image, among all processes of this user: a lock on a file, which goes with its holder."""
+    """Held by who builds an image, among all processes of this user: a lock on a file in their cache."""
 
     def __init__(self, reference: str) -> None:
-        directory = os.path.join(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/cwsandbox-{os.getuid()}", "cwsandbox-builds")
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        if os.stat(directory).st_uid != os.getuid():
-            raise PermissionError(f"{directory} belongs to somebody else")
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        directory = os.path.join(cache, "cwsandbox", "builds")
+        os.makedirs(directory, exist_ok=True)
         self._path = os.path.join(directory, reference.rpartition(":")[2])
 
     def __enter__(self) -> None:

@@ -48,6 +48,11 @@ void random_uuid(char ret_text[static 37]);
 
 /** str_startswith() - the rest after @prefix, or NULL. */
 const char *str_startswith(const char *s, const char *prefix);
+/** ascii_lower() - in any locale; what is no capital letter of ASCII stays. */
+static inline char ascii_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
 /** str_dup_printf() - NULL on out of memory. */
 char *str_dup_printf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /** str_free_all() - @n strings, some of which may be NULL, and their array, which may be NULL, too. */

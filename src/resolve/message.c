@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/util.h"
+
 #define FLAG_ANSWER 0x80u    /* of byte 2 */
 #define MASK_OPERATION 0x78u /* of byte 2: 0 is a question */
 #define FLAG_RECURSION 0x01u /* of byte 2: asked for */
@@ -23,11 +25,6 @@ void message_put_u16(uint8_t *at, uint16_t value)
 {
     at[0] = (uint8_t)(value >> 8);
     at[1] = (uint8_t)value;
-}
-
-static char lower(uint8_t c)
-{
-    return (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
 }
 
 static bool is_plain(char c)
@@ -51,7 +48,7 @@ static int read_name(const uint8_t *bytes, size_t n, struct question *ret)
         if (n_text > 0)
             ret->name[n_text++] = '.';
         for (size_t i = 0; i < n_label; i++) {
-            char c = lower(bytes[at++]);
+            char c = ascii_lower((char)bytes[at++]);
 
             ret->plain &= is_plain(c);
             ret->name[n_text++] = c;
@@ -81,7 +78,7 @@ int message_question(const uint8_t *bytes, size_t n, struct question *ret)
 static bool same_name(const uint8_t *one, const uint8_t *other, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (lower(one[i]) != lower(other[i]))
+        if (ascii_lower((char)one[i]) != ascii_lower((char)other[i]))
             return false;
     return true;
 }

@@ -67,10 +67,15 @@ static void log_listening(const struct listener *l, const struct address *addr)
                   strchr(addr->host, ':') != NULL ? "]" : "", bound_port(l));
 }
 
-/* The listener, linked, or NULL. */
+/* The listener, linked, or NULL. @ret_addr: for address_done(), either way. */
 static struct listener *listener_new(struct service *s, const char *url, int fd,
-                                     const struct address *addr, struct err *err)
+                                     struct address *ret_addr, struct err *err)
 {
+    const struct address *addr = ret_addr;
+    if (address_parse(url, ret_addr, err) < 0) {
+        (void)err_wrap(err, "listen on `%s`", url);
+        return NULL;
+    }
     struct listener *l = calloc(1, sizeof(*l));
     if (l == NULL) {
         (void)err_set(err, ERR_RESOURCE_EXHAUSTED, "out of memory");
@@ -99,8 +104,6 @@ static struct listener *listener_new(struct service *s, const char *url, int fd,
 int listener_open(struct service *s, const char *url, int fd, struct err *err)
 {
     CLEANUP(address_done) struct address addr = {0};
-    if (address_parse(url, &addr, err) < 0)
-        return err_wrap(err, "listen on `%s`", url);
     struct listener *l = listener_new(s, url, fd, &addr, err);
     if (l == NULL)
         return -1;
@@ -111,8 +114,6 @@ int listener_open(struct service *s, const char *url, int fd, struct err *err)
 int listener_open_web(struct service *s, const char *url, int fd, struct err *err)
 {
     CLEANUP(address_done) struct address addr = {0};
-    if (address_parse(url, &addr, err) < 0)
-        return err_wrap(err, "listen on `%s`", url);
     struct listener *l = listener_new(s, url, fd, &addr, err);
     if (l == NULL)
         return -1;

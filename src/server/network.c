@@ -2,7 +2,6 @@
 #include "server/network.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -234,7 +233,7 @@ static int add_name(struct builder *b, const Pb__EgressRule *rule, const char *f
     if ((size_t)snprintf(at, room, "%s", rule->https_hostname) + 2 > room)
         return too_many(field, err);
     for (char *c = name; *c; c++)
-        *c = (char)tolower((unsigned char)*c);
+        *c = ascii_lower(*c);
     if (!is_host_name(str_startswith(name, "*.") ? name + 2 : name) || strlen(name) > 253) {
         *at = '\0';
         return err_invalid(err, field, "`%s` is no host name", rule->https_hostname);
@@ -440,7 +439,7 @@ Pb__NetworkOptions *network_effective(Pb__NetworkOptions *n, const struct networ
     for (size_t i = 0; n != NULL && i < n->n_egress; i++)
         if (n->egress[i]->destination_case == PB__EGRESS_RULE__DESTINATION_HTTPS_HOSTNAME)
             for (char *c = n->egress[i]->https_hostname; *c; c++)
-                *c = (char)tolower((unsigned char)*c);
+                *c = ascii_lower(*c);
     if (n == NULL || !plan->network || n->n_egress > 0)
         return n;
     Pb__EgressRule *rule = malloc(sizeof(*rule));

@@ -62,12 +62,6 @@ void site_withdraw(struct sites *all, struct site *site)
     site->url = NULL;
 }
 
-/* Names of hosts have no case (RFC 4343). */
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 /* The port says only by which way somebody came; another one may lead here too. */
 static size_t without_port(struct http_text host)
 {
@@ -75,6 +69,7 @@ static size_t without_port(struct http_text host)
     return colon != NULL ? (size_t)(colon - host.data) : host.n;
 }
 
+/* Names of hosts have no case (RFC 4343). */
 struct site *sites_find(const struct sites *all, struct http_text host)
 {
     size_t n = without_port(host);
@@ -86,10 +81,10 @@ struct site *sites_find(const struct sites *all, struct http_text host)
         return NULL;
     struct http_text rest = {host.data + n_label + 1, all->n_domain};
     for (size_t i = 0; i < rest.n; i++)
-        if (lower(rest.data[i]) != lower(all->authority[i]))
+        if (ascii_lower(rest.data[i]) != ascii_lower(all->authority[i]))
             return NULL;
     for (size_t i = 0; i < n_label; i++)
-        label[i] = lower(host.data[i]);
+        label[i] = ascii_lower(host.data[i]);
     label[n_label] = '\0';
     return memchr(label, '\0', n_label) == NULL ? strmap_get(&all->by_label, label) : NULL;
 }

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/util.h"
+
 #define MAX_LENGTH_DIGITS 18 /* fits 63 bits */
 
 /* RFC 9110 5.6.2 */
@@ -22,17 +24,12 @@ static bool is_token(struct http_text t)
     return t.n > 0;
 }
 
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
 static bool same(struct http_text a, struct http_text b)
 {
     if (a.n != b.n)
         return false;
     for (size_t i = 0; i < a.n; i++)
-        if (lower(a.data[i]) != lower(b.data[i]))
+        if (ascii_lower(a.data[i]) != ascii_lower(b.data[i]))
             return false;
     return true;
 }
