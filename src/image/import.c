@@ -127,7 +127,7 @@ static int add_oci_image(struct importer *im, const char *hex, const char *refer
 static char *name_of(const char *text)
 {
     CLEANUP_REFERENCE struct reference r = {0};
-    return text && strpbrk(text, "/:") && reference_parse(text, &r, NULL) == 0
+    return text && strpbrk(text, "/:") && reference_parse_tagged(text, &r, NULL) == 0
                ? reference_format(&r)
                : NULL;
 }

@@ -152,6 +152,18 @@ int reference_parse(const char *text, struct reference *ret, struct err *err)
     return 0;
 }
 
+int reference_parse_tagged(const char *text, struct reference *ret, struct err *err)
+{
+    CLEANUP_REFERENCE struct reference r = {0};
+    if (parse(text, &r, err) < 0)
+        return -1;
+    if (r.tag == NULL)
+        return refuse(err, text, "only what is pulled is held to a digest: give it a tag");
+    *ret = r;
+    r = (struct reference){0};
+    return 0;
+}
+
 char *reference_format(const struct reference *r)
 {
     return r->tag != NULL ? str_dup_printf("%s/%s:%s", r->registry, r->name, r->tag)

@@ -28,6 +28,8 @@ struct reference {
  * Errors: INVALID_ARGUMENT, with the text and the reason; RESOURCE_EXHAUSTED.
  */
 int reference_parse(const char *text, struct reference *ret, struct err *err);
+/** reference_parse_tagged() - of an image that is made or brought here: a digest would promise what nobody has looked at, and is refused. */
+int reference_parse_tagged(const char *text, struct reference *ret, struct err *err);
 /** reference_format() - heap: the one way to write it; NULL when out of memory. */
 char *reference_format(const struct reference *r);
 /** reference_version() - what a registry is asked for: the tag or "sha256:…". Heap, or NULL. */

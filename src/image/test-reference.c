@@ -85,6 +85,17 @@ static void test_what_could_leave_a_url_or_a_path_is_refused(void **state)
     }
 }
 
+static void test_what_is_made_here_gets_no_digest(void **state)
+{
+    CLEANUP_REFERENCE struct reference r = {0}, s = {0};
+    CLEANUP_ERR struct err err = {0};
+    assert_int_equal(reference_parse_tagged("a", &r, NULL), 0);
+    assert_string_equal(r.tag, "latest");
+    assert_int_equal(reference_parse_tagged("a:1@sha256:" HEX, &s, &err), -1);
+    assert_non_null(strstr(err_text(&err), "give it a tag"));
+    assert_null(s.registry);
+}
+
 static void test_lengths_have_limits(void **state)
 {
     char name[REFERENCE_NAME_MAX + 2], tag[REFERENCE_TAG_MAX + 4];
@@ -112,6 +123,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_name_gets_the_defaults_of_docker_hub),
         cmocka_unit_test(test_what_could_leave_a_url_or_a_path_is_refused),
+        cmocka_unit_test(test_what_is_made_here_gets_no_digest),
         cmocka_unit_test(test_lengths_have_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

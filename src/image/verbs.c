@@ -21,11 +21,13 @@ void verb_world_done(struct verb_world *w)
     store_close(&w->store);
 }
 
+typedef int parse_fn(const char *text, struct reference *ret, struct err *err);
+
 /* The one way to write what somebody typed. */
-static char *normal_form(const char *text, struct err *err)
+static char *normal_form(const char *text, parse_fn *parse, struct err *err)
 {
     CLEANUP_REFERENCE struct reference r = {0};
-    if (reference_parse(text, &r, err) < 0)
+    if (parse(text, &r, err) < 0)
         return NULL;
     char *normal = reference_format(&r);
     if (!normal)
@@ -83,7 +85,7 @@ static int verb_import(struct verb_world *w, struct err *err)
 {
     CLEANUP(imported_done) struct imported done = {0};
     const char *name = w->options.operands[1];
-    CLEANUP_FREE char *reference = name ? normal_form(name, err) : NULL;
+    CLEANUP_FREE char *reference = name ? normal_form(name, reference_parse_tagged, err) : NULL;
     if (name && !reference)
         return -1;
     struct import_args args = {w->input, w->options.rootfs ? IMPORT_ROOTFS : IMPORT_AUTO,
@@ -101,7 +103,7 @@ static int verb_import(struct verb_world *w, struct err *err)
 
 static int verb_export(struct verb_world *w, struct err *err)
 {
-    CLEANUP_FREE char *reference = normal_form(w->options.operands[0], err);
+    CLEANUP_FREE char *reference = normal_form(w->options.operands[0], reference_parse, err);
     enum export_as as = w->options.rootfs ? EXPORT_ROOTFS : EXPORT_IMAGE;
     if (!reference || store_lock(&w->store, false, err) < 0)
         return -1;
@@ -227,7 +229,7 @@ static int verb_ls(struct verb_world *w, struct err *err)
 static int verb_inspect(struct verb_world *w, struct err *err)
 {
     CLEANUP_VALUE struct image_value v = {0};
-    CLEANUP_FREE char *reference = normal_form(w->options.operands[0], err);
+    CLEANUP_FREE char *reference = normal_form(w->options.operands[0], reference_parse, err);
     return reference && value_load(&w->store, reference, &v, err) == 0
                ? print_json(value_json(&v), err)
                : -1;
@@ -255,7 +257,8 @@ static int sweep(struct verb_world *w, struct err *err)
 static int verb_rm(struct verb_world *w, struct err *err)
 {
     for (size_t i = 0; i < w->options.n_operands; i++) {
-        CLEANUP_FREE char *reference = normal_form(w->options.operands[i], err);
+        CLEANUP_FREE char *reference =
+            normal_form(w->options.operands[i], reference_parse, err);
         if (!reference || store_remove_ref(&w->store, reference, err) < 0)
             return -1;
     }

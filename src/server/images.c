@@ -13,6 +13,7 @@
 #include "runtime/image.h"
 #include "server/record.h"
 #include "server/service.h"
+#include "server/spec.h"
 
 #define STORE "images" /* in the data directory, where we are: main.c */
 
@@ -150,6 +151,7 @@ int images_commit(struct service *s, const struct sandbox *sb, char *const *word
 {
     const struct options *o = s->options;
     CLEANUP_REFERENCE struct reference r = {0};
+    CLEANUP_ERR struct err why = {0};
     CLEANUP_BUF struct buf request = {0};
     struct sandbox_info info;
     int ends[2];
@@ -162,8 +164,8 @@ int images_commit(struct service *s, const struct sandbox *sb, char *const *word
         return err_set(err, ERR_FAILED_PRECONDITION,
                        "which image the sandbox is of is not known any more: it was made by an "
                        "older service");
-    if (reference_parse(words[0], &r, err) < 0)
-        return -1;
+    if (reference_parse_tagged(words[0], &r, &why) < 0)
+        return err_invalid(err, "reference", "%s", err_text(&why));
     CLEANUP_FREE char *reference = reference_format(&r);
     if (!reference || pipe2(ends, O_CLOEXEC) < 0)
         return err_set(err, ERR_RESOURCE_EXHAUSTED, "commit: out of memory or descriptors");

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from images import image, inspect, of_image, sh
 
-from cwsandbox import CWSandboxError, Sandbox
+from cwsandbox import CWSandboxError, Sandbox, SandboxValidationError
 
 BUSYBOX = "/bin/busybox"  # Debian's busybox-static: one program without libraries
 
@@ -118,6 +118,13 @@ def test_an_images_words_are_kept(embedded_service, tmp_path):
     with of_image("cws-test/app:2") as sandbox:
         assert sandbox.read_file("/etc/own").result() == b"x"
         assert sh(sandbox, "echo $A; pwd") == "image\n/srv\n"
+
+
+@pytest.mark.parametrize("name, why", [("BAD NAME", "lower-case letters"), ("debian@sha256:" + 64 * "0", "give it a tag")])
+def test_a_name_that_is_none_or_promises_what_is_in_it(sb, name, why):
+    """What is pinned by a digest elsewhere is never what somebody made here."""
+    with pytest.raises(SandboxValidationError, match=why):
+        sb.commit(name).result()
 
 
 def test_what_cannot_be_a_layer_is_said_and_leaves_nothing(embedded_service, sb):
