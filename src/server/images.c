@@ -72,7 +72,8 @@ int images_find(void *service, const char *name, bool brought, struct runtime_im
     CLEANUP_VALUE struct image_value v = {0};
     if (reference_parse(name, &r, err) < 0)
         return -1;
-    if (is_unreachable(r.registry))
+    bool made_here = is_unreachable(r.registry);
+    if (made_here)
         pull = IMAGE_PULL_NEVER;
     if (pull == IMAGE_PULL_ALWAYS && !brought)
         return 1;
@@ -86,6 +87,11 @@ int images_find(void *service, const char *name, bool brought, struct runtime_im
             err_done(err);
             return 1;
         }
+        if (made_here)
+            return err_set(err, ERR_NOT_FOUND,
+                           "ErrImageNeverPull: image `%s` is not there, and no registry can "
+                           "have it: build it again, or import it",
+                           name);
         return err_set(
             err, ERR_NOT_FOUND,
             "ErrImageNeverPull: image `%s` is not available on this service, which "

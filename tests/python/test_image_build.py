@@ -63,6 +63,8 @@ def test_steps_are_kept_and_not_run_again(embedded_service):
     assert first[0] == first[3] == "one two" and first[1] == first[2] and first[4:] == ["/srv/deep", "/own:/usr/bin:/bin"]
     assert len(inspect(more.reference)["layers"]) == 4
     image("rm", more.reference, check=True)
+    with pytest.raises(cwsandbox.SandboxFailedError, match="no registry can have it: build it again"):
+        cwsandbox.Sandbox.run(container_image=more.reference).wait()
     assert built(more) == more.reference
     with of_image(more) as sandbox:
         assert sh(sandbox, "cat /srv/uuid").splitlines() == [first[1]], "only the last step was to be run again"
